@@ -1,0 +1,106 @@
+"""The framework's errors, one root, branched by what to do next.
+
+`Retryable`: the same attempt may succeed later; the work goes back. `Rejected`: no retry can help (poison); the
+work goes to the dead-letter queue with its reason. `Misconfigured`: the deployment is wrong; fail at init.
+`ServiceError` tells what an AWS service answered, and is one of the first two as well.
+Fields carry the facts; `str()` is for people. This module knows nothing of AWS, Lambda or HTTP.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConditionFailed",
+    "DeadlineExceeded",
+    "Misconfigured",
+    "Rejected",
+    "Retryable",
+    "ServiceError",
+    "ServiceRefused",
+    "ServiceUnavailable",
+    "SluicewayError",
+]
+
+
+class SluicewayError(Exception):
+    """Root of every error that the framework raises on purpose."""
+
+
+class Retryable(SluicewayError):
+    """The same attempt may succeed later. `after_s`: seconds to wait at least, None when nobody said."""
+
+    def __init__(self, message: str, *, after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class Rejected(SluicewayError):
+    """No retry can help. `reason` is a stable kebab-case code, `field` names the offending input where there is one."""
+
+    def __init__(self, message: str, *, reason: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.field = field
+
+
+class Misconfigured(SluicewayError):
+    """The deployment is wrong; `what` names the setting or resource to mend."""
+
+    def __init__(self, message: str, *, what: str) -> None:
+        super().__init__(message)
+        self.what = what
+
+
+class DeadlineExceeded(Retryable):
+    """The invocation's deadline came before the work was done."""
+
+
+class ServiceError(SluicewayError):
+    """An AWS service's error answer, or none at all.
+
+    `service` is the endpoint prefix (`dynamodb`), `operation` its API name (`PutItem`), `code` the error code without
+    any namespace, `status` the HTTP status (0: no answer came), `request_id` what AWS support asks for ("" if none).
+    """
+
+    service: str
+    operation: str
+    code: str
+    status: int
+    request_id: str
+
+    def _describe(self, service: str, operation: str, code: str, status: int, request_id: str) -> None:
+        self.service, self.operation, self.code = service, operation, code
+        self.status, self.request_id = status, request_id
+
+
+class ServiceUnavailable(ServiceError, Retryable):
+    """Throttled, overloaded or unreachable, after the client's own retries were spent."""
+
+    def __init__(  # noqa: PLR0913 - the facts of one answer, all keyword-only
+        self,
+        message: str,
+        *,
+        service: str,
+        operation: str,
+        code: str,
+        status: int = 0,
+        request_id: str = "",
+        after_s: float | None = None,
+    ) -> None:
+        Retryable.__init__(self, message, after_s=after_s)
+        self._describe(service, operation, code, status, request_id)
+
+
+class ServiceRefused(ServiceError, Rejected):
+    """The service refuses this request and would refuse it again."""
+
+    def __init__(  # noqa: PLR0913 - the facts of one answer, all keyword-only
+        self, message: str, *, service: str, operation: str, code: str, status: int = 400, request_id: str = ""
+    ) -> None:
+        Rejected.__init__(self, message, reason=f"{service}-{code}")
+        self._describe(service, operation, code, status, request_id)
+
+
+class ConditionFailed(ServiceRefused):
+    """A conditional write did not hold; `item` is the item found, where ALL_OLD asked for it (wire form), else None."""
+
+    item: dict[str, object] | None = None

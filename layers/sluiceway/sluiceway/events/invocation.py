@@ -1,0 +1,30 @@
+"""What is known of the invocation itself, apart from its event."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+__all__ = ["Invocation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One invocation of a function.
+
+    `deadline` is the event loop's clock (seconds, `loop.time()`) at which the flow is cancelled: Lambda's own deadline
+    less the App's margin. `trace_id` is the X-Ray header ("" where there is none); `correlation_id` follows a request
+    from the HTTP edge through queues to the logs (the request id where nothing came along).
+    """
+
+    request_id: str
+    function_name: str
+    function_arn: str
+    deadline: float
+    trace_id: str = ""
+    correlation_id: str = ""
+    cold_start: bool = False
+
+    def remaining_s(self) -> float:
+        """Seconds until `deadline`, never below 0."""
+        return max(0.0, self.deadline - asyncio.get_running_loop().time())

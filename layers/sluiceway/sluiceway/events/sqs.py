@@ -1,0 +1,35 @@
+"""A batch of SQS messages as an event source mapping delivers it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["SqsBatch", "SqsMessage"]
+
+
+@dataclass(frozen=True, slots=True)
+class SqsMessage:
+    """One message. `attributes` are its String/Number message attributes, binary ones are left out.
+
+    `receive_count` is ApproximateReceiveCount (1 on first delivery), `sent_ms` SentTimestamp in epoch milliseconds,
+    `queue_arn` the source queue, `group_id` the message group ("" on a standard queue without one), `trace_header`
+    the AWSTraceHeader ("" where none was sent).
+    """
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    attributes: Mapping[str, str]
+    receive_count: int
+    sent_ms: int
+    queue_arn: str
+    group_id: str = ""
+    trace_header: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SqsBatch:
+    """The messages of one invocation, in delivery order."""
+
+    messages: tuple[SqsMessage, ...]
