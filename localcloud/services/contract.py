@@ -1,0 +1,75 @@
+"""What every service of the local cloud looks like from outside: a request on the AWS wire in, an answer out.
+
+A service is a folder with the same files: `model.py` (state and rules, no wire), `wire.py` (the protocol, a `Service`),
+`errors.py` (its error codes), `resources.py` (its CloudFormation resource handlers, see `localcloud.template.handler`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+__all__ = ["ACCOUNT_ID", "Dispatch", "Permission", "Service", "WireRequest", "WireResponse"]
+
+ACCOUNT_ID: Final = "123456789012"  # AWS's own example account
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """One request to an AWS API.
+
+    `service` is the SigV4 signing name (`sqs`, `dynamodb`, `lambda`, `bedrock`, `s3`), `region` from the same scope.
+    `path` is still percent-encoded, `query` is the raw query string, `headers` has lower-case names.
+    `access_key` is the caller's key id ("" for unsigned). `target` is X-Amz-Target ("" where absent).
+    """
+
+    service: str
+    region: str
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    access_key: str
+    request_id: str
+
+    @property
+    def target(self) -> str:
+        """The X-Amz-Target header, "" where absent."""
+        return self.headers.get("x-amz-target", "")
+
+
+@dataclass(frozen=True, slots=True)
+class WireResponse:
+    """The answer: whole bytes, or chunks as they are made. The front adds x-amzn-RequestId where absent."""
+
+    status: int
+    body: bytes | AsyncIterator[bytes] = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """An IAM action that a request needs (`sqs:SendMessage`), and the ARN it needs it on (`*` where IAM has none)."""
+
+    action: str
+    resource: str
+
+
+class Service(Protocol):
+    """One AWS API."""
+
+    name: str
+
+    async def handle(self, request: WireRequest) -> WireResponse:
+        """Answer `request`; errors of the API are answers in its own error form, never exceptions."""
+        ...
+
+    def permissions(self, request: WireRequest) -> tuple[Permission, ...]:
+        """What IAM would check before `handle`; empty where AWS checks nothing or the request is malformed."""
+        ...
+
+
+Dispatch = Callable[[WireRequest], Awaitable[WireResponse]]
+"""The front's inner entry: authorises, records and hands to the service. Gateways call AWS through it as well."""

@@ -1,0 +1,82 @@
+"""The contract between the deployer and the services: one handler a CloudFormation resource type.
+
+A handler says, property by property, what it does with it. The ledger is made from these tables alone, so a property
+without a line is refused: nothing is accepted and ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+__all__ = ["Physical", "Resource", "ResourceHandler", "StackContext", "Support", "Supported"]
+
+
+class Support(Enum):
+    """How true the local cloud is to a resource or one of its properties."""
+
+    SERVED = "served"  # behaves as on AWS
+    DELEGATED = "delegated"  # moto behaves for us
+    PARTIAL = "partial"  # known difference, named in the reason
+    REFUSED = "refused"  # not here; the command ends unless allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Supported:
+    """One entry of a handler's table; `reason` is a sentence for people, required unless served.
+
+    `values`: where given, only these values are supported (anything else is refused, with the reason).
+    """
+
+    support: Support = Support.SERVED
+    reason: str = ""
+    values: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StackContext:
+    """What every resource of a stack shares. `base` is the folder of the template, for relative code paths."""
+
+    stack_name: str
+    region: str
+    account_id: str
+    partition: str
+    base: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource with every intrinsic resolved. `metadata` and `type` as in the template."""
+
+    logical_id: str
+    type: str
+    properties: Mapping[str, Any]
+    context: StackContext
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Physical:
+    """What a created resource is to others: `Ref` and `Fn::GetAtt` (dotted attribute names)."""
+
+    ref: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ResourceHandler(Protocol):
+    """Creates resources of one type. `properties` is the handler's table for the ledger (top-level names, or dotted)."""
+
+    type: str
+    support: Supported
+    properties: Mapping[str, Supported]
+
+    async def create(self, resource: Resource) -> Physical:
+        """Make it. Raises TemplateError naming the resource and property where the properties make no sense."""
+        ...
+
+    async def delete(self, resource: Resource, physical: Physical) -> None:
+        """Unmake it, at `down` or after a failed start."""
+        ...
