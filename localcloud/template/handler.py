@@ -2,6 +2,16 @@
 
 A handler says, property by property, what it does with it. The ledger is made from these tables alone, so a property
 without a line is refused: nothing is accepted and ignored.
+
+A table names top-level properties (`VisibilityTimeout`) or nested ones (`ScalingConfig.MaximumConcurrency`; items of a
+list are transparent: `Rules.Prefix`). The entry of a property stands for everything inside it, except for what dotted
+entries say; where a property has dotted entries only, whatever they do not name is refused.
+
+Values are resolved, yet scalars come as the template or a parameter wrote them (`"30"` for 30, `"true"` for true):
+read them through `localcloud.template.properties.read_properties`. Local code and content folders come as in a template
+that was never packaged: `Code` of a function, `Content` of a layer, `BodyS3Location` of an API are then text, a path
+relative to `StackContext.base` (or `{"ZipFile": ...}` for inline code). `metadata["SamResourceId"]` is the logical id
+in the SAM template, which names the `build-<id>` target of `BuildMethod: makefile`.
 """
 
 from __future__ import annotations
@@ -55,7 +65,7 @@ class Resource:
     type: str
     properties: Mapping[str, Any]
     context: StackContext
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +73,11 @@ class Physical:
     """What a created resource is to others: `Ref` and `Fn::GetAtt` (dotted attribute names)."""
 
     ref: str
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class ResourceHandler(Protocol):
-    """Creates resources of one type. `properties` is the handler's table for the ledger (top-level names, or dotted)."""
+    """Creates resources of one type. `properties` is the handler's table for the ledger (top-level or dotted names)."""
 
     type: str
     support: Supported
