@@ -1,0 +1,82 @@
+"""Arguments of the `sluiceway` command, and its exit codes: 0 done, 1 failed, 2 called wrongly, 3 refused by the ledger."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from localcloud.state import STATE_FOLDER, NotRunning
+
+__all__ = ["main"]
+
+DEFAULT_PORT: Final = 4600
+
+
+def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    up = commands.add_parser("up", help="start the local cloud on a template")
+    up.add_argument("--template", "-t", type=Path, default=Path("template.yaml"), metavar="FILE")
+    up.add_argument("--config-env", metavar="ENV", help="environment of samconfig.toml whose parameters apply")
+    up.add_argument("--parameter-overrides", nargs="*", default=[], metavar="KEY=VALUE")
+    up.add_argument("--region", default="us-east-1")
+    up.add_argument("--port", type=int, default=DEFAULT_PORT, metavar="N", help="AWS APIs on N, HTTP on N+1; 0: free ones")
+    up.add_argument("--persist", type=Path, metavar="DIR", help="keep tables and queues in DIR across restarts")
+    up.add_argument("--allow", action="append", default=[], metavar="NAME", help="start although NAME is refused")
+    up.add_argument("--model", default="scripted", metavar="scripted|embedded|URL", help="who answers Bedrock calls")
+    up.add_argument("--detach", action="store_true", help="return when it is ready; stop it with `sluiceway down`")
+    up.set_defaults(module="up")
+
+
+def _add_running(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    down = commands.add_parser("down", help="stop the local cloud")
+    status = commands.add_parser("status", help="what runs, and where")
+    status.add_argument("endpoint", nargs="?", help="print only this endpoint or output, for scripts: API=$(... status api)")
+    status.add_argument("--json", action="store_true", dest="as_json")
+    logs = commands.add_parser("logs", help="what functions logged")
+    logs.add_argument("function", nargs="?", help="logical id or name; every function where left out")
+    logs.add_argument("--follow", "-f", action="store_true")
+    logs.add_argument("--lines", "-n", type=int, default=200)
+    token = commands.add_parser("token", help="a bearer token of the local issuer")
+    token.add_argument("--subject", default="developer")
+    token.add_argument("--minutes", type=int, default=60)
+    invoke = commands.add_parser("invoke", help="invoke a function as `sam local invoke` does")
+    invoke.add_argument("name", help="logical id or name")
+    source = invoke.add_mutually_exclusive_group()
+    source.add_argument("--event", "-e", metavar="FILE", help="the event's JSON; `-` reads standard input")
+    source.add_argument("--no-event", action="store_true", help="an empty event, the default")
+    for parser in (down, status, logs, token, invoke):
+        parser.set_defaults(module="running")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sluiceway", description="Run a SAM application on this machine.")
+    parser.add_argument("--state", type=Path, default=STATE_FOLDER, metavar="DIR", help="default: .sluiceway")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_up(commands)
+    _add_running(commands)
+    model = commands.add_parser("model", help="the embedded language model")
+    model.add_argument("action", choices=["install", "status"])
+    model.set_defaults(module="model")
+    ledger = commands.add_parser("ledger", help="what is served, delegated, partial and refused")
+    ledger.add_argument("--markdown", action="store_true")
+    ledger.set_defaults(module="ledger")
+    replay = commands.add_parser("replay", help="send recorded events and compare the replies", add_help=False)
+    replay.add_argument("arguments", nargs=argparse.REMAINDER)
+    replay.set_defaults(module="replay")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is returned."""
+    options = _parser().parse_args(arguments)
+    module = import_module(f"localcloud.cli.{options.module}")
+    try:
+        return int(module.run(options))
+    except NotRunning as error:
+        sys.stderr.write(f"sluiceway: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130

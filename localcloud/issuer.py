@@ -1,0 +1,74 @@
+"""The local issuer of bearer tokens: an RSA key made at first use, its public half as a key set, tokens signed with it.
+
+The key never leaves the state folder; a deployed stack has its own identity provider and knows nothing of this one.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from localcloud.clock import Clock
+
+__all__ = ["LocalIssuer"]
+
+ISSUER: Final = "https://issuer.sluiceway.localhost"
+KEY_BITS: Final = 2048  # RS256 minimum, RFC 7518 section 3.3
+MAX_MINUTES: Final = 24 * 60
+
+
+def _number(value: int) -> str:
+    return urlsafe_b64encode(value.to_bytes((value.bit_length() + 7) // 8, "big")).rstrip(b"=").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalIssuer:
+    """One issuer: its RSA key and the key's id."""
+
+    key: rsa.RSAPrivateKey
+    key_id: str
+
+    @classmethod
+    def open(cls, folder: Path) -> LocalIssuer:
+        """The issuer kept in `folder`/issuer.pem, made (mode 0600) if there is none."""
+        path = folder / "issuer.pem"
+        if path.exists():
+            key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+            if not isinstance(key, rsa.RSAPrivateKey):
+                message = f"{path} holds no RSA private key; remove it and a new one is made"
+                raise ValueError(message)
+        else:
+            key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+            folder.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_bytes(
+                key.private_bytes(
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.PKCS8,
+                    serialization.NoEncryption(),
+                )
+            )
+        return cls(key, sha256(_number(key.public_key().public_numbers().n).encode()).hexdigest()[:16])
+
+    def key_set(self) -> str:
+        """The public key as a JSON Web Key Set (RFC 7517)."""
+        numbers = self.key.public_key().public_numbers()
+        jwk = {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.key_id}
+        return json.dumps({"keys": [jwk | {"n": _number(numbers.n), "e": _number(numbers.e)}]}, separators=(",", ":"))
+
+    def token(self, *, subject: str, audience: str, minutes: int, clock: Clock) -> str:
+        """A signed token for `subject`, good for `minutes` (1 to 1,440)."""
+        if not 1 <= minutes <= MAX_MINUTES:
+            message = f"minutes must be 1 to {MAX_MINUTES}, not {minutes}"
+            raise ValueError(message)
+        now = int(clock.time())
+        claims: dict[str, Any] = {"iss": ISSUER, "aud": audience, "sub": subject, "iat": now, "exp": now + minutes * 60}
+        return jwt.encode(claims, self.key, algorithm="RS256", headers={"kid": self.key_id})

@@ -1,0 +1,76 @@
+"""What a running local cloud tells other processes: `.sluiceway/state.json`, written whole, removed at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+__all__ = ["STATE_FOLDER", "NotRunning", "RunningState", "read_state", "remove_state", "write_state"]
+
+STATE_FOLDER: Final = Path(".sluiceway")
+
+
+class NotRunning(Exception):
+    """No local cloud runs here; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningState:
+    """The running cloud. `endpoints`: `aws`, and each HTTP API by its lower-case logical id; no URL ends in a slash."""
+
+    pid: int
+    template: str
+    region: str
+    audience: str
+    endpoints: dict[str, str]
+    outputs: dict[str, str]
+    functions: dict[str, str]
+    ledger: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    ready: bool = True
+
+
+def _path(folder: Path) -> Path:
+    return folder / "state.json"
+
+
+def write_state(folder: Path, state: RunningState) -> None:
+    """Write atomically: a reader sees the old state or the new one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = _path(folder).with_suffix(".json.new")
+    fresh.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
+    fresh.replace(_path(folder))
+
+
+def read_state(folder: Path) -> RunningState:
+    """The state of the cloud that runs. Raises NotRunning."""
+    try:
+        raw = cast("dict[str, Any]", json.loads(_path(folder).read_text(encoding="utf-8")))
+        state = RunningState(**raw)
+    except FileNotFoundError:
+        message = "no local cloud runs from this folder; start one with `sluiceway up`"
+        raise NotRunning(message) from None
+    except (ValueError, TypeError) as error:
+        message = f"{_path(folder)} is not readable as state: {error}"
+        raise NotRunning(message) from error
+    if not _alive(state.pid):
+        message = f"the local cloud that ran here (process {state.pid}) has ended; start one with `sluiceway up`"
+        raise NotRunning(message)
+    return state
+
+
+def remove_state(folder: Path) -> None:
+    """Forget the state; no error where there is none."""
+    _path(folder).unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
