@@ -1,0 +1,1 @@
+"""Amazon SQS: standard queues, on the AWS JSON and Query protocols."""

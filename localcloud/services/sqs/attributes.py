@@ -1,0 +1,180 @@
+"""The attributes of a queue: their names, defaults and bounds. Pure; text in and out as on the wire.
+
+Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, cast
+
+from localcloud.services.sqs.errors import SqsError, invalid_value
+
+__all__ = ["READ_ONLY", "Redrive", "check_attributes", "default_attributes", "parse_redrive", "readable_names"]
+
+_BOUNDS: Final[Mapping[str, tuple[int, int, int]]] = {  # least, most, default
+    "DelaySeconds": (0, 900, 0),
+    "KmsDataKeyReusePeriodSeconds": (60, 86_400, 300),
+    "MaximumMessageSize": (1_024, 1_048_576, 1_048_576),
+    "MessageRetentionPeriod": (60, 1_209_600, 345_600),
+    "ReceiveMessageWaitTimeSeconds": (0, 20, 0),
+    "VisibilityTimeout": (0, 43_200, 30),
+}
+_TEXTS: Final = ("KmsMasterKeyId", "Policy", "RedriveAllowPolicy", "RedrivePolicy")  # "" removes them
+_FLAGS: Final = ("SqsManagedSseEnabled",)
+_FIFO_ONLY: Final = ("ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit")
+READ_ONLY: Final = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesDelayed",
+    "ApproximateNumberOfMessagesNotVisible",
+    "CreatedTimestamp",
+    "LastModifiedTimestamp",
+    "QueueArn",
+)
+MAX_RECEIVES: Final = 1_000  # API_SetQueueAttributes, RedrivePolicy
+MAX_SOURCES: Final = 10  # API_SetQueueAttributes, RedriveAllowPolicy sourceQueueArns
+_ARN: Final = re.compile(r"arn:[a-z0-9-]+:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Redrive:
+    """Where a message goes that was received `max_receives` times and not deleted."""
+
+    target_arn: str
+    max_receives: int
+
+
+def default_attributes() -> dict[str, str]:
+    """What a new standard queue has."""
+    found = {name: str(bounds[2]) for name, bounds in _BOUNDS.items() if name != "KmsDataKeyReusePeriodSeconds"}
+    return found | {"SqsManagedSseEnabled": "true"}
+
+
+def readable_names() -> frozenset[str]:
+    """What GetQueueAttributes may be asked for, `All` apart."""
+    return frozenset((*_BOUNDS, *_TEXTS, *_FLAGS, *_FIFO_ONLY, *READ_ONLY, "FifoQueue"))
+
+
+def check_attributes(attributes: Mapping[str, str]) -> None:
+    """Hold new attribute values against their bounds.
+
+    Raises SqsError: InvalidAttributeName, InvalidAttributeValue, InvalidParameterValue, UnsupportedOperation (FIFO).
+    """
+    for name, value in attributes.items():
+        if name in _BOUNDS:
+            _check_number(name, value)
+        elif name in _FLAGS:
+            if value.lower() not in ("true", "false"):
+                raise _bad_value(name)
+        elif name in _FIFO_ONLY or name == "FifoQueue":
+            _refuse_fifo(name, value)
+        elif name in _TEXTS:
+            _check_text(name, value)
+        else:
+            raise SqsError("InvalidAttributeName", f"Unknown Attribute {name}.")
+
+
+def parse_redrive(text: str) -> Redrive | None:
+    """Read a RedrivePolicy; None for "".
+
+    Raises SqsError: InvalidParameterValue with the reason.
+    """
+    if not text:
+        return None
+    policy = _json_object("RedrivePolicy", text)
+    unknown = policy.keys() - {"deadLetterTargetArn", "maxReceiveCount"}
+    if unknown:
+        raise _bad_policy(
+            "RedrivePolicy", text, f"Redrive policy contains unknown fields: {', '.join(sorted(unknown))}."
+        )
+    target, count = policy.get("deadLetterTargetArn"), policy.get("maxReceiveCount")
+    if target is None or count is None:
+        absent = "deadLetterTargetArn" if target is None else "maxReceiveCount"
+        raise _bad_policy("RedrivePolicy", text, f"Redrive policy does not contain mandatory attribute: {absent}.")
+    if not isinstance(target, str) or not _ARN.fullmatch(target):
+        raise _bad_policy("RedrivePolicy", text, "Invalid value for deadLetterTargetArn.")
+    if not re.fullmatch(r"\d{1,4}", str(count)) or not 1 <= int(str(count)) <= MAX_RECEIVES:
+        raise _bad_policy(
+            "RedrivePolicy",
+            text,
+            f"Invalid value for maxReceiveCount: {count}, valid values are from 1 to 1000 both inclusive.",
+        )
+    return Redrive(target, int(str(count)))
+
+
+def allows_source(text: str, source_arn: str) -> bool:
+    """Whether a RedriveAllowPolicy lets `source_arn` use its queue as dead-letter queue ("": every queue may)."""
+    if not text:
+        return True
+    policy = _json_object("RedriveAllowPolicy", text)
+    permission = policy.get("redrivePermission")
+    if permission == "byQueue":
+        sources = policy.get("sourceQueueArns")
+        return isinstance(sources, list) and source_arn in cast("list[object]", sources)
+    return permission == "allowAll"
+
+
+def _check_number(name: str, value: str) -> None:
+    least, most, _ = _BOUNDS[name]
+    if not re.fullmatch(r"\d{1,10}", value) or not least <= int(value) <= most:
+        raise _bad_value(name)
+
+
+def _check_text(name: str, value: str) -> None:
+    if name == "RedrivePolicy":
+        parse_redrive(value)
+    elif name == "RedriveAllowPolicy" and value:
+        _check_allow(value)
+    elif name == "Policy" and value:
+        try:
+            _json_object(name, value)
+        except SqsError as error:
+            raise _bad_value(name) from error
+
+
+def _check_allow(text: str) -> None:
+    policy = _json_object("RedriveAllowPolicy", text)
+    permission, sources = policy.get("redrivePermission"), policy.get("sourceQueueArns")
+    if policy.keys() - {"redrivePermission", "sourceQueueArns"} or permission not in ("allowAll", "denyAll", "byQueue"):
+        raise _bad_policy("RedriveAllowPolicy", text, "Amazon SQS can't create the redrive allow policy.")
+    if (permission == "byQueue") != (sources is not None):
+        raise _bad_policy(
+            "RedriveAllowPolicy", text, "sourceQueueArns goes with redrivePermission byQueue, and only with it."
+        )
+    if sources is not None and not _are_arns(sources):
+        raise _bad_policy("RedriveAllowPolicy", text, f"sourceQueueArns must be 1 to {MAX_SOURCES} queue ARNs.")
+
+
+def _are_arns(sources: object) -> bool:
+    if not isinstance(sources, list):
+        return False
+    arns = cast("list[object]", sources)
+    return 1 <= len(arns) <= MAX_SOURCES and all(isinstance(arn, str) and _ARN.fullmatch(arn) for arn in arns)
+
+
+def _refuse_fifo(name: str, value: str) -> None:
+    if name == "FifoQueue" and value.lower() == "true":
+        raise SqsError("UnsupportedOperation", "FIFO queues are not served by this local cloud.")
+    # AWS refuses FifoQueue=false as well, and the FIFO-only attributes on a standard queue.
+    raise SqsError("InvalidAttributeName", f"Unknown Attribute {name}.")
+
+
+def _json_object(name: str, text: str) -> dict[str, object]:
+    try:
+        found: object = json.loads(text)
+    except ValueError as error:
+        raise _bad_policy(name, text, "It is not valid JSON.") from error
+    if not isinstance(found, dict):
+        raise _bad_policy(name, text, "It is not a JSON object.")
+    return cast("dict[str, object]", found)
+
+
+def _bad_value(name: str) -> SqsError:
+    return SqsError("InvalidAttributeValue", f"Invalid value for the parameter {name}.")
+
+
+def _bad_policy(name: str, text: str, reason: str) -> SqsError:
+    return invalid_value(f"Value {text} for parameter {name} is invalid. Reason: {reason}")

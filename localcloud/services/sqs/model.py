@@ -1,0 +1,170 @@
+"""All queues of all Regions: names, attributes, dead-letter links. Knows no protocol.
+
+In-process callers (event source mappings, the console) use a `Queue`; the wire uses `Queues` for the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from localcloud.clock import Clock
+from localcloud.services.contract import ACCOUNT_ID
+from localcloud.services.sqs.attributes import allows_source, check_attributes, default_attributes, parse_redrive
+from localcloud.services.sqs.errors import SqsError, invalid_value
+from localcloud.services.sqs.message import AttributeValue, Content, Message
+from localcloud.services.sqs.queue import Depth, Queue
+
+__all__ = ["AttributeValue", "Content", "Depth", "Message", "Queue", "Queues"]
+
+DELETED_FOR_S: Final = 60.0  # CreateQueue: a name is free again a minute after DeleteQueue
+MAX_TAGS: Final = 50  # quotas-queues
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")  # quotas-queues
+
+
+@dataclass(slots=True)
+class _Deleted:
+    at: float
+
+
+class Queues:
+    """The queues of the account. State lives here and nowhere else; one event loop."""
+
+    def __init__(
+        self, *, clock: Clock, rng: random.Random, account_id: str = ACCOUNT_ID, partition: str = "aws"
+    ) -> None:
+        self._clock = clock
+        self._rng = rng
+        self._account_id = account_id
+        self._partition = partition
+        self._queues: dict[str, Queue] = {}  # by ARN
+        self._deleted: dict[str, _Deleted] = {}
+
+    def arn_of(self, name: str, region: str) -> str:
+        """The ARN that a queue of this name has."""
+        return f"arn:{self._partition}:sqs:{region}:{self._account_id}:{name}"
+
+    def find(self, arn: str) -> Queue | None:
+        """The queue of an ARN, None where there is none."""
+        return self._queues.get(arn)
+
+    def get(self, name: str, region: str) -> Queue:
+        """The queue of a name.
+
+        Raises SqsError: QueueDoesNotExist.
+        """
+        queue = self._queues.get(self.arn_of(name, region))
+        if queue is None:
+            raise SqsError("QueueDoesNotExist", "The specified queue does not exist.")
+        return queue
+
+    def list(self, region: str, *, prefix: str = "") -> list[Queue]:
+        """The Region's queues whose names start with `prefix`, by name."""
+        found = [queue for queue in self._queues.values() if queue.region == region and queue.name.startswith(prefix)]
+        return sorted(found, key=lambda queue: queue.name)
+
+    def create(self, name: str, region: str, *, attributes: Mapping[str, str], tags: Mapping[str, str]) -> Queue:
+        """Make a queue, or give the one that has this name and the same attributes.
+
+        Raises SqsError: InvalidParameterValue, QueueDeletedRecently, QueueNameExists, and what `configure` raises.
+        """
+        if name.endswith(".fifo"):
+            raise SqsError("UnsupportedOperation", "FIFO queues are not served by this local cloud.")
+        if not _NAME.fullmatch(name):
+            raise invalid_value("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
+        check_attributes(attributes)
+        arn = self.arn_of(name, region)
+        existing = self._queues.get(arn)
+        if existing is not None:
+            _check_same(existing, attributes)
+            return existing
+        self._check_deleted(arn)
+        self._check_links(arn, attributes)
+        queue = Queue(arn, clock=self._clock, rng=self._rng, find=self.find)
+        queue.configure(attributes)
+        queue.modified_s = queue.created_s
+        queue.tags.update(tags)
+        self._queues[arn] = queue
+        return queue
+
+    def configure(self, queue: Queue, attributes: Mapping[str, str]) -> None:
+        """Change a queue's attributes; nothing changes where one of them is refused.
+
+        Raises SqsError: InvalidAttributeName, InvalidAttributeValue, InvalidParameterValue, UnsupportedOperation.
+        """
+        check_attributes(attributes)
+        self._check_links(queue.arn, attributes)
+        queue.configure(attributes)
+
+    def delete(self, queue: Queue) -> None:
+        """Delete a queue and its messages. Its name is free again after a minute."""
+        self._queues.pop(queue.arn, None)
+        self._deleted[queue.arn] = _Deleted(asyncio.get_running_loop().time())
+        queue.close()
+
+    def sources(self, queue: Queue) -> list[Queue]:
+        """The queues of the Region whose dead letters go to `queue`."""
+        return [
+            source
+            for source in self.list(queue.region)
+            if source.redrive is not None and source.redrive.target_arn == queue.arn
+        ]
+
+    def describe(self, queue: Queue) -> dict[str, str]:
+        """Every attribute of a queue, as text."""
+        depth = queue.depth
+        return {
+            **queue.attributes,
+            "QueueArn": queue.arn,
+            "CreatedTimestamp": str(int(queue.created_s)),
+            "LastModifiedTimestamp": str(int(queue.modified_s)),
+            "ApproximateNumberOfMessages": str(depth.visible),
+            "ApproximateNumberOfMessagesNotVisible": str(depth.in_flight),
+            "ApproximateNumberOfMessagesDelayed": str(depth.delayed),
+        }
+
+    def tag(self, queue: Queue, tags: Mapping[str, str]) -> None:
+        """Add or replace tags.
+
+        Raises SqsError: InvalidParameterValue over 50 tags.
+        """
+        merged = queue.tags | dict(tags)
+        if len(merged) > MAX_TAGS:
+            raise invalid_value(f"Too many tags added for queue {queue.name}.")
+        queue.tags = merged
+
+    def _check_deleted(self, arn: str) -> None:
+        deleted = self._deleted.pop(arn, None)
+        if deleted is not None and asyncio.get_running_loop().time() < deleted.at + DELETED_FOR_S:
+            self._deleted[arn] = deleted
+            raise SqsError(
+                "QueueDeletedRecently",
+                "You must wait 60 seconds after deleting a queue before you can create another with the same name.",
+            )
+
+    def _check_links(self, arn: str, attributes: Mapping[str, str]) -> None:
+        text = attributes.get("RedrivePolicy", "")
+        redrive = parse_redrive(text)
+        if redrive is None:
+            return
+        target = self._queues.get(redrive.target_arn)
+        reason = ""
+        if target is None or target.region != arn.split(":")[3]:
+            reason = "Dead letter target does not exist."
+        elif not allows_source(target.attributes.get("RedriveAllowPolicy", ""), arn):
+            reason = "Queue does not have permission to use the dead letter target."
+        if reason:
+            raise invalid_value(f"Value {text} for parameter RedrivePolicy is invalid. Reason: {reason}")
+
+
+def _check_same(queue: Queue, attributes: Mapping[str, str]) -> None:
+    for name, value in attributes.items():
+        if (queue.attributes.get(name) or default_attributes().get(name, "")) != value:
+            raise SqsError(
+                "QueueNameExists",
+                f"A queue already exists with the same name and a different value for attribute {name}",
+            )
