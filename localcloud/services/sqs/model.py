@@ -16,8 +16,9 @@ from localcloud.clock import Clock
 from localcloud.services.contract import ACCOUNT_ID
 from localcloud.services.sqs.attributes import allows_source, check_attributes, default_attributes, parse_redrive
 from localcloud.services.sqs.errors import SqsError, invalid_value
+from localcloud.services.sqs.held import Depth
 from localcloud.services.sqs.message import AttributeValue, Content, Message
-from localcloud.services.sqs.queue import Depth, Queue
+from localcloud.services.sqs.queue import Queue
 
 __all__ = ["AttributeValue", "Content", "Depth", "Message", "Queue", "Queues"]
 

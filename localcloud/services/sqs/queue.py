@@ -10,14 +10,10 @@ from the clock.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import random
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from localcloud.clock import Clock
@@ -25,9 +21,10 @@ from localcloud.services.contract import ACCOUNT_ID
 from localcloud.services.sqs.attributes import Redrive, default_attributes, parse_redrive
 from localcloud.services.sqs.deadlines import Deadlines
 from localcloud.services.sqs.errors import SqsError, invalid_value
+from localcloud.services.sqs.held import TIMED, Depth, Held, State, deliver, read_handle
 from localcloud.services.sqs.message import Content, Message, check_content
 
-__all__ = ["MAX_IN_FLIGHT", "Depth", "Queue"]
+__all__ = ["MAX_IN_FLIGHT", "Queue"]
 
 MAX_IN_FLIGHT: Final = 120_000  # standard queue quota, quotas-queues page of the SQS developer guide
 MAX_VISIBILITY_S: Final = 43_200  # 12 h from the receive, sqs-visibility-timeout page
@@ -35,39 +32,6 @@ MAX_DELAY_S: Final = 900  # SendMessage
 MAX_WAIT_S: Final = 20  # ReceiveMessage
 PURGE_EVERY_S: Final = 60.0  # PurgeQueue
 _TICK_S: Final = 1e-6  # timers fire up to the loop's resolution early; what is due within it is due
-
-
-class _State(Enum):
-    VISIBLE = 1
-    DELAYED = 2
-    IN_FLIGHT = 3
-    GONE = 4
-
-
-@dataclass(slots=True, eq=False)
-class _Held:
-    """A message in this queue. `due` is loop time; `receives` counts in this queue, `receives_ever` in all."""
-
-    message_id: str
-    content: Content
-    sender_id: str
-    sent_s: float
-    state: _State = _State.VISIBLE
-    due: float = 0.0
-    receives: int = 0
-    receives_ever: int = 0
-    first_received_s: float = 0.0
-    received_at: float = 0.0
-    dead_letter_source: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Depth:
-    """How many messages there are, by state."""
-
-    visible: int
-    in_flight: int
-    delayed: int
 
 
 class Queue:
@@ -87,11 +51,11 @@ class Queue:
         self._find = find
         self._attributes: dict[str, str] = default_attributes()
         self._redrive: Redrive | None = None
-        self._messages: dict[str, _Held] = {}
-        self._visible: deque[_Held] = deque()
-        self._waiting = Deadlines[_Held](lambda held, due: held.due == due and held.state in _TIMED)
-        self._expiring = Deadlines[_Held](lambda held, _: held.state is not _State.GONE)
-        self._count = dict.fromkeys(_State, 0)
+        self._messages: dict[str, Held] = {}
+        self._visible: deque[Held] = deque()
+        self._waiting = Deadlines[Held](lambda held, due: held.due == due and held.state in TIMED)
+        self._expiring = Deadlines[Held](lambda held, _: held.state is not State.GONE)
+        self._count = dict.fromkeys(State, 0)
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._purged_at: float | None = None
@@ -111,10 +75,10 @@ class Queue:
         check_content(content, max_bytes=self._number("MaximumMessageSize"))
         self._advance()
         message_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
-        held = _Held(message_id, content, sender_id, self._clock.time())
+        held = Held(message_id, content, sender_id, self._clock.time())
         self._hold(held)
         if delay:
-            self._wait_until(held, _now() + delay, _State.DELAYED)
+            self._wait_until(held, _now() + delay, State.DELAYED)
         else:
             self._show(held)
         self._wake()
@@ -137,7 +101,7 @@ class Queue:
         deadline = _now() + wait
         while True:
             self._advance()
-            if self._count[_State.IN_FLIGHT] >= MAX_IN_FLIGHT and not wait:
+            if self._count[State.IN_FLIGHT] >= MAX_IN_FLIGHT and not wait:
                 raise SqsError("OverLimit", "Too many messages in flight.")
             taken = self._take(max_messages, visibility)
             if taken or _now() >= deadline:
@@ -150,7 +114,7 @@ class Queue:
 
         Raises SqsError: ReceiptHandleIsInvalid.
         """
-        message_id, receive = self._read_handle(receipt_handle)
+        message_id, receive = read_handle(receipt_handle, self.arn)
         self._advance()
         held = self._messages.get(message_id)
         if held is not None and held.receives == receive:
@@ -163,7 +127,7 @@ class Queue:
         """
         if not 0 <= visibility_s <= MAX_VISIBILITY_S:
             raise _bad_visibility(visibility_s, "Must be between 0 and 43200, if provided.")
-        message_id, receive = self._read_handle(receipt_handle)
+        message_id, receive = read_handle(receipt_handle, self.arn)
         self._advance()
         held = self._messages.get(message_id)
         if held is None or held.receives != receive:
@@ -171,13 +135,13 @@ class Queue:
                 f"Value {receipt_handle} for parameter ReceiptHandle is invalid. "
                 "Reason: Message does not exist or is not available for visibility timeout change."
             )
-        if held.state is not _State.IN_FLIGHT:
+        if held.state is not State.IN_FLIGHT:
             raise SqsError("MessageNotInflight", "The specified message isn't in flight.")
         if _now() + visibility_s > held.received_at + MAX_VISIBILITY_S:
             raise _bad_visibility(
                 visibility_s, "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"
             )
-        self._wait_until(held, _now() + visibility_s, _State.IN_FLIGHT)
+        self._wait_until(held, _now() + visibility_s, State.IN_FLIGHT)
         self._advance()
         self._wake()
 
@@ -198,7 +162,7 @@ class Queue:
         """How many messages there are now."""
         self._advance()
         count = self._count
-        return Depth(count[_State.VISIBLE], count[_State.IN_FLIGHT], count[_State.DELAYED])
+        return Depth(count[State.VISIBLE], count[State.IN_FLIGHT], count[State.DELAYED])
 
     def configure(self, attributes: Mapping[str, str]) -> None:
         """Set attributes that `check_attributes` has passed; "" removes one."""
@@ -238,10 +202,10 @@ class Queue:
 
     # ------------------------------------------------------------------ inside
 
-    def accept_dead_letter(self, dead: _Held, *, source_arn: str) -> None:
+    def accept_dead_letter(self, dead: Held, *, source_arn: str) -> None:
         """Take over another queue's message, with its id, its date and its attributes."""
         self._advance()
-        held = _Held(dead.message_id, dead.content, dead.sender_id, dead.sent_s, dead_letter_source=source_arn)
+        held = Held(dead.message_id, dead.content, dead.sender_id, dead.sent_s, dead_letter_source=source_arn)
         held.receives_ever, held.first_received_s = dead.receives_ever, dead.first_received_s
         self._hold(held)
         self._show(held)
@@ -250,32 +214,34 @@ class Queue:
     def _number(self, name: str) -> int:
         return int(self._attributes[name])
 
-    def _hold(self, held: _Held) -> None:
+    def _hold(self, held: Held) -> None:
         self._messages[held.message_id] = held
         self._count[held.state] += 1
         self._expiring.add(held.sent_s, held)
 
-    def _move(self, held: _Held, state: _State) -> None:
+    def _move(self, held: Held, state: State) -> None:
         self._count[held.state] -= 1
         self._count[state] += 1
         held.state = state
 
-    def _show(self, held: _Held) -> None:
-        self._move(held, _State.VISIBLE)
+    def _show(self, held: Held) -> None:
+        self._move(held, State.VISIBLE)
         self._visible.append(held)
 
-    def _wait_until(self, held: _Held, due: float, state: _State) -> None:
+    def _wait_until(self, held: Held, due: float, state: State) -> None:
         self._move(held, state)
         held.due = due
         self._waiting.add(due, held)
-        self._waiting.compact(self._count[_State.DELAYED] + self._count[_State.IN_FLIGHT])
+        self._waiting.compact(self._count[State.DELAYED] + self._count[State.IN_FLIGHT])
+        if self._waiters:
+            self._arm()
 
-    def _drop(self, held: _Held) -> None:
+    def _drop(self, held: Held) -> None:
         self._count[held.state] -= 1
-        held.state = _State.GONE
+        held.state = State.GONE
         del self._messages[held.message_id]
         self._expiring.compact(len(self._messages))
-        self._waiting.compact(self._count[_State.DELAYED] + self._count[_State.IN_FLIGHT])
+        self._waiting.compact(self._count[State.DELAYED] + self._count[State.IN_FLIGHT])
 
     def _advance(self) -> None:
         """Show what is due, forget what is too old."""
@@ -286,16 +252,16 @@ class Queue:
 
     def _take(self, max_messages: int, visibility_s: int) -> list[Message]:
         taken: list[Message] = []
-        room = min(max_messages, MAX_IN_FLIGHT - self._count[_State.IN_FLIGHT])
+        room = min(max_messages, MAX_IN_FLIGHT - self._count[State.IN_FLIGHT])
         for _ in range(len(self._visible)):  # a visibility of 0 puts a message straight back
             if len(taken) >= room:
                 break
             held = self._visible.popleft()
-            if held.state is _State.VISIBLE and not self._bury(held):
+            if held.state is State.VISIBLE and not self._bury(held):
                 taken.append(self._deliver(held, visibility_s))
         return taken
 
-    def _bury(self, held: _Held) -> bool:
+    def _bury(self, held: Held) -> bool:
         """Hand a message to the dead-letter queue once it was received often enough and another receive wants it."""
         if self._redrive is None or held.receives < self._redrive.max_receives:
             return False
@@ -306,31 +272,16 @@ class Queue:
         dead_letters.accept_dead_letter(held, source_arn=self.arn)
         return True
 
-    def _deliver(self, held: _Held, visibility_s: int) -> Message:
+    def _deliver(self, held: Held, visibility_s: int) -> Message:
         held.receives += 1
         held.receives_ever += 1
         held.first_received_s = held.first_received_s or self._clock.time()
         held.received_at = _now()
         if visibility_s:
-            self._wait_until(held, _now() + visibility_s, _State.IN_FLIGHT)
+            self._wait_until(held, _now() + visibility_s, State.IN_FLIGHT)
         else:
             self._visible.append(held)
-        return Message(held.message_id, self._make_handle(held), held.content, _system_attributes(held))
-
-    def _make_handle(self, held: _Held) -> str:
-        text = f"{self.arn} {held.message_id} {held.receives} {self._rng.getrandbits(64):016x}"
-        return base64.b64encode(text.encode()).decode()
-
-    def _read_handle(self, receipt_handle: str) -> tuple[str, int]:
-        try:
-            arn, message_id, receives, _ = base64.b64decode(receipt_handle, validate=True).decode().split(" ")
-            if arn == self.arn:
-                return message_id, int(receives)
-        except (ValueError, binascii.Error):
-            pass
-        raise SqsError(
-            "ReceiptHandleIsInvalid", f'The input receipt handle "{receipt_handle}" is not a valid receipt handle.'
-        )
+        return deliver(held, self.arn, self._rng)
 
     # ------------------------------------------------------------------ waiting
 
@@ -351,7 +302,7 @@ class Queue:
             self._arm()
 
     def _wake(self) -> None:
-        while self._waiters and self._count[_State.VISIBLE]:
+        while self._waiters and self._count[State.VISIBLE]:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
@@ -373,9 +324,6 @@ class Queue:
         self._arm()
 
 
-_TIMED: Final = (_State.DELAYED, _State.IN_FLIGHT)
-
-
 def _now() -> float:
     return asyncio.get_running_loop().time()
 
@@ -391,18 +339,3 @@ def _check_receive(wait_s: float, visibility_s: int) -> None:
 
 def _bad_visibility(visibility_s: int, reason: str) -> SqsError:
     return invalid_value(f"Value {visibility_s} for parameter VisibilityTimeout is invalid. Reason: {reason}")
-
-
-def _system_attributes(held: _Held) -> dict[str, str]:
-    found = {
-        "SenderId": held.sender_id,
-        "SentTimestamp": str(int(held.sent_s * 1000)),
-        "ApproximateReceiveCount": str(held.receives_ever),
-        "ApproximateFirstReceiveTimestamp": str(int(held.first_received_s * 1000)),
-    }
-    found |= {name: str(attribute.value) for name, attribute in held.content.system.items()}
-    if held.content.group_id:
-        found["MessageGroupId"] = held.content.group_id
-    if held.dead_letter_source:
-        found["DeadLetterQueueSourceArn"] = held.dead_letter_source
-    return found
