@@ -1,0 +1,239 @@
+"""The Runtime API of one execution environment: its states, and the answer to each call. No sockets, no processes.
+
+The rules:
+1. One invocation at a time. `next` waits until one is offered; asked again before the answer, it gives the same event.
+2. The request id in the path is checked before the state: an unknown id is 400, a second answer is 403.
+3. `init/error` is allowed before the first `next` only.
+4. A response over the limit fails the invocation and is told so with 413.
+
+Sources: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html and the behaviour of the runtime interface
+emulator (lambda/rapi and lambda/core of aws/aws-lambda-runtime-interface-emulator), whose bodies these are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final, cast
+
+__all__ = ["MAX_PAYLOAD_BYTES", "Answer", "Call", "Event", "Reply", "RuntimeApi"]
+
+MAX_PAYLOAD_BYTES: Final = 6 * 1024 * 1024 + 100  # the emulator's MaxPayloadSize; the documentation says 6 MB
+
+PREFIX: Final = "/2018-06-01/runtime/"
+NOT_ALLOWED: Final = "Transition from {} to {} failed for runtime. Error: State transition is not allowed"
+_TRACE: Final = "lambda-runtime-trace-id"
+
+
+class _State(Enum):
+    """The emulator's names, as its error messages show them."""
+
+    STARTED = "Started"
+    INIT_ERROR = "InitError"
+    READY = "Ready"
+    RESPONSE_SENT = "RuntimeResponseSentState"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One invocation as the runtime sees it. `deadline_ms` is epoch milliseconds; "" leaves a header out."""
+
+    request_id: str
+    payload: bytes
+    deadline_ms: int
+    function_arn: str
+    trace_header: str = ""
+    client_context: str = ""
+    cognito_identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How the runtime answered. `error_type` "" is success; `payload` is the response, or the error's JSON."""
+
+    payload: bytes
+    error_type: str = ""
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request of the runtime client; `path` without query, names of headers and trailers in lower case.
+
+    `content` is the body up to MAX_PAYLOAD_BYTES, `oversized` says that there was more.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    content: bytes = b""
+    oversized: bool = False
+    trailers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What goes back to the runtime client."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = field(default=(("content-type", "application/json"),))
+
+
+ACCEPTED: Final = Reply(202, b'{"status":"OK"}\n')
+INVALID_ID: Final = Reply(400, b'{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}\n')
+INVALID_MODE: Final = Reply(
+    400, b'{"errorMessage":"Invalid function response mode","errorType":"InvalidFunctionResponseMode"}\n'
+)
+TOO_LARGE: Final = Reply(
+    413,
+    json.dumps(
+        {
+            "errorMessage": f"Exceeded maximum allowed payload size ({MAX_PAYLOAD_BYTES} bytes).",
+            "errorType": "RequestEntityTooLarge",
+        },
+        separators=(",", ":"),
+    ).encode()
+    + b"\n",
+)
+NOT_FOUND: Final = Reply(404, b"404 page not found\n", (("content-type", "text/plain; charset=utf-8"),))
+WRONG_METHOD: Final = Reply(405, b"", ())
+PONG: Final = Reply(200, b"pong", (("content-type", "text/plain"),))
+
+
+class RuntimeApi:
+    """The state of one environment's Runtime API. Lives on one event loop, for the life of one runtime process."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[Answer | None] = loop.create_future()
+        """Resolves with None at the first `next`, with the error at `init/error`."""
+        self._state = _State.STARTED
+        self._event: Event | None = None
+        self._answered_id = ""
+        self._answer: asyncio.Future[Answer] | None = None
+        self._waiting: Callable[[Reply], None] | None = None
+
+    def offer(self, event: Event) -> asyncio.Future[Answer]:
+        """Give the runtime its next event, at once or when it asks; the future is its answer."""
+        self._event, self._answer = event, asyncio.get_running_loop().create_future()
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            self._state = _State.READY
+            waiting(_event_reply(event))
+        return self._answer
+
+    def forget_waiter(self, answer: Callable[[Reply], None]) -> None:
+        """The connection that waited in `next` is gone."""
+        if self._waiting is answer:
+            self._waiting = None
+
+    def call(self, call: Call) -> Reply | None:
+        """Answer one call; None where it is `next` and must wait (then give `wait` somewhere to answer)."""
+        if call.path == "/2018-06-01/ping":
+            return PONG
+        route = call.path.removeprefix(PREFIX)
+        kind, _, rest = route.partition("/")
+        request_id, _, verb = rest.partition("/")
+        if route in {"invocation/next", "init/error"}:
+            request_id, verb = "", route
+        elif route == call.path or kind != "invocation" or verb not in {"response", "error"}:
+            return NOT_FOUND  # restore/* too: the emulator has it under SnapStart alone
+        if call.method != ("GET" if verb == "invocation/next" else "POST"):
+            return WRONG_METHOD
+        if verb == "invocation/next":
+            return self._next()
+        return self._init_error(call) if verb == "init/error" else self._settle(request_id, verb, call)
+
+    def wait(self, answer: Callable[[Reply], None]) -> None:
+        """Remember who waits in `next`; a runtime that asks twice loses the first wait."""
+        self._waiting = answer
+
+    def _next(self) -> Reply | None:
+        if self._state is _State.INIT_ERROR:
+            return self._refuse(_State.READY.value)
+        if not self.ready.done():
+            self.ready.set_result(None)
+        if self._event is None:
+            return None
+        self._state = _State.READY
+        return _event_reply(self._event)
+
+    def _init_error(self, call: Call) -> Reply:
+        if self._state is not _State.STARTED or self.ready.done():
+            return self._refuse(_State.INIT_ERROR.value)
+        self._state = _State.INIT_ERROR
+        error_type = call.headers.get("lambda-runtime-function-error-type", "")
+        self.ready.set_result(Answer(call.content, error_type or _type_in(call.content), failed=True))
+        return ACCEPTED
+
+    def _settle(self, request_id: str, verb: str, call: Call) -> Reply:
+        if self._state is _State.RESPONSE_SENT and request_id == self._answered_id:
+            return self._refuse("InvocationResponse" if verb == "response" else "InvocationErrorResponse")
+        if self._event is None or request_id != self._event.request_id or self._state is not _State.READY:
+            return INVALID_ID
+        if verb == "response" and call.headers.get("lambda-runtime-function-response-mode", "") not in {
+            "",
+            "streaming",
+        }:
+            return INVALID_MODE
+        answer, reply = _read_answer(verb, call)
+        self._state, self._event, self._answered_id = _State.RESPONSE_SENT, None, request_id
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(answer)
+        return reply
+
+    def _refuse(self, wanted: str) -> Reply:
+        message = NOT_ALLOWED.format(self._state.value, wanted)
+        body = {"errorMessage": message, "errorType": "InvalidStateTransition"}
+        return Reply(403, json.dumps(body, separators=(",", ":")).encode() + b"\n")
+
+
+def _read_answer(verb: str, call: Call) -> tuple[Answer, Reply]:
+    if call.oversized:
+        message = f"Response payload size exceeded maximum allowed payload size ({MAX_PAYLOAD_BYTES} bytes)."
+        error = {"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}
+        return Answer(json.dumps(error).encode(), "Function.ResponseSizeTooLarge", failed=True), TOO_LARGE
+    if verb == "error":
+        error_type = call.headers.get("lambda-runtime-function-error-type", "") or _type_in(call.content)
+        return Answer(call.content, error_type, failed=True), ACCEPTED
+    error_type = call.trailers.get("lambda-runtime-function-error-type", "")
+    if error_type:  # a streamed response that failed on the way
+        return Answer(_trailing_error(call.trailers, error_type), error_type, failed=True), ACCEPTED
+    return Answer(call.content), ACCEPTED
+
+
+def _trailing_error(trailers: Mapping[str, str], error_type: str) -> bytes:
+    encoded = trailers.get("lambda-runtime-function-error-body", "")
+    try:
+        return base64.b64decode(encoded, validate=True) or json.dumps({"errorType": error_type}).encode()
+    except binascii.Error:
+        return json.dumps({"errorType": error_type}).encode()
+
+
+def _type_in(content: bytes) -> str:
+    try:
+        found: Any = json.loads(content)
+    except ValueError:
+        return "Runtime.Unknown"
+    if isinstance(found, dict):
+        return str(cast("dict[str, Any]", found).get("errorType") or "Runtime.Unknown")
+    return "Runtime.Unknown"
+
+
+def _event_reply(event: Event) -> Reply:
+    headers = [
+        ("lambda-runtime-aws-request-id", event.request_id),
+        ("lambda-runtime-deadline-ms", str(event.deadline_ms)),
+        ("lambda-runtime-invoked-function-arn", event.function_arn),
+        (_TRACE, event.trace_header),
+        ("lambda-runtime-client-context", event.client_context),
+        ("lambda-runtime-cognito-identity", event.cognito_identity),
+        ("content-type", "application/json"),
+    ]
+    return Reply(200, event.payload, tuple((name, value) for name, value in headers if value))

@@ -1,0 +1,156 @@
+"""The loopback listener of one environment: HTTP/1.1 on an asyncio Protocol, parsed by h11, answered by RuntimeApi.
+
+h11 because it gives a request's trailers, which a streamed response needs. The official client takes `host:port` and
+no path, so each environment has a listener of its own. Knows nothing of processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import h11
+
+from localcloud.compute.runtime_api import MAX_PAYLOAD_BYTES, Call, Reply, RuntimeApi
+
+__all__ = ["RuntimeServer"]
+
+MAX_HEADER_BYTES: Final = 2 * 1024 * 1024  # the official client sends X-Ray causes of up to 1 MB in a header
+
+
+class RuntimeServer:
+    """Listens on a free loopback port from `open()` until `close()`."""
+
+    def __init__(self, api: RuntimeApi) -> None:
+        self._api = api
+        self._server: asyncio.Server | None = None
+        self._connections: set[_Connection] = set()
+        self.address = ""
+
+    async def open(self) -> str:
+        """Start to listen; the answer is `host:port`, the value of AWS_LAMBDA_RUNTIME_API."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self._api, self._connections), "127.0.0.1", 0)
+        host, port = self._server.sockets[0].getsockname()[:2]
+        self.address = f"{host}:{port}"
+        return self.address
+
+    def close(self) -> None:
+        """Stop listening and drop every connection; a runtime that waits in `next` sees its connection end."""
+        if self._server is not None:
+            self._server.close()
+        for connection in tuple(self._connections):
+            connection.abort()
+
+
+class _Connection(asyncio.Protocol):
+    """One keep-alive connection of a runtime client."""
+
+    def __init__(self, api: RuntimeApi, connections: set[_Connection]) -> None:
+        self._api = api
+        self._connections = connections
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_BYTES)
+        self._transport: asyncio.Transport | None = None
+        self._request: h11.Request | None = None
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+        self._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._connections.discard(self)
+        self._transport = None
+        self._api.forget_waiter(self._answer)
+
+    def abort(self) -> None:
+        """Drop the connection now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._http.receive_data(data)
+        self._advance()
+
+    def eof_received(self) -> bool:
+        self._http.receive_data(b"")
+        return False
+
+    def _advance(self) -> None:
+        try:
+            while self._take(self._http.next_event()):
+                pass
+        except h11.RemoteProtocolError as error:
+            self._refuse(error)
+
+    def _take(self, event: type[h11.NEED_DATA | h11.PAUSED] | h11.Event) -> bool:
+        """Handle one parsed event; False where there is nothing more to parse now."""
+        if isinstance(event, h11.Request):
+            self._request, self._chunks, self._size = event, [], 0
+            if self._http.they_are_waiting_for_100_continue:
+                self._write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])))
+            return True
+        if isinstance(event, h11.Data):
+            self._size += len(event.data)
+            if self._size <= MAX_PAYLOAD_BYTES:
+                self._chunks.append(bytes(event.data))
+            return True
+        if isinstance(event, h11.EndOfMessage):
+            self._dispatch(event)
+            return True
+        return False
+
+    def _dispatch(self, end: h11.EndOfMessage) -> None:
+        request = self._request
+        if request is None:
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers}
+        trailers = {name.decode("latin-1"): value.decode("latin-1") for name, value in end.headers}
+        reply = self._api.call(
+            Call(
+                method=request.method.decode("latin-1"),
+                path=request.target.decode("latin-1").partition("?")[0],
+                headers=headers,
+                content=b"".join(self._chunks),
+                oversized=self._size > MAX_PAYLOAD_BYTES,
+                trailers=trailers,
+            )
+        )
+        self._chunks = []
+        if reply is None:
+            self._api.wait(self._answer)
+        else:
+            self._send(reply)
+
+    def _answer(self, reply: Reply) -> None:
+        """Answer the `next` that waited, then read on where the client has sent more meanwhile."""
+        self._send(reply)
+        self._advance()
+
+    def _send(self, reply: Reply) -> None:
+        headers = [*reply.headers, ("content-length", str(len(reply.body)))]
+        head = h11.Response(
+            status_code=reply.status, headers=[(name.encode(), value.encode()) for name, value in headers]
+        )
+        out = self._http.send(head) or b""
+        if reply.body:
+            out += self._http.send(h11.Data(data=reply.body)) or b""
+        self._write(out + (self._http.send(h11.EndOfMessage()) or b""))
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+        elif self._transport is not None:
+            self._transport.close()
+
+    def _refuse(self, error: h11.RemoteProtocolError) -> None:
+        if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            headers = [("content-type", "text/plain"), ("connection", "close")]
+            self._send(Reply(error.error_status_hint, str(error).encode(), tuple(headers)))
+        if self._transport is not None:
+            self._transport.close()
+
+    def _write(self, data: bytes | None) -> None:
+        if data and self._transport is not None:
+            self._transport.write(data)

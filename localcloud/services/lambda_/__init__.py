@@ -1,0 +1,1 @@
+"""The Lambda API: what an SDK sees of the functions that `localcloud.compute` runs."""

@@ -1,0 +1,85 @@
+"""Log groups, their streams and events, in memory and bounded; listeners hear each event as it is written.
+
+Knows nothing of Lambda: a function's environment appends lines here, a reader (`sluiceway logs`, the console) asks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from localcloud.clock import Clock
+
+__all__ = ["LogEvent", "LogGroup", "Logs"]
+
+MAX_EVENTS: Final = 20_000  # kept for each group; older ones are dropped, the memory of a laptop is not CloudWatch
+
+Listener = Callable[["LogEvent"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """One line. `message` has no trailing newline, `timestamp_ms` counts from 1970."""
+
+    group: str
+    stream: str
+    timestamp_ms: int
+    message: str
+
+
+@dataclass(slots=True)
+class LogGroup:
+    """A named group. `retention_days` None keeps for ever, as CloudWatch does."""
+
+    name: str
+    retention_days: int | None = None
+    declared: bool = True
+    events: deque[LogEvent] = field(default_factory=lambda: deque[LogEvent](maxlen=MAX_EVENTS))
+
+
+class Logs:
+    """All log groups of one Region."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self._groups: dict[str, LogGroup] = {}
+        self._listeners: list[Listener] = []
+
+    def create_group(self, name: str, *, retention_days: int | None = None) -> LogGroup:
+        """Declare a group, or change the retention of the one that is there."""
+        group = self._groups.setdefault(name, LogGroup(name))
+        group.retention_days, group.declared = retention_days, True
+        return group
+
+    def delete_group(self, name: str) -> None:
+        """Forget a group and its events; nothing where there is none."""
+        self._groups.pop(name, None)
+
+    def groups(self) -> tuple[LogGroup, ...]:
+        """Every group, by name."""
+        return tuple(self._groups[name] for name in sorted(self._groups))
+
+    def append(self, group: str, stream: str, message: str, *, timestamp_ms: int | None = None) -> None:
+        """Write one event, now unless `timestamp_ms` says when. Lambda makes a group that nobody declared: so here."""
+        stamp = int(self._clock.time() * 1000) if timestamp_ms is None else timestamp_ms
+        found = self._groups.get(group)
+        if found is None:
+            found = self._groups[group] = LogGroup(group, declared=False)
+        event = LogEvent(group, stream, stamp, message)
+        found.events.append(event)
+        for listener in tuple(self._listeners):
+            listener(event)
+
+    def events(self, group: str, *, stream: str = "", since_ms: int = 0) -> Iterator[LogEvent]:
+        """The kept events of `group` in the order of writing; of one `stream` where named, from `since_ms` on."""
+        found = self._groups.get(group)
+        for event in tuple(found.events) if found else ():
+            if event.timestamp_ms >= since_ms and stream in {"", event.stream}:
+                yield event
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Hear every event from now on, called in the event loop; the answer stops it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
