@@ -1,4 +1,7 @@
-"""Arguments of the `sluiceway` command, and its exit codes: 0 done, 1 failed, 2 called wrongly, 3 refused by the ledger."""
+"""Arguments of the `sluiceway` command.
+
+Its exit codes: 0 done, 1 failed, 2 called wrongly, 3 refused by the ledger.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     up.add_argument("--config-env", metavar="ENV", help="environment of samconfig.toml whose parameters apply")
     up.add_argument("--parameter-overrides", nargs="*", default=[], metavar="KEY=VALUE")
     up.add_argument("--region", default="us-east-1")
-    up.add_argument("--port", type=int, default=DEFAULT_PORT, metavar="N", help="AWS APIs on N, HTTP on N+1; 0: free ones")
+    up.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, metavar="N", help="AWS APIs on N, HTTP on N+1; 0: free ones"
+    )
     up.add_argument("--persist", type=Path, metavar="DIR", help="keep tables and queues in DIR across restarts")
     up.add_argument("--allow", action="append", default=[], metavar="NAME", help="start although NAME is refused")
     up.add_argument("--model", default="scripted", metavar="scripted|embedded|URL", help="who answers Bedrock calls")
@@ -33,7 +38,9 @@ def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def _add_running(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     down = commands.add_parser("down", help="stop the local cloud")
     status = commands.add_parser("status", help="what runs, and where")
-    status.add_argument("endpoint", nargs="?", help="print only this endpoint or output, for scripts: API=$(... status api)")
+    status.add_argument(
+        "endpoint", nargs="?", help="print only this endpoint or output, for scripts: API=$(... status api)"
+    )
     status.add_argument("--json", action="store_true", dest="as_json")
     logs = commands.add_parser("logs", help="what functions logged")
     logs.add_argument("function", nargs="?", help="logical id or name; every function where left out")

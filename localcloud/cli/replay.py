@@ -1,0 +1,14 @@
+"""`sluiceway replay`: the same code as `events/replay.py`."""
+
+from __future__ import annotations
+
+import argparse
+
+from localcloud.replay.command import main
+
+__all__ = ["run"]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Everything after `replay` is the replay tool's own."""
+    return main(options.arguments)

@@ -1,0 +1,126 @@
+"""The replay command: choose cases and a target, send, compare, say what differs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from localcloud.replay.cases import Case, differences, load_cases
+from localcloud.replay.targets import (
+    HttpTarget,
+    LambdaTarget,
+    SamTarget,
+    Target,
+    Unreachable,
+    WebSocketTarget,
+    logical_id,
+)
+from localcloud.replay.websocket import WebSocketRefused
+from localcloud.state import STATE_FOLDER, NotRunning, read_state
+from sluiceway.aws.sigv4 import Credentials
+
+__all__ = ["main"]
+
+
+class _Misused(Exception):
+    """The command's words do not fit; exit code 2."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="replay", description="Send recorded events and compare the replies.")
+    parser.add_argument("--target", required=True, metavar="local|sam|lambda:NAME|URL")
+    parser.add_argument("--case", action="append", default=[], metavar="FUNCTION[/CASE]", help="all where left out")
+    parser.add_argument("--events", type=Path, default=Path("events"), metavar="DIR")
+    parser.add_argument("--token", default=os.environ.get("TOKEN", ""), help="bearer token; default: $TOKEN")  # noqa: TID251 - a command line, not a function
+    parser.add_argument("--region", default=os.environ.get("AWS_REGION", "us-east-1"))  # noqa: TID251 - the same
+    parser.add_argument("--template", type=Path, default=Path("template.yaml"), help="for sam")
+    parser.add_argument("--state", type=Path, default=STATE_FOLDER, help="for local")
+    parser.add_argument("sam_arguments", nargs="*", help="after --: given to `sam local invoke` unchanged")
+    return parser
+
+
+def _credentials() -> Credentials:
+    environ = os.environ  # noqa: TID251 - a command line, not a function
+    if not environ.get("AWS_ACCESS_KEY_ID"):
+        message = "lambda:NAME needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for a role)"
+        raise _Misused(message)
+    return Credentials(
+        environ["AWS_ACCESS_KEY_ID"], environ.get("AWS_SECRET_ACCESS_KEY", ""), environ.get("AWS_SESSION_TOKEN", "")
+    )
+
+
+def _deployed(options: argparse.Namespace, name: str) -> LambdaTarget:
+    folders = sorted(path.name for path in options.events.iterdir() if path.is_dir())
+    matching = {folder: name for folder in folders if folder == name or logical_id(folder) in name}
+    if not matching:
+        chosen = {case.split("/")[0] for case in options.case}
+        if len(chosen) != 1:
+            message = f"which events are meant for {name}? Name one function's with --case"
+            raise _Misused(message)
+        matching = {chosen.pop(): name}
+    environ = os.environ  # noqa: TID251 - a command line, not a function
+    default = f"https://lambda.{options.region}.amazonaws.com"
+    endpoint = environ.get("AWS_ENDPOINT_URL_LAMBDA") or environ.get("AWS_ENDPOINT_URL") or default
+    return LambdaTarget(endpoint.rstrip("/"), options.region, _credentials(), matching, options.token)
+
+
+def _target(options: argparse.Namespace) -> Target:
+    kind, _, rest = options.target.partition(":")
+    if options.target == "local":
+        state = read_state(options.state)
+        names = {
+            folder: state.functions[logical_id(folder)]
+            for folder in _folders(options)
+            if logical_id(folder) in state.functions
+        }
+        return LambdaTarget(state.endpoints["aws"], state.region, Credentials("local", "local"), names, options.token)
+    if options.target == "sam":
+        return SamTarget(options.template, tuple(options.sam_arguments))
+    if kind == "lambda" and rest:
+        return _deployed(options, rest)
+    if kind in {"http", "https"}:
+        return HttpTarget(options.target, options.token)
+    if kind in {"ws", "wss"}:
+        return WebSocketTarget(options.target, options.token)
+    message = f"--target is local, sam, lambda:NAME or an http or ws URL, not {options.target}"
+    raise _Misused(message)
+
+
+def _folders(options: argparse.Namespace) -> list[str]:
+    return sorted(path.name for path in options.events.iterdir() if path.is_dir())
+
+
+def _replay(case: Case, target: Target) -> str:
+    """One word (same, recorded, differs, skipped) and its lines."""
+    if not target.accepts(case):
+        return "skipped  (this target cannot take it)"
+    reply = target.send(case)
+    if case.reply is None:
+        return f"sent     (no reply is recorded) {str(reply)[:200]}"
+    found = differences(case.reply, reply)
+    return "same" if not found else "\n    ".join(["differs", *found])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Replay; 0 when every reply is as recorded, 1 when one differs or none was sent, 2 when called wrongly."""
+    options = _parser().parse_args(arguments)
+    try:
+        target = _target(options)
+        cases = list(load_cases(options.events, names=options.case))
+        results: list[str] = []
+        for case in cases:
+            result = _replay(case, target)
+            results.append(result.split("\n")[0].split()[0])
+            sys.stdout.write(f"{case.function}/{case.name}: {result}\n")
+    except (_Misused, ValueError, FileNotFoundError) as error:
+        sys.stderr.write(f"replay: {error}\n")
+        return 2
+    except (Unreachable, NotRunning, WebSocketRefused) as error:
+        sys.stderr.write(f"replay: {error}\n")
+        return 1
+    counts = ", ".join(f"{results.count(word)} {word}" for word in ("same", "differs", "sent", "skipped"))
+    sys.stdout.write(f"{counts}\n")
+    return 0 if "differs" not in results and set(results) - {"skipped"} else 1

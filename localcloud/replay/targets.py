@@ -1,0 +1,206 @@
+"""Where recorded events go: Lambda's Invoke API (local or deployed), `sam local invoke`, HTTP and WebSocket URLs.
+
+Each target turns one case into one reply in the form that was recorded. It compares nothing and prints nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.client import HTTPConnection, HTTPSConnection
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+from urllib.parse import quote, urlencode, urlsplit
+
+from localcloud.replay.cases import Case
+from localcloud.replay.websocket import WebSocket
+from sluiceway.aws.sigv4 import Credentials, Signable, Signer
+
+__all__ = ["HttpTarget", "LambdaTarget", "SamTarget", "Target", "Unreachable", "WebSocketTarget", "logical_id"]
+
+TIMEOUT_S: Final = 910.0  # Lambda's longest timeout, 900 s, and a margin
+
+
+class Unreachable(Exception):
+    """The target gave no reply at all; the message says what to do."""
+
+
+class Target(Protocol):
+    """One place to send events to."""
+
+    def accepts(self, case: Case) -> bool:
+        """Whether this kind of event can be sent here."""
+        ...
+
+    def send(self, case: Case) -> object:
+        """Send it; the reply in its recorded form. Raises Unreachable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def logical_id(function: str) -> str:
+    """The template's name of a function's folder: `read_job` is `ReadJob`."""
+    return "".join(word.capitalize() for word in function.split("_"))
+
+
+def _fetch(url: str, *, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    parts = urlsplit(url)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+    try:
+        connection.request(method, target, body=body or None, headers=dict(headers))
+        answer = connection.getresponse()
+        return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+    except OSError as error:
+        message = f"{parts.scheme}://{parts.netloc} does not answer: {error}"
+        raise Unreachable(message) from error
+    finally:
+        connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaTarget:
+    """The Invoke API. `names` maps a case's folder to a function name; `endpoint` has no trailing slash."""
+
+    endpoint: str
+    region: str
+    credentials: Credentials
+    names: Mapping[str, str]
+    token: str = ""
+
+    def accepts(self, case: Case) -> bool:
+        """Only functions that this target knows; token cases need a token."""
+        return case.function in self.names and bool(self.token or not case.needs_token)
+
+    def send(self, case: Case) -> object:
+        """Invoke it; a function error's payload is the reply, as Lambda gives it."""
+        body = json.dumps(case.as_sent(token=self.token, caller="")).encode()
+        path = f"/2015-03-31/functions/{quote(self.names[case.function], safe='')}/invocations"
+        answer = _fetch(self.endpoint + path, method="POST", headers=self._signed(path, body), body=body)
+        if answer.status != 200:
+            message = f"Invoke answered {answer.status}: {answer.body[:300].decode(errors='replace')}"
+            raise Unreachable(message)
+        return cast("object", json.loads(answer.body or b"null"))
+
+    def _signed(self, path: str, body: bytes) -> dict[str, str]:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        headers = {"host": urlsplit(self.endpoint).netloc, "x-amz-date": stamp, "content-type": "application/json"}
+        if self.credentials.token:
+            headers["x-amz-security-token"] = self.credentials.token
+        request = Signable("POST", path, "", sorted(headers.items()), hashlib.sha256(body).hexdigest())
+        signer = Signer(service="lambda", region=self.region)
+        headers["authorization"] = signer.authorize(request, self.credentials, stamp)
+        return headers
+
+
+@dataclass(frozen=True, slots=True)
+class SamTarget:
+    """`sam local invoke`, one run a case; `extra` goes to it unchanged (`--docker-network host`, `--env-vars FILE`)."""
+
+    template: Path
+    extra: Sequence[str] = ()
+    program: str = "sam"
+
+    def accepts(self, case: Case) -> bool:
+        """Everything but cases that need a token: sam sends the file as it is."""
+        return not case.needs_token
+
+    def arguments(self, case: Case) -> list[str]:
+        """The argument list that is run for `case`."""
+        start = [self.program, "local", "invoke", logical_id(case.function)]
+        return [*start, "--template", str(self.template), "--event", str(case.path), *self.extra]
+
+    def send(self, case: Case) -> object:
+        """Run it; the last line that sam prints is the function's reply."""
+        try:
+            done = subprocess.run(self.arguments(case), capture_output=True, text=True, check=False, timeout=TIMEOUT_S)  # noqa: S603 - the user's own sam
+        except FileNotFoundError as error:
+            message = f"{self.program} is not installed; see https://docs.aws.amazon.com/serverless-application-model"
+            raise Unreachable(message) from error
+        lines = done.stdout.strip().splitlines()
+        if done.returncode != 0 or not lines:
+            message = f"sam ended with {done.returncode}: {done.stderr.strip()[-300:]}"
+            raise Unreachable(message)
+        return cast("object", json.loads(lines[-1]))
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTarget:
+    """A deployed HTTP endpoint: proxy events become the requests that they were made from."""
+
+    url: str
+    token: str = ""
+
+    def accepts(self, case: Case) -> bool:
+        """Proxy events only; those behind an authorizer need a token."""
+        return (
+            "httpMethod" in case.event
+            and case.event.get("type") != "REQUEST"
+            and bool(self.token or not case.principal)
+        )
+
+    def send(self, case: Case) -> object:
+        """Send it; status and body as the function's proxy reply has them."""
+        event = case.as_sent(token=self.token, caller=caller_of(self.token))
+        lists = cast("dict[str, list[str]]", event.get("multiValueQueryStringParameters") or {})
+        query = urlencode([(name, value) for name, values in lists.items() for value in values])
+        url = self.url.rstrip("/") + quote(str(event["path"])) + (f"?{query}" if query else "")
+        headers = {name: str(value) for name, value in cast("dict[str, Any]", event.get("headers") or {}).items()}
+        headers = {k: v for k, v in headers.items() if k.lower() not in {"host", "authorization", "content-length"}}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        body = str(event.get("body") or "")
+        raw = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+        answer = _fetch(url, method=str(event["httpMethod"]), headers=headers, body=raw)
+        expected = cast("dict[str, Any]", case.reply or {}).get("headers", {})
+        kept = {name: answer.headers.get(name.lower(), "") for name in cast("dict[str, Any]", expected)}
+        return {"statusCode": answer.status, "headers": kept, "body": answer.body.decode(), "isBase64Encoded": False}
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketTarget:
+    """A WebSocket endpoint: the body of a recorded message is sent, the next message back is the reply."""
+
+    url: str
+    token: str = ""
+    timeout_s: float = 30.0
+
+    def accepts(self, case: Case) -> bool:
+        """Events of a WebSocket API that carry a message."""
+        context = cast("dict[str, Any]", case.event.get("requestContext") or {})
+        return context.get("eventType") == "MESSAGE" and "body" in case.event
+
+    def send(self, case: Case) -> object:
+        """One connection, one message out, one message in."""
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        try:
+            with WebSocket(self.url, headers=headers, timeout_s=self.timeout_s) as socket:
+                socket.send(str(case.as_sent(token=self.token, caller="")["body"]))
+                return cast("object", json.loads(socket.receive()))
+        except OSError as error:
+            message = f"{self.url} does not answer: {error}"
+            raise Unreachable(message) from error
+
+
+def caller_of(token: str) -> str:
+    """The principal that the authorizer gives this token's subject; "" for no token. The signature is not looked at."""
+    if not token:
+        return ""
+    payload = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    digest = hashlib.sha256(f"{claims['iss']}\n{claims['sub']}".encode()).digest()
+    return base64.urlsafe_b64encode(digest).decode()[:22]
