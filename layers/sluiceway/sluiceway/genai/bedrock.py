@@ -1,0 +1,81 @@
+"""Bedrock as a model provider, over the wire client.
+
+Owns how Bedrock's errors become the provider's faults. The transport's own retries (a throttle is tried three times
+within the deadline) are all the retrying there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from sluiceway.aws.bedrock import Converse, ConverseAnswer, Turn, converse
+from sluiceway.aws.wire import Caller
+from sluiceway.errors import Rejected, Retryable, ServiceError, ServiceRefused, ServiceUnavailable
+from sluiceway.genai.faults import ContentFiltered, ContextTooLong, Denied, Invalid, Overloaded, Throttled, Timeout
+from sluiceway.genai.provider import Answer, CallContext, ModelRequest, Usage
+
+__all__ = ["BedrockProvider"]
+
+_RETRYABLE: Final[dict[str, type[Retryable]]] = {
+    "ThrottlingException": Throttled,
+    "ModelNotReadyException": Throttled,
+    "ModelTimeoutException": Timeout,
+}
+_REFUSED: Final[dict[str, Callable[[str], Rejected]]] = {
+    "AccessDeniedException": Denied,
+    "ResourceNotFoundException": Denied,
+    "ServiceQuotaExceededException": Denied,
+}
+# Bedrock has no code of its own for it; models word it "Input is too long for requested model." and
+# "prompt is too long: ... tokens > ... maximum", the service "input token count exceeds the maximum".
+_TOO_LONG: Final = ("too long", "token count", "context length", "maximum context")
+_FILTERED: Final = frozenset({"content_filtered", "guardrail_intervened"})
+
+
+class BedrockProvider:
+    """One Bedrock model. Holds no connection: those are the `Caller`'s."""
+
+    def __init__(self, caller: Caller, model_id: str) -> None:
+        self._caller = caller
+        self._model_id = model_id
+
+    async def converse(self, request: ModelRequest, context: CallContext) -> Answer:
+        """The whole answer, within `context.deadline`. Raises the errors of `sluiceway.genai.faults`."""
+        question = Converse(
+            model_id=self._model_id,
+            turns=tuple(Turn(message.role, message.text) for message in request.messages),
+            max_tokens=request.max_tokens,
+            system=request.system,
+            temperature=request.temperature,
+            stop_sequences=request.stop_sequences,
+        )
+        try:
+            answer = await converse(self._caller, question, deadline=context.deadline)
+        except (ServiceUnavailable, ServiceRefused) as error:
+            raise _translate(error) from error
+        return _read(answer)
+
+
+def _read(answer: ConverseAnswer) -> Answer:
+    if answer.stop_reason in _FILTERED:
+        raise ContentFiltered(f"the answer was withheld ({answer.stop_reason})")
+    if answer.stop_reason == "model_context_window_exceeded":
+        raise ContextTooLong("prompt and answer together exceed the model's context window")
+    usage = Usage(answer.input_tokens, answer.output_tokens, answer.cache_read_tokens, answer.cache_write_tokens)
+    return Answer(answer.text, answer.stop_reason, usage, answer.latency_ms)
+
+
+def _translate(error: ServiceUnavailable | ServiceRefused) -> Retryable | Rejected:
+    """The fault that `error` is. Bedrock's own words stay in the cause: they may quote the prompt."""
+    said = _describe(error)
+    if isinstance(error, ServiceUnavailable):
+        return _RETRYABLE.get(error.code, Overloaded)(said, after_s=error.after_s)
+    if error.code == "ValidationException" and any(words in str(error).lower() for words in _TOO_LONG):
+        return ContextTooLong(said)
+    return _REFUSED.get(error.code, Invalid)(said)
+
+
+def _describe(error: ServiceError) -> str:
+    request = f" (request {error.request_id})" if error.request_id else ""
+    return f"the model's service answered {error.code or 'nothing'}{request}"
