@@ -33,7 +33,13 @@ class _Deleted:
 
 
 class Queues:
-    """The queues of the account. State lives here and nowhere else; one event loop."""
+    """The queues of the account. State lives here and nowhere else; one event loop.
+
+    `endpoint` is where the local cloud answers AWS calls, the root of every queue URL; it may be set once the port is
+    known.
+    """
+
+    endpoint: str = "http://127.0.0.1:4600"
 
     def __init__(
         self, *, clock: Clock, rng: random.Random, account_id: str = ACCOUNT_ID, partition: str = "aws"
@@ -48,6 +54,10 @@ class Queues:
     def arn_of(self, name: str, region: str) -> str:
         """The ARN that a queue of this name has."""
         return f"arn:{self._partition}:sqs:{region}:{self._account_id}:{name}"
+
+    def url_of(self, queue: Queue) -> str:
+        """The queue's URL. Its path is AWS's; the Region is that of the request's signature."""
+        return f"{self.endpoint}/{self._account_id}/{queue.name}"
 
     def find(self, arn: str) -> Queue | None:
         """The queue of an ARN, None where there is none."""

@@ -1,0 +1,142 @@
+"""SQS on the wire: AWS JSON 1.0 and the Query protocol, told apart by what the request carries.
+
+Owns the two protocols' envelopes and which IAM action a request needs; the actions themselves are `operations`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, cast
+
+from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
+from localcloud.services.sqs.errors import SqsError
+from localcloud.services.sqs.model import Queues
+from localcloud.services.sqs.operations import ACTIONS, NOT_SERVED, Call, queue_name
+from localcloud.services.sqs.parameters import Parameters
+from localcloud.services.sqs.query import read_form, write_error, write_result
+
+__all__ = ["SqsService"]
+
+_TARGET: Final = "AmazonSQS."
+_VERSIONS: Final = ("2012-11-05", "2011-10-01", "2009-02-01", "2008-01-01")
+_BATCHES: Final = {  # a batch needs the permission of its single action
+    "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
+    "DeleteMessageBatch": "DeleteMessage",
+    "SendMessageBatch": "SendMessage",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    action: str
+    parameters: Parameters
+    query: bool
+
+
+class SqsService:
+    """The SQS API. `sender_of` gives the SenderId of an access key."""
+
+    name = "sqs"
+
+    def __init__(self, queues: Queues, *, sender_of: Callable[[str], str] = lambda _: ACCOUNT_ID) -> None:
+        self._queues = queues
+        self._sender_of = sender_of
+        self._last: tuple[WireRequest, _Decoded] | None = None  # IAM's check and the action read the same request
+
+    async def handle(self, request: WireRequest) -> WireResponse:
+        """Answer `request` in its own protocol."""
+        query = not request.target
+        try:
+            decoded = self._decode(request)
+            call = Call(
+                self._queues,
+                request.region,
+                decoded.parameters,
+                trace=request.headers.get("x-amzn-trace-id", ""),
+                sender_id=self._sender_of(request.access_key),
+            )
+            result = await ACTIONS[decoded.action](call)
+        except SqsError as error:
+            return _refuse(error, request, query=query)
+        if decoded.query:
+            as_json = _wants_json(request)
+            return WireResponse(
+                200,
+                write_result(decoded.action, result, request.request_id, as_json=as_json),
+                {"content-type": "application/json" if as_json else "text/xml"},
+            )
+        body = json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
+        return WireResponse(200, body, {"content-type": "application/x-amz-json-1.0"})
+
+    def permissions(self, request: WireRequest) -> tuple[Permission, ...]:
+        """The action on its queue's ARN; none where the request is malformed, for that is answered first."""
+        try:
+            decoded = self._decode(request)
+            arn = self._arn(decoded, request.region)
+        except SqsError:
+            return ()
+        return (Permission(f"sqs:{_BATCHES.get(decoded.action, decoded.action)}", arn),)
+
+    def _arn(self, decoded: _Decoded, region: str) -> str:
+        if decoded.action == "ListQueues":
+            return "*"
+        named = decoded.parameters.text("QueueName")
+        return self._queues.arn_of(named or queue_name(decoded.parameters.required("QueueUrl")), region)
+
+    def _decode(self, request: WireRequest) -> _Decoded:
+        if self._last is not None and self._last[0] is request:
+            return self._last[1]
+        decoded = _decode_json(request) if request.target else _decode_query(request)
+        if decoded.action in NOT_SERVED:
+            raise SqsError("UnsupportedOperation", f"{decoded.action} is not served by this local cloud.")
+        if decoded.action not in ACTIONS:
+            if decoded.query:
+                raise SqsError("InvalidAction", f"The action {decoded.action} is not valid for this endpoint.")
+            raise SqsError("UnknownOperationException", f"The action {decoded.action} is not valid for this endpoint.")
+        self._last = (request, decoded)
+        return decoded
+
+
+def _decode_json(request: WireRequest) -> _Decoded:
+    if not request.target.startswith(_TARGET):
+        raise SqsError("UnknownOperationException", f"The target {request.target} is not an action of SQS.")
+    try:
+        body: object = json.loads(request.body or b"{}")
+    except ValueError as error:
+        raise SqsError("SerializationException", "The request's body is not JSON.") from error
+    if not isinstance(body, dict):
+        raise SqsError("SerializationException", "The request's body is not a JSON object.")
+    return _Decoded(request.target.removeprefix(_TARGET), Parameters(cast("dict[str, object]", body)), query=False)
+
+
+def _decode_query(request: WireRequest) -> _Decoded:
+    try:
+        body = request.body.decode()
+    except UnicodeDecodeError as error:
+        raise SqsError("MalformedQueryString", "The request's body is not UTF-8.") from error
+    values: Mapping[str, object] = read_form("&".join(part for part in (request.query, body) if part))
+    action = values.get("Action")
+    if not isinstance(action, str) or not action:
+        raise SqsError("MissingAction", "The request must contain the parameter Action.")
+    version = values.get("Version", _VERSIONS[0])
+    if version not in _VERSIONS:
+        raise SqsError("NoSuchVersion", f"The requested version ( {version} ) is not valid.")
+    if "QueueUrl" not in values and request.path.strip("/"):
+        values = {**values, "QueueUrl": request.path}
+    return _Decoded(action, Parameters(values), query=True)
+
+
+def _wants_json(request: WireRequest) -> bool:
+    return "application/json" in request.headers.get("accept", "")
+
+
+def _refuse(error: SqsError, request: WireRequest, *, query: bool) -> WireResponse:
+    if query:
+        as_json = _wants_json(request)
+        body = write_error(error, request.request_id, as_json=as_json)
+        return WireResponse(error.status, body, {"content-type": "application/json" if as_json else "text/xml"})
+    text = json.dumps({"__type": f"com.amazonaws.sqs#{error.code}", "message": error.message})
+    headers = {"content-type": "application/x-amz-json-1.0", "x-amzn-query-error": f"{error.query_code};Sender"}
+    return WireResponse(error.status, text.encode(), headers)
