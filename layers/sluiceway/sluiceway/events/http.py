@@ -31,7 +31,7 @@ class HttpReply:
 
     status: int
     body: str | bytes = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

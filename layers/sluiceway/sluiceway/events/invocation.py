@@ -12,9 +12,10 @@ __all__ = ["Invocation"]
 class Invocation:
     """One invocation of a function.
 
-    `deadline` is the event loop's clock (seconds, `loop.time()`) at which the flow is cancelled: Lambda's own deadline
-    less the App's margin. `trace_id` is the X-Ray header ("" where there is none); `correlation_id` follows a request
-    from the HTTP edge through queues to the logs (the request id where nothing came along).
+    `deadline` is the event loop's clock (seconds, `loop.time()`) by which the flow returns what it has: Lambda's own
+    deadline less the App's margin. `grace_s` seconds later the App cancels a flow that has not. `trace_id` is the
+    X-Ray header ("" where there is none); `correlation_id` follows a request from the HTTP edge through queues to the
+    logs (the request id where nothing came along).
     """
 
     request_id: str
@@ -24,6 +25,7 @@ class Invocation:
     trace_id: str = ""
     correlation_id: str = ""
     cold_start: bool = False
+    grace_s: float = 0.0
 
     def remaining_s(self) -> float:
         """Seconds until `deadline`, never below 0."""

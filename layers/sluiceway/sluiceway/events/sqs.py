@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["SqsBatch", "SqsMessage"]
+__all__ = ["BatchReport", "SqsBatch", "SqsMessage"]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What became of a batch: `failed` holds the ids of messages that go back to the queue; the rest are done."""
+
+    failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

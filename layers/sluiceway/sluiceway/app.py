@@ -1,0 +1,329 @@
+"""The App: a Lambda handler around an async flow, with one event loop and one lifespan an execution environment.
+
+Owns the loop, the lifespan, the fold of the steps, the deadline, and the tasks that an invocation starts. Must not know
+any event source (a codec does), AWS client (the lifespan makes them) or rule. Why one loop: docs/adr/0001.
+
+Rules it keeps: the lifespan is entered once, at import where a Runtime API waits, else with the first invocation; a
+flow that has not returned by its deadline and its grace is cancelled; no task outlives the invocation that started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from weakref import WeakSet
+
+from sluiceway import log, settings
+from sluiceway.codec import Source
+from sluiceway.errors import DeadlineExceeded
+from sluiceway.events.invocation import Invocation
+from sluiceway.steps import Next, Step
+
+__all__ = ["App", "LambdaContext"]
+
+E = TypeVar("E")
+S = TypeVar("S")
+R = TypeVar("R")
+T = TypeVar("T")
+
+DEFAULT_MARGIN_S: Final = 0.5
+MAX_MARGIN_SHARE: Final = 0.2  # of the time an invocation has: a function with a 1 s timeout still works for 0.8 s
+GRACE_SHARE: Final = 0.5  # of the margin: how long a flow may take to hand in what it has; the rest is for us
+STRAY_GRACE_S: Final = 0.1  # for a cancelled stray task to end; cancelling takes one turn of the loop where all is well
+STRAY_ROUNDS: Final = 3  # a dying task may start another
+MAX_NAMES: Final = 8  # of stray tasks in one log line
+CLOSE_LIMIT_S: Final = 2.0  # all that Lambda leaves between SIGTERM and SIGKILL
+# Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-shutdown
+
+_MakeTask = Callable[..., "asyncio.Future[Any]"]
+_Sigterm = Callable[[int, FrameType | None], object] | int | None
+
+_owned: ContextVar[WeakSet[asyncio.Task[Any]] | None] = ContextVar("sluiceway_owned_tasks", default=None)
+
+
+class LambdaContext(Protocol):
+    """What an App asks of the second argument of a Lambda handler.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/python-context.html
+    """
+
+    aws_request_id: str
+    function_name: str
+    invoked_function_arn: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda ends the invocation, 0 and more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Environment:
+    """What lives as long as the execution environment."""
+
+    loop: asyncio.AbstractEventLoop
+    stack: AsyncExitStack
+    chain: Next
+    make_task: _MakeTask
+    earlier_make_task: _MakeTask | None
+
+
+class App(Generic[E, S, R]):
+    """A Lambda handler: `handler = App(flow, source=codec.sqs, steps=[log_context], lifespan=lifespan)`.
+
+    `flow(event, call, services)` is the function's work. `steps` wrap it, outermost first. `lifespan` yields the
+    services, opened once an environment; settings are read inside it. `margin_s`: seconds between the flow's deadline
+    and Lambda's, at most a fifth of the invocation's time.
+
+    Made where a Runtime API waits, it enters the lifespan at once, so that what the lifespan raises is an init error.
+    """
+
+    def __init__(
+        self,
+        flow: Callable[[E, Invocation, S], Awaitable[R]],
+        *,
+        source: Source[E, R],
+        lifespan: Callable[[], AbstractAsyncContextManager[S]],
+        steps: Sequence[Step] = (),
+        margin_s: float = DEFAULT_MARGIN_S,
+    ) -> None:
+        self._flow = flow
+        self._source = source
+        self._lifespan = lifespan
+        self._steps = tuple(steps)
+        self._margin_s = margin_s
+        self._environment: _Environment | None = None
+        self._opening: asyncio.Lock | None = None
+        self._runner: asyncio.Runner | None = None
+        self._running: asyncio.Task[Any] | None = None
+        self._terminating = False
+        self._earlier_sigterm: _Sigterm = None
+        self._cold = settings.initialization_type() != "provisioned-concurrency"
+        if settings.in_lambda():
+            self.run(self.open())
+
+    # ------------------------------------------------------------ the managed runtime's side: plain calls
+
+    def __call__(self, event: object, context: LambdaContext) -> object:
+        """Serve one invocation on the held loop; what the managed runtime and `sam local invoke` call.
+
+        Raises: what the flow raises; DeadlineExceeded; Rejected where the event is not the source's.
+        """
+        return self.run(self.invoke(event, context))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` to its end on the loop that this environment keeps. Not for use inside a running loop."""
+        main = self._main(work)
+        try:
+            return self._hold_runner().run(main, context=copy_context())
+        finally:
+            main.close()
+            work.close()
+            self._running = None
+            if self._terminating:
+                self._end_by_sigterm(signal.SIGTERM, None)
+
+    def close(self) -> None:
+        """Leave the lifespan, close the held loop and give SIGTERM back. The next invocation would open anew."""
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        try:
+            if self._environment is not None:
+                runner.run(self.aclose())
+        finally:
+            runner.close()
+            self._release_sigterm()
+
+    # ------------------------------------------------------------ the asynchronous side
+
+    async def open(self) -> None:
+        """Enter the lifespan on the running loop, once. Raises: what the lifespan raises (Misconfigured above all)."""
+        await self._opened()
+
+    async def aclose(self) -> None:
+        """Leave the lifespan, within 2 s, on the loop that entered it."""
+        environment, self._environment = self._environment, None
+        self._opening = None
+        if environment is None:
+            return
+        if environment.loop.get_task_factory() is environment.make_task:
+            environment.loop.set_task_factory(cast("Any", environment.earlier_make_task))
+        async with asyncio.timeout(CLOSE_LIMIT_S):
+            await environment.stack.aclose()
+
+    async def invoke(self, event: object, context: LambdaContext, *, trace_header: str | None = None) -> object:
+        """Serve one invocation on the running loop; several may run at once.
+
+        `trace_header`: the invocation's X-Ray header; None takes the one that the managed runtime leaves in the
+        environment. Raises: as `__call__`.
+        """
+        environment = await self._opened()
+        tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
+        token = _owned.set(tasks)
+        try:
+            request = self._source.decode(event)
+            call = self._describe(request, context, trace_header=trace_header)
+            return self._source.encode(cast("R", await environment.chain(request, call)))
+        finally:
+            _owned.reset(token)
+            if tasks:
+                await _end_strays(tasks, request_id=context.aws_request_id)
+
+    # ------------------------------------------------------------ inside
+
+    async def _main(self, work: Coroutine[Any, Any, T]) -> T:
+        self._running = asyncio.current_task()
+        return await work
+
+    async def _opened(self) -> _Environment:
+        loop = asyncio.get_running_loop()
+        if self._environment is not None and self._environment.loop.is_closed():
+            self._environment = self._opening = None  # what was open went with its loop
+        if self._environment is None:
+            self._opening = self._opening or asyncio.Lock()
+            async with self._opening:
+                if self._environment is None:
+                    self._environment = await self._open(loop)
+        if self._environment.loop is not loop:
+            raise RuntimeError("this App is open on another event loop; close it there first")
+        return self._environment
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> _Environment:
+        async with AsyncExitStack() as opening:
+            try:
+                services = await opening.enter_async_context(self._lifespan())
+                chain = self._fold(services)
+            except Exception as cause:
+                log.failure("app.init_failed", cause)
+                raise
+            stack = opening.pop_all()
+        earlier = cast("_MakeTask | None", loop.get_task_factory())
+        make_task = _owning(earlier)
+        loop.set_task_factory(cast("Any", make_task))
+        return _Environment(loop=loop, stack=stack, chain=chain, make_task=make_task, earlier_make_task=earlier)
+
+    def _fold(self, services: S) -> Next:
+        async def within_deadline(event: object, call: Invocation) -> object:
+            limit = asyncio.timeout_at(call.deadline + call.grace_s)
+            try:
+                async with limit:
+                    return await self._flow(cast("E", event), call, services)
+            except TimeoutError as cause:
+                if not limit.expired():
+                    raise
+                raise DeadlineExceeded("the invocation's deadline came before the flow ended") from cause
+
+        chain: Next = within_deadline
+        for step in reversed(self._steps):
+            chain = step(chain)
+        return chain
+
+    def _describe(self, request: E, context: LambdaContext, *, trace_header: str | None) -> Invocation:
+        remaining_s = context.get_remaining_time_in_millis() / 1000
+        margin_s = min(self._margin_s, remaining_s * MAX_MARGIN_SHARE)
+        cold, self._cold = self._cold, False
+        return Invocation(
+            request_id=context.aws_request_id,
+            function_name=context.function_name,
+            function_arn=context.invoked_function_arn,
+            deadline=asyncio.get_running_loop().time() + remaining_s - margin_s,
+            trace_id=settings.trace_header() if trace_header is None else trace_header,
+            correlation_id=self._source.correlation_id(request) or context.aws_request_id,
+            cold_start=cold,
+            grace_s=margin_s * GRACE_SHARE,
+        )
+
+    def _hold_runner(self) -> asyncio.Runner:
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+            self._take_sigterm()
+        return self._runner
+
+    # ------------------------------------------------------------ SIGTERM, where Lambda sends it at all
+
+    def _take_sigterm(self) -> None:
+        """Only the main thread may; and a handler that was not set from Python could not be given back."""
+        if threading.current_thread() is threading.main_thread():
+            earlier = signal.getsignal(signal.SIGTERM)
+            if earlier is not None:
+                self._earlier_sigterm = earlier
+                signal.signal(signal.SIGTERM, self._on_sigterm)
+
+    def _release_sigterm(self) -> None:
+        earlier, self._earlier_sigterm = self._earlier_sigterm, None
+        if (
+            earlier is not None
+            and signal.getsignal(signal.SIGTERM) == self._on_sigterm
+            and threading.current_thread() is threading.main_thread()
+        ):
+            signal.signal(signal.SIGTERM, earlier)
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        task = self._running
+        if task is None:
+            self._end_by_sigterm(number, frame)
+        else:
+            self._terminating = True
+            task.get_loop().call_soon_threadsafe(task.cancel)
+
+    def _end_by_sigterm(self, number: int, frame: FrameType | None) -> None:
+        """Close, then let happen what would have happened without us: the earlier handler, or the end."""
+        earlier = self._earlier_sigterm
+        self._terminating = False
+        self._release_sigterm()
+        try:
+            self.close()
+        finally:
+            if callable(earlier):
+                earlier(number, frame)
+            elif earlier == signal.SIG_DFL:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.raise_signal(signal.SIGTERM)
+
+
+def _owning(earlier: _MakeTask | None) -> _MakeTask:
+    """A task factory over `earlier`: a task belongs to the invocation in whose context it was started."""
+
+    def make_task(
+        loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any
+    ) -> asyncio.Future[Any]:
+        task = asyncio.Task(work, loop=loop, **options) if earlier is None else earlier(loop, work, **options)
+        context = options.get("context")
+        tasks = _owned.get() if context is None else context.get(_owned)
+        if tasks is not None:
+            tasks.add(cast("asyncio.Task[Any]", task))
+        return task
+
+    return make_task
+
+
+async def _end_strays(tasks: WeakSet[asyncio.Task[Any]], *, request_id: str) -> None:
+    """Cancel what the flow left running and wait for it; what will not end is told to the log."""
+    alive = {task for task in tasks if not task.done()}
+    if not alive:
+        return
+    names = sorted({_describe_task(task) for task in alive})
+    log.warning("app.stray_tasks", request_id=request_id, count=len(alive), names=names[:MAX_NAMES])
+    for _ in range(STRAY_ROUNDS):
+        for task in alive:
+            task.cancel()
+        done, _pending = await asyncio.wait(alive, timeout=STRAY_GRACE_S)
+        for task in done:
+            cause = None if task.cancelled() else task.exception()
+            if cause is not None:
+                log.failure("app.stray_task_failed", cause, request_id=request_id)
+        alive = {task for task in tasks if not task.done()}
+        if not alive:
+            return
+    log.error("app.stray_tasks_remain", request_id=request_id, count=len(alive))
+
+
+def _describe_task(task: asyncio.Task[Any]) -> str:
+    return str(getattr(task.get_coro(), "__qualname__", task.get_name()))

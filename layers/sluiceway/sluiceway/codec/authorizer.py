@@ -1,0 +1,104 @@
+"""API Gateway REST API, Lambda authorizer of type REQUEST.
+
+A refusal is not a reply: the authorizer raises `Unauthorized`, whose text is the one that makes the API answer 401.
+Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-use-lambda-authorizer.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sluiceway.codec.shape import malformed, mapping, optional_mapping, sequence, text, texts
+from sluiceway.errors import Rejected
+from sluiceway.events.authorizer import AuthorizerReply, AuthorizerRequest
+
+__all__ = ["Unauthorized", "correlation_id", "decode", "encode", "stage_resource"]
+
+_ARN_PARTS: Final = 6  # arn:partition:execute-api:region:account:api/stage/method/path
+
+
+class Unauthorized(Rejected):
+    """The API answers 401 to exactly this text, and 500 to any other error of an authorizer."""
+
+    def __init__(self) -> None:
+        super().__init__("Unauthorized", reason="unauthorized")
+
+
+def decode(raw: object) -> AuthorizerRequest:
+    """The request and its bearer token. Raises: Rejected (`malformed-event`)."""
+    event = mapping(raw, "root")
+    if event.get("type") != "REQUEST":
+        raise malformed("type", "REQUEST")
+    context = mapping(event.get("requestContext"), "requestContext")
+    method_arn = text(event.get("methodArn"), "methodArn")
+    _api_and_stage(method_arn)
+    return AuthorizerRequest(
+        method_arn=method_arn,
+        method=text(event.get("httpMethod"), "httpMethod"),
+        path=text(event.get("path"), "path"),
+        request_id=text(context.get("requestId"), "requestContext.requestId"),
+        token=_bearer_token(event),
+    )
+
+
+def encode(reply: AuthorizerReply) -> dict[str, object]:
+    """The policy that the API keeps for its cache's time and holds requests with the same identity against.
+
+    Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html
+    """
+    statement = {
+        "Action": "execute-api:Invoke",
+        "Effect": "Allow" if reply.allow else "Deny",
+        "Resource": [reply.resource],
+    }
+    return {
+        "principalId": reply.principal,
+        "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+        "context": dict(reply.context),
+    }
+
+
+def correlation_id(event: AuthorizerRequest) -> str:
+    """The gateway's request id, which the routes behind the authorizer see as well."""
+    return event.request_id
+
+
+def stage_resource(method_arn: str) -> str:
+    """Every method and path of the stage that `method_arn` belongs to.
+
+    The API caches one answer for a token and uses it on every route: a policy for just the method that was asked first
+    would refuse the caller's next route with 403 until the cache ends.
+    """
+    return f"{_api_and_stage(method_arn)}/*"
+
+
+def _api_and_stage(method_arn: str) -> str:
+    parts = method_arn.split(":", _ARN_PARTS - 1)
+    path = parts[-1].split("/")
+    whole = len(parts) == _ARN_PARTS and parts[0] == "arn" and parts[2] == "execute-api" and len(path) >= 3
+    if not whole or not all([*parts[1:5], path[0], path[1]]) or "*" in method_arn.partition("/")[0] + path[1]:
+        raise malformed("methodArn", "an execute-api method ARN")
+    return ":".join([*parts[:-1], f"{path[0]}/{path[1]}"])
+
+
+def _bearer_token(event: Mapping[str, object]) -> str:
+    """What follows `Bearer`, a word in any case; "" unless there is exactly one such header."""
+    sent = _authorization_headers(event)
+    if len(sent) != 1:
+        return ""
+    scheme, _, token = sent[0].strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _authorization_headers(event: Mapping[str, object]) -> list[str]:
+    lists = optional_mapping(event.get("multiValueHeaders"), "multiValueHeaders")
+    if not lists:
+        single = texts(event.get("headers"), "headers")
+        return [value for name, value in single.items() if name.lower() == "authorization"]
+    return [
+        text(value, "multiValueHeaders.authorization")
+        for name, values in lists.items()
+        if name.lower() == "authorization"
+        for value in sequence(values, "multiValueHeaders.authorization")
+    ]

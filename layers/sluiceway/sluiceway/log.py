@@ -1,0 +1,134 @@
+"""Structured logs: constant dotted event names with fields, one JSON line each, written by Powertools Logger.
+
+Never payloads, prompts or tokens; for an error its type, codes and code positions, never its text, since other people's
+errors quote their input. Fields bound with `bound` belong to the current task and its children (a context variable), so
+records handled concurrently do not mix. Powertools is imported with the first line written: a cold start that says
+nothing pays nothing. Must not know where events come from.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from sluiceway.errors import Misconfigured, Rejected, ServiceError
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+__all__ = ["Field", "bound", "debug", "error", "failure", "info", "warning"]
+
+Field = str | int | float | bool | Sequence[str] | None
+"""What a field may hold. None is left out of the line."""
+
+MAX_FRAMES: Final = 16  # innermost code positions kept of a failure: one screen
+
+_bound: ContextVar[Mapping[str, Field]] = ContextVar("sluiceway_log_fields")
+_EMPTY: Final[Mapping[str, Field]] = {}
+
+
+class _Stdout:
+    """Standard output as it is when a line is written, not as it was when the logger was made."""
+
+    def write(self, line: str) -> int:
+        return sys.stdout.write(line)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+@cache
+def _logger() -> Logger:
+    """The process's one logger; level from POWERTOOLS_LOG_LEVEL or AWS_LAMBDA_LOG_LEVEL."""
+    import logging  # noqa: PLC0415 - cold start: only a process that logs pays for it
+
+    from aws_lambda_powertools import Logger  # noqa: PLC0415 - the same
+
+    logger = Logger(utc=True, use_rfc3339=True, logger_handler=logging.StreamHandler(_Stdout()))
+    logger.remove_keys(["service"])  # bound for each invocation; "service_undefined" says nothing
+    return logger
+
+
+@cache
+def _reserved() -> frozenset[str]:
+    """Field names that the logging module keeps to itself."""
+    from logging import makeLogRecord  # noqa: PLC0415 - cold start, as above
+
+    return frozenset(vars(makeLogRecord({}))) | {"message", "asctime", "level", "location", "timestamp"}
+
+
+def _write(level: str, event: str, fields: Mapping[str, Field]) -> None:
+    reserved = _reserved()
+    merged = {**_bound.get(_EMPTY), **fields}
+    extra = {(f"{name}_" if name in reserved else name): value for name, value in merged.items()}
+    getattr(_logger(), level)(event, extra=extra, stacklevel=4)
+
+
+@contextmanager
+def bound(**fields: Field) -> Generator[None]:
+    """Add `fields` to every line that this task and its children write until the block ends."""
+    token = _bound.set({**_bound.get(_EMPTY), **fields})
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
+def debug(event: str, **fields: Field) -> None:
+    """Write one line for developers."""
+    _write("debug", event, fields)
+
+
+def info(event: str, **fields: Field) -> None:
+    """Write one line: `log.info("batch.settled", failed=2)`."""
+    _write("info", event, fields)
+
+
+def warning(event: str, **fields: Field) -> None:
+    """Write one line about something that was handled and should not be."""
+    _write("warning", event, fields)
+
+
+def error(event: str, **fields: Field) -> None:
+    """Write one line about something that somebody must look at."""
+    _write("error", event, fields)
+
+
+def failure(event: str, cause: BaseException, **fields: Field) -> None:
+    """Write one error line with what `cause` is and where it was raised, without its text.
+
+    The text is kept for Misconfigured only, which names settings and never holds values.
+    """
+    _write("error", event, {**_describe(cause), **fields})
+
+
+def _describe(cause: BaseException) -> dict[str, Field]:
+    told: dict[str, Field] = {"error_type": type(cause).__name__, "frames": _frames(cause)}
+    if isinstance(cause, Rejected):
+        told.update(reason=cause.reason, field=cause.field)
+    if isinstance(cause, ServiceError):
+        told.update(
+            aws_service=cause.service,
+            aws_operation=cause.operation,
+            aws_code=cause.code,
+            aws_status=cause.status,
+            aws_request_id=cause.request_id,
+        )
+    if isinstance(cause, Misconfigured):
+        told.update(what=cause.what, error=str(cause))
+    return told
+
+
+def _frames(cause: BaseException) -> tuple[str, ...]:
+    """Innermost last: `file.py:12 in function`."""
+    frames: list[str] = []
+    step = cause.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        frames.append(f"{code.co_filename.rpartition('/')[2]}:{step.tb_lineno} in {code.co_name}")
+        step = step.tb_next
+    return tuple(frames[-MAX_FRAMES:])
