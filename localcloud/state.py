@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
+from localcloud.caller import LambdaEndpoint
+from sluiceway.aws.sigv4 import Credentials
+
 __all__ = ["STATE_FOLDER", "NotRunning", "RunningState", "read_state", "remove_state", "write_state"]
 
 STATE_FOLDER: Final = Path(".sluiceway")
@@ -30,6 +33,10 @@ class RunningState:
     functions: dict[str, str]
     ledger: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     ready: bool = True
+
+    def lambda_endpoint(self) -> LambdaEndpoint:
+        """The Invoke API of this cloud; any key is a developer's own here."""
+        return LambdaEndpoint(self.endpoints["aws"], self.region, Credentials("local", "local"))
 
 
 def _path(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -19,8 +19,8 @@ __all__ = ["main"]
 DEFAULT_PORT: Final = 4600
 
 
-def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    up = commands.add_parser("up", help="start the local cloud on a template")
+def _add_up(add: Callable[..., argparse.ArgumentParser]) -> None:
+    up = add("up", help="start the local cloud on a template")
     up.add_argument("--template", "-t", type=Path, default=Path("template.yaml"), metavar="FILE")
     up.add_argument("--config-env", metavar="ENV", help="environment of samconfig.toml whose parameters apply")
     up.add_argument("--parameter-overrides", nargs="*", default=[], metavar="KEY=VALUE")
@@ -35,21 +35,21 @@ def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     up.set_defaults(module="up")
 
 
-def _add_running(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    down = commands.add_parser("down", help="stop the local cloud")
-    status = commands.add_parser("status", help="what runs, and where")
+def _add_running(add: Callable[..., argparse.ArgumentParser]) -> None:
+    down = add("down", help="stop the local cloud")
+    status = add("status", help="what runs, and where")
     status.add_argument(
         "endpoint", nargs="?", help="print only this endpoint or output, for scripts: API=$(... status api)"
     )
     status.add_argument("--json", action="store_true", dest="as_json")
-    logs = commands.add_parser("logs", help="what functions logged")
+    logs = add("logs", help="what functions logged")
     logs.add_argument("function", nargs="?", help="logical id or name; every function where left out")
     logs.add_argument("--follow", "-f", action="store_true")
     logs.add_argument("--lines", "-n", type=int, default=200)
-    token = commands.add_parser("token", help="a bearer token of the local issuer")
+    token = add("token", help="a bearer token of the local issuer")
     token.add_argument("--subject", default="developer")
     token.add_argument("--minutes", type=int, default=60)
-    invoke = commands.add_parser("invoke", help="invoke a function as `sam local invoke` does")
+    invoke = add("invoke", help="invoke a function as `sam local invoke` does")
     invoke.add_argument("name", help="logical id or name")
     source = invoke.add_mutually_exclusive_group()
     source.add_argument("--event", "-e", metavar="FILE", help="the event's JSON; `-` reads standard input")
@@ -62,8 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sluiceway", description="Run a SAM application on this machine.")
     parser.add_argument("--state", type=Path, default=STATE_FOLDER, metavar="DIR", help="default: .sluiceway")
     commands = parser.add_subparsers(dest="command", required=True)
-    _add_up(commands)
-    _add_running(commands)
+    _add_up(commands.add_parser)
+    _add_running(commands.add_parser)
     model = commands.add_parser("model", help="the embedded language model")
     model.add_argument("action", choices=["install", "status"])
     model.set_defaults(module="model")

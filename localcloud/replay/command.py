@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from localcloud.caller import LambdaEndpoint, Unreachable
 from localcloud.replay.cases import Case, differences, load_cases
 from localcloud.replay.targets import (
     HttpTarget,
     LambdaTarget,
     SamTarget,
     Target,
-    Unreachable,
     WebSocketTarget,
     logical_id,
 )
@@ -64,7 +64,7 @@ def _deployed(options: argparse.Namespace, name: str) -> LambdaTarget:
     environ = os.environ  # noqa: TID251 - a command line, not a function
     default = f"https://lambda.{options.region}.amazonaws.com"
     endpoint = environ.get("AWS_ENDPOINT_URL_LAMBDA") or environ.get("AWS_ENDPOINT_URL") or default
-    return LambdaTarget(endpoint.rstrip("/"), options.region, _credentials(), matching, options.token)
+    return LambdaTarget(LambdaEndpoint(endpoint.rstrip("/"), options.region, _credentials()), matching, options.token)
 
 
 def _target(options: argparse.Namespace) -> Target:
@@ -76,7 +76,7 @@ def _target(options: argparse.Namespace) -> Target:
             for folder in _folders(options)
             if logical_id(folder) in state.functions
         }
-        return LambdaTarget(state.endpoints["aws"], state.region, Credentials("local", "local"), names, options.token)
+        return LambdaTarget(state.lambda_endpoint(), names, options.token)
     if options.target == "sam":
         return SamTarget(options.template, tuple(options.sam_arguments))
     if kind == "lambda" and rest:

@@ -11,23 +11,15 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
-from urllib.parse import quote, urlencode, urlsplit
+from typing import Any, Protocol, cast
+from urllib.parse import quote, urlencode
 
+from localcloud.caller import TIMEOUT_S, LambdaEndpoint, Unreachable, fetch
 from localcloud.replay.cases import Case
 from localcloud.replay.websocket import WebSocket
-from sluiceway.aws.sigv4 import Credentials, Signable, Signer
 
-__all__ = ["HttpTarget", "LambdaTarget", "SamTarget", "Target", "Unreachable", "WebSocketTarget", "logical_id"]
-
-TIMEOUT_S: Final = 910.0  # Lambda's longest timeout, 900 s, and a margin
-
-
-class Unreachable(Exception):
-    """The target gave no reply at all; the message says what to do."""
+__all__ = ["HttpTarget", "LambdaTarget", "SamTarget", "Target", "WebSocketTarget", "logical_id"]
 
 
 class Target(Protocol):
@@ -42,43 +34,16 @@ class Target(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One HTTP answer."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
 def logical_id(function: str) -> str:
     """The template's name of a function's folder: `read_job` is `ReadJob`."""
     return "".join(word.capitalize() for word in function.split("_"))
 
 
-def _fetch(url: str, *, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
-    parts = urlsplit(url)
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
-    target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
-    try:
-        connection.request(method, target, body=body or None, headers=dict(headers))
-        answer = connection.getresponse()
-        return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
-    except OSError as error:
-        message = f"{parts.scheme}://{parts.netloc} does not answer: {error}"
-        raise Unreachable(message) from error
-    finally:
-        connection.close()
-
-
 @dataclass(frozen=True, slots=True)
 class LambdaTarget:
-    """The Invoke API. `names` maps a case's folder to a function name; `endpoint` has no trailing slash."""
+    """The Invoke API. `names` maps a case's folder to a function name."""
 
-    endpoint: str
-    region: str
-    credentials: Credentials
+    endpoint: LambdaEndpoint
     names: Mapping[str, str]
     token: str = ""
 
@@ -89,22 +54,8 @@ class LambdaTarget:
     def send(self, case: Case) -> object:
         """Invoke it; a function error's payload is the reply, as Lambda gives it."""
         body = json.dumps(case.as_sent(token=self.token, caller="")).encode()
-        path = f"/2015-03-31/functions/{quote(self.names[case.function], safe='')}/invocations"
-        answer = _fetch(self.endpoint + path, method="POST", headers=self._signed(path, body), body=body)
-        if answer.status != 200:
-            message = f"Invoke answered {answer.status}: {answer.body[:300].decode(errors='replace')}"
-            raise Unreachable(message)
-        return cast("object", json.loads(answer.body or b"null"))
-
-    def _signed(self, path: str, body: bytes) -> dict[str, str]:
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        headers = {"host": urlsplit(self.endpoint).netloc, "x-amz-date": stamp, "content-type": "application/json"}
-        if self.credentials.token:
-            headers["x-amz-security-token"] = self.credentials.token
-        request = Signable("POST", path, "", sorted(headers.items()), hashlib.sha256(body).hexdigest())
-        signer = Signer(service="lambda", region=self.region)
-        headers["authorization"] = signer.authorize(request, self.credentials, stamp)
-        return headers
+        invoked = self.endpoint.invoke(self.names[case.function], body)
+        return cast("object", json.loads(invoked.payload or b"null"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +116,7 @@ class HttpTarget:
             headers["Authorization"] = f"Bearer {self.token}"
         body = str(event.get("body") or "")
         raw = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
-        answer = _fetch(url, method=str(event["httpMethod"]), headers=headers, body=raw)
+        answer = fetch(url, method=str(event["httpMethod"]), headers=headers, body=raw)
         expected = cast("dict[str, Any]", case.reply or {}).get("headers", {})
         kept = {name: answer.headers.get(name.lower(), "") for name in cast("dict[str, Any]", expected)}
         return {"statusCode": answer.status, "headers": kept, "body": answer.body.decode(), "isBase64Encoded": False}

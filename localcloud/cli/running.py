@@ -1,0 +1,152 @@
+"""Subcommands that talk to a local cloud that runs: down, status, logs, token, invoke."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from localcloud.caller import Unreachable
+from localcloud.clock import SystemClock
+from localcloud.state import RunningState, read_state
+
+__all__ = ["run"]
+
+STOP_S: Final = 30.0  # a worker may hold its last invocation; past this it is killed
+POLL_S: Final = 0.05
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the subcommand that was named. Raises NotRunning."""
+    state = read_state(options.state)
+    return _COMMANDS[options.command](options, state)
+
+
+def _down(options: argparse.Namespace, state: RunningState) -> int:
+    os.kill(state.pid, signal.SIGTERM)
+    ends = time.monotonic() + STOP_S
+    while (options.state / "state.json").exists():
+        if time.monotonic() > ends:
+            os.kill(state.pid, signal.SIGKILL)
+            sys.stderr.write(f"sluiceway: process {state.pid} did not stop in {STOP_S:.0f} s and was killed\n")
+            return 1
+        time.sleep(POLL_S)
+    sys.stdout.write("stopped\n")
+    return 0
+
+
+def _status(options: argparse.Namespace, state: RunningState) -> int:
+    known = state.outputs | state.endpoints
+    if options.endpoint:
+        if options.endpoint not in known:
+            sys.stderr.write(
+                f"sluiceway: no endpoint or output {options.endpoint}; there are {', '.join(sorted(known))}\n"
+            )
+            return 2
+        sys.stdout.write(f"{known[options.endpoint]}\n")
+    elif options.as_json:
+        sys.stdout.write(json.dumps(asdict(state), indent=1) + "\n")
+    else:
+        width = max(map(len, known))
+        sys.stdout.write(f"ready: {state.template} in {state.region}, process {state.pid}\n")
+        sys.stdout.writelines(f"  {name:<{width}}  {value}\n" for name, value in known.items())
+    return 0
+
+
+def _find(name: str, functions: Mapping[str, str]) -> str:
+    """The function's name for a logical id, a name or a folder's name. Raises Unreachable."""
+    folder = "".join(word.capitalize() for word in name.split("_"))
+    for candidate in (name, folder):
+        if candidate in functions:
+            return functions[candidate]
+    if name in functions.values():
+        return name
+    message = f"there is no function {name}; there are {', '.join(sorted(functions))}"
+    raise Unreachable(message)
+
+
+def _token(options: argparse.Namespace, state: RunningState) -> int:
+    from localcloud.issuer import LocalIssuer  # noqa: PLC0415 - cryptography costs 0.1 s, only this command needs it
+
+    try:
+        token = LocalIssuer.open(options.state).token(
+            subject=options.subject, audience=state.audience, minutes=options.minutes, clock=SystemClock()
+        )
+    except ValueError as error:
+        sys.stderr.write(f"sluiceway: {error}\n")
+        return 2
+    sys.stdout.write(f"{token}\n")
+    return 0
+
+
+def _invoke(options: argparse.Namespace, state: RunningState) -> int:
+    try:
+        payload = _event(options)
+        invoked = state.lambda_endpoint().invoke(_find(options.name, state.functions), payload, log_tail=True)
+    except (Unreachable, ValueError, OSError) as error:
+        sys.stderr.write(f"sluiceway: {error}\n")
+        return 2
+    sys.stderr.write(invoked.log)
+    sys.stdout.write(invoked.payload.decode() + "\n")
+    return 1 if invoked.function_error else 0
+
+
+def _event(options: argparse.Namespace) -> bytes:
+    if not options.event:
+        return b"{}"
+    raw = sys.stdin.buffer.read() if options.event == "-" else Path(options.event).read_bytes()
+    try:
+        json.loads(raw)
+    except ValueError as error:
+        message = f"{options.event} is not JSON: {error}"
+        raise ValueError(message) from error
+    return raw
+
+
+def _logs(options: argparse.Namespace, state: RunningState) -> int:
+    folder = options.state / "logs"
+    try:
+        names = [_find(options.function, state.functions)] if options.function else sorted(state.functions.values())
+    except Unreachable as error:
+        sys.stderr.write(f"sluiceway: {error}\n")
+        return 2
+    files = [path for name in names if (path := folder / f"{name}.log").exists()]
+    for path in files:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-options.lines :]
+        sys.stdout.writelines(f"{_label(path, files)}{line}\n" for line in lines)
+    sys.stdout.flush()
+    if options.follow:
+        _follow(files)
+    return 0
+
+
+def _label(path: Path, files: list[Path]) -> str:
+    return f"{path.stem}  " if len(files) > 1 else ""
+
+
+def _follow(files: list[Path]) -> None:
+    ends = {path: path.stat().st_size for path in files}
+    while True:
+        for path in files:
+            with path.open(encoding="utf-8", errors="replace") as log:
+                log.seek(ends[path])
+                sys.stdout.writelines(f"{_label(path, files)}{line}" for line in log)
+                ends[path] = log.tell()
+        sys.stdout.flush()
+        time.sleep(POLL_S * 4)
+
+
+_COMMANDS: Final[dict[str, Callable[[argparse.Namespace, RunningState], int]]] = {
+    "down": _down,
+    "status": _status,
+    "logs": _logs,
+    "token": _token,
+    "invoke": _invoke,
+}
