@@ -5,11 +5,12 @@ Ports speak the domain (jobs, blobs, dead letters), never AWS request shapes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["BlobStore", "Clock", "DeadLetters", "JobRecord", "JobStore"]
+__all__ = ["BlobStore", "Clock", "DeadLetters", "JobRecord", "JobStore", "SystemClock"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,10 @@ class JobRecord:
 
     `state`: queued, running, succeeded or failed. `owner` is the caller that made it. `body_sha256` fingerprints the
     first request body seen for the id. `attempt` counts claims. `lease_until_ms`: until then only the claimant may
-    write. `result` is the answer (None until succeeded, and where `result_key` points into the blob store instead).
+    write. `final` says that the claim was made on the message's last delivery: once such a lease lapses nobody will
+    come. `result` is the answer (None until succeeded, and where `result_key` points into the blob store instead).
     `problem` is RFC 9457 members of the last failure. `conflicts` counts messages with the same id, another body.
+    `expires_s` is epoch seconds after which the record counts as gone.
     """
 
     job_id: str
@@ -31,6 +34,7 @@ class JobRecord:
     attempt: int = 0
     lease_owner: str = ""
     lease_until_ms: int = 0
+    final: bool = False
     result: Mapping[str, object] | None = None
     result_key: str = ""
     problem: Mapping[str, object] | None = None
@@ -51,7 +55,11 @@ class JobStore(Protocol):
         ...
 
     async def replace(self, record: JobRecord, *, seen: JobRecord) -> bool:
-        """Write `record` if `seen` (state, attempt, lease_owner) is still what is stored; False when it is not."""
+        """Write `record` if `seen` (state, attempt, lease_owner) is still what is stored; False when it is not.
+
+        True as well where `record` is what is stored already (a retry whose first answer was lost). `conflicts` stays
+        as stored, unless `record` is a new job under an old id (another `created_ms`): then it starts at 0.
+        """
         ...
 
     async def note_conflict(self, job_id: str) -> None:
@@ -85,3 +93,11 @@ class Clock(Protocol):
     def now_ms(self) -> int:
         """Wall clock, epoch milliseconds."""
         ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now_ms(self) -> int:
+        """Wall clock, epoch milliseconds."""
+        return time.time_ns() // 1_000_000

@@ -19,10 +19,10 @@ _ARN_PARTS: Final = 6  # arn:partition:execute-api:region:account:api/stage/meth
 
 
 class Unauthorized(Rejected):
-    """The API answers 401 to exactly this text, and 500 to any other error of an authorizer."""
+    """The API answers 401 to exactly this text, and 500 to any other error of an authorizer. `reason` is for logs."""
 
-    def __init__(self) -> None:
-        super().__init__("Unauthorized", reason="unauthorized")
+    def __init__(self, *, reason: str) -> None:
+        super().__init__("Unauthorized", reason=reason)
 
 
 def decode(raw: object) -> AuthorizerRequest:
