@@ -1,17 +1,54 @@
 """The wire client: one signed call to an AWS service, retried, within one deadline.
 
 This module owns what a call is. It must not know any operation by name: those are beside it, one module a service.
+One `Wire` lives as long as the execution environment and holds the connections, the credentials, the retry quota and
+what was learnt about the services' clocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+import asyncio
+import ssl
+import time
+import zlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
 
-from sluiceway.aws.endpoints import ServiceSpec
-from sluiceway.aws.reply import Reply
+from sluiceway import settings
+from sluiceway.aws.credentials import CredentialSource
+from sluiceway.aws.endpoints import Endpoint, ServiceSpec, parse_url, read_region, resolve_endpoint
+from sluiceway.aws.http import Exchange, Failure, Origin, Pool, TransportError
+from sluiceway.aws.reply import Fault, Reply, read_fault
+from sluiceway.aws.request import Request, prepare_request
+from sluiceway.aws.retry import Cause, RetryQuota, choose_pause_s, classify, read_max_attempts
+from sluiceway.aws.sigv4 import Credentials, Signer, encode_label
+from sluiceway.errors import DeadlineExceeded, Misconfigured
 
-__all__ = ["Caller", "Reply", "ServiceSpec"]
+__all__ = ["Caller", "Outside", "Reply", "ServiceSpec", "Wire", "encode_label"]
+
+FOREVER: Final = float("inf")
+FETCH_TIMEOUT_S: Final = 2.0  # of the container credentials endpoint (botocore: ContainerMetadataFetcher)
+MAX_SKEW_S: Final = 240.0  # AWS refuses a signature that is 5 minutes old; the SDKs mend the clock from 4 on
+SKEW_CODES: Final = frozenset(
+    {
+        "AuthFailure",
+        "InvalidSignatureException",
+        "RequestExpired",
+        "RequestInTheFuture",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    }
+)
+EXPIRED_CODES: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+FAILURE_CODES: Final[Mapping[Failure, str]] = {
+    "connect": "ConnectFailed",
+    "stale": "ConnectionClosed",
+    "reset": "ConnectionClosed",
+    "timeout": "TimedOut",
+    "violation": "MalformedReply",
+}
 
 
 class Caller(Protocol):
@@ -36,6 +73,248 @@ class Caller(Protocol):
         seconds, and covers every attempt and every wait between them.
 
         Raises `ServiceUnavailable` (retries spent, or unreachable), `ServiceRefused`, `ConditionFailed`,
-        `DeadlineExceeded`, `Misconfigured` (no region or credentials).
+        `DeadlineExceeded`, `Misconfigured` (no region or credentials), `Rejected` (a header cannot be sent).
         """
         ...
+
+
+def _draw() -> float:
+    import random  # noqa: PLC0415 - retries only: not on the cold path
+
+    return random.random()  # noqa: S311 - jitter
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a Wire asks of the world, so that a test can be deterministic.
+
+    `now`: epoch seconds; `draw`: 0 to 1; `sleep`: seconds; `trace_header`: the invocation's X-Ray header or "".
+    """
+
+    now: Callable[[], float] = time.time  # noqa: TID251 - signatures need the wall clock; this is its port
+    draw: Callable[[], float] = _draw
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    trace_header: Callable[[], str] = settings.trace_header
+
+
+class _Target:
+    """One service as this Wire reaches it; `skew_s` is what its clock is ahead of ours."""
+
+    __slots__ = ("endpoint", "pool", "signer", "skew_s")
+
+    def __init__(self, endpoint: Endpoint, pool: Pool, signer: Signer) -> None:
+        self.endpoint = endpoint
+        self.pool = pool
+        self.signer = signer
+        self.skew_s = 0.0
+
+    def mend_clock(self, date: str, sent_at: float) -> bool:
+        """Whether the `date` of a refusal shows that our clock is wrong; the next signature then goes by it."""
+        served_at = _read_date(date)
+        if served_at is None or abs(served_at - (sent_at + self.skew_s)) < MAX_SKEW_S:
+            return False
+        self.skew_s = served_at - sent_at
+        return True
+
+
+@dataclass(slots=True)
+class _Ask:
+    """One call while it lasts: what is asked, and what its retries have cost."""
+
+    service: ServiceSpec
+    operation: str
+    target: _Target
+    request: Request
+    give_up_at: float
+    retries: int = 0
+    spent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Miss:
+    """An attempt that failed: what to tell, whether another may help, and the pause the service advises (ms)."""
+
+    fault: Fault
+    cause: Cause | None
+    advice: str | None = None
+
+
+_CORRUPT: Final = Fault(200, "ChecksumMismatch", "the answer does not have its own checksum", "")
+
+
+class Wire:
+    """Signed calls to AWS. Enter `Wire.open` in the lifespan; it closes every connection on the way out."""
+
+    def __init__(self, environ: Mapping[str, str], outside: Outside) -> None:
+        self._environ = environ
+        self._outside = outside
+        self._region = read_region(environ)
+        self._max_attempts = read_max_attempts(environ)
+        self._traced = bool(environ.get("AWS_LAMBDA_FUNCTION_NAME"))
+        self._pools: dict[Origin, Pool] = {}
+        self._targets: dict[ServiceSpec, _Target] = {}
+        self._quota = RetryQuota()
+        self._tls: ssl.SSLContext | None = None
+        self._credentials = CredentialSource(environ, fetch=self._fetch, now=outside.now, sleep=outside.sleep)
+        self._credentials.check()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, environ: Mapping[str, str], *, outside: Outside | None = None) -> AsyncGenerator[Wire]:
+        """A Wire for the settings in `environ` (`sluiceway.settings.environ()`).
+
+        Opens no connection: the first call does. Raises Misconfigured when Region or credentials are not set.
+        """
+        wire = cls(environ, outside or Outside())
+        try:
+            yield wire
+        finally:
+            for pool in wire._pools.values():
+                pool.close()
+
+    async def call(  # noqa: PLR0913 - see Caller
+        self,
+        service: ServiceSpec,
+        operation: str,
+        body: Mapping[str, object] | bytes = b"",
+        *,
+        path: str = "/",
+        method: str = "POST",
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+    ) -> Reply:
+        """As `Caller.call` says."""
+        target = self._targets.get(service) or self._aim(service)
+        request = prepare_request(
+            service, operation, body, endpoint=target.endpoint, method=method, path=path, query=query, headers=headers
+        )
+        ask = _Ask(service, operation, target, request, FOREVER if deadline is None else deadline)
+        while True:
+            outcome = await self._attempt(ask)
+            if isinstance(outcome, Reply):
+                self._quota.win_back(ask.spent)
+                return outcome
+            await self._pause(ask, outcome)
+
+    def _aim(self, service: ServiceSpec) -> _Target:
+        endpoint = resolve_endpoint(service, self._region, self._environ)
+        signer = Signer(service=service.signing_name, region=self._region, s3_paths=service.signing_name == "s3")
+        target = _Target(endpoint, self._pool(endpoint.origin), signer)
+        self._targets[service] = target
+        return target
+
+    def _pool(self, origin: Origin) -> Pool:
+        pool = self._pools.get(origin)
+        if pool is None:
+            pool = self._pools[origin] = Pool(origin, tls=self._make_tls)
+        return pool
+
+    def _make_tls(self) -> ssl.SSLContext:
+        if self._tls is None:
+            bundle = self._environ.get("AWS_CA_BUNDLE") or None
+            try:
+                context = ssl.create_default_context(cafile=bundle)
+            except OSError as error:
+                raise Misconfigured(f"AWS_CA_BUNDLE cannot be read: {error}", what="AWS_CA_BUNDLE") from error
+            context.set_alpn_protocols(["http/1.1"])
+            self._tls = context
+        return self._tls
+
+    async def _attempt(self, ask: _Ask) -> Reply | _Miss:
+        """Send the request once, signed now. Raises DeadlineExceeded and Misconfigured."""
+        target, request = ask.target, ask.request
+        credentials = self._credentials.at_hand() or await self._fresh_credentials(ask)
+        trace = self._outside.trace_header() if self._traced else ""
+        sent_at = self._outside.now()
+        content = request.sign(target.signer, credentials, _amz_date(sent_at + target.skew_s), trace=trace)
+        exchange = Exchange(content, request.method == "HEAD", ask.service.read_timeout_s, ask.give_up_at)
+        try:
+            head, body = await target.pool.exchange(exchange)
+        except TransportError as error:
+            return self._explain(ask, error)
+        reply = Reply(head.status, head.headers, body)
+        if 200 <= head.status < 300:
+            return reply if _is_whole(reply) else _Miss(_CORRUPT, "transient")
+        fault = read_fault(reply)
+        cause = classify(fault.status, fault.code)
+        if fault.code in SKEW_CODES and target.mend_clock(reply.headers.get("date", ""), sent_at):
+            cause = "transient"
+        if fault.code in EXPIRED_CODES:
+            self._credentials.forget(credentials)
+            cause = "transient"
+        return _Miss(fault, cause, _advice(reply.headers))
+
+    def _explain(self, ask: _Ask, error: TransportError) -> _Miss:
+        where = f"{ask.service.endpoint_prefix} {ask.operation}"
+        if error.failure == "deadline":
+            raise DeadlineExceeded(f"{where}: {error}") from error
+        if error.failure == "certificate":
+            raise Misconfigured(f"{where}: {error}", what="AWS_CA_BUNDLE") from error
+        return _Miss(Fault(0, FAILURE_CODES[error.failure], str(error), ""), "transient")
+
+    async def _pause(self, ask: _Ask, miss: _Miss) -> None:
+        """Wait before the next attempt, or raise what the caller must know when there is none."""
+        service, fault = ask.service, miss.fault
+        name = service.endpoint_prefix
+        if miss.cause is None:
+            raise fault.refusal(name, ask.operation)
+        pause_s = choose_pause_s(
+            miss.cause, ask.retries, chance=self._outside.draw(), base_s=service.retry_base_s, advice=miss.advice
+        )
+        more = ask.retries + 1 < (self._max_attempts or service.max_attempts)
+        in_time = asyncio.get_running_loop().time() + pause_s < ask.give_up_at
+        spent = self._quota.spend(miss.cause) if more and in_time else 0
+        if not spent:
+            raise fault.outage(name, ask.operation, after_s=pause_s)
+        ask.spent = spent
+        ask.retries += 1
+        await self._outside.sleep(pause_s)
+
+    async def _fresh_credentials(self, ask: _Ask) -> Credentials:
+        try:
+            async with asyncio.timeout_at(None if ask.give_up_at == FOREVER else ask.give_up_at):
+                return await self._credentials.get()
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"{ask.service.endpoint_prefix} {ask.operation}: no credentials in time") from error
+
+    async def _fetch(self, url: str, headers: Mapping[str, str]) -> Reply:
+        """GET for the container credentials endpoint. Raises OSError when no answer comes."""
+        endpoint = parse_url(url, what="AWS_CONTAINER_CREDENTIALS_FULL_URI")
+        lines = "".join([f"{name}: {value}\r\n" for name, value in {"host": endpoint.host, **headers}.items()])
+        content = f"GET {endpoint.path or '/'} HTTP/1.1\r\n{lines}\r\n".encode()
+        give_up_at = asyncio.get_running_loop().time() + FETCH_TIMEOUT_S
+        try:
+            head, body = await self._pool(endpoint.origin).exchange(
+                Exchange(content, bodiless=False, read_timeout_s=FETCH_TIMEOUT_S, give_up_at=give_up_at)
+            )
+        except TransportError as error:
+            raise OSError(str(error)) from error
+        return Reply(head.status, head.headers, body)
+
+
+def _amz_date(epoch_s: float) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(epoch_s))
+
+
+def _is_whole(reply: Reply) -> bool:
+    """DynamoDB sends a checksum with every answer; the SDKs hold the body against it and ask again when it differs."""
+    checksum = reply.headers.get("x-amz-crc32")
+    return checksum is None or checksum == str(zlib.crc32(reply.body)) or "content-encoding" in reply.headers
+
+
+def _advice(headers: Mapping[str, str]) -> str | None:
+    """The pause that the service asks for, in milliseconds."""
+    advice = headers.get("x-amz-retry-after")
+    if advice is None and headers.get("retry-after", "").isdigit():
+        advice = f"{headers['retry-after']}000"
+    return advice
+
+
+def _read_date(text: str) -> float | None:
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - after a refusal only: not on the cold path
+
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None

@@ -1,0 +1,221 @@
+"""HTTP/1.1 replies, read from bytes: a pure parser, no I/O.
+
+It obeys RFC 9112 and is strict where leniency would let two readers disagree about where a reply ends: bare line
+feeds, folded headers, white space before a colon, a length beside chunks, several lengths and unknown transfer codings
+are violations. Head, body and trailers are bounded. The body can be taken while it still arrives (`take_body`), which
+is what a streamed reply needs; the head is known as soon as it is complete.
+
+Source: https://www.rfc-editor.org/rfc/rfc9112.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["Head", "ProtocolViolationError", "ReplyParser"]
+
+MAX_HEAD_BYTES: Final = 64 * 1024  # h11 takes 16 KiB, http.client 64 KiB a line
+MAX_BODY_BYTES: Final = 256 * 1024 * 1024  # an object of S3 in a function's memory; every other reply is far smaller
+MAX_CHUNK_LINE_BYTES: Final = 1024
+
+_HEAD: Final = re.compile(
+    rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?\r\n"
+    rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)*)\r\n"
+)
+_TRAILERS: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n")
+_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_LENGTH: Final = re.compile(r"[0-9]{1,18}")
+
+
+class ProtocolViolationError(Exception):
+    """The peer does not speak HTTP/1.1 as it must, or more of it than is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Status and headers (lower-case names; repeated ones joined with ", ")."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+class ReplyParser:
+    """Reads one reply. Feed it what arrives; `complete` says when the reply is whole.
+
+    `bodiless`: the request was a HEAD. `keep_alive`: after this reply the connection may serve another request.
+    """
+
+    __slots__ = (
+        "_at",
+        "_bodiless",
+        "_body",
+        "_buffer",
+        "_left",
+        "_received",
+        "_step",
+        "complete",
+        "head",
+        "keep_alive",
+    )
+
+    def __init__(self, *, bodiless: bool = False) -> None:
+        self.head: Head | None = None
+        self.complete = False
+        self.keep_alive = False
+        self._bodiless = bodiless
+        self._buffer = b""
+        self._at = 0  # where the unread part of the buffer begins
+        self._body: list[bytes] = []
+        self._received = 0
+        self._left = 0
+        self._step: Callable[[], bool] = self._read_head
+
+    @property
+    def started(self) -> bool:
+        """Whether any byte of a reply has come."""
+        return self.head is not None or self._at < len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        """Take in what arrived. Raises ProtocolViolationError."""
+        self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data
+        self._at = 0
+        while not self.complete and self._at < len(self._buffer) and self._step():
+            pass
+        if self.complete and self._at < len(self._buffer):
+            self.keep_alive = False  # nobody can say what those bytes belong to
+
+    def end(self) -> None:
+        """The peer has sent its last byte. Raises ProtocolViolationError when the reply is not whole."""
+        if self.complete:
+            return
+        if self._step != self._read_to_end:
+            raise ProtocolViolationError("the connection ended inside the reply")
+        self.complete = True
+
+    def take_body(self) -> bytes:
+        """The body bytes that arrived since the last call."""
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body.clear()
+        return body
+
+    def _read_head(self) -> bool:
+        end = self._find(b"\r\n\r\n", MAX_HEAD_BYTES)
+        if end < 0:
+            return False
+        head = _HEAD.fullmatch(self._buffer, self._at, end + 4)
+        if head is None:
+            raise ProtocolViolationError("the head is malformed")
+        self._at = end + 4
+        status = int(head[2])
+        if status == 101:
+            raise ProtocolViolationError("an upgrade that nobody asked for")
+        if status >= 200:
+            self.head = Head(status, _parse_headers(head[3]))
+            self._choose_body(self.head, minor=head[1])
+        return True
+
+    def _choose_body(self, head: Head, *, minor: bytes) -> None:
+        options = {option.strip(" \t").lower() for option in head.headers.get("connection", "").split(",")}
+        self.keep_alive = "close" not in options if minor == b"1" else "keep-alive" in options
+        coding = head.headers.get("transfer-encoding")
+        length = head.headers.get("content-length")
+        if coding is not None:
+            if coding.lower() != "chunked" or length is not None or minor == b"0":
+                raise ProtocolViolationError("the transfer coding is ambiguous or unknown")
+            self._step = self._read_chunk_size
+        elif length is not None and _LENGTH.fullmatch(length) is None:
+            raise ProtocolViolationError("the content length is no number")
+        if self._bodiless or head.status in {204, 304}:
+            self.complete = True
+        elif length is not None:
+            self._left = int(length)
+            self._count(self._left)
+            self.complete = self._left == 0
+            self._step = self._read_counted
+        elif coding is None:
+            self.keep_alive = False
+            self._step = self._read_to_end
+
+    def _read_counted(self) -> bool:
+        self._take(self._left)
+        self.complete = self._left == 0
+        return False
+
+    def _read_to_end(self) -> bool:
+        size = len(self._buffer) - self._at
+        self._count(size)
+        self._take(size)
+        return False
+
+    def _read_chunk_size(self) -> bool:
+        end = self._find(b"\r\n", MAX_CHUNK_LINE_BYTES)
+        if end < 0:
+            return False
+        size = _CHUNK_SIZE.fullmatch(self._buffer, self._at, end)
+        if size is None:
+            raise ProtocolViolationError("a chunk's size is no number")
+        self._at = end + 2
+        self._left = int(size[1], 16)
+        self._count(self._left)
+        self._step = self._read_chunk if self._left else self._read_trailers
+        return True
+
+    def _read_chunk(self) -> bool:
+        self._take(self._left)
+        if self._left or len(self._buffer) - self._at < 2:
+            return False
+        if not self._buffer.startswith(b"\r\n", self._at):
+            raise ProtocolViolationError("a chunk is longer than its size")
+        self._at += 2
+        self._step = self._read_chunk_size
+        return True
+
+    def _read_trailers(self) -> bool:
+        if self._buffer.startswith(b"\r\n", self._at):
+            end = self._at - 2
+        else:
+            end = self._find(b"\r\n\r\n", MAX_HEAD_BYTES)
+            if end < 0:
+                return False
+        if _TRAILERS.fullmatch(self._buffer, self._at, end + 4) is None:
+            raise ProtocolViolationError("the trailers are malformed")
+        self._at = end + 4
+        self.complete = True
+        return False
+
+    def _find(self, mark: bytes, most: int) -> int:
+        """Where `mark` is, or -1 when it has yet to come. Raises when it is not within `most` bytes."""
+        end = self._buffer.find(mark, self._at, self._at + most)
+        if end < 0 and len(self._buffer) - self._at >= most:
+            raise ProtocolViolationError(f"no end of line in {most} bytes")
+        return end
+
+    def _count(self, size: int) -> None:
+        self._received += size
+        if self._received > MAX_BODY_BYTES:
+            raise ProtocolViolationError("the body is too large")
+
+    def _take(self, size: int) -> None:
+        """Move up to `size` bytes from the buffer to the body."""
+        whole = self._at == 0 and len(self._buffer) <= size
+        part = self._buffer if whole else self._buffer[self._at : self._at + size]
+        self._at += len(part)
+        self._left -= len(part)
+        if part:
+            self._body.append(part)
+
+
+def _parse_headers(lines: bytes) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in lines.decode("latin-1").split("\r\n")[:-1]:
+        name, _, value = line.partition(":")
+        key, text = name.lower(), value.strip(" \t")
+        if key in headers:
+            if key in {"content-length", "transfer-encoding"}:
+                raise ProtocolViolationError("several lengths or transfer codings")
+            text = f"{headers[key]}, {text}"
+        headers[key] = text
+    return headers
