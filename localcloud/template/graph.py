@@ -164,7 +164,11 @@ class _Walker:
         elif name == "Ref":
             yield from self._name(str(argument), path)
         elif name == "Fn::GetAtt":
-            parts = argument.split(".", 1) if isinstance(argument, str) else cast("list[Any]", argument) or [""]
+            parts: list[Any] = ["" if argument is None else argument]
+            if isinstance(argument, str):
+                parts = argument.split(".", 1)
+            elif isinstance(argument, list) and argument:
+                parts = cast("list[Any]", argument)
             yield from self._name(str(parts[0]), path)
             yield from self.walk(parts[1:], path)
         else:
