@@ -1,0 +1,69 @@
+"""The local cloud as a user starts it: the command, in a process of its own, on free ports, with its own state."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class RunningCloud:
+    """One cloud that runs; `sluiceway(...)` runs the command against it."""
+
+    state: Path
+
+    def sluiceway(
+        self, *arguments: str, check: bool = True, text: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "localcloud", "--state", str(self.state), *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            input=text,
+            check=check,
+            env=clean_environment(),
+        )
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return json.loads((self.state / "state.json").read_text())
+
+    @property
+    def api(self) -> str:
+        return self.status["endpoints"]["api"]
+
+    def token(self, subject: str = "developer") -> str:
+        return self.sluiceway("token", "--subject", subject).stdout.strip()
+
+
+def clean_environment() -> dict[str, str]:
+    """No AWS settings of the developer's own, and no state of another test."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "API_", "TOKEN"))}
+    return kept | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'layers' / 'sluiceway'}"}
+
+
+def start_cloud(state: Path, *options: str) -> RunningCloud:
+    """`sluiceway up --detach` with `options`; fails with what the command said."""
+    cloud = RunningCloud(state)
+    started = cloud.sluiceway("up", "--detach", "--port", "0", *options, check=False)
+    assert started.returncode == 0, started.stdout + started.stderr
+    return cloud
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
+    """One cloud for the session, on template.yaml, with the scripted model."""
+    running = start_cloud(tmp_path_factory.mktemp("cloud") / "state", "--model", "scripted")
+    yield running
+    running.sluiceway("down")

@@ -1,0 +1,147 @@
+"""The whole path over real processes and sockets: gateway, queue, function processes, model, table."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.local.conftest import ROOT, RunningCloud, clean_environment, start_cloud
+
+pytestmark = pytest.mark.local
+
+
+def _contract(cloud: RunningCloud) -> subprocess.CompletedProcess[str]:
+    environment = clean_environment() | {
+        "API_URL": cloud.api,
+        "TOKEN": cloud.token(),
+        "OTHER_TOKEN": cloud.token("somebody-else"),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contract/test_jobs_api.py"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_http_contract_holds(cloud: RunningCloud) -> None:
+    """Every assertion of the contract suite holds on the local cloud, none skipped."""
+    done = _contract(cloud)
+    assert done.returncode == 0, done.stdout
+    assert "skipped" not in done.stdout.splitlines()[-1]
+
+
+def test_no_function_was_denied_and_nothing_it_did_is_outside_its_policy(cloud: RunningCloud) -> None:
+    """The record of calls (function, action, resource) of the run holds no denial, and every function is in it."""
+    lines = [json.loads(line) for line in (cloud.state / "calls.jsonl").read_text().splitlines()]
+    of_functions = [line for line in lines if line["function"]]
+    assert {line["function"] for line in of_functions} >= {"GenerateAnswer", "ReadJob"}
+    assert [line for line in of_functions if not line["allowed"]] == []
+
+
+def test_recorded_events_replay_to_their_replies(cloud: RunningCloud) -> None:
+    """`replay --target local` finds every reply as recorded."""
+    done = cloud.sluiceway(
+        "replay", "--target", "local", "--state", str(cloud.state), "--token", cloud.token(), check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ", 0 differs" in done.stdout
+    assert done.stdout.splitlines()[-1].endswith("0 skipped")
+
+
+def test_replay_takes_urls_and_function_names(cloud: RunningCloud) -> None:
+    """The URL target replays proxy events over HTTP; `lambda:NAME` goes to the Invoke API named by AWS_ENDPOINT_URL."""
+    token = cloud.token()
+    over_http = cloud.sluiceway("replay", "--target", cloud.api, "--case", "read_job", "--token", token, check=False)
+    assert over_http.returncode == 0, over_http.stdout + over_http.stderr
+    environment = clean_environment() | {
+        "AWS_ENDPOINT_URL": cloud.status["endpoints"]["aws"],
+        "AWS_ACCESS_KEY_ID": "developer",
+        "AWS_SECRET_ACCESS_KEY": "x",
+    }
+    name = cloud.status["functions"]["ReadJob"]
+    by_name = subprocess.run(
+        [sys.executable, "events/replay.py", "--target", f"lambda:{name}"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert by_name.returncode == 0, by_name.stdout + by_name.stderr
+
+
+def test_invoke_prints_the_reply_and_the_log(cloud: RunningCloud, tmp_path: Path) -> None:
+    """`sluiceway invoke` gives the payload on stdout, the log on stderr, and fails where the function fails."""
+    good = cloud.sluiceway("invoke", "read_job", "-e", "events/read_job/unknown.json")
+    assert json.loads(good.stdout)["statusCode"] == 404
+    assert good.stderr
+    bad = cloud.sluiceway("invoke", "ReadJob", "-e", "-", check=False, text='{"not": "an event"}')
+    assert bad.returncode == 1
+    assert "errorMessage" in json.loads(bad.stdout)
+    (tmp_path / "broken.json").write_text("{")
+    broken = cloud.sluiceway("invoke", "ReadJob", "-e", str(tmp_path / "broken.json"), check=False)
+    assert (broken.returncode, "is not JSON" in broken.stderr) == (2, True)
+
+
+def test_status_json_is_for_scripts(cloud: RunningCloud) -> None:
+    """`status --json` has ready, endpoints and the ledger; `status api` is the bare URL."""
+    status = json.loads(cloud.sluiceway("status", "--json").stdout)
+    assert status["ready"] is True
+    assert status["endpoints"]["aws"].startswith("http://127.0.0.1:")
+    assert {"resource", "type", "support"} <= set(status["ledger"][0])
+    assert cloud.sluiceway("status", "api").stdout.strip() == status["endpoints"]["api"]
+
+
+def test_no_log_holds_a_prompt_or_a_token(cloud: RunningCloud) -> None:
+    """What functions logged names jobs and counts, never what was asked, answered or presented."""
+    logs = "".join(path.read_text(errors="replace") for path in (cloud.state / "logs").glob("*.log"))
+    assert logs
+    assert "three rivers" not in logs
+    assert "eyJ" not in logs
+
+
+def test_down_leaves_nothing_behind(tmp_path: Path) -> None:
+    """After `down` no process of the cloud runs and the state is gone; `status` says what to do."""
+    cloud = start_cloud(tmp_path / "state")
+    cloud.sluiceway("invoke", "read_job", "-e", "events/read_job/unknown.json")
+    group = os.getpgid(cloud.status["pid"])
+    cloud.sluiceway("down")
+    assert not (tmp_path / "state" / "state.json").exists()
+    listing = subprocess.run(["ps", "-eo", "pgid,args"], capture_output=True, text=True, check=True).stdout
+    assert [line for line in listing.splitlines() if str(tmp_path) in line] == []
+    assert [line for line in listing.splitlines() if line.split()[0] == str(group)] == []
+    gone = cloud.sluiceway("status", check=False)
+    assert (gone.returncode, "sluiceway up" in gone.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("Resources: {Q: {Type: AWS::Kinesis::Stream}}", "AWS::Kinesis::Stream"),
+        ("Resources: {Q: {Type: AWS::SQS::Queue, Properties: {Colour: red}}}", "Colour"),
+        ("Resources: {Q: {Type: AWS::SQS::Queue, Properties: {QueueName: !Ref Nothing}}}", "Nothing"),
+        ("Resources: [", "YAML"),
+    ],
+)
+def test_templates_that_cannot_be_served_are_refused_by_name(tmp_path: Path, template: str, said: str) -> None:
+    """A refused type, a refused property, a broken reference and broken YAML each end the command with their name."""
+    path = tmp_path / "their.yaml"
+    path.write_text(template)
+    refused = RunningCloud(tmp_path / "state").sluiceway("up", "--detach", "--port", "0", "-t", str(path), check=False)
+    assert refused.returncode != 0
+    assert said in refused.stdout + refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "state" / "state.json").exists()
+
+
+def test_a_taken_port_is_said(cloud: RunningCloud, tmp_path: Path) -> None:
+    """A port that is taken is named, with the option that changes it."""
+    port = cloud.status["endpoints"]["aws"].rsplit(":", 1)[1]
+    refused = RunningCloud(tmp_path / "state").sluiceway("up", "--detach", "--port", port, check=False)
+    assert refused.returncode == 1
+    assert port in refused.stderr
+    assert "--port" in refused.stderr
