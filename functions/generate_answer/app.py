@@ -1,1 +1,68 @@
-def handler(e,c): return {}
+"""Pattern 4, buffered: answers the jobs that `POST /jobs` put on the queue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from sluiceway import settings
+from sluiceway.app import App
+from sluiceway.aws.dynamodb import Table
+from sluiceway.aws.jobs import DynamoDbJobStore, S3BlobStore, SqsDeadLetters
+from sluiceway.aws.s3 import Bucket
+from sluiceway.aws.sqs import Queue
+from sluiceway.aws.wire import Wire
+from sluiceway.codec import sqs
+from sluiceway.events.invocation import Invocation
+from sluiceway.events.sqs import BatchReport, SqsBatch
+from sluiceway.flows.batch import process_batch
+from sluiceway.flows.job import JobWorker, run_job
+from sluiceway.genai.bedrock import BedrockProvider
+from sluiceway.ports import DeadLetters, SystemClock
+from sluiceway.steps.log_context import log_context
+from sluiceway.steps.metrics import metrics
+from sluiceway.steps.trace import trace
+
+__all__ = ["Services", "handler"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What lives as long as the execution environment."""
+
+    worker: JobWorker
+    dead_letters: DeadLetters
+
+
+@asynccontextmanager
+async def lifespan() -> AsyncGenerator[Services]:
+    """Settings and connections. Raises `Misconfigured` that names the setting."""
+    table, bucket = settings.text("JOBS_TABLE"), settings.text("RESULTS_BUCKET")
+    dead_letters_url, model_id = settings.url("DEAD_LETTERS_URL"), settings.text("MODEL_ID")
+    max_output_tokens = settings.integer("MAX_OUTPUT_TOKENS", minimum=1, maximum=8192)
+    max_receives = settings.integer("MAX_RECEIVES", minimum=1, maximum=1000)
+    async with Wire.open(settings.environ()) as wire:
+        worker = JobWorker(
+            store=DynamoDbJobStore(Table(wire, table)),
+            blobs=S3BlobStore(Bucket(wire, bucket)),
+            provider=BedrockProvider(wire, model_id),
+            clock=SystemClock(),
+            max_output_tokens=max_output_tokens,
+            max_receives=max_receives,
+        )
+        yield Services(worker, SqsDeadLetters(Queue(wire, dead_letters_url)))
+
+
+async def generate_answer(batch: SqsBatch, call: Invocation, services: Services) -> BatchReport:
+    """Answer each job of the batch; report the messages that go back to the queue."""
+    return await process_batch(
+        batch,
+        partial(run_job, call=call, worker=services.worker),
+        dead_letters=services.dead_letters,
+        deadline=call.deadline,
+    )
+
+
+handler = App(generate_answer, source=sqs, steps=[log_context, metrics, trace], lifespan=lifespan)
