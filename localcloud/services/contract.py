@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-__all__ = ["ACCOUNT_ID", "Dispatch", "Permission", "Service", "WireRequest", "WireResponse"]
+__all__ = ["ACCOUNT_ID", "Authorise", "Denied", "Dispatch", "Permission", "Service", "WireRequest", "WireResponse"]
 
 ACCOUNT_ID: Final = "123456789012"  # AWS's own example account
 
@@ -46,7 +46,7 @@ class WireResponse:
 
     status: int
     body: bytes | AsyncIterator[bytes] = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,22 @@ class Permission:
 
     action: str
     resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """IAM's refusal. `principal` is the caller's ARN, `reason` the end of AWS's sentence.
+
+    Such as "no identity-based policy allows the sqs:SendMessage action".
+    """
+
+    principal: str
+    permission: Permission
+    reason: str
+
+
+Authorise = Callable[[str, tuple[Permission, ...]], "Denied | None"]
+"""Whether the owner of an access key may do all this; the first refusal otherwise."""
 
 
 class Service(Protocol):

@@ -1,0 +1,191 @@
+"""The AWS port: one HTTP listener for every AWS API, and the same entry for callers inside the process.
+
+Owns: which service a request is for, request ids, IAM's check, body limits, errors that no service answers. Knows
+nothing of any service's actions. Signatures are not verified: any key may call, and counts as the principal it names.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import uuid
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from aiohttp import web
+
+from localcloud.chunked import MalformedChunks, decode_aws_chunked
+from localcloud.identify import guess_service, read_scope
+from localcloud.refusals import refuse, refuse_denied
+from localcloud.services.contract import Authorise, Service, WireRequest, WireResponse
+
+__all__ = ["HEALTH_PATH", "Front", "open_listener"]
+
+HEALTH_PATH: Final = "/_sluiceway/health"  # no bucket may be named so
+MAX_BODY_BYTES: Final = 32 * 1024 * 1024  # above every request limit of the APIs served (DynamoDB batches: 16 MB)
+MAX_OBJECT_BYTES: Final = 512 * 1024 * 1024  # of an S3 object in one PUT; AWS takes 5 GB, memory here does not
+GRACE_S: Final = 1.0  # for requests under way when the front stops; long polls do not end sooner
+_LOG: Final = logging.getLogger(__name__)
+_HOP_BY_HOP: Final = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
+
+
+class Front:
+    """Hands AWS requests to services. `authorise` is asked about everything that a service says it needs."""
+
+    def __init__(self, services: Iterable[Service], *, authorise: Authorise, rng: random.Random) -> None:
+        self._services = {service.name: service for service in services}
+        self._authorise = authorise
+        self._rng = rng
+
+    def add(self, service: Service) -> None:
+        """Serve one more API."""
+        self._services[service.name] = service
+
+    def new_request_id(self) -> str:
+        """An id in the form of AWS's."""
+        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+
+    async def dispatch(self, request: WireRequest) -> WireResponse:
+        """Authorise `request` and let its service answer. An error inside is a logged 500, never an exception."""
+        service = self._services.get(request.service)
+        if service is None:
+            _LOG.warning("front.unknown_service service=%s", request.service)
+            served = ", ".join(sorted(self._services))
+            message = (
+                f"The local cloud does not serve the API with the signing name '{request.service}'. Served: {served}."
+            )
+            return _with_id(refuse(request, 501, code="NotImplemented", message=message), request)
+        if not request.access_key:
+            return _with_id(_refuse_unsigned(request), request)
+        try:
+            needs = service.permissions(request)
+            denied = self._authorise(request.access_key, needs) if needs else None
+            if denied is not None:
+                response = refuse_denied(request, denied)
+            else:
+                response = await service.handle(request)
+        except Exception:  # noqa: BLE001 - the outermost edge: what a service did not foresee is its failure, aloud
+            _LOG.exception("front.failed service=%s request_id=%s", request.service, request.request_id)
+            response = refuse(request, 500, code="InternalFailure", message="The local cloud failed; its log says why.")
+        return _with_id(response, request)
+
+    @asynccontextmanager
+    async def serve(self, listener: socket.socket) -> AsyncGenerator[str]:
+        """Answer on `listener` (see `open_listener`) while the context lasts. Gives the root URL."""
+        host, port = listener.getsockname()[:2]
+        server = web.Server(self._answer, handler_cancellation=True, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=GRACE_S)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, listener).start()
+            yield f"http://{host}:{port}"
+        finally:
+            await runner.cleanup()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        target = urlsplit(request.raw_path)
+        if target.path == HEALTH_PATH:
+            return web.json_response({"status": "ok", "services": sorted(self._services)})
+        if headers.get("expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+        wire = self._identify(request.method, target, headers)
+        limit = MAX_OBJECT_BYTES if wire.service == "s3" else MAX_BODY_BYTES
+        body = await _read(request, limit)
+        if body is None:
+            answer = refuse(
+                wire, 413, code="RequestEntityTooLarge", message=f"The request's body is over {limit} bytes."
+            )
+            return await _write(request, _with_id(answer, wire))
+        try:
+            wire = _unchunk(replace(wire, body=body))
+        except MalformedChunks as error:
+            answer = refuse(wire, 400, code="InvalidRequest", message=f"The aws-chunked body is malformed: {error}.")
+            return await _write(request, _with_id(answer, wire))
+        return await _write(request, await self.dispatch(wire))
+
+    def _identify(self, method: str, target: SplitResult, headers: Mapping[str, str]) -> WireRequest:
+        scope = read_scope(headers, target.query)
+        return WireRequest(
+            service=scope.service if scope else guess_service(headers, target.path),
+            region=scope.region if scope else "us-east-1",
+            method=method,
+            path=target.path,
+            query=target.query,
+            headers=headers,
+            body=b"",
+            access_key=scope.access_key if scope else "",
+            request_id=self.new_request_id(),
+        )
+
+
+def open_listener(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+    """A bound listener; port 0 takes a free one, which `getsockname()` tells.
+
+    Raises OSError (EADDRINUSE) where the port is taken.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _refuse_unsigned(request: WireRequest) -> WireResponse:
+    """AWS has few unsigned APIs, and none of them is served here."""
+    if request.service == "s3":
+        return refuse(request, 403, code="AccessDenied", message="Access Denied")
+    message = "Request is missing Authentication Token"
+    return refuse(request, 403, code="MissingAuthenticationToken", message=message)
+
+
+async def _read(request: web.BaseRequest, limit: int) -> bytes | None:
+    """The whole body, None where it is over the limit."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _unchunk(request: WireRequest) -> WireRequest:
+    encodings = [part.strip() for part in request.headers.get("content-encoding", "").split(",") if part.strip()]
+    if "aws-chunked" not in encodings and not request.headers.get("x-amz-content-sha256", "").startswith("STREAMING-"):
+        return request
+    body, trailer = decode_aws_chunked(request.body)
+    dropped = ("content-encoding", "x-amz-decoded-content-length", "x-amz-trailer")
+    headers = {name: value for name, value in request.headers.items() if name not in dropped} | trailer
+    headers |= {"content-length": str(len(body)), "x-amz-content-sha256": "UNSIGNED-PAYLOAD"}
+    kept = ",".join(part for part in encodings if part != "aws-chunked")
+    return replace(request, body=body, headers=headers | ({"content-encoding": kept} if kept else {}))
+
+
+def _with_id(response: WireResponse, request: WireRequest) -> WireResponse:
+    name = "x-amz-request-id" if request.service == "s3" else "x-amzn-requestid"
+    if any(header.lower() == name for header in response.headers):
+        return response
+    return replace(response, headers={**response.headers, name: request.request_id})
+
+
+async def _write(request: web.BaseRequest, response: WireResponse) -> web.StreamResponse:
+    headers = {name: value for name, value in response.headers.items() if name.lower() not in _HOP_BY_HOP}
+    if isinstance(response.body, bytes):
+        return web.Response(status=response.status, body=response.body, headers=headers)
+    stream = web.StreamResponse(status=response.status, headers=headers)
+    await stream.prepare(request)
+    async for chunk in response.body:
+        await stream.write(chunk)
+    await stream.write_eof()
+    return stream
