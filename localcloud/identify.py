@@ -44,7 +44,10 @@ class Scope:
 
 
 def read_scope(headers: Mapping[str, str], query: str) -> Scope | None:
-    """The credential scope of a Signature Version 4 request; None where it is not signed so."""
+    """The credential scope of a signed request; None where it is not signed.
+
+    Signature Version 2, which SDKs still make for presigned S3 URLs, names no Region: those count as us-east-1.
+    """
     credential = ""
     authorization = headers.get("authorization", "")
     if authorization.startswith("AWS4-HMAC-SHA256"):
@@ -54,9 +57,14 @@ def read_scope(headers: Mapping[str, str], query: str) -> Scope | None:
         credential = parse_qs(query).get("X-Amz-Credential", [""])[0]
     parts = credential.rsplit("/", 4)
     if len(parts) != 5 or parts[4] != "aws4_request" or not all(parts):
-        return None
+        return _read_version_2(authorization, query)
     access_key, _, region, service, _ = parts
     return Scope(access_key, region, service)
+
+
+def _read_version_2(authorization: str, query: str) -> Scope | None:
+    found = re.match(r"AWS ([^:]+):", authorization) or re.search(r"(?:^|&)AWSAccessKeyId=([^&]+)", query)
+    return Scope(found[1], "us-east-1", "s3") if found else None
 
 
 def guess_service(headers: Mapping[str, str], path: str) -> str:
