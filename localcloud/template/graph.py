@@ -162,7 +162,7 @@ class _Walker:
             taken = then if self.scope.condition(str(condition), path, evaluate_condition) else otherwise
             yield from self.walk(taken, path)
         elif name == "Ref":
-            yield from self._name(str(argument), path)
+            yield from self._name(str(cast("object", argument)), path)
         elif name == "Fn::GetAtt":
             parts: list[Any] = ["" if argument is None else argument]
             if isinstance(argument, str):

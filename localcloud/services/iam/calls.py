@@ -1,0 +1,119 @@
+"""Who called what: the authoriser that the front asks before every request, and the record of its answers.
+
+The record is what a test holds against the policies: a call that AWS would deny is in it as denied.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from localcloud.services.contract import Denied, Permission
+from localcloud.services.iam.model import Iam, Principal
+from localcloud.services.iam.policy import Decision, Document, Outcome
+
+__all__ = ["Authoriser", "Call", "CallRecord", "read_calls", "recheck_calls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One permission that one request needed. `function` is the session's name, "" for the account's root user."""
+
+    function: str
+    role_arn: str
+    action: str
+    resource: str
+    allowed: bool
+    policy: str = ""
+
+
+class CallRecord:
+    """The calls of one run, each distinct one once, in the order first seen. `path`: also kept as lines of JSON."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._calls: dict[Call, int] = {}
+        self._path = path
+
+    def add(self, call: Call) -> None:
+        """Remember `call`."""
+        known = self._calls.get(call, 0)
+        self._calls[call] = known + 1
+        if not known and self._path is not None:
+            with self._path.open("a") as file:
+                file.write(f"{_line(call)}\n")
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self._calls)
+
+    def count(self, call: Call) -> int:
+        """How often `call` was made."""
+        return self._calls.get(call, 0)
+
+    def to_jsonl(self) -> str:
+        """Every distinct call, a line each."""
+        return "".join(f"{_line(call)}\n" for call in self._calls)
+
+
+def _line(call: Call) -> str:
+    return json.dumps(asdict(call), separators=(",", ":"))
+
+
+def read_calls(text: str) -> list[Call]:
+    """The calls of a record's lines."""
+    return [Call(**json.loads(line)) for line in text.splitlines() if line]
+
+
+def recheck_calls(calls: Iterable[Call], iam: Iam) -> list[Call]:
+    """The calls of roles that their policies, as they are now, do not allow."""
+    return [
+        call
+        for call in calls
+        if call.role_arn
+        and not iam.decide(
+            Principal(arn=call.role_arn, account="", role_arn=call.role_arn, session=call.function),
+            call.action,
+            call.resource,
+        ).allowed
+    ]
+
+
+class Authoriser:
+    """Decides and records: an `Authorise` of the services' contract.
+
+    `policy_of` gives the resource policy of an ARN (a queue's, a function's), None where it has none.
+    """
+
+    def __init__(
+        self, iam: Iam, record: CallRecord, *, policy_of: Callable[[str], Document | None] | None = None
+    ) -> None:
+        self._iam = iam
+        self._record = record
+        self._policy_of = policy_of
+
+    def __call__(self, access_key: str, permissions: tuple[Permission, ...]) -> Denied | None:
+        """The first permission that is missing, None where all are there. Each one asked for is recorded."""
+        principal = self._iam.principal_of(access_key)
+        for permission in permissions:
+            attached = self._policy_of(permission.resource) if self._policy_of is not None else None
+            decision = self._iam.decide(principal, permission.action, permission.resource, resource_policy=attached)
+            call = Call(
+                function=principal.session,
+                role_arn=principal.role_arn,
+                action=permission.action,
+                resource=permission.resource,
+                allowed=decision.allowed,
+                policy=decision.policy,
+            )
+            self._record.add(call)
+            if not decision.allowed:
+                return Denied(principal.arn, permission, _reason(permission, decision))
+        return None
+
+
+def _reason(permission: Permission, decision: Decision) -> str:
+    """Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html."""
+    if decision.outcome is Outcome.EXPLICIT_DENY:
+        return f"of an explicit deny in the policy {decision.policy or 'of the resource'}"
+    return f"no identity-based policy allows the {permission.action} action"

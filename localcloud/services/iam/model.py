@@ -1,0 +1,225 @@
+"""Roles, their policies, and the temporary credentials that functions and services act with. State and rules, no wire.
+
+A key that was not issued here is a developer's own and counts as the account's root user: only what runs in the local
+cloud is held to policies. Knows nothing of CloudFormation or of the services that are called.
+"""
+
+from __future__ import annotations
+
+import base64
+import random
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from localcloud.services.contract import ACCOUNT_ID
+from localcloud.services.iam.errors import NoSuchEntity, RoleNotAssumable
+from localcloud.services.iam.managed import read_managed_policy
+from localcloud.services.iam.policy import Caller, Decision, Document, Outcome, combine, evaluate
+
+__all__ = ["Credentials", "Iam", "Principal", "Role"]
+
+ROOT: Final = "root"
+_KEY_CHARACTERS: Final = string.ascii_uppercase + "234567"
+_SECRET_CHARACTERS: Final = string.ascii_letters + string.digits + "+/"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Temporary credentials as STS issues them: `access_key` starts with ASIA, `session_token` is opaque."""
+
+    access_key: str
+    secret_key: str
+    session_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role. `inline` by policy name, `managed` ARNs of AWS's and the account's policies, `boundary` "" for none."""
+
+    name: str
+    arn: str
+    unique_id: str
+    trust: Document
+    inline: Mapping[str, Document] = field(default_factory=dict[str, Document])
+    managed: tuple[str, ...] = ()
+    boundary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who signed a request. `role_arn` "" for the account's root user; `session` is the function's name."""
+
+    arn: str
+    account: str
+    role_arn: str = ""
+    session: str = ""
+
+    @property
+    def is_root(self) -> bool:
+        """Whether no policy binds this principal."""
+        return not self.role_arn
+
+
+class Iam:
+    """The account's roles, policies and issued credentials. `chance` makes ids and keys."""
+
+    def __init__(self, chance: random.Random, *, account_id: str = ACCOUNT_ID, partition: str = "aws") -> None:
+        self._chance = chance
+        self._account = account_id
+        self._partition = partition
+        self._roles: dict[str, Role] = {}
+        self._policies: dict[str, Document] = {}
+        self._issued: dict[str, tuple[Credentials, Principal]] = {}
+
+    # ------------------------------------------------------------ roles and policies
+
+    @property
+    def roles(self) -> Mapping[str, Role]:
+        """Every role by ARN."""
+        return self._roles
+
+    def create_role(self, name: str, trust: Document, *, path: str = "/") -> Role:
+        """A role without policies. Raises ValueError where the name is taken."""
+        arn = f"arn:{self._partition}:iam::{self._account}:role{path}{name}"
+        if any(role.name == name for role in self._roles.values()):
+            raise ValueError(f"Role with name {name} already exists.")
+        role = Role(name=name, arn=arn, unique_id=f"AROA{self._characters(_KEY_CHARACTERS, 17)}", trust=trust)
+        self._roles[arn] = role
+        return role
+
+    def role_named(self, name: str) -> Role:
+        """Raises NoSuchEntity."""
+        for role in self._roles.values():
+            if role.name == name:
+                return role
+        raise NoSuchEntity(f"The role with name {name} cannot be found.")
+
+    def delete_role(self, arn: str) -> None:
+        """Forget the role and every credential issued for it."""
+        self._roles.pop(arn, None)
+        for key in [key for key, (_, principal) in self._issued.items() if principal.role_arn == arn]:
+            del self._issued[key]
+
+    def put_inline(self, role_name: str, policy: Document) -> None:
+        """Give a role an inline policy, in place of one with its name. Raises NoSuchEntity."""
+        role = self.role_named(role_name)
+        self._roles[role.arn] = replace(role, inline={**role.inline, policy.name: policy})
+
+    def remove_inline(self, role_name: str, policy_name: str) -> None:
+        """Take an inline policy away, where role and policy are still here."""
+        for role in [role for role in self._roles.values() if role.name == role_name]:
+            kept = {name: policy for name, policy in role.inline.items() if name != policy_name}
+            self._roles[role.arn] = replace(role, inline=kept)
+
+    def create_policy(self, policy: Document, *, path: str = "/") -> str:
+        """A managed policy of the account; its ARN. Raises ValueError where the name is taken."""
+        arn = f"arn:{self._partition}:iam::{self._account}:policy{path}{policy.name}"
+        if arn in self._policies:
+            raise ValueError(f"A policy called {policy.name} already exists.")
+        self._policies[arn] = policy
+        return arn
+
+    def delete_policy(self, arn: str) -> None:
+        """Forget a managed policy, and take it from every role."""
+        self._policies.pop(arn, None)
+        for role in list(self._roles.values()):
+            self._roles[role.arn] = replace(role, managed=tuple(other for other in role.managed if other != arn))
+
+    def attach(self, role_name: str, policy_arn: str) -> None:
+        """Attach a managed policy. Raises NoSuchEntity for a role or policy that is not here."""
+        role = self.role_named(role_name)
+        self._managed(policy_arn)
+        if policy_arn not in role.managed:
+            self._roles[role.arn] = replace(role, managed=(*role.managed, policy_arn))
+
+    def set_boundary(self, role_name: str, policy_arn: str) -> None:
+        """Bound a role by a managed policy. Raises NoSuchEntity."""
+        role = self.role_named(role_name)
+        self._managed(policy_arn)
+        self._roles[role.arn] = replace(role, boundary=policy_arn)
+
+    def policies_of(self, role_arn: str) -> tuple[Document, ...]:
+        """Every identity policy of a role. Raises NoSuchEntity."""
+        role = self._role(role_arn)
+        return (*role.inline.values(), *(self._managed(arn) for arn in role.managed))
+
+    def _managed(self, arn: str) -> Document:
+        return self._policies[arn] if arn in self._policies else read_managed_policy(arn)
+
+    def _role(self, arn: str) -> Role:
+        if arn not in self._roles:
+            raise NoSuchEntity(f"The role {arn} cannot be found.")
+        return self._roles[arn]
+
+    # ------------------------------------------------------------ credentials
+
+    def issue_credentials(
+        self, role_arn: str, *, function_name: str, service: str = "lambda.amazonaws.com"
+    ) -> Credentials:
+        """Credentials of a role for a session named `function_name`, assumed by `service` as the trust policy allows.
+
+        Valid until the role is deleted. Raises NoSuchEntity, RoleNotAssumable.
+        """
+        role = self._role(role_arn)
+        caller = Caller(service=service)
+        if not evaluate([role.trust], "sts:AssumeRole", role_arn, caller=caller).allowed:
+            raise RoleNotAssumable(f"The role {role.name} cannot be assumed by {service}.")
+        credentials = Credentials(
+            access_key=f"ASIA{self._characters(_KEY_CHARACTERS, 16)}",
+            secret_key=self._characters(_SECRET_CHARACTERS, 40),
+            session_token=base64.b64encode(self._chance.randbytes(180)).decode(),
+        )
+        session = f"arn:{self._partition}:sts::{self._account}:assumed-role/{role.name}/{function_name}"
+        principal = Principal(arn=session, account=self._account, role_arn=role_arn, session=function_name)
+        self._issued[credentials.access_key] = (credentials, principal)
+        return credentials
+
+    def revoke(self, access_key: str) -> None:
+        """Forget credentials that nothing uses any more."""
+        self._issued.pop(access_key, None)
+
+    def credentials_of(self, access_key: str) -> Credentials | None:
+        """The credentials behind an access key that was issued here, None for any other."""
+        issued = self._issued.get(access_key)
+        return issued[0] if issued is not None else None
+
+    def principal_of(self, access_key: str) -> Principal:
+        """Who signs with `access_key`: the session it was issued for, else the account's root user."""
+        issued = self._issued.get(access_key)
+        if issued is not None:
+            return issued[1]
+        return Principal(arn=f"arn:{self._partition}:iam::{self._account}:{ROOT}", account=self._account)
+
+    # ------------------------------------------------------------ decisions
+
+    def decide(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str,
+        *,
+        context: Mapping[str, str] | None = None,
+        resource_policy: Document | None = None,
+    ) -> Decision:
+        """Whether `principal` may. `resource_policy`: the one of the resource, where it has one."""
+        keys = {
+            "aws:PrincipalAccount": principal.account,
+            "aws:PrincipalArn": principal.role_arn or principal.arn,
+            "aws:SecureTransport": "true",  # as the same call to AWS would be
+            **(context or {}),
+        }
+        caller = Caller(arn=principal.arn, account=principal.account)
+        there = (resource_policy,) if resource_policy is not None else ()
+        attached = evaluate(there, action, resource, context=keys, caller=caller)
+        if principal.is_root:
+            denied = attached.outcome is Outcome.EXPLICIT_DENY
+            return attached if denied else Decision(Outcome.ALLOWED, ROOT)
+        own = evaluate(self.policies_of(principal.role_arn), action, resource, context=keys)
+        boundary = self._role(principal.role_arn).boundary
+        bound = evaluate([self._managed(boundary)], action, resource, context=keys) if boundary else None
+        return combine(own, attached, boundary=bound)
+
+    def _characters(self, alphabet: str, count: int) -> str:
+        return "".join(self._chance.choice(alphabet) for _ in range(count))
