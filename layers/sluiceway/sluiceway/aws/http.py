@@ -11,7 +11,6 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, cast
 
 from sluiceway.aws.http1 import Head, ProtocolViolationError, ReplyParser
@@ -21,6 +20,7 @@ __all__ = ["Exchange", "Failure", "Origin", "Pool", "TransportError"]
 MAX_CONNECTIONS: Final = 64  # for one origin; botocore keeps 10 for its threads, an event loop drives more
 MAX_IDLE_S: Final = 60.0  # then the peer has most likely closed it; a NAT gateway forgets it after 350 s
 WARY_AFTER_S: Final = 1.0  # a connection idle for longer is checked for an end that the loop has not read yet
+READ_BYTES: Final = 64 * 1024  # lent to the loop for each connection
 CONNECT_TIMEOUT_S: Final = 10.0  # botocore waits 60 s; in one Region a connection takes milliseconds or never comes
 
 Failure = Literal["connect", "stale", "reset", "timeout", "deadline", "violation", "certificate"]
@@ -47,8 +47,7 @@ class Origin(NamedTuple):
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """One request: its bytes, whether it is a HEAD, the longest silence and the time it must be over."""
 
     request: bytes
@@ -57,10 +56,15 @@ class Exchange:
     give_up_at: float
 
 
-class Connection(asyncio.Protocol):
-    """One connection. `idle_since` is when its last exchange ended."""
+class Connection(asyncio.BufferedProtocol):
+    """One connection. `idle_since` is when its last exchange ended.
+
+    It lends the loop a buffer to read into: without one, asyncio allocates 256 KiB for every read, which costs more
+    than the signature of the request (docs/adr/0002-own-wire-client.md).
+    """
 
     __slots__ = (
+        "_buffer",
         "_exchange",
         "_heard_at",
         "_loop",
@@ -78,6 +82,7 @@ class Connection(asyncio.Protocol):
         self.used = False
         self.idle_since = 0.0
         self._loop = loop
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._transport: asyncio.Transport | None = None
         self._parser: ReplyParser | None = None
         self._exchange: Exchange | None = None
@@ -123,15 +128,19 @@ class Connection(asyncio.Protocol):
         """Keep the transport (called by the loop)."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def data_received(self, data: bytes) -> None:
-        """Read on (called by the loop)."""
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's signature
+        """Lend the buffer to read into (called by the loop)."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take in what was read (called by the loop)."""
         parser = self._parser
         if parser is None:
             self.close()  # nobody asked for anything
             return
         self._heard_at = self._loop.time()
         try:
-            parser.feed(data)
+            parser.feed(bytes(self._buffer[:nbytes]))
         except ProtocolViolationError as violation:
             self._settle(TransportError("violation", str(violation)))
             return

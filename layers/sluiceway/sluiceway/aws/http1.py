@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = ["Head", "ProtocolViolationError", "ReplyParser"]
 
@@ -21,11 +20,9 @@ MAX_HEAD_BYTES: Final = 64 * 1024  # h11 takes 16 KiB, http.client 64 KiB a line
 MAX_BODY_BYTES: Final = 256 * 1024 * 1024  # an object of S3 in a function's memory; every other reply is far smaller
 MAX_CHUNK_LINE_BYTES: Final = 1024
 
-_HEAD: Final = re.compile(
-    rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?\r\n"
-    rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)*)\r\n"
-)
-_TRAILERS: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n")
+_STATUS: Final = re.compile(r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: .*)?")
+_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TEXT: Final = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])  # what field values and reasons may hold
 _CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
 
@@ -34,8 +31,7 @@ class ProtocolViolationError(Exception):
     """The peer does not speak HTTP/1.1 as it must, or more of it than is allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Status and headers (lower-case names; repeated ones joined with ", ")."""
 
     status: int
@@ -105,25 +101,27 @@ class ReplyParser:
         end = self._find(b"\r\n\r\n", MAX_HEAD_BYTES)
         if end < 0:
             return False
-        head = _HEAD.fullmatch(self._buffer, self._at, end + 4)
-        if head is None:
-            raise ProtocolViolationError("the head is malformed")
+        first, *lines = _split_lines(self._buffer[self._at : end])
         self._at = end + 4
-        status = int(head[2])
+        line = _STATUS.fullmatch(first)
+        if line is None:
+            raise ProtocolViolationError("the status line is malformed")
+        status = int(line[2])
         if status == 101:
             raise ProtocolViolationError("an upgrade that nobody asked for")
         if status >= 200:
-            self.head = Head(status, _parse_headers(head[3]))
-            self._choose_body(self.head, minor=head[1])
+            self.head = Head(status, _parse_headers(lines))
+            self._choose_body(self.head, minor=line[1])
         return True
 
-    def _choose_body(self, head: Head, *, minor: bytes) -> None:
-        options = {option.strip(" \t").lower() for option in head.headers.get("connection", "").split(",")}
-        self.keep_alive = "close" not in options if minor == b"1" else "keep-alive" in options
+    def _choose_body(self, head: Head, *, minor: str) -> None:
+        connection = head.headers.get("connection")
+        options = () if connection is None else [option.strip() for option in connection.lower().split(",")]
+        self.keep_alive = "close" not in options if minor == "1" else "keep-alive" in options
         coding = head.headers.get("transfer-encoding")
         length = head.headers.get("content-length")
         if coding is not None:
-            if coding.lower() != "chunked" or length is not None or minor == b"0":
+            if coding.lower() != "chunked" or length is not None or minor == "0":
                 raise ProtocolViolationError("the transfer coding is ambiguous or unknown")
             self._step = self._read_chunk_size
         elif length is not None and _LENGTH.fullmatch(length) is None:
@@ -175,14 +173,13 @@ class ReplyParser:
 
     def _read_trailers(self) -> bool:
         if self._buffer.startswith(b"\r\n", self._at):
-            end = self._at - 2
+            self._at += 2
         else:
             end = self._find(b"\r\n\r\n", MAX_HEAD_BYTES)
             if end < 0:
                 return False
-        if _TRAILERS.fullmatch(self._buffer, self._at, end + 4) is None:
-            raise ProtocolViolationError("the trailers are malformed")
-        self._at = end + 4
+            _parse_headers(_split_lines(self._buffer[self._at : end]))
+            self._at = end + 4
         self.complete = True
         return False
 
@@ -208,14 +205,37 @@ class ReplyParser:
             self._body.append(part)
 
 
-def _parse_headers(lines: bytes) -> dict[str, str]:
+_names: Final[dict[str, str]] = {}  # header names seen and found well-formed, in lower case; the peers are few
+MAX_NAMES: Final = 256
+
+
+def _split_lines(head: bytes) -> list[str]:
+    lines = head.split(b"\r\n")
+    if b"".join(lines).translate(None, _TEXT):
+        raise ProtocolViolationError("a control character in the head")
+    return head.decode("latin-1").split("\r\n")
+
+
+def _parse_headers(lines: list[str]) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for line in lines.decode("latin-1").split("\r\n")[:-1]:
-        name, _, value = line.partition(":")
-        key, text = name.lower(), value.strip(" \t")
+    for line in lines:
+        name, colon, value = line.partition(":")
+        key = _names.get(name) or _check_name(name)
+        if not colon:
+            raise ProtocolViolationError("a header line without a colon")
+        text = value.strip(" \t")
         if key in headers:
             if key in {"content-length", "transfer-encoding"}:
                 raise ProtocolViolationError("several lengths or transfer codings")
             text = f"{headers[key]}, {text}"
         headers[key] = text
     return headers
+
+
+def _check_name(name: str) -> str:
+    if _NAME.fullmatch(name) is None:
+        raise ProtocolViolationError("a header name is malformed")
+    key = name.lower()
+    if len(_names) < MAX_NAMES:
+        _names[name] = key
+    return key

@@ -12,8 +12,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from sluiceway.aws.endpoints import Endpoint, ServiceSpec
 from sluiceway.aws.sigv4 import Credentials, Signable, Signer, encode_query
@@ -36,8 +35,7 @@ _BODILESS: Final = frozenset({"DELETE", "GET", "HEAD"})  # methods that say no l
 _encode_json: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A request before it is dated and signed. `headers` are those to sign; `fixed` is the head that never changes."""
 
     method: str

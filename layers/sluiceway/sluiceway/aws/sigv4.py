@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = ["Credentials", "Signable", "Signer", "encode_label", "encode_query"]
 
@@ -40,8 +40,7 @@ class Credentials:
         return f"Credentials({self.access_key!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Signable:
+class Signable(NamedTuple):
     """The parts of a request that a signature covers.
 
     `path` and `query` as they are sent, percent-encoded; `headers` with lower-case names, repeated names in order, with
