@@ -119,6 +119,11 @@ class RuntimeApi:
         self._answer: asyncio.Future[Answer] | None = None
         self._waiting: Callable[[Reply], None] | None = None
 
+    @property
+    def failed_init(self) -> bool:
+        """Whether the runtime posted an init error: it is about to exit."""
+        return self._state is _State.INIT_ERROR
+
     def offer(self, event: Event) -> asyncio.Future[Answer]:
         """Give the runtime its next event, at once or when it asks; the future is its answer."""
         self._event, self._answer = event, asyncio.get_running_loop().create_future()

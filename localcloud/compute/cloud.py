@@ -1,0 +1,82 @@
+"""Puts Lambda together: runtimes, environments, the registry, and their end. The one place that knows all the parts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcloud.clock import Clock
+from localcloud.compute.environment import Environment, Host
+from localcloud.compute.functions import Functions
+from localcloud.compute.installer import Progress
+from localcloud.compute.reaper import Reaper
+from localcloud.compute.runtimes import Runtimes
+from localcloud.compute.variables import CredentialsSource
+from localcloud.services.logs.model import Logs
+
+__all__ = ["Compute", "ComputeSettings", "open_compute"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeSettings:
+    """`cache_dir` keeps runtimes and dependencies from run to run; `environ` is the developer's own environment.
+
+    `endpoint_url` is asked at each start of a process, so that the port may be known late.
+    """
+
+    cache_dir: Path
+    environ: Mapping[str, str]
+    endpoint_url: Callable[[], str]
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Lambda, running. `group` may own the tasks of what invokes functions (event source mappings)."""
+
+    functions: Functions
+    runtimes: Runtimes
+    group: asyncio.TaskGroup
+
+
+@asynccontextmanager
+async def open_compute(
+    settings: ComputeSettings, *, clock: Clock, logs: Logs, credentials: CredentialsSource, rng: random.Random
+) -> AsyncGenerator[Compute]:
+    """Lambda for the length of the block; every process is gone after it.
+
+    An error raised inside the block leaves it in an ExceptionGroup, as from any task group.
+    """
+    runtimes = Runtimes(cache_dir=settings.cache_dir, environ=settings.environ, progress=settings.progress)
+    reaper = Reaper()
+    try:
+        async with asyncio.TaskGroup() as group:
+            host = Host(
+                runtimes=runtimes,
+                clock=clock,
+                logs=logs,
+                credentials=credentials,
+                endpoint_url=settings.endpoint_url,
+                rng=rng,
+                reaper=reaper,
+                group=group,
+            )
+            functions = Functions(
+                lambda spec: Environment(spec, host),
+                group=group,
+                clock=clock,
+                logs=logs,
+                rng=rng,
+                starts=max(2, os.cpu_count() or 1),
+            )
+            try:
+                yield Compute(functions, runtimes, group)
+            finally:
+                await functions.close()
+    finally:
+        reaper.close()

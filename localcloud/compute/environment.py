@@ -1,0 +1,261 @@
+"""One execution environment: a runtime process, its init phase, one invocation at a time, and how each ends.
+
+The rules, as Lambda has them:
+1. Init may take 10 s. Where it fails or takes longer, it is done again by the first invocation, in the function's own
+   time, and what that meets is the invocation's error.
+2. An invocation that outlives its timeout, or whose process ends, costs the environment: `alive` is False after it.
+3. An error that the handler raises costs nothing: the process goes on.
+
+Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+from localcloud.clock import Clock
+from localcloud.compute.function import LATEST, FunctionSpec
+from localcloud.compute.platform_log import PlatformLog, Report
+from localcloud.compute.process import RuntimeProcess, describe_exit
+from localcloud.compute.reaper import Reaper
+from localcloud.compute.runtime_api import Answer, Event
+from localcloud.compute.runtimes import ManagedRuntime, Runtimes
+from localcloud.compute.variables import CredentialsSource, Sandbox
+from localcloud.services.logs.model import Logs
+
+__all__ = ["Environment", "ExecutionEnvironment", "Host", "Outcome", "Request"]
+
+INIT_TIMEOUT_S: Final = 10.0  # lambda-runtime-environment: the Init phase is limited to 10 seconds
+_EXIT_ERROR: Final = "Runtime.ExitError"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One invocation. `request_id` stays the same over the retries of an asynchronous one."""
+
+    request_id: str
+    payload: bytes
+    trace_header: str = ""
+    client_context: str = ""
+    function_arn: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it. `error_type` "" is success; `log_tail` is the last 4 KB of the log."""
+
+    payload: bytes
+    error_type: str = ""
+    log_tail: bytes = b""
+
+
+class ExecutionEnvironment(Protocol):
+    """What the pool asks of an environment; a simulation may run handlers in the same process instead."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether another invocation may come."""
+        ...
+
+    async def initialise(self) -> None:
+        """The init phase; a failure shows at the first invocation."""
+        ...
+
+    async def invoke(self, request: Request) -> Outcome:
+        """Run one invocation to its end, whatever that is."""
+        ...
+
+    async def stop(self) -> None:
+        """End it, and everything that it started."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What all environments of a local cloud share. `group` owns the watch over their processes."""
+
+    runtimes: Runtimes
+    clock: Clock
+    logs: Logs
+    credentials: CredentialsSource
+    endpoint_url: Callable[[], str]
+    rng: random.Random
+    reaper: Reaper
+    group: asyncio.TaskGroup
+
+
+class Environment:
+    """An execution environment that is a process of its own, on this machine."""
+
+    def __init__(self, spec: FunctionSpec, host: Host) -> None:
+        self._spec = spec
+        self._host = host
+        self._log = PlatformLog(spec, _stream_name(spec, host), logs=host.logs, clock=host.clock)
+        self._home = Path(tempfile.mkdtemp(prefix="sluiceway-"))
+        self._process: RuntimeProcess | None = None
+        self._init_ms = 0.0
+        self._ended = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether another invocation may come."""
+        process = self._process
+        return not self._ended and (process is None or not process.exited.done())
+
+    async def initialise(self) -> None:
+        """Start the process and wait until it asks for work, 10 s at most."""
+        if await self._start("init", limit_s=INIT_TIMEOUT_S) is not None:
+            self._drop_process()
+
+    async def invoke(self, request: Request) -> Outcome:
+        """Run one invocation to its end, whatever that is. Never two at a time."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        deadline = began + self._spec.timeout_s
+        if self._process is None:
+            failed = await self._start("invoke", limit_s=self._spec.timeout_s)
+            self._init_ms = 0.0  # it was done in the invocation's own time
+            if failed is not None:
+                self._log.start(request.request_id)
+                return self._finish(request, self._word(failed, request), began)
+        self._log.start(request.request_id)
+        return self._finish(request, await self._ask(request, deadline), began)
+
+    async def stop(self) -> None:
+        """Kill the process and wait until it is gone."""
+        self._ended = True
+        process = self._process
+        self._drop_process()
+        if process is not None and process.started:
+            await process.exited
+        await asyncio.to_thread(shutil.rmtree, self._home, ignore_errors=True)
+
+    # ------------------------------------------------------------------ inside
+
+    async def _start(self, phase: str, *, limit_s: float) -> Answer | None:
+        """Start the process; None once it asks for work, else what went wrong (told to the log)."""
+        loop = asyncio.get_running_loop()
+        runtime = await self._host.runtimes.get(self._spec.runtime)
+        began = loop.time()
+        process = self._process = RuntimeProcess(self._log.write, reaper=self._host.reaper)
+        if phase == "init":
+            self._log.init_start(f"python:{'.'.join(map(str, runtime.interpreter.version))}")
+        failed = await self._launch(process, runtime) or await _wait(process, process.api.ready, began + limit_s)
+        process.drain()
+        self._init_ms = (loop.time() - began) * 1000
+        if failed is None:
+            return None
+        status = "timeout" if failed.error_type == "Sandbox.Timedout" else "error"
+        self._log.init_report(phase, self._init_ms, status=status, error_type=failed.error_type)
+        return failed
+
+    async def _launch(self, process: RuntimeProcess, runtime: ManagedRuntime) -> Answer | None:
+        host, spec = self._host, self._spec
+        sandbox = Sandbox(
+            runtime_api=await process.listen(),
+            log_stream=self._log.stream,
+            credentials=host.credentials(spec.role_arn, function_name=spec.name),
+            endpoint_url=host.endpoint_url(),
+            home=self._home,
+        )
+        try:
+            await process.start(spec, runtime, sandbox, group=host.group)
+        except OSError as error:
+            process.close()
+            message = f"fork/exec {error.filename}: {error.strerror}"
+            return Answer(message.encode(), "Runtime.InvalidEntrypoint", failed=True)
+        return None
+
+    async def _ask(self, request: Request, deadline: float) -> Answer:
+        """Hand the event to the process and wait for its answer, its end, or the deadline."""
+        process = self._process
+        if process is None:
+            return Answer(describe_exit(0).encode(), _EXIT_ERROR, failed=True)
+        left_s = deadline - asyncio.get_running_loop().time()
+        answer = process.api.offer(
+            Event(
+                request_id=request.request_id,
+                payload=request.payload,
+                deadline_ms=int((self._host.clock.time() + left_s) * 1000),
+                function_arn=request.function_arn or self._spec.arn,
+                trace_header=request.trace_header,
+                client_context=request.client_context,
+            )
+        )
+        failed = await _wait(process, answer, deadline)
+        process.drain()
+        return answer.result() if failed is None else self._word(failed, request)
+
+    def _word(self, failed: Answer, request: Request) -> Answer:
+        """The platform's own failures in Lambda's words, and in the log; what the runtime posted stays as it is."""
+        if failed.error_type == "Sandbox.Timedout":
+            message = f"Task timed out after {self._spec.timeout_s}.00 seconds"
+        elif failed.error_type in {_EXIT_ERROR, "Runtime.InvalidEntrypoint"}:
+            message = failed.payload.decode()
+        else:
+            return failed
+        self._log.failure(request.request_id, message, failed.error_type)
+        body = {"errorType": failed.error_type, "errorMessage": f"RequestId: {request.request_id} Error: {message}"}
+        return Answer(json.dumps(body, separators=(",", ":")).encode(), failed.error_type, failed=True)
+
+    def _finish(self, request: Request, answer: Answer, began: float) -> Outcome:
+        """Write the report, and drop the process where it cannot serve another."""
+        process = self._process
+        duration_ms = (asyncio.get_running_loop().time() - began) * 1000
+        status = "error" if answer.failed else "success"
+        if answer.error_type == "Sandbox.Timedout":
+            status, duration_ms = "timeout", self._spec.timeout_s * 1000.0
+        elif process is None or process.exited.done() or not process.started:
+            status = "failure"
+        self._log.report(
+            Report(
+                request_id=request.request_id,
+                duration_ms=duration_ms,
+                init_ms=self._init_ms,
+                max_memory_mb=process.max_memory_mb() if process is not None else 0,
+                status=status,
+                error_type=answer.error_type,
+                trace_header=request.trace_header,
+            )
+        )
+        self._init_ms = 0.0
+        if status in {"timeout", "failure"} or (process is not None and process.api.failed_init):
+            self._ended = True
+            self._drop_process()
+        return Outcome(answer.payload, answer.error_type if answer.failed else "", self._log.tail())
+
+    def _drop_process(self) -> None:
+        if self._process is not None:
+            self._process.close()
+            if not self._ended:
+                self._process = None
+
+
+async def _wait(
+    process: RuntimeProcess, future: asyncio.Future[Answer] | asyncio.Future[Answer | None], deadline: float
+) -> Answer | None:
+    """None once `future` has a good result; else what was posted, how the process ended, or that time ran out."""
+    left_s = max(0.0, deadline - asyncio.get_running_loop().time())
+    await asyncio.wait({future, process.exited}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+    if future.done():
+        found = future.result()
+        return found if future is process.api.ready else None
+    if process.exited.done():
+        return Answer(describe_exit(process.exited.result()).encode(), _EXIT_ERROR, failed=True)
+    return Answer(b"", "Sandbox.Timedout", failed=True)
+
+
+def _stream_name(spec: FunctionSpec, host: Host) -> str:
+    """`2026/11/23/[$LATEST]<32 hex digits>`; the function's name is in it where the log group is not its own."""
+    day = datetime.fromtimestamp(host.clock.time(), UTC).strftime("%Y/%m/%d")
+    name = spec.name if spec.log_group else ""
+    return f"{day}/{name}[{LATEST}]{host.rng.getrandbits(128):032x}"

@@ -1,0 +1,250 @@
+"""All functions of one Region: which there are, how they are invoked, and how many at a time.
+
+Synchronous invocations wait for the answer; asynchronous ones are queued, retried twice and then dropped aloud, in the
+function's own log. Knows no process (see `environment`) and no wire (see `services.lambda_`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from localcloud.clock import Clock
+from localcloud.compute.environment import ExecutionEnvironment, Outcome, Request
+from localcloud.compute.function import LATEST, FunctionSpec, parse_reference
+from localcloud.compute.pool import Pool
+from localcloud.compute.trace import complete_trace_header
+from localcloud.services.lambda_.errors import LambdaError, bad_content, no_such_function, throttled, too_large
+from localcloud.services.logs.model import Logs
+
+__all__ = ["DROPPED_STREAM", "Functions", "InvokeResult"]
+
+ACCOUNT_CONCURRENCY: Final = 1000  # gettingstarted-limits: default concurrent executions
+MAX_SYNC_BYTES: Final = 6 * 1024 * 1024  # gettingstarted-limits: invocation payload, synchronous
+MAX_ASYNC_BYTES: Final = 1024 * 1024  # gettingstarted-limits: invocation payload, asynchronous
+MAX_EVENT_AGE_S: Final = 6 * 3600.0  # invocation-async-error-handling: 6 hours
+RETRY_WAITS_S: Final = (60.0, 120.0)  # invocation-async-error-handling: one minute, then two
+THROTTLE_WAITS_S: Final = (1.0, 300.0)  # invocation-async-error-handling: from 1 second to 5 minutes
+DROPPED_STREAM: Final = "dropped-events"
+
+Launch = Callable[[FunctionSpec], ExecutionEnvironment]
+
+
+@dataclass(frozen=True, slots=True)
+class InvokeResult:
+    """What Invoke answers. `function_error` is "Unhandled" or ""; `error_type` says which, for those who ask inside."""
+
+    status: int
+    payload: bytes = b""
+    function_error: str = ""
+    log_tail: bytes = b""
+    version: str = LATEST
+    error_type: str = ""
+
+
+class _Function:
+    """A function, its pool and its invocations in flight."""
+
+    def __init__(self, spec: FunctionSpec, pool: Pool) -> None:
+        self.spec = spec
+        self.pool = pool
+        self.in_flight = 0
+
+
+class Functions:
+    """The registry. `starts` bounds how many processes start at once; one event loop; `close()` before `group` ends."""
+
+    def __init__(
+        self,
+        launch: Launch,
+        *,
+        group: asyncio.TaskGroup,
+        clock: Clock,
+        logs: Logs,
+        rng: random.Random,
+        starts: int = 4,
+    ) -> None:
+        self._launch = launch
+        self._group = group
+        self._clock = clock
+        self._logs = logs
+        self._rng = rng
+        self._starts = asyncio.Semaphore(starts)
+        self._functions: dict[str, _Function] = {}
+        self._queued: set[asyncio.Task[None]] = set()
+
+    # ------------------------------------------------------------------ registry
+
+    def add(self, spec: FunctionSpec) -> None:
+        """Make a function, or replace its configuration: environments of the old one are not used again."""
+        known = self._functions.get(spec.name)
+        if known is not None:
+            self._group.create_task(known.pool.close())
+        pool = Pool(lambda: self._launch(spec), starts=self._starts, group=self._group)
+        self._functions[spec.name] = _Function(spec, pool)
+
+    async def remove(self, name: str) -> None:
+        """Unmake a function and stop its environments; nothing where there is none."""
+        known = self._functions.pop(name, None)
+        if known is not None:
+            await known.pool.close()
+
+    def list(self) -> tuple[FunctionSpec, ...]:
+        """Every function, by name."""
+        return tuple(self._functions[name].spec for name in sorted(self._functions))
+
+    def get(self, name_or_arn: str, *, qualifier: str = "") -> FunctionSpec:
+        """The function so named. Raises LambdaError ResourceNotFoundException, also for versions and aliases."""
+        return self._find(name_or_arn, qualifier).spec
+
+    def environments(self, name: str) -> int:
+        """How many environments a function has now."""
+        return self._functions[name].pool.size
+
+    async def close(self) -> None:
+        """Drop what is queued and stop every environment."""
+        for task in self._queued:
+            task.cancel()
+        for known in tuple(self._functions.values()):
+            await known.pool.close()
+
+    # ------------------------------------------------------------------ invoke
+
+    async def invoke(  # noqa: PLR0913 - the members of an Invoke request, all keyword-only but two
+        self,
+        name_or_arn: str,
+        payload: bytes,
+        *,
+        invocation_type: str = "RequestResponse",
+        log_tail: bool = False,
+        client_context: str = "",
+        trace_header: str = "",
+        qualifier: str = "",
+    ) -> InvokeResult:
+        """Invoke a function: `RequestResponse`, `Event` (queued, status 202) or `DryRun` (status 204).
+
+        Safe to cancel: a caller that goes away leaves the invocation running, as on Lambda.
+        Raises LambdaError: ResourceNotFound, TooManyRequests, RequestTooLarge, InvalidRequestContent.
+        """
+        known = self._find(name_or_arn, qualifier)
+        _check_payload(payload, MAX_ASYNC_BYTES if invocation_type == "Event" else MAX_SYNC_BYTES)
+        if invocation_type == "DryRun":
+            return InvokeResult(204)
+        request = Request(
+            request_id=self._new_id(),
+            payload=payload or b"{}",
+            trace_header=complete_trace_header(
+                trace_header, sampled=known.spec.tracing, clock=self._clock, rng=self._rng
+            ),
+            client_context=client_context,
+            function_arn=known.spec.arn,
+        )
+        if invocation_type == "Event":
+            self._queue(self._deliver(known, request))
+            return InvokeResult(202)
+        return _result(await self._run(known, request), log_tail=log_tail)
+
+    async def _run(self, known: _Function, request: Request) -> Outcome:
+        self._admit(known)
+        known.in_flight += 1
+        task = self._group.create_task(self._guard(known, request))
+        outcome = await asyncio.shield(task)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def _guard(self, known: _Function, request: Request) -> Outcome | Exception:
+        """Whatever goes wrong belongs to this invocation, never to the group."""
+        try:
+            return await known.pool.run(request)
+        except Exception as error:  # noqa: BLE001 - the edge: the caller gets it
+            return error
+        finally:
+            known.in_flight -= 1
+
+    def _admit(self, known: _Function) -> None:
+        reserved = known.spec.reserved_concurrency
+        if reserved is not None:
+            if known.in_flight >= reserved:
+                raise throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
+            return
+        others = self._functions.values()
+        free = ACCOUNT_CONCURRENCY - sum(other.spec.reserved_concurrency or 0 for other in others)
+        if sum(other.in_flight for other in others if other.spec.reserved_concurrency is None) >= free:
+            raise throttled("ConcurrentInvocationLimitExceeded")
+
+    # ------------------------------------------------------------------ asynchronous
+
+    def _queue(self, delivery: Coroutine[Any, Any, None]) -> None:
+        task = self._group.create_task(delivery)
+        self._queued.add(task)
+        task.add_done_callback(self._queued.discard)
+
+    async def _deliver(self, known: _Function, request: Request) -> None:
+        """Try an event until it succeeds, has failed three times, or is too old.
+
+        Source: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+        """
+        loop = asyncio.get_running_loop()
+        expires = loop.time() + MAX_EVENT_AGE_S
+        failures, throttles = 0, 0
+        while True:
+            try:
+                outcome = await self._run(known, request)
+            except LambdaError:
+                wait_s, throttles = min(THROTTLE_WAITS_S[0] * 2**throttles, THROTTLE_WAITS_S[1]), throttles + 1
+            except Exception as error:  # noqa: BLE001 - the edge of a queued event
+                return self._drop(known.spec, request, f"{type(error).__name__}: {error}")
+            else:
+                if not outcome.error_type:
+                    return None
+                if failures == len(RETRY_WAITS_S):
+                    return self._drop(known.spec, request, "RetriesExhausted")
+                wait_s, failures = RETRY_WAITS_S[failures], failures + 1
+            if loop.time() + wait_s > expires:
+                return self._drop(known.spec, request, "EventAgeExceeded")
+            await asyncio.sleep(wait_s)
+
+    def _drop(self, spec: FunctionSpec, request: Request, condition: str) -> None:
+        record = {"type": "event.dropped", "requestId": request.request_id, "condition": condition}
+        self._logs.append(spec.group, DROPPED_STREAM, json.dumps(record))
+
+    # ------------------------------------------------------------------ inside
+
+    def _find(self, name_or_arn: str, qualifier: str) -> _Function:
+        reference = parse_reference(name_or_arn)
+        known = self._functions.get(reference.name) if reference is not None else None
+        wanted = qualifier or (reference.qualifier if reference is not None else "")
+        if reference is None or known is None or wanted not in {"", LATEST}:
+            raise no_such_function(f"{name_or_arn}:{qualifier}" if qualifier else name_or_arn)
+        if reference.region not in {"", known.spec.region}:
+            raise no_such_function(name_or_arn)
+        return known
+
+    def _new_id(self) -> str:
+        text = f"{self._rng.getrandbits(128):032x}"
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
+
+
+def _check_payload(payload: bytes, limit_bytes: int) -> None:
+    if len(payload) > limit_bytes:
+        raise too_large(limit_bytes)
+    try:
+        if payload:
+            json.loads(payload)
+    except ValueError as error:
+        raise bad_content(str(error)) from None
+
+
+def _result(outcome: Outcome, *, log_tail: bool) -> InvokeResult:
+    return InvokeResult(
+        status=200,
+        payload=outcome.payload,
+        function_error="Unhandled" if outcome.error_type else "",
+        log_tail=outcome.log_tail if log_tail else b"",
+        error_type=outcome.error_type,
+    )

@@ -1,0 +1,144 @@
+"""One runtime process: its command, its own process group, its log pipes, its Runtime API listener, its end.
+
+Knows nothing of invocations. Nothing outlives `close()`: the whole group is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from localcloud.compute.function import FunctionSpec
+from localcloud.compute.log_pipe import LogPipe, split_frames, split_lines
+from localcloud.compute.reaper import Reaper, kill_group
+from localcloud.compute.runtime_api import RuntimeApi
+from localcloud.compute.runtime_server import RuntimeServer
+from localcloud.compute.runtimes import ManagedRuntime
+from localcloud.compute.variables import Sandbox, build_variables, import_path
+
+__all__ = ["RuntimeProcess", "describe_exit", "runtime_command"]
+
+# How the emulator (Go) words signals; others are numbered.
+_SIGNALS: Final = {
+    signal.SIGABRT: "aborted", signal.SIGBUS: "bus error", signal.SIGFPE: "floating point exception",
+    signal.SIGHUP: "hangup", signal.SIGILL: "illegal instruction", signal.SIGINT: "interrupt",
+    signal.SIGKILL: "killed", signal.SIGPIPE: "broken pipe", signal.SIGQUIT: "quit",
+    signal.SIGSEGV: "segmentation fault", signal.SIGTERM: "terminated",
+}  # fmt: skip
+
+
+class RuntimeProcess:
+    """A process that runs, from `start()` until `close()`; then `exited` holds its return code (negative: a signal)."""
+
+    def __init__(self, on_message: Callable[[str], None], *, reaper: Reaper) -> None:
+        self.api = RuntimeApi()
+        self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._server = RuntimeServer(self.api)
+        self._on_message = on_message
+        self._reaper = reaper
+        self._pipes: list[LogPipe] = []
+        self._pid = 0
+        self._started = False
+
+    @property
+    def started(self) -> bool:
+        """Whether there ever was a process: then `exited` will resolve."""
+        return self._started
+
+    async def listen(self) -> str:
+        """Open the Runtime API; the answer is its `host:port`."""
+        return await self._server.open()
+
+    async def start(
+        self, spec: FunctionSpec, runtime: ManagedRuntime, sandbox: Sandbox, *, group: asyncio.TaskGroup
+    ) -> None:
+        """Start the process; `group` owns the watch over it.
+
+        Raises OSError where it cannot be started (the handler's folder is gone, a wrapper is not executable).
+        """
+        lines, frames = LogPipe(split_lines, self._on_message), LogPipe(split_frames, self._on_message)
+        self._pipes = [lines, frames]
+        variables = build_variables(spec, runtime, sandbox)
+        variables["_LAMBDA_TELEMETRY_LOG_FD"] = str(frames.write_fd)
+        process = await asyncio.create_subprocess_exec(
+            *runtime_command(spec, runtime, variables.get("AWS_LAMBDA_EXEC_WRAPPER", "")),
+            cwd=spec.code_dir,
+            env=variables,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=lines.write_fd,
+            stderr=lines.write_fd,
+            pass_fds=(frames.write_fd,),
+            start_new_session=True,
+        )
+        self._pid, self._started = process.pid, True
+        self._reaper.add(process.pid)
+        for pipe in self._pipes:
+            pipe.close_write()
+        group.create_task(self._watch(process))
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        code = await process.wait()
+        kill_group(process.pid)  # its children, if it left any
+        self._reaper.remove(process.pid)
+        self._pid = 0
+        self.drain()
+        if not self.exited.done():
+            self.exited.set_result(code)
+        self.close()
+
+    def drain(self) -> None:
+        """Read all that the function has written to its log until now."""
+        for pipe in self._pipes:
+            pipe.drain()
+
+    def max_memory_mb(self) -> int:
+        """The peak of resident memory, 0 where this system does not tell."""
+        with suppress(OSError, ValueError, IndexError):
+            status = Path(f"/proc/{self._pid}/status").read_text(encoding="ascii", errors="replace")
+            return -(-int(status.partition("VmHWM:")[2].split()[0]) // 1024)
+        return 0
+
+    def close(self) -> None:
+        """Kill the process with its children and free everything. Safe to repeat."""
+        if self._pid:
+            kill_group(self._pid)
+        self._server.close()
+        for pipe in self._pipes:
+            pipe.drain()
+            pipe.close()
+
+
+def runtime_command(spec: FunctionSpec, runtime: ManagedRuntime, wrapper: str) -> list[str]:
+    """The process's command line; a wrapper gets it as its arguments, as Lambda gives it.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
+    """
+    path = os.pathsep.join(map(str, import_path(spec, runtime)))
+    command = [str(runtime.python), "-B", str(runtime.runtime_dir / "bootstrap.py"), path]
+    return [_in_layers(spec, wrapper), *command] if wrapper else command
+
+
+def _in_layers(spec: FunctionSpec, wrapper: str) -> str:
+    """A path under /opt or /var/task, where it lies on this machine; a later layer hides an earlier."""
+    if wrapper.startswith("/var/task/"):
+        return str(spec.code_dir / wrapper.removeprefix("/var/task/"))
+    if wrapper.startswith("/opt/"):
+        inner = wrapper.removeprefix("/opt/")
+        return str(next((root / inner for root in reversed(spec.layer_dirs) if (root / inner).exists()), wrapper))
+    return wrapper
+
+
+def describe_exit(code: int) -> str:
+    """How Lambda words the end of a runtime process that nobody asked to end."""
+    if code == 0:
+        return "Runtime exited without providing a reason"
+    if code > 0:
+        return f"Runtime exited with error: exit status {code}"
+    with suppress(ValueError):
+        return f"Runtime exited with error: signal: {_SIGNALS.get(signal.Signals(-code), f'signal {-code}')}"
+    return f"Runtime exited with error: signal: signal {-code}"
