@@ -1,0 +1,1 @@
+"""Language models that the local cloud can answer with, all behind one protocol."""

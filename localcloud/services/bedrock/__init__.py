@@ -1,0 +1,1 @@
+"""Amazon Bedrock's runtime: Converse, answered by one of the local models."""

@@ -1,0 +1,52 @@
+"""The errors of the Bedrock runtime, and which of them a model's failure is.
+
+Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_Errors
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from localcloud.models.engine import FailureKind, ModelFailure
+
+__all__ = ["BedrockError", "from_failure", "invalid"]
+
+_STATUS: Final = {
+    "InternalServerException": 500,
+    "ModelErrorException": 424,
+    "ModelNotReadyException": 429,
+    "ModelTimeoutException": 408,
+    "ResourceNotFoundException": 404,
+    "ServiceUnavailableException": 503,
+    "ThrottlingException": 429,
+    "ValidationException": 400,
+}
+_FAILURES: Final[Mapping[FailureKind, tuple[str, str]]] = {
+    "failed": ("ModelErrorException", "The model failed to process the request. Try your request again."),
+    "not_ready": ("ModelNotReadyException", "The model is not ready for inference. Wait and try your request again."),
+    "throttled": ("ThrottlingException", "Too many requests, please wait before trying again."),
+    "timeout": ("ModelTimeoutException", "Model has timed out in processing the request. Try your request again."),
+    "too_long": ("ValidationException", "Input is too long for requested model."),
+    "unavailable": ("ServiceUnavailableException", "Bedrock is unable to process your request."),
+}
+
+
+class BedrockError(Exception):
+    """Bedrock refuses or fails: `code` is the exception's name in the API, `status` its HTTP status."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = _STATUS[code]
+
+
+def invalid(message: str) -> BedrockError:
+    """The request is wrong."""
+    return BedrockError("ValidationException", message)
+
+
+def from_failure(failure: ModelFailure) -> BedrockError:
+    """A model's failure, in AWS's words; the model's own are for the log."""
+    return BedrockError(*_FAILURES[failure.kind])
