@@ -1,0 +1,60 @@
+"""Which IAM actions a DynamoDB request needs, and on which ARNs.
+
+Reads the request leniently: a malformed one needs nothing here and fails in the operation.
+Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, cast
+
+from localcloud.services.contract import Permission
+
+__all__ = ["needed_permissions"]
+
+_TRANSACTION_ACTIONS: Final = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+    "Get": "GetItem",
+}
+
+
+def needed_permissions(operation: str, request: Mapping[str, Any], prefix: str) -> tuple[Permission, ...]:
+    """The permissions of `operation`; `prefix` is `arn:aws:dynamodb:<region>:<account>:`. Without repeats, in order."""
+    found = (Permission(f"dynamodb:{action}", place) for action, place in _walk(operation, request, prefix))
+    return tuple(dict.fromkeys(found))
+
+
+def _walk(operation: str, request: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    if operation in {"BatchGetItem", "BatchWriteItem"}:
+        for name in _mapping(request.get("RequestItems")):
+            yield operation, _arn(prefix, name)
+    elif operation in {"TransactWriteItems", "TransactGetItems"}:
+        yield from _walk_transaction(request.get("TransactItems"), prefix)
+    elif operation == "ListTables":
+        yield operation, "*"
+    elif operation == "ListTagsOfResource":
+        yield operation, str(request.get("ResourceArn", "*"))
+    else:
+        arn = _arn(prefix, request.get("TableName"))
+        index = request.get("IndexName")
+        yield operation, arn if index is None else f"{arn}/index/{index}"
+
+
+def _walk_transaction(entries: object, prefix: str) -> Iterator[tuple[str, str]]:
+    for entry in cast("list[Any]", entries) if isinstance(entries, list) else ():
+        for kind, inner in _mapping(entry).items():
+            if kind in _TRANSACTION_ACTIONS:
+                yield _TRANSACTION_ACTIONS[kind], _arn(prefix, _mapping(inner).get("TableName"))
+
+
+def _mapping(raw: object) -> Mapping[str, Any]:
+    return cast("dict[str, Any]", raw) if isinstance(raw, dict) else {}
+
+
+def _arn(prefix: str, table: object) -> str:
+    name = str(table)
+    return name if name.startswith("arn:") else f"{prefix}table/{name}"

@@ -1,0 +1,173 @@
+"""The operations on tables: create, describe, list, delete, time to live, tags, backups' status.
+
+A table is ACTIVE as soon as it is created and gone as soon as it is deleted.
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB.html
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from localcloud.services.dynamodb.errors import member_violation, validation
+from localcloud.services.dynamodb.members import Members
+from localcloud.services.dynamodb.model import Database
+from localcloud.services.dynamodb.schema import Index
+from localcloud.services.dynamodb.table import Table
+from localcloud.services.dynamodb.table_requests import parse_definition
+from localcloud.services.dynamodb.values import item_size
+
+__all__ = [
+    "create_table",
+    "delete_table",
+    "describe_continuous_backups",
+    "describe_table",
+    "describe_time_to_live",
+    "list_tables",
+    "list_tags_of_resource",
+    "table_arn",
+    "update_time_to_live",
+]
+
+MAX_NAMES: Final = 100  # API_ListTables.html, Limit
+
+
+def create_table(database: Database, request: Members) -> dict[str, Any]:
+    """CreateTable. Raises DynamoError."""
+    return {"TableDescription": _describe(database, database.create(parse_definition(request)))}
+
+
+def describe_table(database: Database, request: Members) -> dict[str, Any]:
+    """DescribeTable. Raises DynamoError."""
+    table = database.table(request.only("TableName").table(), named=True)
+    return {"Table": _describe(database, table)}
+
+
+def delete_table(database: Database, request: Members) -> dict[str, Any]:
+    """DeleteTable. Raises DynamoError."""
+    table = database.drop(request.only("TableName").table())
+    return {"TableDescription": {**_describe(database, table), "TableStatus": "DELETING"}}
+
+
+def list_tables(database: Database, request: Members) -> dict[str, Any]:
+    """ListTables, sorted by name. Raises DynamoError."""
+    request.only("ExclusiveStartTableName", "Limit")
+    limit = request.count("Limit", low=1, high=MAX_NAMES) or MAX_NAMES
+    start = request.text("ExclusiveStartTableName")
+    names = [name for name in database.names() if start is None or name > start]
+    answer: dict[str, Any] = {"TableNames": names[:limit]}
+    if len(names) > limit:
+        answer["LastEvaluatedTableName"] = names[limit - 1]
+    return answer
+
+
+def update_time_to_live(database: Database, request: Members) -> dict[str, Any]:
+    """UpdateTimeToLive. Raises DynamoError."""
+    request.only("TableName", "TimeToLiveSpecification")
+    name = request.table()
+    request.required("TimeToLiveSpecification")
+    wanted = (request.structure("TimeToLiveSpecification") or Members({})).only("AttributeName", "Enabled")
+    wanted.required("Enabled")
+    attribute = str(wanted.required("AttributeName"))
+    if not 1 <= len(attribute) <= 255:  # API_TimeToLiveSpecification.html
+        bound = "greater than or equal to 1" if not attribute else "less than or equal to 255"
+        place = "timeToLiveSpecification.attributeName"
+        raise member_violation(attribute, place, f"Member must have length {bound}")
+    table = database.table(name, named=True)
+    enabled = wanted.flag("Enabled")
+    if enabled == (table.ttl_attribute is not None):
+        raise validation(f"TimeToLive is already {'enabled' if enabled else 'disabled'}")
+    if not enabled and table.ttl_attribute != attribute:
+        raise validation(
+            f"TimeToLive is active on a different AttributeName: current AttributeName is {table.ttl_attribute}"
+        )
+    database.set_ttl(table, attribute if enabled else None)
+    return {"TimeToLiveSpecification": {"AttributeName": attribute, "Enabled": enabled}}
+
+
+def describe_time_to_live(database: Database, request: Members) -> dict[str, Any]:
+    """DescribeTimeToLive. Raises DynamoError."""
+    attribute = database.table(request.only("TableName").table(), named=True).ttl_attribute
+    if attribute is None:
+        return {"TimeToLiveDescription": {"TimeToLiveStatus": "DISABLED"}}
+    return {"TimeToLiveDescription": {"TimeToLiveStatus": "ENABLED", "AttributeName": attribute}}
+
+
+def list_tags_of_resource(database: Database, request: Members) -> dict[str, Any]:
+    """ListTagsOfResource: the tags that the table was created with. Raises DynamoError."""
+    request.only("ResourceArn", "NextToken")
+    name = Members({"TableName": request.required("ResourceArn")}).table()
+    return {"Tags": [{"Key": key, "Value": value} for key, value in database.table(name, named=True).definition.tags]}
+
+
+def describe_continuous_backups(database: Database, request: Members) -> dict[str, Any]:
+    """DescribeContinuousBackups: there are none here, and the answer says so. Raises DynamoError."""
+    database.table(request.only("TableName").table(), named=True)
+    return {
+        "ContinuousBackupsDescription": {
+            "ContinuousBackupsStatus": "DISABLED",
+            "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "DISABLED"},
+        }
+    }
+
+
+def table_arn(database: Database, name: str) -> str:
+    """The ARN of a table in the database's Region."""
+    return f"arn:aws:dynamodb:{database.region}:{database.account_id}:table/{name}"
+
+
+def _describe(database: Database, table: Table) -> dict[str, Any]:
+    definition = table.definition
+    arn = table_arn(database, definition.name)
+    used = (*definition.keys.names, *(name for index in definition.indexes.values() for name in index.keys.names))
+    answer: dict[str, Any] = {
+        "AttributeDefinitions": [
+            {"AttributeName": name, "AttributeType": definition.types[name]} for name in dict.fromkeys(used)
+        ],
+        "TableName": definition.name,
+        "KeySchema": definition.keys.describe(),
+        "TableStatus": "ACTIVE",
+        "CreationDateTime": round(table.created_s, 3),
+        "ProvisionedThroughput": _throughput(table),
+        "TableSizeBytes": table.size_bytes,
+        "ItemCount": len(table.records),
+        "TableArn": arn,
+        "TableId": table.table_id,
+        "DeletionProtectionEnabled": definition.is_protected,
+    }
+    if definition.billing_mode == "PAY_PER_REQUEST":
+        answer["BillingModeSummary"] = {
+            "BillingMode": "PAY_PER_REQUEST",
+            "LastUpdateToPayPerRequestDateTime": round(table.created_s, 3),
+        }
+    for member, is_global in (("LocalSecondaryIndexes", False), ("GlobalSecondaryIndexes", True)):
+        found = [index for index in definition.indexes.values() if index.is_global is is_global]
+        if found:
+            answer[member] = [_describe_index(table, index, arn) for index in found]
+    return answer
+
+
+def _describe_index(table: Table, index: Index, arn: str) -> dict[str, Any]:
+    projection: dict[str, Any] = {"ProjectionType": index.projection}
+    if index.included:
+        projection["NonKeyAttributes"] = list(index.included)
+    held = [
+        index.project(record.item, table.definition.keys)
+        for record in table.records.values()
+        if all(name in record.item for name in index.keys.names)
+    ]
+    answer: dict[str, Any] = {
+        "IndexName": index.name,
+        "KeySchema": index.keys.describe(),
+        "Projection": projection,
+        "IndexSizeBytes": sum(map(item_size, held)),
+        "ItemCount": len(held),
+        "IndexArn": f"{arn}/index/{index.name}",
+    }
+    if index.is_global:
+        answer |= {"IndexStatus": "ACTIVE", "ProvisionedThroughput": _throughput(table)}
+    return answer
+
+
+def _throughput(table: Table) -> dict[str, int]:
+    reads, writes = table.definition.throughput
+    return {"NumberOfDecreasesToday": 0, "ReadCapacityUnits": reads, "WriteCapacityUnits": writes}

@@ -1,0 +1,157 @@
+"""The tables of one Region: made, found, dropped, expired, and watched.
+
+Owns which tables there are, the listeners that hear of every write, and time to live. Knows nothing of the wire.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from decimal import Decimal
+from random import Random
+from typing import Final, Protocol
+from uuid import UUID
+
+from localcloud.clock import Clock
+from localcloud.services.dynamodb.errors import DynamoError, table_missing, validation
+from localcloud.services.dynamodb.schema import PrimaryKey, TableDefinition
+from localcloud.services.dynamodb.table import Change, Table
+from localcloud.services.dynamodb.values import Value
+
+__all__ = ["Database", "Keeper"]
+
+TTL_HORIZON_S: Final = 5 * 365 * 86_400  # ttl-how-it-works.html: an older date is taken for a mistake and left alone
+
+
+class Keeper(Protocol):
+    """Where tables are kept between runs; called in the same step as the change it keeps."""
+
+    def keep_table(self, table: Table) -> None:
+        """Remember the table's definition and settings."""
+        ...
+
+    def keep_change(self, change: Change) -> None:
+        """Remember one write."""
+        ...
+
+    def drop_table(self, name: str) -> None:
+        """Forget a table and its items."""
+        ...
+
+
+class Database:
+    """The DynamoDB of one Region. One event loop uses it, so every call is one indivisible step."""
+
+    def __init__(self, region: str, clock: Clock, *, account_id: str, randomness: Random) -> None:
+        self.region = region
+        self.account_id = account_id
+        self.clock = clock
+        self.tokens: dict[str, tuple[float, str]] = {}
+        self._randomness = randomness
+        self._tables: dict[str, Table] = {}
+        self._listeners: list[Callable[[Change], None]] = []
+        self._expiries: dict[str, list[tuple[Decimal, int, PrimaryKey]]] = {}
+        self._pushes = 0
+        self._keeper: Keeper | None = None
+
+    def subscribe(self, listener: Callable[[Change], None]) -> None:
+        """Call `listener` after every write to any table, in the order of the writes, before the caller hears of it."""
+        self._listeners.append(listener)
+
+    def attach(self, keeper: Keeper) -> None:
+        """Keep every later change with `keeper`."""
+        self._keeper = keeper
+
+    def names(self) -> list[str]:
+        """The tables' names, sorted."""
+        return sorted(self._tables)
+
+    def table(self, name: str, *, named: bool = False) -> Table:
+        """The table called `name`; `named` puts the name into the error. Raises DynamoError where there is none."""
+        found = self._tables.get(name)
+        if found is None:
+            raise table_missing(name if named else None)
+        return found
+
+    def create(self, definition: TableDefinition) -> Table:
+        """A new empty table. Raises DynamoError where the name is taken."""
+        if definition.name in self._tables:
+            raise DynamoError("ResourceInUseException", f"Table already exists: {definition.name}")
+        table_id = str(UUID(int=self._randomness.getrandbits(128), version=4))
+        table = Table(definition, created_s=self.clock.time(), table_id=table_id)
+        self.adopt(table)
+        if self._keeper is not None:
+            self._keeper.keep_table(table)
+        return table
+
+    def adopt(self, table: Table) -> None:
+        """Take in a table that was kept."""
+        table.listeners.append(self._hear)
+        self._tables[table.definition.name] = table
+        if table.ttl_attribute is not None:
+            self._index_expiries(table)
+
+    def drop(self, name: str) -> Table:
+        """Remove a table with its items. Raises DynamoError where there is none or it is protected."""
+        table = self.table(name, named=True)
+        if table.definition.is_protected:
+            raise validation(
+                "Resource cannot be deleted as it is currently protected against deletion. "
+                "Disable deletion protection first."
+            )
+        del self._tables[name]
+        self._expiries.pop(name, None)
+        if self._keeper is not None:
+            self._keeper.drop_table(name)
+        return table
+
+    def set_ttl(self, table: Table, attribute: str | None) -> None:
+        """Let items expire by the epoch seconds in `attribute`; None: no longer."""
+        table.ttl_attribute = attribute
+        self._expiries.pop(table.definition.name, None)
+        if attribute is not None:
+            self._index_expiries(table)
+        if self._keeper is not None:
+            self._keeper.keep_table(table)
+
+    def sweep(self) -> int:
+        """Delete what has expired; returns how many items that were.
+
+        Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html
+        """
+        now = Decimal(int(self.clock.time()))
+        count = 0
+        for name, heap in self._expiries.items():
+            table = self._tables[name]
+            while heap and heap[0][0] < now:
+                expires, _, key = heapq.heappop(heap)
+                record = table.records.get(key)
+                if record is not None and _expiry(record.item, table.ttl_attribute) == expires:
+                    count += 1
+                    table.delete(key, cause="ttl")
+        return count
+
+    def _hear(self, change: Change) -> None:
+        if self._keeper is not None:
+            self._keeper.keep_change(change)
+        if change.new is not None and change.table.ttl_attribute is not None:
+            self._push_expiry(change.table, change.key, change.new.item)
+        for listener in self._listeners:
+            listener(change)
+
+    def _index_expiries(self, table: Table) -> None:
+        self._expiries[table.definition.name] = []
+        for key, record in table.records.items():
+            self._push_expiry(table, key, record.item)
+
+    def _push_expiry(self, table: Table, key: PrimaryKey, item: dict[str, Value]) -> None:
+        expires = _expiry(item, table.ttl_attribute)
+        if expires is None or expires < Decimal(int(self.clock.time())) - TTL_HORIZON_S:
+            return
+        self._pushes += 1  # keys of different types cannot be compared: the count breaks ties
+        heapq.heappush(self._expiries[table.definition.name], (expires, self._pushes, key))
+
+
+def _expiry(item: dict[str, Value], attribute: str | None) -> Decimal | None:
+    value = None if attribute is None else item.get(attribute)
+    return value.data if value is not None and value.type == "N" else None

@@ -1,0 +1,154 @@
+"""One table: its items and its indexes, kept sorted, changed by one write at a time.
+
+Owns storage and order; knows no request and no expression. A partition is a sorted collection of its sort keys, so
+a point operation is a dictionary look-up and a query starts where it must. Partitions stand in the order of a hash of
+their key, as on AWS, which is what a scan and its segments follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+
+from localcloud.services.dynamodb.numbers import format_number
+from localcloud.services.dynamodb.ordered import Entry, SortedEntries
+from localcloud.services.dynamodb.schema import Index, KeySchema, PrimaryKey, TableDefinition, index_key, primary_key
+from localcloud.services.dynamodb.values import Item, item_size
+
+__all__ = ["Change", "Partitions", "Record", "Table", "partition_digest"]
+
+DIGEST_BITS: Final = 64
+
+
+class Record(NamedTuple):
+    """A stored item and its size by AWS's count."""
+
+    item: Item
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One write that took place. `old` is None where there was no item, `new` where there is none now.
+
+    `cause` is `user`, or `ttl` where the time to live deleted it.
+    """
+
+    table: Table
+    key: PrimaryKey
+    old: Record | None
+    new: Record | None
+    cause: str = "user"
+
+
+def partition_digest(hash_data: Any) -> int:
+    """Where a partition stands in the order of a scan, from 0 to 2**64."""
+    if isinstance(hash_data, bytes):
+        text = hash_data
+    else:
+        text = (hash_data if isinstance(hash_data, str) else format_number(hash_data)).encode()
+    return int.from_bytes(blake2b(text, digest_size=DIGEST_BITS // 8).digest(), "big")
+
+
+class Partitions:
+    """The keys of a table or an index: partitions by partition key, each in the order of its sort key."""
+
+    def __init__(self) -> None:
+        self._partitions: dict[Any, SortedEntries] = {}
+        self._order = SortedEntries()
+
+    def add(self, hash_data: Any, entry: Entry) -> None:
+        """Put (sort key data, primary key) into a partition."""
+        partition = self._partitions.get(hash_data)
+        if partition is None:
+            partition = self._partitions[hash_data] = SortedEntries()
+            self._order.add((partition_digest(hash_data), hash_data))
+        partition.add(entry)
+
+    def remove(self, hash_data: Any, entry: Entry) -> None:
+        """Take (sort key data, primary key) out of a partition."""
+        partition = self._partitions[hash_data]
+        partition.remove(entry)
+        if not len(partition):
+            del self._partitions[hash_data]
+            self._order.remove((partition_digest(hash_data), hash_data))
+
+    def partition(self, hash_data: Any) -> SortedEntries:
+        """The entries of one partition, empty where there is none."""
+        return self._partitions.get(hash_data) or SortedEntries()
+
+    def scan(self, *, first: int, last: int, after: tuple[Any, Entry] | None = None) -> Iterator[tuple[Any, Entry]]:
+        """(partition key data, entry) of every partition whose digest is from `first` up to, not including, `last`.
+
+        `after` is the place where the previous page ended; it need not be there any more.
+        """
+        start = None if after is None else (partition_digest(after[0]), after[0])
+        if after is not None and start is not None and start[0] < last:
+            for entry in self.partition(after[0]).ascending(after[1]):
+                yield after[0], entry
+        for digest, hash_data in self._order.ascending(start, low=first):
+            if digest >= last:
+                return
+            for entry in self._partitions[hash_data].ascending():
+                yield hash_data, entry
+
+
+class Table:
+    """Items by primary key, with the order of the table and of each index. Not for use by several threads."""
+
+    def __init__(self, definition: TableDefinition, *, created_s: float, table_id: str) -> None:
+        self.definition = definition
+        self.created_s = created_s
+        self.table_id = table_id
+        self.ttl_attribute: str | None = None
+        self.records: dict[PrimaryKey, Record] = {}
+        self.size_bytes = 0
+        self._orders: dict[str | None, Partitions] = {name: Partitions() for name in (None, *definition.indexes)}
+        self.listeners: list[Callable[[Change], None]] = []
+
+    def order(self, index: Index | None) -> Partitions:
+        """The sorted keys of the table (None) or of an index."""
+        return self._orders[None if index is None else index.name]
+
+    def key_schema(self, index: Index | None) -> KeySchema:
+        """The key attributes of the table (None) or of an index."""
+        return self.definition.keys if index is None else index.keys
+
+    def put(self, item: Item) -> Change:
+        """Store `item` in place of what has its key. Raises DynamoError where a key is not as the schema wants it."""
+        key = primary_key(self.definition, item)
+        return self._write(key, Record(item, item_size(item)))
+
+    def delete(self, key: PrimaryKey, *, cause: str = "user") -> Change:
+        """Remove the item at `key`, if there is one."""
+        return self._write(key, None, cause)
+
+    def _write(self, key: PrimaryKey, new: Record | None, cause: str = "user") -> Change:
+        old = self.records.get(key)
+        change = Change(self, key, old, new, cause)
+        moves = [
+            (index, before, after)
+            for index in (None, *self.definition.indexes.values())
+            if (before := self._place(index, key, old)) != (after := self._place(index, key, new))
+        ]
+        for index, before, after in moves:
+            if before is not None:
+                self.order(index).remove(before[0], (before[1], key))
+            if after is not None:
+                self.order(index).add(after[0], (after[1], key))
+        if new is None:
+            self.records.pop(key, None)
+        else:
+            self.records[key] = new
+        self.size_bytes += (new.size_bytes if new else 0) - (old.size_bytes if old else 0)
+        if old is not None or new is not None:
+            for listener in self.listeners:
+                listener(change)
+        return change
+
+    def _place(self, index: Index | None, key: PrimaryKey, record: Record | None) -> PrimaryKey | None:
+        if record is None:
+            return None
+        return key if index is None else index_key(self.definition, index, record.item)

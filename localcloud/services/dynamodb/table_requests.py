@@ -1,0 +1,190 @@
+"""CreateTable's request as a table definition, with AWS's checks of schema and indexes.
+
+Knows the request's members, no stored state.
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from localcloud.services.dynamodb.errors import DynamoError, invalid_parameter, not_served, validation
+from localcloud.services.dynamodb.members import Members
+from localcloud.services.dynamodb.schema import Index, KeySchema, TableDefinition
+
+__all__ = ["CREATE_MEMBERS", "parse_definition"]
+
+MAX_LOCAL_INDEXES: Final = 5  # Constraints.html, "Secondary indexes per table"
+MAX_GLOBAL_INDEXES: Final = 20  # Constraints.html, "Secondary indexes per table"
+CREATE_MEMBERS: Final = (
+    "TableName",
+    "AttributeDefinitions",
+    "KeySchema",
+    "LocalSecondaryIndexes",
+    "GlobalSecondaryIndexes",
+    "BillingMode",
+    "ProvisionedThroughput",
+    "SSESpecification",
+    "StreamSpecification",
+    "Tags",
+    "TableClass",
+    "DeletionProtectionEnabled",
+)
+
+
+def parse_definition(request: Members) -> TableDefinition:
+    """The table that a CreateTable request asks for. Raises DynamoError in AWS's words."""
+    request.only(*CREATE_MEMBERS)
+    name = request.table()
+    _refuse_stream(request.structure("StreamSpecification"))
+    types = _parse_types(request)
+    keys = _parse_keys(request, types)
+    indexes = [
+        *_parse_indexes(request, types, is_global=False),
+        *_parse_indexes(request, types, is_global=True),
+    ]
+    _check_indexes(keys, indexes)
+    used = {*keys.names, *(name for index in indexes for name in index.keys.names)}
+    if used != set(types):
+        raise _unused_definitions(keys, indexes, types)
+    billing = request.choice("BillingMode", ("PROVISIONED", "PAY_PER_REQUEST"), "PROVISIONED")
+    return TableDefinition(
+        name=name,
+        keys=keys,
+        types=types,
+        indexes={index.name: index for index in indexes},
+        billing_mode=billing,
+        throughput=_parse_throughput(request, billing),
+        is_protected=request.flag("DeletionProtectionEnabled"),
+        tags=_parse_tags(request),
+    )
+
+
+def _refuse_stream(stream: Members | None) -> None:
+    if stream is not None and stream.flag("StreamEnabled"):
+        raise not_served("DynamoDB Streams (StreamSpecification)")
+
+
+def _parse_types(request: Members) -> dict[str, str]:
+    types: dict[str, str] = {}
+    for definition in request.structures("AttributeDefinitions"):
+        definition.only("AttributeName", "AttributeType")
+        definition.required("AttributeType")
+        types[str(definition.required("AttributeName"))] = definition.choice("AttributeType", ("B", "N", "S"), "")
+    return types
+
+
+def _parse_keys(owner: Members, types: Mapping[str, str]) -> KeySchema:
+    elements = [
+        (str(element.required("AttributeName")), element.choice("KeyType", ("HASH", "RANGE"), ""))
+        for element in owner.structures("KeySchema")
+    ]
+    if not 1 <= len(elements) <= 2:
+        raise validation("Invalid KeySchema: a key schema has one or two elements")
+    names = [name for name, _ in elements]
+    if len(set(names)) != len(names):
+        raise validation("Both the Hash Key and the Range Key element in the KeySchema have the same name")
+    if elements[0][1] != "HASH":
+        raise validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
+    if elements[-1][1] != "RANGE" and len(elements) == 2:
+        raise validation("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
+    if any(name not in types for name in names):
+        raise invalid_parameter(
+            "Some index key attributes are not defined in AttributeDefinitions. "
+            f"Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(types)}]"
+        )
+    return KeySchema(names[0], names[1] if len(names) == 2 else None)
+
+
+def _parse_indexes(request: Members, types: Mapping[str, str], *, is_global: bool) -> list[Index]:
+    member = "GlobalSecondaryIndexes" if is_global else "LocalSecondaryIndexes"
+    if member not in request:
+        return []
+    found = [_parse_index(raw, types, is_global=is_global) for raw in request.structures(member)]
+    if not found:
+        raise invalid_parameter(f"List of {member} is empty")
+    return found
+
+
+def _parse_index(raw: Members, types: Mapping[str, str], *, is_global: bool) -> Index:
+    raw.only("IndexName", "KeySchema", "Projection", "ProvisionedThroughput")
+    name = str(raw.required("IndexName"))
+    keys = _parse_keys(raw, types)
+    raw.required("Projection")
+    projection = raw.structure("Projection") or Members({})
+    kind = projection.choice("ProjectionType", ("ALL", "INCLUDE", "KEYS_ONLY"), "")
+    if not kind:
+        raise invalid_parameter("Unknown ProjectionType: null")
+    included = projection.elements("NonKeyAttributes") if "NonKeyAttributes" in projection else []
+    if included and kind != "INCLUDE":
+        raise invalid_parameter(f"ProjectionType is {kind}, but NonKeyAttributes is specified")
+    if kind == "INCLUDE" and not included:
+        raise invalid_parameter("ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
+    return Index(name, keys, kind, tuple(map(str, included)), is_global)
+
+
+def _check_indexes(keys: KeySchema, indexes: Sequence[Index]) -> None:
+    seen: set[str] = set()
+    for index in indexes:
+        if index.name in seen:
+            raise invalid_parameter(f"Duplicate index name: {index.name}")
+        seen.add(index.name)
+        if not index.is_global:
+            _check_local(keys, index)
+    count = sum(index.is_global for index in indexes)
+    if len(indexes) - count > MAX_LOCAL_INDEXES:
+        raise invalid_parameter(f"Number of LocalSecondaryIndexes exceeds per-table limit of {MAX_LOCAL_INDEXES}")
+    if count > MAX_GLOBAL_INDEXES:
+        raise invalid_parameter(f"GlobalSecondaryIndex count exceeds the per-table limit of {MAX_GLOBAL_INDEXES}")
+
+
+def _check_local(keys: KeySchema, index: Index) -> None:
+    if keys.range_name is None:
+        raise invalid_parameter(
+            "Table KeySchema does not have a range key, which is required when specifying a LocalSecondaryIndex"
+        )
+    if index.keys.range_name is None:
+        raise invalid_parameter(f"Index KeySchema does not have a range key for index: {index.name}")
+    if index.keys.hash_name != keys.hash_name:
+        raise invalid_parameter(
+            "Index KeySchema does not have the same leading hash key as table KeySchema for index: "
+            f"{index.name}. index hash key: {index.keys.hash_name}, table hash key: {keys.hash_name}"
+        )
+
+
+def _unused_definitions(keys: KeySchema, indexes: Sequence[Index], types: Mapping[str, str]) -> DynamoError:
+    if not indexes:
+        return invalid_parameter(
+            "Number of attributes in KeySchema does not exactly match number of attributes defined in "
+            "AttributeDefinitions"
+        )
+    used = {*keys.names, *(name for index in indexes for name in index.keys.names)}
+    return invalid_parameter(
+        "Some AttributeDefinitions are not used. "
+        f"AttributeDefinitions: [{', '.join(types)}], keys used: [{', '.join(sorted(used))}]"
+    )
+
+
+def _parse_throughput(request: Members, billing: str) -> tuple[int, int]:
+    throughput = request.structure("ProvisionedThroughput")
+    if billing == "PAY_PER_REQUEST":
+        if throughput is not None and (throughput.count("ReadCapacityUnits", low=0) or 0) > 0:
+            raise invalid_parameter(
+                "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"
+            )
+        return (0, 0)
+    if throughput is None:
+        raise invalid_parameter(
+            "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED"
+        )
+    units = [throughput.count(name, low=1) for name in ("ReadCapacityUnits", "WriteCapacityUnits")]
+    throughput.required("ReadCapacityUnits")
+    throughput.required("WriteCapacityUnits")
+    return (units[0] or 1, units[1] or 1)
+
+
+def _parse_tags(request: Members) -> tuple[tuple[str, str], ...]:
+    if "Tags" not in request:
+        return ()
+    return tuple((str(tag.required("Key")), str(tag.required("Value"))) for tag in request.structures("Tags"))

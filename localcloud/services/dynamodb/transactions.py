@@ -1,0 +1,180 @@
+"""TransactWriteItems and TransactGetItems: all or nothing, in one step.
+
+Owns the checks over a whole transaction, its cancellation reasons and the ten minutes of a ClientRequestToken.
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from localcloud.services.dynamodb.capacity import (
+    Usage,
+    capacity_mode,
+    describe_usage,
+    merge_usage,
+    read_units,
+    read_usage,
+    write_usage,
+)
+from localcloud.services.dynamodb.errors import DynamoError, member_violation, validation
+from localcloud.services.dynamodb.expressions import parse_projection, project_item
+from localcloud.services.dynamodb.members import Members
+from localcloud.services.dynamodb.model import Database
+from localcloud.services.dynamodb.schema import primary_key
+from localcloud.services.dynamodb.table import Change
+from localcloud.services.dynamodb.values import Item, encode_item, item_size
+from localcloud.services.dynamodb.writes import Write, open_bindings, parse_write
+
+__all__ = ["transact_get_items", "transact_write_items"]
+
+MAX_ACTIONS: Final = 100  # transaction-apis.html
+MAX_TRANSACTION_BYTES: Final = 4 * 1024 * 1024  # transaction-apis.html
+TOKEN_LIFE_S: Final = 600.0  # transaction-apis.html, "Idempotency"
+_WRITE_MEMBERS: Final = (
+    "TableName",
+    "ConditionExpression",
+    "ExpressionAttributeNames",
+    "ExpressionAttributeValues",
+    "ReturnValuesOnConditionCheckFailure",
+)
+_KINDS: Final = {
+    "Put": (*_WRITE_MEMBERS, "Item"),
+    "Update": (*_WRITE_MEMBERS, "Key", "UpdateExpression"),
+    "Delete": (*_WRITE_MEMBERS, "Key"),
+    "ConditionCheck": (*_WRITE_MEMBERS, "Key"),
+}
+
+
+def transact_write_items(database: Database, request: Members) -> dict[str, Any]:
+    """TransactWriteItems: every write, or none and the reasons. Raises DynamoError."""
+    request.only("TransactItems", "ClientRequestToken", "ReturnConsumedCapacity", "ReturnItemCollectionMetrics")
+    mode = capacity_mode(request)
+    request.choice("ReturnItemCollectionMetrics", ("SIZE", "NONE"), "NONE")
+    token = _check_token(request)
+    entries = _entries(request)
+    fingerprint = json.dumps(request.required("TransactItems"), sort_keys=True)
+    if token is not None and _is_repeat(database, token, fingerprint):
+        return {}
+    writes = [_parse_entry(database, entry) for entry in entries]
+    places = [(write.table.definition.name, write.key) for write in writes]
+    if len(set(places)) != len(places):
+        raise validation("Transaction request cannot include multiple operations on one item")
+    images = _settle(writes)
+    changes = [
+        write.apply(image) for write, image in zip(writes, images, strict=True) if write.kind != "ConditionCheck"
+    ]
+    if token is not None:
+        database.tokens[token] = (database.clock.time() + TOKEN_LIFE_S, fingerprint)
+    if mode == "NONE":
+        return {}
+    return {"ConsumedCapacity": _describe(_usages(writes, changes), mode)}
+
+
+def transact_get_items(database: Database, request: Members) -> dict[str, Any]:
+    """TransactGetItems: items as they stand at one moment. Raises DynamoError."""
+    request.only("TransactItems", "ReturnConsumedCapacity")
+    mode = capacity_mode(request)
+    responses: list[dict[str, Any]] = []
+    usages: list[Usage] = []
+    for entry in _entries(request):
+        entry.only("Get").required("Get")
+        get = entry.structure("Get") or Members({})
+        get.only("TableName", "Key", "ProjectionExpression", "ExpressionAttributeNames")
+        name, given = get.table(), get.item("Key")
+        bindings = open_bindings(get, ("ProjectionExpression",))
+        text = get.text("ProjectionExpression")
+        projection = None if text is None else parse_projection(text, bindings)
+        bindings.settle()
+        table = database.table(name)
+        record = table.records.get(primary_key(table.definition, given, exact=True))
+        if record is None:
+            responses.append({})
+        else:
+            item = record.item if projection is None else project_item(record.item, projection)
+            responses.append({"Item": encode_item(item)})
+        size = 0 if record is None else record.size_bytes
+        usages.append(read_usage(table, read_units(size, consistent=True, transactional=True)))
+    answer: dict[str, Any] = {"Responses": responses}
+    if mode != "NONE":
+        answer["ConsumedCapacity"] = _describe(usages, mode)
+    return answer
+
+
+def _entries(request: Members) -> list[Members]:
+    entries = list(request.structures("TransactItems"))
+    if not entries:
+        raise member_violation("[]", "transactItems", "Member must have length greater than or equal to 1")
+    if len(entries) > MAX_ACTIONS:
+        shown = f"[{', '.join('...' for _ in range(3))}]"
+        raise member_violation(shown, "transactItems", f"Member must have length less than or equal to {MAX_ACTIONS}")
+    return entries
+
+
+def _check_token(request: Members) -> str | None:
+    token = request.text("ClientRequestToken")
+    if token is None or 1 <= len(token) <= 36:  # API_TransactWriteItems.html, ClientRequestToken
+        return token
+    bound = "greater than or equal to 1" if not token else "less than or equal to 36"
+    raise member_violation(token, "clientRequestToken", f"Member must have length {bound}")
+
+
+def _is_repeat(database: Database, token: str, fingerprint: str) -> bool:
+    now = database.clock.time()
+    for known in [name for name, (until, _) in database.tokens.items() if until <= now]:
+        del database.tokens[known]
+    found = database.tokens.get(token)
+    if found is not None and found[1] != fingerprint:
+        raise DynamoError(
+            "IdempotentParameterMismatchException",
+            "Idempotency token was used with different request parameters",
+        )
+    return found is not None
+
+
+def _parse_entry(database: Database, entry: Members) -> Write:
+    kinds = [kind for kind in _KINDS if kind in entry]
+    entry.only(*_KINDS)
+    if len(kinds) != 1:
+        raise validation("TransactItems can only contain one of Check, Put, Update or Delete")
+    inner = entry.structure(kinds[0]) or Members({})
+    inner.only(*_KINDS[kinds[0]])
+    if kinds[0] == "Update":
+        inner.required("UpdateExpression")
+    return parse_write(database, kinds[0], inner)
+
+
+def _settle(writes: Sequence[Write]) -> list[Item | None]:
+    """The image after each write. Raises DynamoError (TransactionCanceledException) where any write may not be."""
+    images: list[Item | None] = []
+    reasons: list[dict[str, Any]] = []
+    for write in writes:
+        reason: dict[str, Any] = {"Code": "None"}
+        try:
+            write.check()
+            images.append(write.image())
+        except DynamoError as error:
+            code = "ConditionalCheckFailed" if error.code.startswith("Conditional") else "ValidationError"
+            reason = {"Code": code, "Message": error.message, **error.fields}
+        reasons.append(reason)
+    if any(reason["Code"] != "None" for reason in reasons):
+        codes = ", ".join(str(reason["Code"]) for reason in reasons)
+        raise DynamoError(
+            "TransactionCanceledException",
+            f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
+            fields={"CancellationReasons": reasons},
+        )
+    if sum(item_size(image) for image in images if image is not None) > MAX_TRANSACTION_BYTES:
+        raise validation("Transaction request size exceeded the maximum allowed size of 4 MB")
+    return images
+
+
+def _usages(writes: Sequence[Write], changes: Sequence[Change]) -> list[Usage]:
+    checks = [Usage(write.table, 2.0, is_write=True) for write in writes if write.kind == "ConditionCheck"]
+    return [*(write_usage(change, transactional=True) for change in changes), *checks]
+
+
+def _describe(usages: Sequence[Usage], mode: str) -> list[dict[str, Any]]:
+    return [describe_usage(usage, mode) for usage in merge_usage(usages)]

@@ -1,0 +1,130 @@
+"""DynamoDB on the wire: AWS JSON 1.0 in, an operation of the model, AWS JSON 1.0 out.
+
+Owns the protocol, the Regions' databases and the life of their background work; knows no rule of the model.
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any, Final, cast
+
+from localcloud.clock import Clock
+from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
+from localcloud.services.dynamodb import batches, control, items, queries, scans, transactions
+from localcloud.services.dynamodb.access import needed_permissions
+from localcloud.services.dynamodb.errors import DynamoError, malformed
+from localcloud.services.dynamodb.members import Members
+from localcloud.services.dynamodb.model import Database
+from localcloud.services.dynamodb.store import Store
+
+__all__ = ["OPERATIONS", "DynamoService"]
+
+TARGET: Final = "DynamoDB_20120810."
+CONTENT_TYPE: Final = "application/x-amz-json-1.0"
+SWEEP_S: Final = 30.0  # AWS promises "within a few days"; a person at a laptop should see it happen
+OPERATIONS: Final[Mapping[str, Callable[[Database, Members], dict[str, Any]]]] = {
+    "BatchGetItem": batches.batch_get_item,
+    "BatchWriteItem": batches.batch_write_item,
+    "CreateTable": control.create_table,
+    "DeleteItem": items.delete_item,
+    "DeleteTable": control.delete_table,
+    "DescribeContinuousBackups": control.describe_continuous_backups,
+    "DescribeTable": control.describe_table,
+    "DescribeTimeToLive": control.describe_time_to_live,
+    "GetItem": items.get_item,
+    "ListTables": control.list_tables,
+    "ListTagsOfResource": control.list_tags_of_resource,
+    "PutItem": items.put_item,
+    "Query": queries.query,
+    "Scan": scans.scan,
+    "TransactGetItems": transactions.transact_get_items,
+    "TransactWriteItems": transactions.transact_write_items,
+    "UpdateItem": items.update_item,
+    "UpdateTimeToLive": control.update_time_to_live,
+}
+
+
+class DynamoService:
+    """The DynamoDB API of every Region. `store` None keeps nothing beyond the process.
+
+    `run()` must be running for items to expire. Not for use by several threads.
+    """
+
+    name = "dynamodb"
+
+    def __init__(self, clock: Clock, *, store: Store | None = None, randomness: Random | None = None) -> None:
+        self._clock = clock
+        self._store = store
+        self._randomness = randomness or Random()  # noqa: S311 - table ids, not secrets
+        self._databases: dict[str, Database] = {}
+
+    def database(self, region: str) -> Database:
+        """The database of `region`, loaded from the store at first use."""
+        found = self._databases.get(region)
+        if found is None:
+            found = Database(region, self._clock, account_id=ACCOUNT_ID, randomness=self._randomness)
+            if self._store is not None:
+                self._store.load(found)
+            self._databases[region] = found
+        return found
+
+    async def run(self) -> None:
+        """Delete expired items, until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            for database in list(self._databases.values()):
+                database.sweep()
+
+    def close(self) -> None:
+        """Close the store, if there is one; what was answered is kept."""
+        if self._store is not None:
+            self._store.close()
+
+    async def handle(self, request: WireRequest) -> WireResponse:
+        """Answer one request; API errors are answers."""
+        try:
+            answer = self._perform(request)
+        except DynamoError as error:
+            return _respond(error.status, error.body())
+        return _respond(200, answer)
+
+    def permissions(self, request: WireRequest) -> tuple[Permission, ...]:
+        """What IAM would check; empty for a malformed request or an unknown operation."""
+        operation = request.target.removeprefix(TARGET)
+        try:
+            raw = _parse(request.body)
+        except DynamoError:
+            return ()
+        if operation not in OPERATIONS:
+            return ()
+        return needed_permissions(operation, raw, f"arn:aws:dynamodb:{request.region}:{ACCOUNT_ID}:")
+
+    def _perform(self, request: WireRequest) -> dict[str, Any]:
+        operation = request.target.removeprefix(TARGET)
+        perform = OPERATIONS.get(operation) if request.target.startswith(TARGET) else None
+        if perform is None:
+            raise DynamoError(
+                "UnknownOperationException",
+                f"The local cloud does not serve the DynamoDB operation {operation or '(none named)'}",
+            )
+        return perform(self.database(request.region), Members(_parse(request.body)))
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        raw = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise malformed("The request body is not JSON") from error
+    if not isinstance(raw, dict):
+        raise malformed("Unexpected value type in payload")
+    return cast("dict[str, Any]", raw)
+
+
+def _respond(status: int, answer: Mapping[str, Any]) -> WireResponse:
+    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+    return WireResponse(status, body, {"content-type": CONTENT_TYPE, "x-amz-crc32": str(zlib.crc32(body))})

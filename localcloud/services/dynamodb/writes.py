@@ -1,0 +1,169 @@
+"""One write, read from a request and checked: what PutItem, UpdateItem, DeleteItem and transactions have in common.
+
+Owns the rules of a single write: key, condition, new image, size. Knows nothing of answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from localcloud.services.dynamodb.errors import DynamoError, condition_failed, invalid_parameter, validation
+from localcloud.services.dynamodb.expressions import (
+    Bindings,
+    Condition,
+    Path,
+    Update,
+    apply_update,
+    holds,
+    parse_condition,
+    parse_update,
+    walk_paths,
+)
+from localcloud.services.dynamodb.members import Members
+from localcloud.services.dynamodb.model import Database
+from localcloud.services.dynamodb.schema import (
+    PrimaryKey,
+    TableDefinition,
+    check_index_values,
+    primary_key,
+)
+from localcloud.services.dynamodb.table import Change, Record, Table
+from localcloud.services.dynamodb.values import MAX_ITEM_BYTES, Item, encode_item, item_size
+
+__all__ = ["Write", "check_scalar_keys", "open_bindings", "parse_write"]
+
+_EXPRESSIONS: Final = {
+    "Put": ("ConditionExpression",),
+    "Update": ("UpdateExpression", "ConditionExpression"),
+    "Delete": ("ConditionExpression",),
+    "ConditionCheck": ("ConditionExpression",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A checked write. `kind`: Put, Update, Delete or ConditionCheck; `given` is the item of a Put, else the key."""
+
+    kind: str
+    table: Table
+    key: PrimaryKey
+    given: Item
+    condition: Condition | None
+    update: Update | None
+    shows_old: bool
+
+    @property
+    def old(self) -> Record | None:
+        """What is stored now."""
+        return self.table.records.get(self.key)
+
+    def check(self) -> None:
+        """Check the condition against what is stored. Raises DynamoError where it does not hold."""
+        if self.condition is None:
+            return
+        old = self.old
+        if not holds(self.condition, {} if old is None else old.item):
+            raise condition_failed(encode_item(old.item) if old is not None and self.shows_old else None)
+
+    def image(self) -> Item | None:
+        """The item after the write, None where there is none. Raises DynamoError where it may not be stored."""
+        if self.kind == "Put":
+            return self.given
+        old = self.old
+        if self.kind == "ConditionCheck":
+            return None if old is None else old.item
+        if self.kind == "Delete":
+            return None
+        before = self.given if old is None else old.item
+        if self.update is None:
+            return dict(before)
+        after = apply_update(self.update, before)
+        if item_size(after) > MAX_ITEM_BYTES:
+            raise validation("Item size to update has exceeded the maximum allowed size")
+        _check_updated_indexes(self.table.definition, after)
+        return after
+
+    def apply(self, image: Item | None) -> Change:
+        """Store `image`, which `image()` gave."""
+        return self.table.delete(self.key) if image is None else self.table.put(image)
+
+
+def parse_write(database: Database, kind: str, request: Members) -> Write:
+    """The write of `kind` in `request`. Raises DynamoError in AWS's words; nothing is written."""
+    name = request.table()
+    given = request.item("Item" if kind == "Put" else "Key")
+    shows_old = request.choice("ReturnValuesOnConditionCheckFailure", ("ALL_OLD", "NONE"), "NONE") == "ALL_OLD"
+    bindings = open_bindings(request, _EXPRESSIONS[kind])
+    update_text, condition_text = request.text("UpdateExpression"), request.text("ConditionExpression")
+    if kind == "ConditionCheck":
+        request.required("ConditionExpression")
+    update = None if update_text is None else parse_update(update_text, bindings)
+    condition = (
+        None if condition_text is None else parse_condition(condition_text, bindings, parameter="ConditionExpression")
+    )
+    bindings.settle()
+    table = database.table(name)
+    definition = table.definition
+    key = primary_key(definition, given, exact=kind != "Put")
+    if kind == "Put":
+        _check_put(definition, given)
+    if update is not None:
+        _check_update(definition, update)
+    if condition is not None:
+        check_scalar_keys(definition, walk_paths(condition))
+    return Write(kind, table, key, given, condition, update, shows_old)
+
+
+def open_bindings(request: Members, expressions: tuple[str, ...]) -> Bindings:
+    """The placeholders of a request that may carry `expressions`. Raises DynamoError where they have no use."""
+    names, values = request.mapping("ExpressionAttributeNames"), request.mapping("ExpressionAttributeValues")
+    if names is not None and not any(parameter in request for parameter in expressions):
+        raise validation("ExpressionAttributeNames can only be specified when using expressions")
+    users = [parameter for parameter in expressions if parameter != "ProjectionExpression"]
+    if values is not None and not any(parameter in request for parameter in users):
+        verb = "are" if len(users) > 1 else "is"
+        raise validation(
+            f"ExpressionAttributeValues can only be specified when using expressions: {' and '.join(users)} {verb} null"
+        )
+    return Bindings(names, values)
+
+
+def check_scalar_keys(definition: TableDefinition, paths: Iterable[Path]) -> None:
+    """Key attributes hold no documents, so no path may lead into one. Raises DynamoError."""
+    index_keys = {name for index in definition.indexes.values() for name in index.keys.names}
+    for path in paths:
+        if len(path.parts) == 1:
+            continue
+        kind = "Key" if path.root in definition.keys.names else "IndexKey" if path.root in index_keys else ""
+        if kind:
+            raise validation(
+                "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: "
+                f"{kind}: {path.root}"
+            )
+
+
+def _check_put(definition: TableDefinition, item: Item) -> None:
+    check_index_values(definition, item)
+    if item_size(item) > MAX_ITEM_BYTES:
+        raise validation("Item size has exceeded the maximum allowed size")
+
+
+def _check_update(definition: TableDefinition, update: Update) -> None:
+    for path in update.paths:
+        if path.root in definition.keys.names:
+            raise invalid_parameter(f"Cannot update attribute {path.root}. This attribute is part of the key")
+    check_scalar_keys(definition, update.paths)
+
+
+def _check_updated_indexes(definition: TableDefinition, item: Item) -> None:
+    if not definition.indexes:
+        return
+    try:
+        check_index_values(definition, item)
+    except DynamoError as error:
+        if error.message.startswith("One or more parameter values were invalid: Type mismatch"):
+            message = "The update expression attempted to update the secondary index key to unsupported type"
+            raise validation(message) from error
+        raise
