@@ -106,7 +106,11 @@ class App(Generic[E, S, R]):
         self._earlier_sigterm: _Sigterm = None
         self._cold = settings.initialization_type() != "provisioned-concurrency"
         if settings.in_lambda():
-            self.run(self.open())
+            try:
+                self.run(self.open())
+            finally:
+                if self._environment is None:
+                    self.close()
 
     # ------------------------------------------------------------ the managed runtime's side: plain calls
 

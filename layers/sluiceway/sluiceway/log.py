@@ -78,27 +78,27 @@ def bound(**fields: Field) -> Generator[None]:
         _bound.reset(token)
 
 
-def debug(event: str, **fields: Field) -> None:
+def debug(event: str, /, **fields: Field) -> None:
     """Write one line for developers."""
     _write("debug", event, fields)
 
 
-def info(event: str, **fields: Field) -> None:
+def info(event: str, /, **fields: Field) -> None:
     """Write one line: `log.info("batch.settled", failed=2)`."""
     _write("info", event, fields)
 
 
-def warning(event: str, **fields: Field) -> None:
+def warning(event: str, /, **fields: Field) -> None:
     """Write one line about something that was handled and should not be."""
     _write("warning", event, fields)
 
 
-def error(event: str, **fields: Field) -> None:
+def error(event: str, /, **fields: Field) -> None:
     """Write one line about something that somebody must look at."""
     _write("error", event, fields)
 
 
-def failure(event: str, cause: BaseException, **fields: Field) -> None:
+def failure(event: str, cause: BaseException, /, **fields: Field) -> None:
     """Write one error line with what `cause` is and where it was raised, without its text.
 
     The text is kept for Misconfigured only, which names settings and never holds values.

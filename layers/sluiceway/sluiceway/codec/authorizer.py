@@ -16,6 +16,7 @@ from sluiceway.events.authorizer import AuthorizerReply, AuthorizerRequest
 __all__ = ["Unauthorized", "correlation_id", "decode", "encode", "stage_resource"]
 
 _ARN_PARTS: Final = 6  # arn:partition:execute-api:region:account:api/stage/method/path
+_WILD: Final = frozenset("*?")  # of IAM policies: in what we copy, they would let a caller into other stages or APIs
 
 
 class Unauthorized(Rejected):
@@ -76,8 +77,10 @@ def stage_resource(method_arn: str) -> str:
 def _api_and_stage(method_arn: str) -> str:
     parts = method_arn.split(":", _ARN_PARTS - 1)
     path = parts[-1].split("/")
-    whole = len(parts) == _ARN_PARTS and parts[0] == "arn" and parts[2] == "execute-api" and len(path) >= 3
-    if not whole or not all([*parts[1:5], path[0], path[1]]) or "*" in method_arn.partition("/")[0] + path[1]:
+    if len(parts) != _ARN_PARTS or parts[0] != "arn" or parts[2] != "execute-api" or len(path) < 3:
+        raise malformed("methodArn", "an execute-api method ARN")
+    kept = [*parts[1:-1], *path[:2]]
+    if not all(kept) or not _WILD.isdisjoint("".join(kept)):
         raise malformed("methodArn", "an execute-api method ARN")
     return ":".join([*parts[:-1], f"{path[0]}/{path[1]}"])
 

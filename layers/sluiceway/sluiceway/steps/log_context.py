@@ -30,7 +30,7 @@ def log_context(following: Next) -> Next:
             service=call.function_name,
             request_id=call.request_id,
             correlation_id=call.correlation_id,
-            xray_trace_id=trace_root(call.trace_id) or None,  # the name that Powertools gives it
+            trace_id=trace_root(call.trace_id) or None,
             cold_start=call.cold_start,
         ):
             try:

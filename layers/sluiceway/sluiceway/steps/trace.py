@@ -8,7 +8,7 @@ is said once. Lambda's own segments need none of this. Must not know what the fl
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final, cast
 
@@ -33,7 +33,7 @@ def is_sampled(header: str) -> bool:
 
 
 def trace(following: Next) -> Next:
-    """Record a sampled invocation as the subsegment `## <function name>`, with its error if it fails.
+    """Record a sampled invocation as the subsegment `## <function name>`, with its error's type if it fails.
 
     Tracing is active where Lambda names the X-Ray daemon (AWS_XRAY_DAEMON_ADDRESS).
     """
@@ -49,10 +49,22 @@ def trace(following: Next) -> Next:
         subsegment = found[0]
         if subsegment is None:
             return await following(event, call)
-        with subsegment(f"## {call.function_name}"):
-            return await following(event, call)
+        return await _record(subsegment(f"## {call.function_name}"), following(event, call))
 
     return run
+
+
+async def _record(subsegment: AbstractContextManager[Any], work: Awaitable[object]) -> object:
+    """Await `work` inside `subsegment`. A failure is marked by its type: the SDK itself would send its text as well."""
+    with subsegment as segment:
+        try:
+            return await work
+        except Exception as cause:
+            failure = cause
+            if segment is not None:
+                segment.add_fault_flag()
+                segment.put_annotation("error_type", type(cause).__name__)
+    raise failure
 
 
 def _find_recorder() -> Recorder | None:
