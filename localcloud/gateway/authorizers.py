@@ -1,0 +1,173 @@
+"""Lambda authorizers: identity sources, the call, its policy, and what is kept of it.
+
+Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-use-lambda-authorizer.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from localcloud.clock import Clock
+from localcloud.gateway.definition import Authorizer
+from localcloud.gateway.errors import GatewayError
+from localcloud.gateway.exchange import Exchange
+from localcloud.gateway.mapping import evaluate_expression
+from localcloud.gateway.policies import Malformed, Verdict, judge
+from localcloud.gateway.ports import Functions, FunctionUnavailableError
+from localcloud.gateway.vtl import as_text
+
+__all__ = ["Authorizers"]
+
+TIMEOUT_S: Final = 29.0
+MAX_CACHED: Final = 10_000  # ours: entries of one authorizer's cache
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    principal: str
+    context: Mapping[str, Any]
+    policy: Any
+    until_s: float
+
+
+class Authorizers:
+    """The authorizers of one deployed stage, with their caches."""
+
+    def __init__(self, functions: Functions, clock: Clock) -> None:
+        self._functions = functions
+        self._clock = clock
+        self._grants: dict[tuple[str, tuple[str, ...]], _Grant] = {}
+
+    async def authorize(self, exchange: Exchange, authorizer: Authorizer) -> None:
+        """Let the request pass and note who sent it. Raises GatewayError."""
+        identity = _identity(exchange, authorizer)
+        key = (authorizer.id, identity)
+        grant = self._grants.get(key) if authorizer.ttl_s else None
+        if grant is None or grant.until_s <= self._clock.time():
+            before_s = self._clock.time()
+            grant = await self._ask(exchange, authorizer, identity)
+            exchange.authorizer_latency_ms = int((self._clock.time() - before_s) * 1000)
+            self._keep(key, grant, authorizer)
+        exchange.authorizer = {"principalId": grant.principal, **grant.context}
+        try:
+            verdict = judge(grant.policy, exchange.method_arn())
+        except Malformed as error:
+            raise GatewayError("AUTHORIZER_CONFIGURATION_ERROR", reason=f"{authorizer.name}: {error}") from error
+        if verdict is not Verdict.ALLOWED:
+            words = "User is not authorized to access this resource"
+            explicit = " with an explicit deny" if verdict is Verdict.DENIED else ""
+            raise GatewayError("ACCESS_DENIED", words + explicit, reason=verdict.value)
+
+    def _keep(self, key: tuple[str, tuple[str, ...]], grant: _Grant, authorizer: Authorizer) -> None:
+        if not authorizer.ttl_s or not key[1]:
+            return
+        if len(self._grants) >= MAX_CACHED:
+            self._grants.pop(next(iter(self._grants)))
+        self._grants[key] = grant
+
+    async def _ask(self, exchange: Exchange, authorizer: Authorizer, identity: tuple[str, ...]) -> _Grant:
+        api = exchange.api
+        source = f"{exchange.method_arn().split('/')[0]}/authorizers/{authorizer.id}"
+        if not self._functions.may_invoke(authorizer.function_arn, source_arn=source):
+            reason = f"{authorizer.name}: {authorizer.function_arn} does not allow {source}"
+            raise GatewayError("AUTHORIZER_CONFIGURATION_ERROR", reason=reason)
+        event = _token_event(exchange, identity[0]) if authorizer.kind == "token" else _request_event(exchange)
+        payload = json.dumps(event, ensure_ascii=False).encode()
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                reply = await self._functions.invoke(authorizer.function_arn, payload, trace_header=exchange.trace_id)
+        except TimeoutError as error:
+            raise GatewayError("AUTHORIZER_FAILURE", reason=f"{authorizer.name} took too long") from error
+        except FunctionUnavailableError as error:
+            raise GatewayError("AUTHORIZER_FAILURE", reason=f"{authorizer.name} of {api.id}: {error}") from error
+        if reply.error:
+            raise _function_error(authorizer, reply.payload)
+        return _read_grant(authorizer, reply.payload, now_s=self._clock.time())
+
+
+def _identity(exchange: Exchange, authorizer: Authorizer) -> tuple[str, ...]:
+    """The values of the identity sources; the request never reaches the function where one is missing or empty."""
+    sources = exchange.sources()
+    values = [evaluate_expression(expression, sources) for expression in authorizer.identity_sources]
+    texts = [value for value in values if isinstance(value, str) and value]
+    if len(texts) < len(values):
+        raise GatewayError("UNAUTHORIZED", reason=f"{authorizer.name}: an identity source is missing")
+    if authorizer.validation is not None and not authorizer.validation.fullmatch(texts[0]):
+        raise GatewayError("UNAUTHORIZED", reason=f"{authorizer.name}: the token does not fit the expression")
+    return tuple(texts)
+
+
+def _token_event(exchange: Exchange, token: str) -> dict[str, Any]:
+    return {"type": "TOKEN", "authorizationToken": token, "methodArn": exchange.method_arn()}
+
+
+def _request_event(exchange: Exchange) -> dict[str, Any]:
+    multi_headers, multi_query = exchange.multi_headers(), exchange.multi_query()
+    return {
+        "type": "REQUEST",
+        "methodArn": exchange.method_arn(),
+        "resource": exchange.resource_path,
+        "path": exchange.request.path,
+        "httpMethod": exchange.request.method,
+        "headers": {name: values[-1] for name, values in multi_headers.items()},
+        "multiValueHeaders": multi_headers,
+        "queryStringParameters": {name: values[-1] for name, values in multi_query.items()},
+        "multiValueQueryStringParameters": multi_query,
+        "pathParameters": dict(exchange.path_parameters),
+        "stageVariables": dict(exchange.stage.variables),
+        "requestContext": exchange.request_context(),
+    }
+
+
+def _function_error(authorizer: Authorizer, payload: bytes) -> GatewayError:
+    """`Unauthorized`, word for word, is the way a function answers 401; every other error is the function's failure."""
+    try:
+        message = json.loads(payload).get("errorMessage")
+    except (ValueError, AttributeError):
+        message = None
+    if message == "Unauthorized":
+        return GatewayError("UNAUTHORIZED", reason=f"{authorizer.name} said so")
+    return GatewayError("AUTHORIZER_FAILURE", reason=f"{authorizer.name} failed: {message}")
+
+
+def _read_grant(authorizer: Authorizer, payload: bytes, *, now_s: float) -> _Grant:
+    try:
+        reply: object = json.loads(payload)
+    except ValueError as error:
+        raise _misconfigured(authorizer, "its answer is not JSON") from error
+    if not isinstance(reply, dict):
+        raise _misconfigured(authorizer, "its answer is not an object")
+    parts = cast("dict[str, Any]", reply)
+    principal = parts.get("principalId")
+    if not isinstance(principal, str) or not principal:
+        raise _misconfigured(authorizer, "its answer has no principalId")
+    if parts.get("usageIdentifierKey"):
+        raise _misconfigured(authorizer, "usageIdentifierKey is not served here")
+    context = _read_context(authorizer, parts.get("context"))
+    policy = parts.get("policyDocument")
+    if not isinstance(policy, dict):
+        raise _misconfigured(authorizer, "its answer has no policyDocument")
+    return _Grant(principal, context, cast("Any", policy), now_s + authorizer.ttl_s)
+
+
+def _read_context(authorizer: Authorizer, context: object) -> dict[str, str]:
+    """Strings, numbers and booleans, all as text; anything else is not a valid context."""
+    if context is None:
+        return {}
+    if not isinstance(context, dict):
+        raise _misconfigured(authorizer, "its context is not an object")
+    texts: dict[str, str] = {}
+    for name, value in cast("dict[str, Any]", context).items():
+        if isinstance(value, (dict, list)):
+            raise _misconfigured(authorizer, f"its context has an object or a list at {name}")
+        if value is not None:
+            texts[name] = as_text(value)
+    return texts
+
+
+def _misconfigured(authorizer: Authorizer, what: str) -> GatewayError:
+    return GatewayError("AUTHORIZER_CONFIGURATION_ERROR", reason=f"{authorizer.name}: {what}")

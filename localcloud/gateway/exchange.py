@@ -1,0 +1,222 @@
+"""One request on its way through an API: what was asked, what has been decided so far, and its `$context`.
+
+Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from random import Random
+from typing import Any, Final
+
+from localcloud.gateway.definition import Api, Method
+from localcloud.gateway.mapping import Sources
+from localcloud.gateway.message import HttpRequest, query_items
+
+__all__ = ["Exchange", "Stage", "Throttle", "domain_name"]
+
+_DROPPED: Final = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-amzn-trace-id",
+        "x-forwarded-for",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+    }
+)  # the gateway's own connection's, or made anew below
+_IDENTITY: Final = (
+    "accessKey",
+    "accountId",
+    "caller",
+    "cognitoAuthenticationProvider",
+    "cognitoAuthenticationType",
+    "cognitoIdentityId",
+    "cognitoIdentityPoolId",
+    "principalOrgId",
+    "user",
+    "userArn",
+)
+
+
+def domain_name(api: Api) -> str:
+    """The host name the API has on AWS."""
+    suffix = ".cn" if api.region.startswith("cn-") else ""
+    return f"{api.id}.execute-api.{api.region}.amazonaws.com{suffix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """A method setting: path and method may be `*`; `rate` requests a second, `burst` at once."""
+
+    path: str
+    method: str
+    rate: float
+    burst: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage of an API."""
+
+    name: str
+    deployment_id: str
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    throttles: tuple[Throttle, ...] = ()
+    is_traced: bool = False
+
+
+@dataclass
+class Exchange:
+    """The state of one request; `now_s` is when it came (epoch seconds), `random` makes its ids."""
+
+    api: Api
+    stage: Stage
+    request: HttpRequest
+    now_s: float
+    random: Random
+    method: Method | None = None
+    path_parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    authorizer: dict[str, Any] | None = None
+    authorizer_latency_ms: int = 0
+    error: dict[str, str] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        self.request_id = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+        self.extended_id = base64.b64encode(self.random.randbytes(11)).decode("ascii")
+
+    @cached_property
+    def trace_id(self) -> str:
+        """The X-Amzn-Trace-Id header: the client's, or a new root."""
+        given = self.request.header("x-amzn-trace-id")
+        return given or f"Root=1-{int(self.now_s):08x}-{self.random.randbytes(12).hex()}"
+
+    @cached_property
+    def headers(self) -> list[tuple[str, str]]:
+        """The request's headers as an integration sees them."""
+        kept = [(name, value) for name, value in self.request.headers if name.lower() not in _DROPPED]
+        forwarded = self.request.header("x-forwarded-for")
+        chain = f"{forwarded}, {self.request.source_ip}" if forwarded else self.request.source_ip
+        return [
+            *kept,
+            ("Host", domain_name(self.api)),
+            ("X-Amzn-Trace-Id", self.trace_id),
+            ("X-Forwarded-For", chain),
+            ("X-Forwarded-Port", "443"),
+            ("X-Forwarded-Proto", "https"),
+        ]
+
+    @cached_property
+    def query(self) -> list[tuple[str, str]]:
+        """The decoded query parameters."""
+        return query_items(self.request.query)
+
+    @property
+    def resource_path(self) -> str:
+        """The matched resource's path, "" before routing."""
+        return self.method.path if self.method is not None else ""
+
+    @property
+    def content_type(self) -> str:
+        """The media type of the body, lower case and without parameters; application/json where none is sent."""
+        given = self.request.header("content-type") or "application/json"
+        return given.partition(";")[0].strip().lower()
+
+    def method_arn(self) -> str:
+        """What an authorizer's policy is about."""
+        api = self.api
+        path = self.request.path.lstrip("/")
+        partition = "aws-cn" if api.region.startswith("cn-") else "aws"
+        prefix = f"arn:{partition}:execute-api:{api.region}:{api.account_id}:{api.id}"
+        return f"{prefix}/{self.stage.name}/{self.request.method}/{path}"
+
+    def multi_headers(self) -> dict[str, list[str]]:
+        """Headers with every value, spelt as first sent."""
+        spelt: dict[str, str] = {}
+        values: dict[str, list[str]] = {}
+        for name, value in self.headers:
+            values.setdefault(spelt.setdefault(name.lower(), name), []).append(value)
+        return values
+
+    def multi_query(self) -> dict[str, list[str]]:
+        """Query parameters with every value."""
+        values: dict[str, list[str]] = {}
+        for name, value in self.query:
+            values.setdefault(name, []).append(value)
+        return values
+
+    def sources(self) -> Sources:
+        """What parameter mappings of the request read."""
+        return Sources(
+            headers=self.multi_headers(),
+            query=self.multi_query(),
+            path=self.path_parameters,
+            context=self.context(),
+            stage_variables=self.stage.variables,
+        )
+
+    def request_context(self) -> dict[str, Any]:
+        """`requestContext` of a Lambda event."""
+        context = self._named_context()
+        context["identity"] = {name: value or None for name, value in self._identity().items()}
+        if self.authorizer is not None:
+            context["authorizer"] = {**self.authorizer, "integrationLatency": self.authorizer_latency_ms}
+        if self.method is not None and self.method.operation:
+            context["operationName"] = self.method.operation
+        return context
+
+    def context(self) -> dict[str, Any]:
+        """`$context` of templates: documented variables without a value are "", as API Gateway's own templates need."""
+        return {
+            **self._named_context(),
+            "awsEndpointRequestId": "",
+            "authorizer": {"principalId": "", **(self.authorizer or {})},
+            "error": dict(self.error),
+            "identity": self._identity(),
+            "isCanaryRequest": "",
+            "operationName": self.method.operation if self.method is not None else "",
+            "requestOverride": {"header": {}, "querystring": {}, "path": {}},
+            "responseOverride": {"header": {}},
+            "wafResponseCode": "",
+            "webaclArn": "",
+            "xrayTraceId": self.trace_id if self.stage.is_traced else "",
+        }
+
+    def _identity(self) -> dict[str, str]:
+        empty = dict.fromkeys(_IDENTITY, "")
+        agent = self.request.header("user-agent") or ""
+        return {**empty, "sourceIp": self.request.source_ip, "userAgent": agent}
+
+    def _named_context(self) -> dict[str, Any]:
+        api, request = self.api, self.request
+        return {
+            "accountId": api.account_id,
+            "apiId": api.id,
+            "deploymentId": self.stage.deployment_id,
+            "domainName": domain_name(api),
+            "domainPrefix": api.id,
+            "extendedRequestId": self.extended_id,
+            "httpMethod": request.method,
+            "path": f"/{self.stage.name}{request.path}",
+            "protocol": request.protocol,
+            "requestId": self.request_id,
+            "requestTime": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(self.now_s)),
+            "requestTimeEpoch": int(self.now_s * 1000),
+            "resourceId": self.method.resource_id if self.method is not None else "",
+            "resourcePath": self.resource_path,
+            "stage": self.stage.name,
+        }

@@ -1,0 +1,67 @@
+"""An HTTP request and answer as the gateway's rules see them: no sockets, no framework."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote
+
+__all__ = ["HttpRequest", "HttpResponse", "last_values", "query_items", "single_values", "unquote_path"]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request. `path` is encoded and starts after the stage, `query` is raw, headers keep case and order."""
+
+    method: str
+    path: str
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    host: str = "localhost"
+    source_ip: str = "127.0.0.1"
+    protocol: str = "HTTP/1.1"
+
+    def header(self, name: str) -> str | None:
+        """The last value of the header, whatever its case."""
+        wanted = name.lower()
+        return next((value for key, value in reversed(self.headers) if key.lower() == wanted), None)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """One answer; a header may be there several times."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+    def header(self, name: str) -> str | None:
+        """The last value of the header, whatever its case."""
+        wanted = name.lower()
+        return next((value for key, value in reversed(self.headers) if key.lower() == wanted), None)
+
+
+def query_items(query: str) -> list[tuple[str, str]]:
+    """The decoded parameters of a raw query string, in order."""
+    return parse_qsl(query, keep_blank_values=True)
+
+
+def unquote_path(segment: str) -> str:
+    """A decoded path segment (a `+` stays a `+`)."""
+    return unquote(segment)
+
+
+def single_values(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Name to last value."""
+    return dict(items)
+
+
+def last_values(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Header name to last value; names that differ in case only are one, spelt as first sent."""
+    spelt: dict[str, str] = {}
+    values: dict[str, str] = {}
+    for name, value in items:
+        key = spelt.setdefault(name.lower(), name)
+        values[key] = value
+    return values

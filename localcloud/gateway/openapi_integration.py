@@ -1,0 +1,150 @@
+"""Reads `x-amazon-apigateway-integration`: where a method leads and how its answer is made.
+
+Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-integration.html
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from localcloud.gateway.definition import Integration, IntegrationResponse, Template
+from localcloud.gateway.errors import DefinitionError
+from localcloud.gateway.mapping import check_expression, check_target
+from localcloud.gateway.section import Section
+from localcloud.gateway.vtl import VtlError, parse_template
+
+__all__ = ["SERVED_SERVICES", "read_integration"]
+
+SERVED_SERVICES: Final = frozenset({"sqs"})
+MIN_TIMEOUT_MS: Final = 50
+MAX_TIMEOUT_MS: Final = 29_000  # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+
+_KEYS: Final = frozenset(
+    {
+        "type",
+        "httpMethod",
+        "uri",
+        "credentials",
+        "passthroughBehavior",
+        "requestTemplates",
+        "requestParameters",
+        "responses",
+        "timeoutInMillis",
+        "connectionType",
+        "payloadFormatVersion",
+        "responseTransferMode",
+        "contentHandling",
+    }
+)
+_RESPONSE_KEYS: Final = frozenset({"statusCode", "responseParameters", "responseTemplates"})
+_LAMBDA_URI: Final = re.compile(
+    r"arn:[\w-]+:apigateway:[\w-]+:lambda:path/2015-03-31/functions/(arn:[^/]+)/invocations"
+)
+_SERVICE_URI: Final = re.compile(r"arn:[\w-]+:apigateway:([\w-]+):([\w.-]+):(path|action)/(.*)")
+_STATUS: Final = re.compile(r"[1-5]\d\d")
+
+
+def read_integration(section: Section) -> Integration:
+    """The integration. Raises DefinitionError."""
+    section.refuse_unknown(_KEYS)
+    section.refuse_unless("connectionType", "INTERNET")
+    section.refuse_unless("responseTransferMode", "BUFFERED")
+    section.refuse_unless("payloadFormatVersion", "1.0")
+    section.refuse_unless("contentHandling")
+    kind = section.text("type").lower()
+    if kind not in {"aws", "aws_proxy", "mock"}:
+        raise section.error("type", f"{kind!r} is not served here (aws, aws_proxy and mock are)")
+    passthrough = section.text("passthroughBehavior", "when_no_match").lower()
+    if passthrough not in {"never", "when_no_match", "when_no_templates"}:
+        raise section.error("passthroughBehavior", f"{passthrough!r} is not a behaviour")
+    integration = Integration(
+        kind=kind,
+        method=section.text("httpMethod").upper(),
+        uri=_read_uri(section, kind),
+        credentials=section.text("credentials"),
+        passthrough=passthrough,
+        parameters=_read_parameters(section),
+        templates=read_templates(section, "requestTemplates"),
+        responses=_read_responses(section),
+        timeout_s=_read_timeout(section),
+    )
+    _check_kind(section, integration)
+    return integration
+
+
+def _read_timeout(section: Section) -> float:
+    timeout_ms = section.whole("timeoutInMillis", MAX_TIMEOUT_MS)
+    if not MIN_TIMEOUT_MS <= timeout_ms <= MAX_TIMEOUT_MS:
+        raise section.error("timeoutInMillis", f"must be {MIN_TIMEOUT_MS} to {MAX_TIMEOUT_MS} ms")
+    return timeout_ms / 1000
+
+
+def _read_uri(section: Section, kind: str) -> str:
+    uri = section.text("uri")
+    if kind == "mock":
+        return ""
+    if kind == "aws_proxy":
+        found = _LAMBDA_URI.fullmatch(uri)
+        if found is None:
+            raise section.error("uri", f"{uri!r} is not a buffered Lambda invocation")
+        return found[1]
+    found = _SERVICE_URI.fullmatch(uri)
+    if found is None:
+        raise section.error("uri", f"{uri!r} is not an AWS service's")
+    if found[2] not in SERVED_SERVICES:
+        raise section.error("uri", f"the service {found[2]!r} is not served here (only {', '.join(SERVED_SERVICES)})")
+    return uri
+
+
+def _check_kind(section: Section, integration: Integration) -> None:
+    if integration.kind == "aws_proxy" and integration.method != "POST":
+        raise section.error("httpMethod", "must be POST for a Lambda function")
+    if integration.kind == "aws_proxy" and (integration.parameters or integration.credentials):
+        key = "credentials" if integration.credentials else "requestParameters"
+        raise section.error(key, "is not served here for a proxy integration")
+    if integration.kind == "aws" and not integration.method:
+        raise section.error("httpMethod", "is missing")
+    if integration.kind == "aws" and not integration.credentials:
+        raise section.error("credentials", "is missing: API Gateway needs a role to call the service")
+
+
+def _read_parameters(section: Section) -> dict[str, str]:
+    parameters = section.texts("requestParameters")
+    where = section.at("requestParameters")
+    for target, expression in parameters.items():
+        check_target(target, "integration.request", where=where)
+        check_expression(expression, "method.request", where=f"{where}.{target}")
+    return parameters
+
+
+def read_templates(section: Section, key: str) -> dict[str, Template]:
+    """Mapping templates by content type, lower case. Raises DefinitionError naming the template's line."""
+    templates: dict[str, Template] = {}
+    for content_type, text in section.texts(key).items():
+        try:
+            templates[content_type.lower()] = Template(text, parse_template(text))
+        except VtlError as error:
+            raise DefinitionError(str(error), where=f"{section.at(key)}.{content_type}") from error
+    return templates
+
+
+def _read_responses(section: Section) -> tuple[IntegrationResponse, ...]:
+    return tuple(_read_response(pattern, part) for pattern, part in section.section("responses").sections())
+
+
+def _read_response(pattern: str, section: Section) -> IntegrationResponse:
+    section.refuse_unknown(_RESPONSE_KEYS)
+    status = str(section.values.get("statusCode", ""))
+    if not _STATUS.fullmatch(status):
+        raise section.error("statusCode", f"{status!r} is not a status")
+    try:
+        selection = None if pattern == "default" else re.compile(pattern)
+    except re.error as error:
+        raise DefinitionError(f"is not a regular expression: {error}", where=section.where) from error
+    parameters = section.texts("responseParameters")
+    where = section.at("responseParameters")
+    for target, expression in parameters.items():
+        check_target(target, "method.response", where=where)
+        check_expression(expression, "integration.response", where=f"{where}.{target}")
+    return IntegrationResponse(selection, int(status), parameters, read_templates(section, "responseTemplates"))

@@ -1,0 +1,159 @@
+"""A deployed stage of a REST API: a request in, an answer out, in the order API Gateway keeps.
+
+Size, route, throttle, authorizer, validation, integration, response; whatever goes wrong becomes a gateway response.
+Owns that order; knows no sockets.
+Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-basic-concept.html
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from localcloud.clock import Clock
+from localcloud.gateway.authorizers import Authorizers
+from localcloud.gateway.definition import Api, Method
+from localcloud.gateway.errors import GatewayError
+from localcloud.gateway.exchange import Exchange, Stage, Throttle
+from localcloud.gateway.gateway_responses import gateway_response
+from localcloud.gateway.mapping import evaluate_expression
+from localcloud.gateway.message import HttpRequest, HttpResponse
+from localcloud.gateway.ports import Functions, Roles
+from localcloud.gateway.proxy import call_function
+from localcloud.gateway.routing import Resources
+from localcloud.gateway.service import call_service, mock_answer
+from localcloud.gateway.throttle import TokenBucket
+from localcloud.gateway.validation import BodyValidator, check_parameters
+from localcloud.services.contract import Dispatch
+
+__all__ = ["MAX_BODY_BYTES", "MAX_HEADER_BYTES", "Backends", "RestStage"]
+
+MAX_BODY_BYTES: Final = (
+    10 * 1024 * 1024
+)  # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+MAX_HEADER_BYTES: Final = 10_240  # the same page: total combined size of request line and header values
+
+_REMAPPED: Final = frozenset(
+    {"authorization", "connection", "content-length", "content-md5", "date", "expect", "host", "max-forwards", "pragma"}
+    | {"proxy-authenticate", "server", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "via"}
+    | {"www-authenticate"}
+)  # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What an API leads to. `dispatch` is the AWS front's inner entry."""
+
+    functions: Functions
+    dispatch: Dispatch
+    roles: Roles
+
+
+class RestStage:
+    """One stage: its routes, caches and buckets live as long as it does."""
+
+    def __init__(self, api: Api, stage: Stage, *, backends: Backends, clock: Clock, random: Random) -> None:
+        self.api = api
+        self.stage = stage
+        self._backends = backends
+        self._clock = clock
+        self._random = random
+        self._resources = Resources(path for path, methods in api.methods.items() if methods)
+        self._authorizers = Authorizers(backends.functions, clock)
+        self._buckets: dict[tuple[str, str], TokenBucket | None] = {}
+        self._validators = _validators(api)
+
+    async def handle(self, request: HttpRequest) -> HttpResponse:
+        """Answer one request; never raises."""
+        exchange = Exchange(self.api, self.stage, request, now_s=self._clock.time(), random=self._random)
+        try:
+            response = await self._answer(exchange)
+        except GatewayError as error:
+            level = logging.WARNING if error.status >= 500 else logging.INFO
+            _log.log(level, "gateway.refused %s %s", error, exchange.request_id)
+            response = gateway_response(exchange, error)
+        except Exception:  # noqa: BLE001 - the outermost edge: a defect becomes a logged 500
+            _log.exception("gateway.failed %s", exchange.request_id)
+            response = gateway_response(exchange, GatewayError("DEFAULT_5XX", reason="a defect of the gateway"))
+        return _finish(exchange, response)
+
+    async def _answer(self, exchange: Exchange) -> HttpResponse:
+        request = exchange.request
+        if len(request.body) > MAX_BODY_BYTES:
+            raise GatewayError("REQUEST_TOO_LARGE", reason="the body")
+        self._route(exchange)
+        method = exchange.method
+        if method is None:
+            raise GatewayError("MISSING_AUTHENTICATION_TOKEN", reason=f"no route {request.method} {request.path}")
+        if method.authorizer is not None:
+            await self._authorizers.authorize(exchange, method.authorizer)
+        bucket = self._bucket(method, request.method)
+        if bucket is not None and not bucket.take(self._clock.time()):
+            raise GatewayError("THROTTLED", reason=f"{method.path} {method.http_method}")
+        self._validate(exchange, method)
+        return await self._integrate(exchange, method)
+
+    def _route(self, exchange: Exchange) -> None:
+        found = self._resources.match(exchange.request.path)
+        if found is None:
+            return
+        path, exchange.path_parameters = found
+        methods = self.api.methods[path]
+        exchange.method = methods.get(exchange.request.method) or methods.get("ANY")
+
+    def _bucket(self, method: Method, http_method: str) -> TokenBucket | None:
+        key = (method.path, http_method)
+        if key not in self._buckets:
+            setting = _setting(self.stage.throttles, *key)
+            self._buckets[key] = TokenBucket(setting.rate, setting.burst) if setting is not None else None
+        return self._buckets[key]
+
+    def _validate(self, exchange: Exchange, method: Method) -> None:
+        if method.validates_parameters:
+            sources = exchange.sources()
+            check_parameters(method.required, lambda name: bool(evaluate_expression(name, sources)))
+        if method.validates_body:
+            validator = self._validators.get((method.path, method.http_method, exchange.content_type))
+            if validator is not None:
+                validator.check(exchange.request.body)
+
+    async def _integrate(self, exchange: Exchange, method: Method) -> HttpResponse:
+        integration = method.integration
+        if integration.kind == "aws_proxy":
+            return await call_function(exchange, integration, self._backends.functions)
+        if integration.kind == "mock":
+            return mock_answer(exchange, integration)
+        return await call_service(exchange, integration, dispatch=self._backends.dispatch, roles=self._backends.roles)
+
+
+def _validators(api: Api) -> Mapping[tuple[str, str, str], BodyValidator]:
+    return {
+        (path, method.http_method, content_type): BodyValidator(schema)
+        for path, methods in api.methods.items()
+        for method in methods.values()
+        for content_type, schema in method.models.items()
+    }
+
+
+def _setting(throttles: tuple[Throttle, ...], path: str, method: str) -> Throttle | None:
+    """The most specific method setting: path and method, then any method of the path, then `/*/*`."""
+    for wanted in ((path, method), (path, "*"), ("/*", method), ("/*", "*")):
+        for each in throttles:
+            if (each.path, each.method) == wanted:
+                return each
+    return None
+
+
+def _finish(exchange: Exchange, response: HttpResponse) -> HttpResponse:
+    """The headers every answer has; what belongs to the connection is renamed as API Gateway renames it."""
+    headers = [
+        (f"x-amzn-Remapped-{name}" if name.lower() in _REMAPPED else name, value) for name, value in response.headers
+    ]
+    headers += [("x-amzn-RequestId", exchange.request_id), ("x-amz-apigw-id", exchange.extended_id)]
+    if exchange.stage.is_traced or (exchange.method is not None and exchange.method.integration.kind == "aws_proxy"):
+        headers.append(("X-Amzn-Trace-Id", exchange.trace_id))
+    return HttpResponse(response.status, tuple(headers), response.body)

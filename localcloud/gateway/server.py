@@ -1,0 +1,167 @@
+"""The HTTP front of the gateway: sockets in, HttpRequests to stages, answers out.
+
+An API is at `http://127.0.0.1:<port>/<api id>/<stage>/...`, and at `/<stage>/...` under the host name it has on AWS.
+Knows nothing of integrations. Lifetime: `start` to `stop`; requests under way are given `GRACE_S` to end.
+"""
+
+from __future__ import annotations
+
+import re
+from random import Random
+from typing import Final
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from localcloud.clock import Clock
+from localcloud.gateway.definition import Api
+from localcloud.gateway.exchange import Stage
+from localcloud.gateway.gateway_responses import default_response
+from localcloud.gateway.message import HttpRequest, HttpResponse
+from localcloud.gateway.rest import MAX_BODY_BYTES, MAX_HEADER_BYTES, Backends, RestStage
+
+__all__ = ["Gateway", "GatewayServer"]
+
+HOST: Final = "127.0.0.1"
+GRACE_S: Final = 5.0
+
+_AWS_HOST: Final = re.compile(r"([\w-]+)\.execute-api\.[\w-]+\.[\w.-]+(?::\d+)?", re.IGNORECASE)
+_PARSER_LIMIT: Final = 64 * 1024  # what the parser reads before the total below is judged
+
+
+class Gateway:
+    """The deployed stages."""
+
+    def __init__(self, *, backends: Backends, clock: Clock, random: Random) -> None:
+        self._backends = backends
+        self._clock = clock
+        self._random = random
+        self._stages: dict[tuple[str, str], RestStage] = {}
+
+    def deploy(self, api: Api, stage: Stage) -> None:
+        """Serve the API at the stage from now on; a stage of the same name is replaced."""
+        deployed = RestStage(api, stage, backends=self._backends, clock=self._clock, random=self._random)
+        self._stages[api.id, stage.name] = deployed
+
+    def remove(self, api_id: str, stage_name: str) -> None:
+        """Serve the stage no longer; nothing happens where it is not there."""
+        self._stages.pop((api_id, stage_name), None)
+
+    def has_api(self, api_id: str) -> bool:
+        """Whether a stage of the API is served."""
+        return any(each == api_id for each, _ in self._stages)
+
+    def paths(self) -> list[str]:
+        """`/<api id>/<stage>` of every stage."""
+        return [f"/{api_id}/{stage}" for api_id, stage in self._stages]
+
+    async def handle(self, request: HttpRequest) -> HttpResponse:
+        """Answer a request whose path still has API id (unless the host has it) and stage; never raises."""
+        named = _AWS_HOST.fullmatch(request.host)
+        path = request.path if named is None else f"/{named[1]}{request.path}"
+        _, api_id, stage_name, rest = (*path.split("/", 3), "", "", "")[:4]
+        stage = self._stages.get((api_id, stage_name))
+        if stage is None:
+            known = self.has_api(api_id)
+            return default_response("MISSING_AUTHENTICATION_TOKEN" if known else "WAF_FILTERED")
+        return await stage.handle(
+            HttpRequest(
+                method=request.method,
+                path=f"/{rest}",
+                query=request.query,
+                headers=request.headers,
+                body=request.body,
+                host=request.host,
+                source_ip=request.source_ip,
+                protocol=request.protocol,
+            )
+        )
+
+
+class GatewayServer:
+    """Listens on loopback for a Gateway."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._runner: web.ServerRunner | None = None
+        self.port = 0
+
+    async def start(self, port: int = 0) -> int:
+        """Listen; 0 takes a free port. Returns the port. Raises OSError where it is taken."""
+        server = web.Server(
+            self._handle,
+            auto_decompress=False,
+            max_line_size=_PARSER_LIMIT,
+            max_field_size=_PARSER_LIMIT,
+        )
+        runner = web.ServerRunner(server, shutdown_timeout=GRACE_S)
+        await runner.setup()
+        site = web.TCPSite(runner, HOST, port)
+        try:
+            await site.start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        self.port = int(runner.addresses[0][1])
+        return self.port
+
+    async def stop(self) -> None:
+        """Listen no more; returns when requests under way have ended or been cancelled."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        headers = tuple((_decode(name), _decode(value)) for name, value in request.raw_headers)
+        target, _, query = request.raw_path.partition("?")
+        line_bytes = len(request.method) + len(request.raw_path) + len("  HTTP/1.1")
+        if line_bytes + sum(len(value) for _, value in request.raw_headers) > MAX_HEADER_BYTES:
+            return _to_aiohttp(HttpResponse(431, (), b""), close=True)
+        body = await _read_body(request)
+        asked = HttpRequest(
+            method=request.method,
+            path=_path_of(target),
+            query=query,
+            headers=headers,
+            body=body,
+            host=request.host,
+            source_ip=request.remote or HOST,
+            protocol=f"HTTP/{request.version.major}.{request.version.minor}",
+        )
+        return _to_aiohttp(await self._gateway.handle(asked), close=len(body) > MAX_BODY_BYTES)
+
+
+def _decode(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def _path_of(target: str) -> str:
+    """The path of a request line, which may be an absolute address."""
+    if target.startswith("/"):
+        return target
+    return "/" + target.partition("://")[2].partition("/")[2]
+
+
+async def _read_body(request: web.BaseRequest) -> bytes:
+    """The body, cut one byte past the limit so that the stage can refuse it with the API's own answer."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            break
+    return b"".join(chunks)[: MAX_BODY_BYTES + 1]
+
+
+def _to_aiohttp(response: HttpResponse, *, close: bool) -> web.Response:
+    headers = CIMultiDict[str](response.headers)
+    headers.setdefault("Server", "sluiceway")
+    answer = web.Response(status=response.status, headers=headers, body=response.body)
+    if close:
+        answer.force_close()
+    return answer

@@ -1,0 +1,195 @@
+"""Request validators: required parameters and bodies against JSON schemas, in API Gateway's own words.
+
+The words are those of the validator API Gateway runs; people match on them.
+Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-method-request-validation.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Protocol, cast
+
+from jsonschema import Draft4Validator
+
+from localcloud.gateway.errors import GatewayError
+
+__all__ = ["BodyValidator", "check_parameters"]
+
+_TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")  # the order lists are shown in
+
+
+class _Failure(Protocol):
+    """What this module reads of a jsonschema error."""
+
+    @property
+    def validator(self) -> Any: ...
+    @property
+    def validator_value(self) -> Any: ...
+    @property
+    def instance(self) -> Any: ...
+    @property
+    def schema(self) -> Any: ...
+    @property
+    def context(self) -> Any: ...
+    @property
+    def absolute_path(self) -> Iterable[str | int]: ...
+
+
+class BodyValidator:
+    """Checks bodies against one schema; made once, at deployment."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._validator = Draft4Validator(dict(schema))
+
+    def check(self, body: bytes) -> None:
+        """Raise GatewayError BAD_REQUEST_BODY where `body` does not fit; an empty body counts as `{}`."""
+        try:
+            document = json.loads(body or b"{}", parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise GatewayError("BAD_REQUEST_BODY", validation="[Invalid JSON]", reason="not JSON") from error
+        iterate = cast("Callable[[Any], Iterable[_Failure]]", self._validator.iter_errors)  # pyright: ignore[reportUnknownMemberType] - untyped library
+        failures = sorted(iterate(document), key=lambda each: [str(step) for step in each.absolute_path])
+        if failures:
+            words = "[" + ", ".join(_describe(each) for each in failures) + "]"
+            raise GatewayError("BAD_REQUEST_BODY", validation=words, reason="the body does not fit the model")
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _type_of(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    kinds = {str: "string", int: "integer", float: "number", dict: "object", list: "array"}
+    return kinds.get(cast("type[Any]", type(value)), "object")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _describe_type(failure: _Failure) -> str:
+    given = failure.validator_value
+    ordered = _json([kind for kind in _TYPES if kind == given or (isinstance(given, list) and kind in given)])
+    found = _type_of(failure.instance)
+    return f"instance type ({found}) does not match any allowed primitive type (allowed: {ordered})"
+
+
+def _describe_required(failure: _Failure) -> str:
+    missing = [name for name in failure.validator_value if name not in failure.instance]
+    return f"object has missing required properties ({_json(missing)})"
+
+
+def _describe_additional(failure: _Failure) -> str:
+    known = failure.schema.get("properties", {})
+    extra = sorted(name for name in failure.instance if name not in known)
+    return f"object instance has properties which are not allowed by the schema: {_json(extra)}"
+
+
+def _describe_minimum(failure: _Failure) -> str:
+    limit, found = failure.validator_value, failure.instance
+    if failure.schema.get("exclusiveMinimum") is True and limit == found:
+        return f"numeric instance is not strictly greater than the required minimum {limit}"
+    return f"numeric instance is lower than the required minimum (minimum: {limit}, found: {found})"
+
+
+def _describe_maximum(failure: _Failure) -> str:
+    limit, found = failure.validator_value, failure.instance
+    if failure.schema.get("exclusiveMaximum") is True and limit == found:
+        return f"numeric instance is not strictly lower than the required maximum {limit}"
+    return f"numeric instance is greater than the required maximum (maximum: {limit}, found: {found})"
+
+
+def _describe_min_length(failure: _Failure) -> str:
+    text, limit = failure.instance, failure.validator_value
+    return f'string "{text}" is too short (length: {len(text)}, required minimum: {limit})'
+
+
+def _describe_max_length(failure: _Failure) -> str:
+    text, limit = failure.instance, failure.validator_value
+    return f'string "{text}" is too long (length: {len(text)}, maximum allowed: {limit})'
+
+
+def _describe_min_items(failure: _Failure) -> str:
+    limit, found = failure.validator_value, len(failure.instance)
+    return f"array is too short: must have at least {limit} elements but instance has {found} elements"
+
+
+def _describe_max_items(failure: _Failure) -> str:
+    limit, found = failure.validator_value, len(failure.instance)
+    return f"array is too long: must have at most {limit} elements but instance has {found} elements"
+
+
+def _describe_enum(failure: _Failure) -> str:
+    values = failure.validator_value
+    return f"instance value ({_json(failure.instance)}) not found in enum (possible values: {_json(values)})"
+
+
+def _describe_one_of(failure: _Failure) -> str:
+    total = len(failure.validator_value)
+    failed = {each.schema_path[0] for each in failure.context}
+    matched = 0 if failed else 2  # jsonschema stops at the second match
+    return f"instance failed to match exactly one schema (matched {matched} out of {total})"
+
+
+def _describe_properties(failure: _Failure) -> str:
+    few = failure.validator == "minProperties"
+    word, side = ("few", "at least") if few else ("many", "at most")
+    found, limit = len(failure.instance), failure.validator_value
+    return f"object has too {word} properties (found {found} but schema requires {side} {limit})"
+
+
+def _describe_pattern(failure: _Failure) -> str:
+    return f'ECMA 262 regex "{failure.validator_value}" does not match input string "{failure.instance}"'
+
+
+def _describe_any_of(failure: _Failure) -> str:
+    return f"instance failed to match at least one required schema among {len(failure.validator_value)}"
+
+
+def _describe_multiple(failure: _Failure) -> str:
+    return f"remainder of division is not zero ({failure.instance} / {failure.validator_value})"
+
+
+_DESCRIPTIONS: Final[Mapping[str, Callable[[_Failure], str]]] = {
+    "additionalProperties": _describe_additional,
+    "anyOf": _describe_any_of,
+    "enum": _describe_enum,
+    "maxItems": _describe_max_items,
+    "maxLength": _describe_max_length,
+    "maxProperties": _describe_properties,
+    "maximum": _describe_maximum,
+    "minItems": _describe_min_items,
+    "minLength": _describe_min_length,
+    "minProperties": _describe_properties,
+    "minimum": _describe_minimum,
+    "multipleOf": _describe_multiple,
+    "oneOf": _describe_one_of,
+    "pattern": _describe_pattern,
+    "required": _describe_required,
+    "type": _describe_type,
+}
+_FIXED: Final[Mapping[str, str]] = {
+    "not": "instance matched a schema which it should not have",
+    "uniqueItems": "array must not contain duplicate elements",
+}
+
+
+def _describe(failure: _Failure) -> str:
+    keyword = str(failure.validator)
+    if keyword in _FIXED:
+        return _FIXED[keyword]
+    describe = _DESCRIPTIONS.get(keyword)
+    return describe(failure) if describe is not None else f"instance does not fit the schema's {keyword}"
+
+
+def check_parameters(required: Iterable[str], has: Callable[[str], bool]) -> None:
+    """Raise GatewayError BAD_REQUEST_PARAMETERS naming every required parameter that `has` does not find."""
+    missing = [name.removeprefix("method.request.").partition(".")[2] for name in required if not has(name)]
+    if missing:
+        words = f"Missing required request parameters: [{', '.join(missing)}]"
+        raise GatewayError("BAD_REQUEST_PARAMETERS", words, validation=words, reason="parameters are missing")
