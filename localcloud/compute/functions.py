@@ -58,7 +58,7 @@ class _Function:
 class Functions:
     """The registry. `starts` bounds how many processes start at once; one event loop; `close()` before `group` ends."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a registry is made of, all keyword-only but one
         self,
         launch: Launch,
         *,
@@ -134,12 +134,11 @@ class Functions:
         _check_payload(payload, MAX_ASYNC_BYTES if invocation_type == "Event" else MAX_SYNC_BYTES)
         if invocation_type == "DryRun":
             return InvokeResult(204)
+        trace = complete_trace_header(trace_header, sampled=known.spec.tracing, clock=self._clock, rng=self._rng)
         request = Request(
             request_id=self._new_id(),
             payload=payload or b"{}",
-            trace_header=complete_trace_header(
-                trace_header, sampled=known.spec.tracing, clock=self._clock, rng=self._rng
-            ),
+            trace_header=trace,
             client_context=client_context,
             function_arn=known.spec.arn,
         )

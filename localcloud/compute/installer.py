@@ -19,7 +19,7 @@ from typing import Final
 from localcloud.compute.interpreters import Interpreter
 from sluiceway.errors import Misconfigured
 
-__all__ = ["Progress", "install", "make_once", "run_build"]
+__all__ = ["Progress", "find_build_python", "install", "make_once", "run_build"]
 
 Progress = Callable[[str], None]
 """Told one sentence when something slow begins."""
@@ -72,6 +72,12 @@ def run_build(command: Sequence[str], *, cwd: Path, environ: Mapping[str, str], 
     if ran.returncode:
         output = (ran.stdout + ran.stderr).strip()[-_TAIL_CHARS:]
         raise Misconfigured(f"could not {what}:\n{output}", what=str(cwd))
+
+
+def find_build_python(interpreter: Interpreter) -> str:
+    """The interpreter itself where it has pip, else ours: what a build recipe may call."""
+    own = str(interpreter.executable)
+    return own if _has_pip(own) or not _has_pip(sys.executable) else sys.executable
 
 
 def _pip(interpreter: Interpreter, environ: Mapping[str, str]) -> list[str]:

@@ -13,7 +13,7 @@ __all__ = ["complete_trace_header"]
 
 
 def complete_trace_header(given: str, *, sampled: bool, clock: Clock, rng: random.Random) -> str:
-    """`Root=...;Parent=...;Sampled=0|1`: what `given` lacks is made; `sampled` counts where the caller did not decide."""
+    """`Root=...;Parent=...;Sampled=0|1`: what `given` lacks is made; `sampled` where the caller did not decide."""
     fields = dict(part.strip().split("=", 1) for part in given.split(";") if "=" in part)
     fields.setdefault("Root", f"1-{int(clock.time()):08x}-{rng.getrandbits(96):024x}")
     fields.setdefault("Parent", f"{rng.getrandbits(64):016x}")

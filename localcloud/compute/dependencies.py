@@ -1,0 +1,159 @@
+"""What a function's folder and a layer's need beside their own files: requirements installed, makefiles run, cached.
+
+A build is a folder in the cache, named by all that it was made of (content, interpreter, recipe), made once under a lock
+and renamed when whole. What `sam build` has made is taken as it is where it is newer than its sources. Blocking: call
+from a worker thread. Knows folders and interpreters; no template, no function.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from localcloud.compute.installer import Progress, find_build_python, install, make_once, run_build
+from localcloud.compute.interpreters import Interpreter
+from sluiceway.errors import Misconfigured
+
+__all__ = ["Builder", "FunctionCode"]
+
+SAM_BUILD: Final = Path(".aws-sam") / "build"
+_IGNORED: Final = frozenset({"__pycache__", ".git", ".aws-sam", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
+_PYTHON_METHOD: Final = re.compile(r"python3\.\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCode:
+    """Where a function's code is: its task root, and folders to add to the import path after it."""
+
+    task_root: Path
+    dependency_dirs: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builder:
+    """Builds for one local cloud. `base` is the template's folder, `environ` the developer's environment."""
+
+    cache_dir: Path
+    base: Path
+    environ: Mapping[str, str]
+    progress: Progress
+
+    def build_function(self, logical_id: str, code_uri: str, interpreter: Interpreter) -> FunctionCode:
+        """The code of a function: edited files are used where they lie, requirements come from the cache.
+
+        Raises Misconfigured where the folder is missing or an installation fails.
+        """
+        source = self._source(logical_id, code_uri)
+        built = self._sam_build(logical_id, source)
+        if built is not None:
+            return FunctionCode(built)
+        requirements = source / "requirements.txt"
+        if not _names_packages(requirements):
+            return FunctionCode(source)
+        return FunctionCode(source, (self._install(logical_id, requirements, interpreter),))
+
+    def build_layer(self, logical_id: str, content_uri: str, method: str, interpreter: Interpreter) -> Path:
+        """The root of a layer, as Lambda would unpack it into /opt.
+
+        `method` is Metadata.BuildMethod: `makefile`, `python3.x`, or "" for a folder that is the layer already.
+        Raises Misconfigured for another method, a missing folder, and a build that fails.
+        """
+        source = self._source(logical_id, content_uri)
+        if not method:
+            return source
+        built = self._sam_build(logical_id, source)
+        if built is not None:
+            return built
+        if method == "makefile":
+            return self._make(logical_id, source, interpreter)
+        if _PYTHON_METHOD.fullmatch(method):
+            return self._install_layer(logical_id, source, interpreter)
+        raise Misconfigured(f"BuildMethod {method!r} is not served here: makefile and python3.x are", what=logical_id)
+
+    # ------------------------------------------------------------------ inside
+
+    def _source(self, logical_id: str, uri: str) -> Path:
+        source = (self.base / uri).resolve()
+        if not source.is_dir():
+            raise Misconfigured(f"{uri} is not a folder beside the template", what=logical_id)
+        return source
+
+    def _sam_build(self, logical_id: str, source: Path) -> Path | None:
+        built = self.base / SAM_BUILD / logical_id
+        if not built.is_dir():
+            return None
+        made = built.stat().st_mtime
+        return built if all(path.stat().st_mtime <= made for path in _files(source)) else None
+
+    def _install(self, logical_id: str, requirements: Path, interpreter: Interpreter) -> Path:
+        digest = _digest(str(interpreter), requirements.read_bytes())
+        target = self.cache_dir / "dependencies" / f"{interpreter.name}-{interpreter.platform}-{digest}"
+
+        def make(folder: Path) -> None:
+            self.progress(f"Installing the requirements of {logical_id}")
+            install(requirements, folder, interpreter=interpreter, environ=self.environ)
+
+        return make_once(target, make)
+
+    def _install_layer(self, logical_id: str, source: Path, interpreter: Interpreter) -> Path:
+        """`BuildMethod: python3.x`: the folder and its requirements under `python/`, as `sam build` lays them out."""
+
+        def make(folder: Path) -> None:
+            self.progress(f"Building the layer {logical_id}")
+            shutil.copytree(source, folder / "python", ignore=shutil.ignore_patterns(*_IGNORED))
+            if _names_packages(source / "requirements.txt"):
+                install(source / "requirements.txt", folder / "python", interpreter=interpreter, environ=self.environ)
+
+        return make_once(self._layer_target(logical_id, source, interpreter), make)
+
+    def _make(self, logical_id: str, source: Path, interpreter: Interpreter) -> Path:
+        """`BuildMethod: makefile`: target `build-<logical id>` in a copy of the folder, with ARTIFACTS_DIR."""
+        if not (source / "Makefile").is_file():
+            raise Misconfigured(f"{source.name} has no Makefile", what=logical_id)
+
+        def make(folder: Path) -> None:
+            self.progress(f"Building the layer {logical_id}")
+            scratch = folder.with_name(folder.name + ".source")
+            try:
+                shutil.copytree(source, scratch, ignore=shutil.ignore_patterns(*_IGNORED))
+                python = find_build_python(interpreter)
+                environ = {**self.environ, "ARTIFACTS_DIR": str(folder), "PYTHON": python}
+                run_build(["make", f"build-{logical_id}"], cwd=scratch, environ=environ, what=f"build {logical_id}")
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+
+        return make_once(self._layer_target(logical_id, source, interpreter), make)
+
+    def _layer_target(self, logical_id: str, source: Path, interpreter: Interpreter) -> Path:
+        parts = [
+            part for path in _files(source) for part in (str(path.relative_to(source)).encode(), path.read_bytes())
+        ]
+        digest = _digest(f"{interpreter} {logical_id}", *parts)
+        return self.cache_dir / "layers" / f"{logical_id}-{interpreter.name}-{interpreter.platform}-{digest}"
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every file of a source folder in a fixed order, without what tools leave behind."""
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _IGNORED)
+        yield from (Path(root) / name for name in sorted(names) if not name.endswith(".pyc"))
+
+
+def _names_packages(requirements: Path) -> bool:
+    if not requirements.is_file():
+        return False
+    lines = requirements.read_text(encoding="utf-8").splitlines()
+    return any(line.strip() and not line.lstrip().startswith("#") for line in lines)
+
+
+def _digest(first: str, *parts: bytes) -> str:
+    digest = hashlib.sha256(first.encode())
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()[:16]
