@@ -72,7 +72,9 @@ def recheck_calls(calls: Iterable[Call], iam: Iam) -> list[Call]:
         for call in calls
         if call.role_arn
         and not iam.decide(
-            Principal(arn=call.role_arn, account="", role_arn=call.role_arn, session=call.function),
+            Principal(
+                arn=call.role_arn, account=call.role_arn.split(":")[4], role_arn=call.role_arn, session=call.function
+            ),
             call.action,
             call.resource,
         ).allowed

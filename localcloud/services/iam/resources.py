@@ -5,6 +5,7 @@ Documents are parsed when the resource is made, so that a fault in a policy ends
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -23,8 +24,11 @@ MAX_NAME: Final = 64  # https://docs.aws.amazon.com/IAM/latest/UserGuide/referen
 
 
 def generate_name(resource: Resource) -> str:
-    """A physical name as CloudFormation makes one, always the same for a stack and logical id."""
-    return f"{resource.context.stack_name}-{resource.logical_id}"[:MAX_NAME]
+    """A physical name as CloudFormation makes one; always the same for a Region, stack and logical id."""
+    context = resource.context
+    seed = f"{context.region}/{context.stack_name}/{resource.logical_id}"
+    suffix = hashlib.sha256(seed.encode()).hexdigest()[:12].upper()
+    return f"{context.stack_name}-{resource.logical_id}"[: MAX_NAME - 13] + f"-{suffix}"
 
 
 class RoleHandler:
