@@ -87,7 +87,7 @@ class MemoryJobStore:
             conflicts = stored.conflicts if record.created_ms == seen.created_ms else 0
             self._keep(replace(record, conflicts=conflicts))
         await self.trouble.after("replace")
-        return written
+        return written or (stored is not None and _write_of(stored) == _write_of(record))
 
     async def note_conflict(self, job_id: str) -> None:
         await self.trouble.before("note_conflict")
@@ -103,6 +103,10 @@ class MemoryJobStore:
 
 def _version(record: JobRecord) -> tuple[str, int, str]:
     return record.state, record.attempt, record.lease_owner
+
+
+def _write_of(record: JobRecord) -> tuple[str, int, str, int]:
+    return *_version(record), record.updated_ms
 
 
 class MemoryBlobStore:

@@ -130,8 +130,10 @@ async def _claim(delivery: _Delivery, call: Invocation, worker: JobWorker) -> Jo
         expires_s=now_ms // 1000 + KEEP_S,
     )
     found = await worker.store.create(fresh)
-    if found is None or found.lease_owner == fresh.lease_owner:
+    if found is None:
         return fresh
+    if found.state == "running" and found.lease_owner == fresh.lease_owner:
+        return found  # our own write, whose answer was lost
     if found.expires_s * 1000 <= now_ms:
         return await _take(fresh, found, worker)
     if found.body_sha256 != delivery.body_sha256:
