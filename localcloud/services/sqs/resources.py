@@ -1,0 +1,121 @@
+"""CloudFormation's SQS resources over the model: `AWS::SQS::Queue` and `AWS::SQS::QueuePolicy`.
+
+Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-sqs-queue.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from localcloud.services.sqs.errors import SqsError
+from localcloud.services.sqs.model import Queue, Queues
+from localcloud.services.sqs.operations import queue_name
+from localcloud.template.handler import Physical, Resource, Support, Supported
+from localcloud.template.properties import Properties, read_properties, scalar_text
+
+__all__ = ["QueueHandler", "QueuePolicyHandler"]
+
+_NUMBERS: Final = (
+    "DelaySeconds",
+    "KmsDataKeyReusePeriodSeconds",
+    "MaximumMessageSize",
+    "MessageRetentionPeriod",
+    "ReceiveMessageWaitTimeSeconds",
+    "VisibilityTimeout",
+)
+_FIFO: Final = Supported(Support.REFUSED, "FIFO queues are not served here")
+_PLAIN: Final = Supported(Support.PARTIAL, "recorded; messages are not encrypted here")
+MAX_NAME_CHARS: Final = 80
+
+
+class QueueHandler:
+    """`AWS::SQS::Queue`. Ref is the URL; attributes Arn, QueueName, QueueUrl."""
+
+    type: str = "AWS::SQS::Queue"
+    support: Supported = Supported()
+    properties: Mapping[str, Supported] = {
+        **dict.fromkeys(_NUMBERS, Supported()),
+        "ContentBasedDeduplication": _FIFO,
+        "DeduplicationScope": _FIFO,
+        "FifoQueue": Supported(reason="FIFO queues are not served here", values=(False,)),
+        "FifoThroughputLimit": _FIFO,
+        "KmsDataKeyReusePeriodSeconds": _PLAIN,
+        "KmsMasterKeyId": _PLAIN,
+        "QueueName": Supported(),
+        "RedriveAllowPolicy": Supported(),
+        "RedrivePolicy": Supported(),
+        "SqsManagedSseEnabled": _PLAIN,
+        "Tags": Supported(),
+    }
+
+    def __init__(self, queues: Queues) -> None:
+        self._queues = queues
+
+    async def create(self, resource: Resource) -> Physical:
+        """Make the queue. Raises TemplateError for what CreateQueue would refuse."""
+        read = read_properties(resource)
+        tags = {tag.text("Key"): tag.text("Value") for tag in read.each("Tags")}
+        try:
+            name = read.text("QueueName", f"{resource.context.stack_name}-{resource.logical_id}"[:MAX_NAME_CHARS])
+            queue = self._queues.create(name, resource.context.region, attributes=_attributes(read), tags=tags)
+        except SqsError as error:
+            raise read.error("", error.message) from error
+        url = self._queues.url_of(queue)
+        return Physical(url, {"Arn": queue.arn, "QueueName": queue.name, "QueueUrl": url})
+
+    async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
+        """Delete the queue and its messages, where it is still there."""
+        queue = self._queues.find(str(physical.attributes["Arn"]))
+        if queue is not None:
+            self._queues.delete(queue)
+
+
+class QueuePolicyHandler:
+    """`AWS::SQS::QueuePolicy`: one policy for several queues."""
+
+    type: str = "AWS::SQS::QueuePolicy"
+    support: Supported = Supported()
+    properties: Mapping[str, Supported] = {"PolicyDocument": Supported(), "Queues": Supported()}
+
+    def __init__(self, queues: Queues) -> None:
+        self._queues = queues
+
+    async def create(self, resource: Resource) -> Physical:
+        """Attach the policy. Raises TemplateError where a queue is not there."""
+        read = read_properties(resource)
+        policy = json.dumps(read.mapping("PolicyDocument"))
+        for queue in self._named(read, resource.context.region):
+            self._queues.configure(queue, {"Policy": policy})
+        return Physical(f"{resource.context.stack_name}-{resource.logical_id}")
+
+    async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
+        """Take the policy off the queues that are still there."""
+        for url in read_properties(resource).texts("Queues"):
+            queue = self._queues.find(self._queues.arn_of(queue_name(url), resource.context.region))
+            if queue is not None:
+                self._queues.configure(queue, {"Policy": ""})
+
+    def _named(self, read: Properties, region: str) -> list[Queue]:
+        try:
+            return [self._queues.get(queue_name(url), region) for url in read.texts("Queues")]
+        except SqsError as error:
+            raise read.error("Queues", error.message) from error
+
+
+def _attributes(read: Properties) -> dict[str, str]:
+    found = {name: str(read.integer(name)) for name in _NUMBERS if name in read}
+    if "KmsMasterKeyId" in read:
+        found["KmsMasterKeyId"] = read.text("KmsMasterKeyId")
+    if "SqsManagedSseEnabled" in read:
+        found["SqsManagedSseEnabled"] = "true" if read.flag("SqsManagedSseEnabled") else "false"
+    for name in ("RedriveAllowPolicy", "RedrivePolicy"):
+        if name in read:
+            found[name] = _policy_text(read.values[name])
+    return found
+
+
+def _policy_text(value: Any) -> str:
+    """The policy as the API takes it: CloudFormation has a map where the API has JSON in text."""
+    return scalar_text(value) or json.dumps(value)
