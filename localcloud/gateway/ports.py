@@ -17,7 +17,11 @@ class FunctionReply:
 
 
 class FunctionUnavailableError(Exception):
-    """The invocation did not reach the function: it is not there, not permitted, or throttled."""
+    """The invocation did not reach the function: not there, throttled, or (`is_too_large`) over Lambda's 6 MB."""
+
+    def __init__(self, message: str, *, is_too_large: bool = False) -> None:
+        super().__init__(message)
+        self.is_too_large = is_too_large
 
 
 class Functions(Protocol):

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -24,6 +25,7 @@ MAX_PAYLOAD_BYTES: Final = (
     10 * 1024 * 1024
 )  # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _REPLY_KEYS: Final = frozenset({"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"})
 
 
@@ -48,7 +50,8 @@ async def call_function(exchange: Exchange, integration: Integration, functions:
     except TimeoutError as error:
         raise GatewayError("INTEGRATION_TIMEOUT", reason=f"{arn} took too long") from error
     except FunctionUnavailableError as error:
-        raise _malformed(f"{arn}: {error}", "Internal server error") from error
+        kind = "REQUEST_TOO_LARGE" if error.is_too_large else "DEFAULT_5XX"
+        raise GatewayError(kind, reason=f"{arn}: {error}") from error
     if reply.error:
         raise _malformed(f"{arn} failed ({reply.error})")
     return _read_reply(exchange, reply.payload)
@@ -91,8 +94,8 @@ def _encode_body(exchange: Exchange) -> tuple[str | None, bool]:
     return body.decode("utf-8", "replace"), False
 
 
-def _malformed(reason: str, message: str = "") -> GatewayError:
-    return GatewayError("DEFAULT_5XX", message or "Internal server error", status=502, reason=reason)
+def _malformed(reason: str) -> GatewayError:
+    return GatewayError("DEFAULT_5XX", status=502, reason=reason)
 
 
 def _read_reply(exchange: Exchange, payload: bytes) -> HttpResponse:
@@ -146,9 +149,9 @@ def _read_headers(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _header_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (str, int, float)):
+    if isinstance(value, (str, int, float)) and not _CONTROL.search(str(value)):
         return str(value)
-    raise _malformed("Malformed Lambda proxy response: a header is not a string")
+    raise _malformed("Malformed Lambda proxy response: a header is not a line of text")
 
 
 def _read_body(exchange: Exchange, parts: Mapping[str, Any], headers: list[tuple[str, str]]) -> bytes:

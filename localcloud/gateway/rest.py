@@ -8,6 +8,7 @@ Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
@@ -41,6 +42,8 @@ _REMAPPED: Final = frozenset(
     | {"proxy-authenticate", "server", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "via"}
     | {"www-authenticate"}
 )  # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _log = logging.getLogger(__name__)
 
 
@@ -72,6 +75,7 @@ class RestStage:
         exchange = Exchange(self.api, self.stage, request, now_s=self._clock.time(), random=self._random)
         try:
             response = await self._answer(exchange)
+            _check_headers(response)
         except GatewayError as error:
             level = logging.WARNING if error.status >= 500 else logging.INFO
             _log.log(level, "gateway.refused %s %s", error, exchange.request_id)
@@ -146,6 +150,12 @@ def _setting(throttles: tuple[Throttle, ...], path: str, method: str) -> Throttl
             if (each.path, each.method) == wanted:
                 return each
     return None
+
+
+def _check_headers(response: HttpResponse) -> None:
+    for name, value in response.headers:
+        if not _TOKEN.fullmatch(name) or _CONTROL.search(value):
+            raise GatewayError("API_CONFIGURATION_ERROR", reason=f"{name!r} cannot be a header with that value")
 
 
 def _finish(exchange: Exchange, response: HttpResponse) -> HttpResponse:

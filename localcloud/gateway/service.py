@@ -185,6 +185,8 @@ def _map_answer(
     template = _response_template(exchange, chosen)
     body = text if template is None else _render(exchange, template, body=text, context=context)
     override = context["responseOverride"]
+    if not isinstance(override.get("header", {}), dict):
+        raise GatewayError("API_CONFIGURATION_ERROR", reason="responseOverride.header is not a map")
     for name, value in override.get("header", {}).items():
         mapped[name.lower()] = (name, as_text(value))
     status = _overridden_status(override.get("status"), chosen.status)

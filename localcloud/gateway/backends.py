@@ -1,0 +1,65 @@
+"""The gateway's ports on the local cloud's own Lambda and IAM."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from localcloud.compute.functions import Functions as FunctionRegistry
+from localcloud.gateway.ports import FunctionReply, FunctionUnavailableError
+from localcloud.services.iam.errors import IamError
+from localcloud.services.iam.model import Iam
+from localcloud.services.lambda_.errors import LambdaError
+
+__all__ = ["IamRoles", "LambdaFunctions", "MayInvoke"]
+
+PRINCIPAL: Final = "apigateway.amazonaws.com"
+_SESSION: Final = "BackplaneAssumeRoleSession"  # the session name API Gateway's calls carry in CloudTrail
+_TOO_LARGE: Final = 413
+
+
+class MayInvoke(Protocol):
+    """The resource policies of functions (AWS::Lambda::Permission)."""
+
+    def __call__(self, function_arn: str, *, principal: str, source_arn: str) -> bool:
+        """Whether `principal` may invoke the function on behalf of `source_arn`."""
+        ...
+
+
+class LambdaFunctions:
+    """Lambda's registry as the gateway's Functions."""
+
+    def __init__(self, functions: FunctionRegistry, may_invoke: MayInvoke) -> None:
+        self._functions = functions
+        self._may_invoke = may_invoke
+
+    async def invoke(self, function_arn: str, payload: bytes, *, trace_header: str) -> FunctionReply:
+        """Invoke and wait. Raises FunctionUnavailableError."""
+        try:
+            result = await self._functions.invoke(function_arn, payload, trace_header=trace_header)
+        except LambdaError as error:
+            raise FunctionUnavailableError(str(error), is_too_large=error.status == _TOO_LARGE) from error
+        return FunctionReply(result.payload, result.function_error)
+
+    def may_invoke(self, function_arn: str, *, source_arn: str) -> bool:
+        """Whether the function's resource policy lets API Gateway in."""
+        return self._may_invoke(function_arn, principal=PRINCIPAL, source_arn=source_arn)
+
+
+class IamRoles:
+    """IAM as the gateway's Roles: one session for each role, made anew where its credentials are gone."""
+
+    def __init__(self, iam: Iam) -> None:
+        self._iam = iam
+        self._keys: dict[str, str] = {}
+
+    def assume(self, role_arn: str) -> str:
+        """The access key id of the role's session. Raises LookupError."""
+        key = self._keys.get(role_arn, "")
+        if key and self._iam.credentials_of(key) is not None:
+            return key
+        try:
+            credentials = self._iam.issue_credentials(role_arn, function_name=_SESSION, service=PRINCIPAL)
+        except IamError as error:
+            raise LookupError(str(error)) from error
+        self._keys[role_arn] = credentials.access_key
+        return credentials.access_key
