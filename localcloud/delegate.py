@@ -51,9 +51,10 @@ class Delegate:
     def _call(self, request: WireRequest, host: str) -> WireResponse:
         process = self._load()
         while self._deferred:
-            response = _ask(process, *self._deferred.pop(0))
+            setup, at = self._deferred.pop(0)
+            response = _ask(process, setup, at)
             if response.status >= 300:
-                _LOG.error("delegate.setup_failed path=%s status=%d", request.path, response.status)
+                _LOG.error("delegate.setup_failed method=%s path=%s body=%s", setup.method, setup.path, response.body)
         return _ask(process, request, host)
 
     def _load(self) -> Callable[[Any], _Answer | None]:
