@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from localcloud.clock import run_virtual
 from sluiceway.app import App
 from sluiceway.codec import sqs
-from sluiceway.errors import DeadlineExceeded, Misconfigured, Rejected
+from sluiceway.errors import DeadlineExceeded, Misconfigured, Rejected, Retryable
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.sqs import BatchReport, SqsBatch
 from sluiceway.steps import Next
@@ -224,6 +224,19 @@ def test_what_the_flow_raises_comes_out_as_it_is():
 
         outcome, _, _ = on_virtual_time(flow)
         assert outcome is error
+
+
+def test_a_cancellation_from_within_is_an_error_of_the_flow():
+    """CancelledError is no Exception: it would run through the official client and end the environment."""
+
+    async def flow(_event: SqsBatch, _call: Invocation, _services: str) -> BatchReport:
+        task = asyncio.create_task(linger())
+        task.cancel()
+        await task
+        raise AssertionError
+
+    outcome, _, left = on_virtual_time(flow)
+    assert (type(outcome), left) == (Retryable, set())
 
 
 def test_the_invocation_tells_what_lambda_told(monkeypatch: pytest.MonkeyPatch):

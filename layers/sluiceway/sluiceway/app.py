@@ -22,7 +22,7 @@ from weakref import WeakSet
 
 from sluiceway import log, settings
 from sluiceway.codec import Source
-from sluiceway.errors import DeadlineExceeded
+from sluiceway.errors import DeadlineExceeded, Retryable
 from sluiceway.events.invocation import Invocation
 from sluiceway.steps import Next, Step
 
@@ -223,6 +223,11 @@ class App(Generic[E, S, R]):
                 if not limit.expired():
                     raise
                 raise DeadlineExceeded("the invocation's deadline came before the flow ended") from cause
+            except asyncio.CancelledError as cause:
+                if _is_being_cancelled():
+                    raise
+                # Left alone it would pass every `except Exception` of the runtime client and end the environment.
+                raise Retryable("the flow was cancelled from within") from cause
 
         chain: Next = within_deadline
         for step in reversed(self._steps):
@@ -290,6 +295,11 @@ class App(Generic[E, S, R]):
             elif earlier == signal.SIG_DFL:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 signal.raise_signal(signal.SIGTERM)
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _owning(earlier: _MakeTask | None) -> _MakeTask:

@@ -59,7 +59,7 @@ async def _record(subsegment: AbstractContextManager[Any], work: Awaitable[objec
     with subsegment as segment:
         try:
             return await work
-        except Exception as cause:
+        except Exception as cause:  # noqa: BLE001 - raised again below, outside the SDK's own handling
             failure = cause
             if segment is not None:
                 segment.add_fault_flag()
