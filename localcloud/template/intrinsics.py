@@ -228,7 +228,8 @@ def _join(value: Any, scope: Scope, path: str) -> str:
     delimiter, items = _arguments(value, path, low=2, high=2)
     if not isinstance(delimiter, str):
         raise TemplateError("the delimiter must be literal text", where=path)
-    return delimiter.join(_text(item, scope, join_path(path, i)) for i, item in enumerate(_list(items, scope, path)))
+    texts = [_text(item, scope, join_path(path, index)) for index, item in enumerate(_list(items, scope, path))]
+    return _resolve_dynamic(delimiter.join(texts), scope, path)
 
 
 def _select(value: Any, scope: Scope, path: str) -> Any:
