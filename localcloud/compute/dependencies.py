@@ -1,8 +1,8 @@
 """What a function's folder and a layer's need beside their own files: requirements installed, makefiles run, cached.
 
-A build is a folder in the cache, named by all that it was made of (content, interpreter, recipe), made once under a lock
-and renamed when whole. What `sam build` has made is taken as it is where it is newer than its sources. Blocking: call
-from a worker thread. Knows folders and interpreters; no template, no function.
+A build is a folder in the cache, named by all that it was made of (content, interpreter, recipe), made once under a
+lock and renamed when whole. What `sam build` has made is taken as it is where it is newer than its sources and made for
+this machine. Blocking: call from a worker thread. Knows folders and interpreters; no template, no function.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ __all__ = ["Builder", "FunctionCode"]
 
 SAM_BUILD: Final = Path(".aws-sam") / "build"
 _IGNORED: Final = frozenset({"__pycache__", ".git", ".aws-sam", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
+_ELF_MACHINES: Final = {0x3E: "x86_64", 0xB7: "aarch64"}  # e_machine of the ELF header
 _PYTHON_METHOD: Final = re.compile(r"python3\.\d+")
 
 
@@ -50,7 +51,7 @@ class Builder:
         Raises Misconfigured where the folder is missing or an installation fails.
         """
         source = self._source(logical_id, code_uri)
-        built = self._sam_build(logical_id, source)
+        built = self._sam_build(logical_id, source, interpreter)
         if built is not None:
             return FunctionCode(built)
         requirements = source / "requirements.txt"
@@ -58,7 +59,7 @@ class Builder:
             return FunctionCode(source)
         return FunctionCode(source, (self._install(logical_id, requirements, interpreter),))
 
-    def build_layer(self, logical_id: str, content_uri: str, method: str, interpreter: Interpreter) -> Path:
+    def build_layer(self, logical_id: str, content_uri: str, interpreter: Interpreter, *, method: str = "") -> Path:
         """The root of a layer, as Lambda would unpack it into /opt.
 
         `method` is Metadata.BuildMethod: `makefile`, `python3.x`, or "" for a folder that is the layer already.
@@ -67,7 +68,7 @@ class Builder:
         source = self._source(logical_id, content_uri)
         if not method:
             return source
-        built = self._sam_build(logical_id, source)
+        built = self._sam_build(logical_id, source, interpreter)
         if built is not None:
             return built
         if method == "makefile":
@@ -84,12 +85,14 @@ class Builder:
             raise Misconfigured(f"{uri} is not a folder beside the template", what=logical_id)
         return source
 
-    def _sam_build(self, logical_id: str, source: Path) -> Path | None:
+    def _sam_build(self, logical_id: str, source: Path, interpreter: Interpreter) -> Path | None:
         built = self.base / SAM_BUILD / logical_id
         if not built.is_dir():
             return None
         made = built.stat().st_mtime
-        return built if all(path.stat().st_mtime <= made for path in _files(source)) else None
+        if any(path.stat().st_mtime > made for path in _files(source)):
+            return None
+        return built if all(_runs_here(path, interpreter) for path in built.rglob("*.so")) else None
 
     def _install(self, logical_id: str, requirements: Path, interpreter: Interpreter) -> Path:
         digest = _digest(str(interpreter), requirements.read_bytes())
@@ -131,10 +134,8 @@ class Builder:
         return make_once(self._layer_target(logical_id, source, interpreter), make)
 
     def _layer_target(self, logical_id: str, source: Path, interpreter: Interpreter) -> Path:
-        parts = [
-            part for path in _files(source) for part in (str(path.relative_to(source)).encode(), path.read_bytes())
-        ]
-        digest = _digest(f"{interpreter} {logical_id}", *parts)
+        pairs = [(str(path.relative_to(source)).encode(), path.read_bytes()) for path in _files(source)]
+        digest = _digest(f"{interpreter} {logical_id}", *(part for pair in pairs for part in pair))
         return self.cache_dir / "layers" / f"{logical_id}-{interpreter.name}-{interpreter.platform}-{digest}"
 
 
@@ -143,6 +144,17 @@ def _files(folder: Path) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in _IGNORED)
         yield from (Path(root) / name for name in sorted(names) if not name.endswith(".pyc"))
+
+
+def _runs_here(library: Path, interpreter: Interpreter) -> bool:
+    """Whether a shared library is for this machine and interpreter: `sam build` builds arm64 by default."""
+    version = re.search(r"\.cpython-3(\d+)", library.name)
+    if version and int(version[1]) != interpreter.version[1]:
+        return False
+    with library.open("rb") as file:
+        head = file.read(20)
+    machine = _ELF_MACHINES.get(int.from_bytes(head[18:20], "little")) if head.startswith(b"\x7fELF") else None
+    return machine is not None and interpreter.platform.endswith(machine)
 
 
 def _names_packages(requirements: Path) -> bool:

@@ -59,6 +59,9 @@ class FunctionSpec:
     reserved_concurrency: int | None = None
     description: str = ""
     logical_id: str = ""
+    layer_arns: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    modified_s: float = 0.0
 
     @property
     def group(self) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from localcloud.compute.installer import Progress, install, make_once
-from localcloud.compute.interpreters import Interpreter, find_interpreter
+from localcloud.compute.interpreters import Interpreter, InterpreterChoice, find_interpreter
 
 __all__ = ["ManagedRuntime", "Runtimes"]
 
@@ -42,8 +42,18 @@ class Runtimes:
         self._cache_dir = cache_dir
         self._environ = environ
         self._progress = progress or _say_nothing
+        self._choices: dict[str, InterpreterChoice] = {}
         self._known: dict[str, ManagedRuntime] = {}
         self._lock = asyncio.Lock()
+
+    def choose(self, runtime: str) -> InterpreterChoice:
+        """The interpreter for a runtime, nothing installed. Blocking (a process or two) the first time.
+
+        Raises Misconfigured where there is none.
+        """
+        if runtime not in self._choices:
+            self._choices[runtime] = find_interpreter(runtime, environ=self._environ)
+        return self._choices[runtime]
 
     async def get(self, runtime: str) -> ManagedRuntime:
         """The runtime named `python3.x`. The first time on a machine it is installed.
@@ -58,7 +68,7 @@ class Runtimes:
         return found
 
     def _make(self, runtime: str) -> ManagedRuntime:
-        choice = find_interpreter(runtime, environ=self._environ)
+        choice = self.choose(runtime)
         interpreter = choice.interpreter
         name = f"{interpreter.name}-{interpreter.platform}-{_digest(interpreter)}"
         folder = make_once(self._cache_dir / "runtimes" / name, lambda target: self._install(interpreter, target))

@@ -28,13 +28,23 @@ RESERVED_VARIABLES: Final = frozenset({
 """Lambda refuses a function that sets one of these."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Protocol):
     """Temporary keys of a function's role."""
 
-    access_key_id: str
-    secret_access_key: str
-    session_token: str
+    @property
+    def access_key(self) -> str:
+        """The key's id."""
+        ...
+
+    @property
+    def secret_key(self) -> str:
+        """The secret."""
+        ...
+
+    @property
+    def session_token(self) -> str:
+        """What a temporary key needs besides."""
+        ...
 
 
 class CredentialsSource(Protocol):
@@ -89,7 +99,7 @@ def build_variables(spec: FunctionSpec, runtime: ManagedRuntime, sandbox: Sandbo
 def _reserved(spec: FunctionSpec, runtime: ManagedRuntime, sandbox: Sandbox) -> Mapping[str, str]:
     reserved = {
         "_HANDLER": spec.handler,
-        "AWS_ACCESS_KEY_ID": sandbox.credentials.access_key_id,
+        "AWS_ACCESS_KEY_ID": sandbox.credentials.access_key,
         "AWS_DEFAULT_REGION": spec.region,
         "AWS_EXECUTION_ENV": f"AWS_Lambda_{spec.runtime}",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
@@ -101,7 +111,7 @@ def _reserved(spec: FunctionSpec, runtime: ManagedRuntime, sandbox: Sandbox) -> 
         "AWS_LAMBDA_LOG_STREAM_NAME": sandbox.log_stream,
         "AWS_LAMBDA_RUNTIME_API": sandbox.runtime_api,
         "AWS_REGION": spec.region,
-        "AWS_SECRET_ACCESS_KEY": sandbox.credentials.secret_access_key,
+        "AWS_SECRET_ACCESS_KEY": sandbox.credentials.secret_key,
         "AWS_SESSION_TOKEN": sandbox.credentials.session_token,
         "LAMBDA_RUNTIME_DIR": str(runtime.runtime_dir),
         "LAMBDA_TASK_ROOT": str(spec.code_dir),

@@ -1,0 +1,77 @@
+"""The resource policies of functions: who besides the account's own principals may invoke them.
+
+Knows statements as AddPermission makes them; evaluation of whole policy documents is IAM's.
+Source: https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from localcloud.services.iam.policy import Document, parse_document
+from localcloud.services.iam.wildcards import match_action, match_arn_like
+
+__all__ = ["FunctionPolicies", "Grant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One statement. `source_arn` may have wildcards; "" for any source."""
+
+    sid: str
+    action: str
+    principal: str
+    source_arn: str = ""
+    source_account: str = ""
+
+
+class FunctionPolicies:
+    """Every grant, by function ARN."""
+
+    def __init__(self) -> None:
+        self._grants: dict[str, list[Grant]] = {}
+
+    def add(self, function_arn: str, grant: Grant) -> None:
+        """Allow more."""
+        self._grants.setdefault(function_arn, []).append(grant)
+
+    def remove(self, sid: str) -> None:
+        """Take away the statement of this id, where it is."""
+        for arn, grants in self._grants.items():
+            self._grants[arn] = [grant for grant in grants if grant.sid != sid]
+
+    def allows(self, function_arn: str, *, service: str, source_arn: str) -> bool:
+        """Whether a service (`apigateway.amazonaws.com`) may invoke the function on behalf of `source_arn`."""
+        return any(
+            grant.principal in {service, "*"}
+            and match_action(grant.action, "lambda:InvokeFunction")
+            and (not grant.source_arn or match_arn_like(grant.source_arn, source_arn))
+            and grant.source_account in {"", source_arn.split(":")[4]}
+            for grant in self._grants.get(function_arn, ())
+        )
+
+    def policy_of(self, function_arn: str) -> Document | None:
+        """The policy as a document, None where nothing is granted."""
+        grants = self._grants.get(function_arn)
+        if not grants:
+            return None
+        statements = [_statement(grant, function_arn) for grant in grants]
+        return parse_document({"Version": "2012-10-17", "Statement": statements}, name="default", resource_policy=True)
+
+
+def _statement(grant: Grant, function_arn: str) -> dict[str, Any]:
+    kind = "Service" if grant.principal.endswith(".amazonaws.com") else "AWS"
+    statement: dict[str, Any] = {
+        "Sid": grant.sid,
+        "Effect": "Allow",
+        "Principal": "*" if grant.principal == "*" else {kind: grant.principal},
+        "Action": grant.action,
+        "Resource": function_arn,
+    }
+    conditions: dict[str, Any] = {}
+    if grant.source_arn:
+        conditions["ArnLike"] = {"AWS:SourceArn": grant.source_arn}
+    if grant.source_account:
+        conditions["StringEquals"] = {"AWS:SourceAccount": grant.source_account}
+    return statement | ({"Condition": conditions} if conditions else {})

@@ -1,0 +1,274 @@
+"""CloudFormation's Lambda functions and layers: `AWS::Lambda::Function`, `AWS::Lambda::LayerVersion`.
+
+Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-function.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from localcloud.clock import Clock
+from localcloud.compute.dependencies import Builder, FunctionCode
+from localcloud.compute.function import FunctionSpec, LogFormat
+from localcloud.compute.functions import Functions
+from localcloud.compute.installer import make_once
+from localcloud.compute.interpreters import Interpreter
+from localcloud.compute.runtimes import Runtimes
+from localcloud.compute.variables import RESERVED_VARIABLES
+from localcloud.template.handler import Physical, Resource, Support, Supported
+from localcloud.template.properties import Properties, read_properties
+from sluiceway.errors import Misconfigured
+
+__all__ = ["FunctionHandler", "LayerHandler", "RefusedHandler", "refused_handlers"]
+
+RUNTIMES: Final = tuple(f"python3.{minor}" for minor in range(9, 16))
+MAX_NAME_CHARS: Final = 64  # CreateFunction: FunctionName
+MAX_VARIABLES_BYTES: Final = 4096  # gettingstarted-limits: environment variables, in all
+_DEFAULT_RUNTIME: Final = "python3.13"
+_NOT_HERE: Final = {
+    "AWS::Lambda::Alias": "aliases are not served here: functions have $LATEST only",
+    "AWS::Lambda::Version": "versions are not served here: functions have $LATEST only",
+    "AWS::Lambda::Url": "Function URLs are not served here",
+    "AWS::Lambda::EventInvokeConfig": "destinations and other retries of asynchronous invocations are not served here",
+    "AWS::Lambda::CodeSigningConfig": "code signing is not served here",
+    "AWS::Lambda::LayerVersionPermission": "layers of other accounts are not served here",
+    "AWS::Lambda::CapacityProvider": "managed instances are not served here",
+}
+
+
+def _refused(reason: str) -> Supported:
+    return Supported(Support.REFUSED, reason)
+
+
+def _partial(reason: str) -> Supported:
+    return Supported(Support.PARTIAL, reason)
+
+
+def _function_table(runtime_difference: str) -> dict[str, Supported]:
+    here = Supported(reason="only Python functions run here", values=RUNTIMES)
+    if runtime_difference:
+        here = Supported(Support.PARTIAL, runtime_difference, RUNTIMES)
+    return {
+        "Architectures": _partial("functions run on this machine's own architecture"),
+        "Code": Supported(),
+        "CodeSigningConfigArn": _refused("code signing is not served here"),
+        "DeadLetterConfig": _refused("dead letters of asynchronous invocations are not served here"),
+        "Description": Supported(),
+        "Environment": Supported(),
+        "EphemeralStorage": _partial("temporary files lie in this machine's own folder, their size is not held"),
+        "FileSystemConfigs": _refused("EFS is not served here"),
+        "FunctionName": Supported(),
+        "Handler": Supported(),
+        "ImageConfig": _refused("container images are not served here"),
+        "KmsKeyArn": _partial("recorded; variables are not encrypted here"),
+        "Layers": Supported(),
+        "LoggingConfig": Supported(),
+        "LoggingConfig.SystemLogLevel": Supported(
+            reason="Lambda's own events are written at level INFO here", values=("INFO",)
+        ),
+        "MemorySize": _partial("told to the function and reported; neither memory nor CPU is limited"),
+        "PackageType": Supported(reason="container images are not served here", values=("Zip",)),
+        "ReservedConcurrentExecutions": Supported(),
+        "Role": Supported(),
+        "Runtime": here,
+        "RuntimeManagementConfig": _partial("the runtime is this machine's"),
+        "SnapStart": _refused("SnapStart is not served here"),
+        "Tags": Supported(),
+        "Timeout": Supported(),
+        "TracingConfig": _partial("trace headers are made and passed on; segments are not kept"),
+        "VpcConfig": _refused("networks are not served here"),
+    }
+
+
+class LayerHandler:
+    """`AWS::Lambda::LayerVersion`. Ref is the version's ARN; its folder is what Lambda would unpack into /opt."""
+
+    type: str = "AWS::Lambda::LayerVersion"
+    support: Supported = Supported()
+    properties: Mapping[str, Supported] = {
+        "CompatibleArchitectures": _partial("layers are built for this machine's own architecture"),
+        "CompatibleRuntimes": Supported(),
+        "Content": Supported(),
+        "Description": Supported(),
+        "LayerName": Supported(),
+        "LicenseInfo": Supported(),
+    }
+
+    def __init__(self, builder: Builder, runtimes: Runtimes) -> None:
+        self._builder = builder
+        self._runtimes = runtimes
+        self._folders: dict[str, Path] = {}
+
+    async def create(self, resource: Resource) -> Physical:
+        """Build the layer. Raises TemplateError where it cannot be built."""
+        read, context = read_properties(resource), resource.context
+        name = read.text("LayerName", resource.logical_id)
+        content = read.values.get("Content")
+        if not isinstance(content, str):
+            raise read.error("Content", "must be a folder beside the template: archives in S3 are not served here")
+        origin = str(resource.metadata.get("SamResourceId") or resource.logical_id)
+        method = str(resource.metadata.get("BuildMethod") or "")
+        runtime = next(iter(read.texts("CompatibleRuntimes")), _DEFAULT_RUNTIME)
+        try:
+            interpreter = (await asyncio.to_thread(self._runtimes.choose, runtime)).interpreter
+            folder = await asyncio.to_thread(self._builder.build_layer, origin, content, interpreter, method=method)
+        except Misconfigured as error:
+            raise read.error("Content", str(error)) from error
+        arn = f"arn:{context.partition}:lambda:{context.region}:{context.account_id}:layer:{name}:1"
+        self._folders[arn] = folder
+        return Physical(arn, {"LayerVersionArn": arn})
+
+    async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
+        """Forget the layer; its build stays in the cache."""
+        self._folders.pop(physical.ref, None)
+
+    def folder(self, arn: str) -> Path | None:
+        """The root of a layer of this stack, None for any other."""
+        return self._folders.get(arn)
+
+
+class FunctionHandler:
+    """`AWS::Lambda::Function`. Ref is the name; attribute Arn. `runtime_difference` is for the ledger."""
+
+    type: str = "AWS::Lambda::Function"
+    support: Supported = Supported()
+
+    def __init__(  # noqa: PLR0913 - what a function is made of, all keyword-only but one
+        self,
+        functions: Functions,
+        *,
+        layers: LayerHandler,
+        builder: Builder,
+        runtimes: Runtimes,
+        clock: Clock,
+        runtime_difference: str = "",
+    ) -> None:
+        self.properties: Mapping[str, Supported] = _function_table(runtime_difference)
+        self._functions = functions
+        self._layers = layers
+        self._builder = builder
+        self._runtimes = runtimes
+        self._clock = clock
+
+    async def create(self, resource: Resource) -> Physical:
+        """Build its code and register it. Raises TemplateError for what CreateFunction would refuse."""
+        read, context = read_properties(resource), resource.context
+        name = read.text("FunctionName", f"{context.stack_name}-{resource.logical_id}"[:MAX_NAME_CHARS])
+        arn = f"arn:{context.partition}:lambda:{context.region}:{context.account_id}:function:{name}"
+        runtime = read.choice("Runtime", RUNTIMES)
+        origin = str(resource.metadata.get("SamResourceId") or resource.logical_id)
+        try:
+            managed = await self._runtimes.get(runtime)
+            code = await asyncio.to_thread(self._build, read, origin, managed.interpreter)
+        except Misconfigured as error:
+            raise read.error("Code", str(error)) from error
+        self._functions.add(
+            FunctionSpec(
+                name=name,
+                arn=arn,
+                handler=read.text("Handler"),
+                code_dir=code.task_root,
+                dependency_dirs=code.dependency_dirs,
+                layer_dirs=tuple(self._layer_dirs(read)),
+                layer_arns=tuple(read.texts("Layers")),
+                runtime=runtime,
+                environment=_variables(read),
+                timeout_s=read.integer("Timeout", 3, low=1, high=900),
+                memory_mb=read.integer("MemorySize", 128, low=128, high=10240),
+                architecture=next(iter(read.texts("Architectures")), "x86_64"),
+                role_arn=read.text("Role"),
+                tracing=_traces(read),
+                reserved_concurrency=_reserved(read),
+                description=read.text("Description", ""),
+                logical_id=resource.logical_id,
+                tags=read.tags(),
+                modified_s=self._clock.time(),
+                **_logging(read.nested("LoggingConfig")),
+            )
+        )
+        return Physical(name, {"Arn": arn})
+
+    async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
+        """Stop its environments and forget it."""
+        await self._functions.remove(physical.ref)
+
+    def _build(self, read: Properties, origin: str, interpreter: Interpreter) -> FunctionCode:
+        code = read.values.get("Code")
+        if isinstance(code, str):
+            return self._builder.build_function(origin, code, interpreter)
+        inline = read.nested("Code").text("ZipFile", "")
+        if not inline:
+            raise read.error("Code", "must be a folder beside the template: archives in S3 are not served here")
+        target = self._builder.cache_dir / "inline" / hashlib.sha256(inline.encode()).hexdigest()[:16]
+        return FunctionCode(make_once(target, lambda folder: _write_inline(folder, inline)))
+
+    def _layer_dirs(self, read: Properties) -> list[Path]:
+        found: list[Path] = []
+        for index, arn in enumerate(read.texts("Layers")):
+            folder = self._layers.folder(arn)
+            if folder is None:
+                raise read.error(f"Layers[{index}]", f"{arn} is not a layer of this stack; others are not served here")
+            found.append(folder)
+        return found
+
+
+class RefusedHandler:
+    """A type of Lambda's that is not here: the ledger says so, and nothing is made."""
+
+    properties: Mapping[str, Supported] = {}
+
+    def __init__(self, resource_type: str, reason: str) -> None:
+        self.type = resource_type
+        self.support = _refused(reason)
+
+    async def create(self, resource: Resource) -> Physical:
+        """Nothing: where the ledger was overruled, a name stands for the resource."""
+        return Physical(f"{resource.context.stack_name}-{resource.logical_id}")
+
+    async def delete(self, resource: Resource, physical: Physical) -> None:
+        """Nothing."""
+
+
+def refused_handlers() -> tuple[RefusedHandler, ...]:
+    """A handler for each type of Lambda's that is not here."""
+    return tuple(RefusedHandler(name, reason) for name, reason in _NOT_HERE.items())
+
+
+def _write_inline(folder: Path, text: str) -> None:
+    (folder / "index.py").write_text(text, encoding="utf-8")
+
+
+def _variables(read: Properties) -> dict[str, str]:
+    nested = read.nested("Environment")
+    variables = nested.text_map("Variables")
+    reserved = sorted(RESERVED_VARIABLES & set(variables))
+    if reserved:
+        raise nested.error("Variables", f"Lambda reserves {', '.join(reserved)}")
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in variables.items())
+    if size > MAX_VARIABLES_BYTES:
+        raise nested.error("Variables", f"must be at most 4 KB in all, are {size} bytes")
+    return variables
+
+
+def _traces(read: Properties) -> bool:
+    return read.nested("TracingConfig").choice("Mode", ("Active", "PassThrough"), "PassThrough") == "Active"
+
+
+def _reserved(read: Properties) -> int | None:
+    if "ReservedConcurrentExecutions" not in read:
+        return None
+    return read.integer("ReservedConcurrentExecutions", low=0, high=1000)
+
+
+def _logging(read: Properties) -> dict[str, Any]:
+    levels = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+    log_format = LogFormat(read.choice("LogFormat", ("Text", "JSON"), "Text"))
+    level = read.choice("ApplicationLogLevel", ("", *levels), "")
+    if level and log_format is LogFormat.TEXT:
+        raise read.error("ApplicationLogLevel", "needs LogFormat JSON")
+    default_level = "INFO" if log_format is LogFormat.JSON else ""
+    return {"log_group": read.text("LogGroup", ""), "log_format": log_format, "log_level": level or default_level}

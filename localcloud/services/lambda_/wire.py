@@ -1,0 +1,220 @@
+"""The Lambda API on the wire (REST-JSON): Invoke, GetFunction, GetFunctionConfiguration, ListFunctions.
+
+The other actions are refused by name. Source: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote
+
+from localcloud.compute.function import LATEST, FunctionSpec, parse_reference
+from localcloud.compute.functions import Functions, InvokeResult
+from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
+from localcloud.services.lambda_.errors import LambdaError, no_such_function, service_failed
+from sluiceway.errors import Misconfigured
+
+__all__ = ["LambdaService"]
+
+_LOG: Final = logging.getLogger(__name__)
+_ROUTE: Final = re.compile(r"/2015-03-31/functions(?:/(?P<name>[^/]+)(?:/(?P<rest>.*))?)?/?")
+_TYPES: Final = ("RequestResponse", "Event", "DryRun")
+_MAX_CONTEXT_BYTES: Final = 3583  # Invoke: X-Amz-Client-Context, base64
+_ACTIONS: Final = {
+    ("POST", "invocations"): "InvokeFunction",
+    ("GET", ""): "GetFunction",
+    ("GET", "configuration"): "GetFunctionConfiguration",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What the path names: `action` "" where it is not served."""
+
+    action: str
+    name: str = ""
+
+
+class LambdaService:
+    """The Lambda API over the functions of each Region: `functions` gives them, None for a Region without any."""
+
+    name = "lambda"
+
+    def __init__(self, functions: Callable[[str], Functions | None]) -> None:
+        self._functions = functions
+
+    async def handle(self, request: WireRequest) -> WireResponse:
+        """Answer `request`."""
+        try:
+            return await self._answer(request, _read_target(request))
+        except LambdaError as error:
+            return _refuse(error)
+        except Misconfigured as error:
+            _LOG.warning("lambda.misconfigured what=%s", error.what)
+            return _refuse(service_failed(str(error)))
+
+    def permissions(self, request: WireRequest) -> tuple[Permission, ...]:
+        """The action, on the function.
+
+        Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
+        """
+        target = _read_target(request)
+        if not target.action:
+            return ()
+        if target.action == "ListFunctions":
+            return (Permission("lambda:ListFunctions", "*"),)
+        return (Permission(f"lambda:{target.action}", _arn(target.name, request.region)),)
+
+    async def _answer(self, request: WireRequest, target: _Target) -> WireResponse:
+        functions = self._functions(request.region)
+        if not target.action:
+            text = f"{request.method} {request.path} of Lambda is not served by this local cloud."
+            raise LambdaError("NotImplemented", text, 501, fault="Service")
+        if target.action == "ListFunctions":
+            found = functions.list() if functions is not None else ()
+            return _json({"Functions": [_configuration(spec) for spec in found]})
+        if functions is None:
+            raise no_such_function(_arn(target.name, request.region))
+        qualifier = parse_qs(request.query).get("Qualifier", [""])[0]
+        if target.action == "InvokeFunction":
+            return await _invoke(functions, target.name, request, qualifier=qualifier)
+        spec = _get(functions, target.name, request.region, qualifier=qualifier)
+        return _json(_description(spec) if target.action == "GetFunction" else _configuration(spec))
+
+
+def _read_target(request: WireRequest) -> _Target:
+    found = _ROUTE.fullmatch(request.path)
+    if found is None:
+        return _Target("")
+    name, rest = unquote(found["name"] or ""), (found["rest"] or "").rstrip("/")
+    if not name:
+        return _Target("ListFunctions" if request.method == "GET" else "")
+    return _Target(_ACTIONS.get((request.method, rest), ""), name)
+
+
+async def _invoke(functions: Functions, name: str, request: WireRequest, *, qualifier: str) -> WireResponse:
+    headers = request.headers
+    kind = headers.get("x-amz-invocation-type", "RequestResponse")
+    log_type = headers.get("x-amz-log-type", "None")
+    if kind not in _TYPES:
+        raise _invalid(kind, "invocationType", _TYPES)
+    if log_type not in {"None", "Tail"}:
+        raise _invalid(log_type, "logType", ("None", "Tail"))
+    spec = _get(functions, name, request.region, qualifier=qualifier)
+    result = await functions.invoke(
+        spec.arn,
+        request.body,
+        invocation_type=kind,
+        log_tail=log_type == "Tail",
+        client_context=_client_context(headers.get("x-amz-client-context", "")),
+        trace_header=headers.get("x-amzn-trace-id", ""),
+    )
+    return WireResponse(result.status, result.payload, _headers(result))
+
+
+def _headers(result: InvokeResult) -> dict[str, str]:
+    found = {"content-type": "application/json"}
+    if result.status == 200:
+        found["x-amz-executed-version"] = result.version
+    if result.function_error:
+        found["x-amz-function-error"] = result.function_error
+    if result.log_tail:
+        found["x-amz-log-result"] = base64.b64encode(result.log_tail).decode()
+    return found
+
+
+def _client_context(encoded: str) -> str:
+    """The context as the runtime gets it: JSON, out of base64."""
+    if not encoded:
+        return ""
+    try:
+        if len(encoded) > _MAX_CONTEXT_BYTES:
+            raise ValueError(f"longer than {_MAX_CONTEXT_BYTES} bytes")
+        text = base64.b64decode(encoded, validate=True).decode()
+        return json.dumps(json.loads(text))
+    except ValueError as error:
+        text = f"Client context must be a valid Base64-encoded JSON object: {error}"
+        raise LambdaError("InvalidRequestContentException", text, 400) from None
+
+
+def _get(functions: Functions, name: str, region: str, *, qualifier: str) -> FunctionSpec:
+    try:
+        return functions.get(name, qualifier=qualifier)
+    except LambdaError:
+        arn = _arn(name, region)
+        raise no_such_function(f"{arn}:{qualifier}" if qualifier else arn) from None
+
+
+def _arn(name: str, region: str) -> str:
+    reference = parse_reference(name)
+    if name.startswith("arn:") or reference is None:
+        return name
+    qualifier = f":{reference.qualifier}" if reference.qualifier else ""
+    return f"arn:aws:lambda:{region}:{reference.account or ACCOUNT_ID}:function:{reference.name}{qualifier}"
+
+
+def _configuration(spec: FunctionSpec) -> dict[str, Any]:
+    modified = datetime.fromtimestamp(spec.modified_s, UTC)
+    logging_config = {"LogFormat": spec.log_format.value, "LogGroup": spec.group}
+    if spec.log_level:
+        logging_config |= {"ApplicationLogLevel": spec.log_level, "SystemLogLevel": "INFO"}
+    found: dict[str, Any] = {
+        "FunctionName": spec.name,
+        "FunctionArn": spec.arn,
+        "Runtime": spec.runtime,
+        "Role": spec.role_arn,
+        "Handler": spec.handler,
+        "Description": spec.description,
+        "Timeout": spec.timeout_s,
+        "MemorySize": spec.memory_mb,
+        "LastModified": modified.strftime("%Y-%m-%dT%H:%M:%S.000+0000"),
+        "Version": LATEST,
+        "TracingConfig": {"Mode": "Active" if spec.tracing else "PassThrough"},
+        "State": "Active",
+        "LastUpdateStatus": "Successful",
+        "PackageType": "Zip",
+        "Architectures": [spec.architecture],
+        "LoggingConfig": logging_config,
+    }
+    if spec.environment:
+        found["Environment"] = {"Variables": dict(spec.environment)}
+    if spec.layer_arns:
+        found["Layers"] = [{"Arn": arn} for arn in spec.layer_arns]
+    return found
+
+
+def _description(spec: FunctionSpec) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "Configuration": _configuration(spec),
+        "Code": {"RepositoryType": "Local", "Location": spec.code_dir.as_uri()},
+    }
+    if spec.tags:
+        found["Tags"] = dict(spec.tags)
+    if spec.reserved_concurrency is not None:
+        found["Concurrency"] = {"ReservedConcurrentExecutions": spec.reserved_concurrency}
+    return found
+
+
+def _invalid(value: str, member: str, allowed: tuple[str, ...]) -> LambdaError:
+    text = (
+        f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: "
+        f"Member must satisfy enum value set: [{', '.join(allowed)}]"
+    )
+    return LambdaError("ValidationException", text, 400)
+
+
+def _json(body: dict[str, Any]) -> WireResponse:
+    return WireResponse(200, json.dumps(body, separators=(",", ":")).encode(), {"content-type": "application/json"})
+
+
+def _refuse(error: LambdaError) -> WireResponse:
+    body = {**error.extra, "Type": error.fault, error.message_key: error.message}
+    headers = {"content-type": "application/json", "x-amzn-errortype": error.code}
+    return WireResponse(error.status, json.dumps(body, separators=(",", ":")).encode(), headers)
