@@ -45,7 +45,8 @@ def install(write: Callable[[str], object]) -> int:
     code = subprocess.run(command, check=False).returncode  # noqa: S603 - fixed arguments
     if code:
         write(
-            "pip could not fetch the embedded model; its message is above (xllamacpp has no binary for every platform). "
+            "pip could not fetch the embedded model; its message is above. "
+            "xllamacpp has no binary for every platform: "
             "`sluiceway up --model scripted` needs no model.\n"
         )
     else:
