@@ -162,7 +162,7 @@ def _judge(
         name = f"{prefix}{key}"
         entry = table.get(name, above)
         nested = any(other.startswith(f"{name}.") for other in table)
-        maps = list(_maps(value)) if nested else []
+        maps = [item for item in _maps(value) if item] if nested else []
         if not maps:
             yield name, _weigh(name, value, entry, partly=nested)
             continue
@@ -181,7 +181,7 @@ def _maps(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _weigh(name: str, value: Any, entry: Supported | None, *, partly: bool) -> Supported:
-    if entry is None and partly and value in ({}, [], None):
+    if entry is None and partly and _is_hollow(value):
         return Supported()
     if entry is None:
         return Supported(Support.REFUSED, f"{name.rpartition('.')[2]} is not served here")
@@ -189,6 +189,13 @@ def _weigh(name: str, value: Any, entry: Supported | None, *, partly: bool) -> S
         served = ", ".join(str(scalar_text(item)) for item in entry.values)
         return Supported(Support.REFUSED, f"{entry.reason or 'not served here'} (is {value!r}, served: {served})")
     return entry
+
+
+def _is_hollow(value: Any) -> bool:
+    """Whether there is nothing in it that could be served or refused."""
+    if isinstance(value, list):
+        return all(_is_hollow(item) for item in cast("list[Any]", value))
+    return value is None or value == {}
 
 
 def _is_among(value: Any, values: tuple[Any, ...]) -> bool:

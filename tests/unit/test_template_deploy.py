@@ -1,0 +1,228 @@
+"""Making and unmaking stacks with handlers that only remember."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from localcloud.clock import run_virtual
+from localcloud.template.deploy import Deployed, deploy, undeploy
+from localcloud.template.errors import TemplateError
+from localcloud.template.handler import Physical, Resource, ResourceHandler, Support, Supported
+from localcloud.template.ledger import make_ledger
+from localcloud.template.source import Source, read_template
+from localcloud.template.stack import Settled, prepare_stack, stack_context
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Everything(Mapping[str, Supported]):
+    """A table that serves every property."""
+
+    def __getitem__(self, name: str) -> Supported:
+        return Supported()
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __iter__(self):
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+class RememberingHandler:
+    """Makes nothing, remembers the order; `fails` by logical id."""
+
+    support = Supported()
+
+    def __init__(self, kind: str, history: list[str], *, fails: Mapping[str, Exception] | None = None) -> None:
+        self.type = kind
+        self.properties: Mapping[str, Supported] = Everything()
+        self.history = history
+        self.fails = fails or {}
+        self.seen: dict[str, Resource] = {}
+
+    async def create(self, resource: Resource) -> Physical:
+        """Ref is `<id>-ref`; attributes Arn, Name, QueueUrl and QueueName."""
+        await asyncio.sleep(1)
+        if resource.logical_id in self.fails:
+            raise self.fails[resource.logical_id]
+        self.history.append(f"+{resource.logical_id}")
+        self.seen[resource.logical_id] = resource
+        names = ("Arn", "Name", "QueueUrl", "QueueName")
+        return Physical(f"{resource.logical_id}-ref", {name: f"{resource.logical_id}-{name}" for name in names})
+
+    async def delete(self, resource: Resource, physical: Physical) -> None:
+        """Remembered; fails where `fails` names `-<id>`."""
+        if f"-{resource.logical_id}" in self.fails:
+            raise self.fails[f"-{resource.logical_id}"]
+        assert physical.ref == f"{resource.logical_id}-ref"
+        self.history.append(f"-{resource.logical_id}")
+
+
+def _body(**resources: dict) -> dict:
+    return {"Resources": {name: {"Type": "T::S::R", **entry} for name, entry in resources.items()}}
+
+
+CHAIN = _body(
+    A={"Properties": {"x": {"Fn::GetAtt": "B.Arn"}}, "Metadata": {"m": {"Ref": "AWS::Region"}}},
+    B={"Properties": {"y": {"Fn::Sub": "${C}/${AWS::StackName}"}}},
+    C={},
+)
+
+
+async def _deploy(body: dict, handler: ResourceHandler | None, *, allow: tuple[str, ...] = (), **settled) -> Deployed:
+    stack = prepare_stack(Source(Path("t.yaml"), body), stack_context(Path()), Settled(**settled))
+    handlers = {"T::S::R": handler} if handler is not None else {}
+    return await deploy(stack, handlers, make_ledger(stack.graph, handlers, allow=allow))
+
+
+async def _fail(body: dict, handler: ResourceHandler | None, **settled) -> TemplateError:
+    with pytest.raises(TemplateError) as caught:
+        await _deploy(body, handler, **settled)
+    return caught.value
+
+
+def test_each_resource_sees_what_it_refers_to() -> None:
+    """Made after what it needs, its properties resolved at that moment; metadata too."""
+    history: list[str] = []
+    handler = RememberingHandler("T::S::R", history)
+    run_virtual(lambda: _deploy(CHAIN, handler))
+    assert history == ["+C", "+B", "+A"]
+    assert handler.seen["B"].properties == {"y": "C-ref/sluiceway"}
+    assert handler.seen["A"].properties == {"x": "B-Arn"}
+    assert handler.seen["A"].metadata == {"m": "us-east-1"}
+
+
+def test_outputs_and_exports_are_text() -> None:
+    """Scalars become text; an export is known to the next stack."""
+    body = _body(A={}) | {
+        "Outputs": {
+            "One": {"Value": {"Ref": "A"}, "Export": {"Name": {"Fn::Sub": "${AWS::StackName}-a"}}},
+            "Two": {"Value": 2},
+        }
+    }
+    deployed = run_virtual(lambda: _deploy(body, RememberingHandler("T::S::R", [])))
+    assert deployed.outputs == {"One": "A-ref", "Two": "2"}
+    assert deployed.exports == {"sluiceway-a": "A-ref"}
+    importing = _body(B={"Properties": {"x": {"Fn::ImportValue": "sluiceway-a"}}})
+    handler = RememberingHandler("T::S::R", [])
+    run_virtual(lambda: _deploy(importing, handler, exports=deployed.exports))
+    assert handler.seen["B"].properties == {"x": "A-ref"}
+
+
+def test_a_failure_unmakes_what_was_made_and_names_the_resource() -> None:
+    """In reverse; the handler's own error keeps its type and words."""
+    history: list[str] = []
+    handler = RememberingHandler("T::S::R", history, fails={"A": ValueError("no room")})
+    error = run_virtual(lambda: _fail(CHAIN, handler))
+    assert str(error) == "Resources.A: cannot be made: ValueError: no room"
+    assert isinstance(error.__cause__, ValueError)
+    assert history == ["+C", "+B", "-B", "-C"]
+
+
+def test_a_handlers_template_error_passes_as_it_is() -> None:
+    """It already names resource and property."""
+    handler = RememberingHandler("T::S::R", [], fails={"C": TemplateError("too long", where="C.Properties.Name")})
+    assert str(run_virtual(lambda: _fail(CHAIN, handler))) == "C.Properties.Name: too long"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ({"X": {"Value": {"Fn::GetAtt": "A.Nope"}}}, "Outputs.X.Value.Fn::GetAtt: A (T::S::R) has no attribute Nope"),
+        ({"X": {"Value": ["a"]}}, "Outputs.X.Value: must be text"),
+        (
+            {"X": {"Value": 1, "Export": {"Name": "e"}}, "Y": {"Value": 2, "Export": {"Name": "e"}}},
+            "Outputs.Y.Export: there is already an export e",
+        ),
+        ({"X": {"Value": 1, "Export": {}}}, "Outputs.X.Export.Name: must be text"),
+    ],
+)
+def test_a_wrong_output_unmakes_the_stack(outputs: dict, message: str) -> None:
+    """Named by path."""
+    history: list[str] = []
+    error = run_virtual(lambda: _fail(_body(A={}) | {"Outputs": outputs}, RememberingHandler("T::S::R", history)))
+    assert str(error)[: len(message)] == message
+    assert history == ["+A", "-A"]
+
+
+def test_a_cancelled_start_unmakes_what_was_made() -> None:
+    """Ctrl-C in the middle leaves nothing behind."""
+    history: list[str] = []
+
+    async def cancel_after_two() -> None:
+        async with asyncio.timeout(2.5):
+            await _deploy(CHAIN, RememberingHandler("T::S::R", history))
+
+    with pytest.raises(TimeoutError):
+        run_virtual(cancel_after_two)
+    assert history == ["+C", "+B", "-B", "-C"]
+
+
+def test_undeploy_goes_on_after_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """Last made first; what could not be deleted is logged and named."""
+    history: list[str] = []
+
+    async def main() -> tuple[str, ...]:
+        handler = RememberingHandler("T::S::R", history, fails={"-B": RuntimeError("stuck")})
+        return await undeploy(await _deploy(CHAIN, handler))
+
+    assert run_virtual(main) == ("B",)
+    assert history == ["+C", "+B", "+A", "-A", "-C"]
+    assert caplog.messages == ["stack.delete_failed"]
+
+
+def test_what_is_refused_is_not_deployed() -> None:
+    """The deployer holds to the ledger."""
+    error = run_virtual(lambda: _fail(CHAIN, None))
+    assert str(error).startswith("ledger: refused   C (T::S::R): T::S::R is not served here; refused   B")
+
+
+def test_an_allowed_resource_is_left_out_and_its_name_says_so() -> None:
+    """Others see a Ref and attributes that nobody takes for real ones."""
+    body = _body(A={"Properties": {"x": {"Fn::Sub": "${B} ${B.Arn}"}}}) | {}
+    body["Resources"]["B"] = {"Type": "T::S::Missing"}
+    handler = RememberingHandler("T::S::R", [])
+    deployed = run_virtual(lambda: _deploy(body, handler, allow=("T::S::Missing",)))
+    assert (list(deployed.made), deployed.left_out) == (["A"], ("B",))
+    assert handler.seen["A"].properties == {"x": "left-out-B left-out-B.Arn"}
+
+
+def test_an_allowed_property_never_reaches_the_handler() -> None:
+    """Taken away wherever it stands, so that a handler needs no knowledge of what it does not serve."""
+    handler = RememberingHandler("T::S::R", [])
+    handler.properties = {"Keep": Supported(), "List.Keep": Supported(), "No": Supported(Support.REFUSED, "no")}
+    properties = {"Keep": 1, "No": 2, "List": [{"Keep": 1, "Drop": 2}, {"Drop": 3}]}
+    body = _body(A={"Properties": properties})
+    run_virtual(lambda: _deploy(body, handler, allow=("A",)))
+    assert handler.seen["A"].properties == {"Keep": 1, "List": [{"Keep": 1}, {}]}
+
+
+def test_the_template_of_this_repository_can_be_deployed() -> None:
+    """Each type once with a handler that remembers: every reference resolves, every output is there."""
+    given = {"TokenIssuer": "https://issuer", "TokenKeys": '{"keys":[]}'}
+    stack = prepare_stack(read_template(ROOT / "template.yaml"), stack_context(ROOT), Settled(parameters=given))
+    history: list[str] = []
+    kinds = {node.type for node in stack.graph.nodes.values()}
+    handlers = {kind: RememberingHandler(kind, history) for kind in kinds}
+    ledger = make_ledger(stack.graph, handlers)
+    assert ledger.refused == ()
+    deployed = run_virtual(lambda: deploy(stack, handlers, ledger))
+    assert len(history) == len(stack.graph.nodes)
+    assert deployed.outputs["ApiUrl"] == "https://Api-ref.execute-api.us-east-1.amazonaws.com/v1"
+    assert deployed.outputs["JobsQueueUrl"] == "JobsQueue-QueueUrl"
+    worker = handlers["AWS::Lambda::Function"].seen["GenerateAnswer"].properties
+    assert worker["Environment"]["Variables"]["JOBS_TABLE"] == "JobsTable-ref"
+    assert worker["Code"] == "functions/generate_answer"
+    role = handlers["AWS::IAM::Role"].seen["ReadJobRole"].properties
+    assert role["Policies"][0]["PolicyDocument"]["Statement"][1]["Resource"] == "ResultsBucket-Arn/results/*"
+    body = handlers["AWS::ApiGateway::RestApi"].seen["Api"].properties["Body"]
+    post = body["paths"]["/jobs"]["post"]["x-amazon-apigateway-integration"]
+    assert post["uri"] == "arn:aws:apigateway:us-east-1:sqs:path/123456789012/JobsQueue-QueueName"
+    assert "AlarmActions" not in handlers["AWS::CloudWatch::Alarm"].seen["ErrorsAlarm"].properties
