@@ -61,7 +61,7 @@ def test_a_reply_that_ends_too_early_is_never_whole(name):
             parser.end()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(body=st.binary(max_size=300), sizes=st.lists(st.integers(1, 40), min_size=1), cuts=st.lists(st.integers(1, 50)))
 def test_any_chunking_gives_the_body(body, sizes, cuts):
     """Chunks of any size, read in pieces of any size, are the body."""

@@ -73,7 +73,7 @@ def sign_both(kind, *, method, path, query, extra, body, token, s3):
     return signer.authorize(signable, credentials, AMZ_DATE), aws.headers["Authorization"]
 
 
-thorough = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+thorough = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @thorough
@@ -103,12 +103,12 @@ def draw_text(chance):
 
 
 @pytest.mark.parametrize("s3", [False, True])
-def test_two_thousand_drawn_requests_are_signed_as_botocore_signs_them(s3):
+def test_a_thousand_drawn_requests_are_signed_as_botocore_signs_them(s3):
     """Broad and cheap beside the searching tests above: seeded requests with everything in them at once."""
     chance = random.Random(20261123)
     kind = botocore.auth.S3SigV4Auth if s3 else botocore.auth.SigV4Auth
     specials = ["", ".", "..", "a%2Fb", "%20", "x"]
-    for _ in range(2000):
+    for _ in range(1000):
         parts = [chance.choice([*specials, encode_label(draw_text(chance))]) for _ in range(chance.randrange(6))]
         ours, theirs = sign_both(
             kind,
@@ -169,7 +169,7 @@ def test_signing_key_follows_date_and_secret():
     assert len({first, other_day, other_key}) == 3
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     case=st.sampled_from([(DYNAMODB, "POST"), (BEDROCK, "POST"), (S3, "PUT"), (S3, "GET")]),
     segment=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10),

@@ -165,16 +165,20 @@ class MemoryNetwork(VirtualLoop):
         self.latency_s = latency_s
         self.times: list[float] = []
         self.requests: list[bytes] = []
+        self.transports: list[MemoryTransport] = []
+        self.on_request: Callable[[], object] = lambda: None
 
     async def create_connection(self, factory, *_address, **_options):  # type: ignore[override]
         protocol = factory()
         transport = MemoryTransport(self, protocol)
+        self.transports.append(transport)
         protocol.connection_made(transport)
         return transport, protocol
 
     def receive(self, transport: MemoryTransport, data: bytes) -> None:
         self.times.append(self.time())
         self.requests.append(data)
+        self.on_request()
         reply = self.script.pop(0)
         if isinstance(reply, Exception):
             transport.closed = True

@@ -239,6 +239,8 @@ class Pool:
         retry of a connection error; here it takes no attempt and no pause.
         """
         while True:
+            if _now() >= exchange.give_up_at:
+                raise TransportError("deadline", "the deadline came before the request was sent")
             connection = self._take_idle() or await self._obtain(exchange)
             try:
                 if connection.used and _now() - connection.idle_since > WARY_AFTER_S:

@@ -1,0 +1,96 @@
+"""Addresses of services, held against botocore's rules, and the settings that change them."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.config import Config
+from botocore.session import get_session
+
+from sluiceway.aws.endpoints import parse_url, read_region, resolve_endpoint
+from sluiceway.errors import Misconfigured
+from tests.unit.wire_server import BEDROCK, DYNAMODB, S3, SQS
+
+REGIONS = ["us-east-1", "il-central-1", "cn-north-1", "us-gov-west-1"]
+
+
+@pytest.fixture(scope="module")
+def boto_session():
+    """One botocore session: loading it is what takes time."""
+    return get_session()
+
+
+@pytest.mark.parametrize("service", [DYNAMODB, SQS, S3, BEDROCK], ids=lambda service: service.endpoint_prefix)
+def test_regional_addresses_equal_botocores(boto_session, service):
+    """Host names of every partition served, and the signing name and target prefix of the API model."""
+    regional = Config(s3={"us_east_1_regional_endpoint": "regional"})
+    for region in REGIONS:
+        client = boto_session.create_client(
+            service.endpoint_prefix, region, aws_access_key_id="a", aws_secret_access_key="b", config=regional
+        )
+        endpoint = resolve_endpoint(service, region, {})
+        ours = f"{'https' if endpoint.origin.tls else 'http'}://{endpoint.host}{endpoint.path}"
+        assert ours == client.meta.endpoint_url
+        model = client.meta.service_model
+        assert service.signing_name == model.signing_name
+        assert service.target_prefix == model.metadata.get("targetPrefix", "")
+
+
+def test_precedence_of_settings():
+    """The service's own address, then the one for all, then the Region's; both are ignored when told so."""
+    one, every = "http://127.0.0.1:4600", "http://127.0.0.1:4700/base/"
+    environ = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": one, "AWS_ENDPOINT_URL": every}
+    assert resolve_endpoint(BEDROCK, "eu-west-1", environ).host == "127.0.0.1:4600"
+    endpoint = resolve_endpoint(SQS, "eu-west-1", environ)
+    assert (endpoint.host, endpoint.path) == ("127.0.0.1:4700", "/base")
+    ignored = {**environ, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "TRUE"}
+    assert resolve_endpoint(SQS, "eu-west-1", ignored).host == "sqs.eu-west-1.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "host"),
+    [
+        ("http://localhost", (False, "localhost", 80), "localhost"),
+        ("http://localhost:80", (False, "localhost", 80), "localhost"),
+        ("https://h.example:443/", (True, "h.example", 443), "h.example"),
+        ("https://h.example:8443", (True, "h.example", 8443), "h.example:8443"),
+        ("http://[::1]:4600", (False, "::1", 4600), "[::1]:4600"),
+    ],
+)
+def test_addresses_and_host_headers(url, origin, host):
+    """The usual port is not said in the host header, as botocore has it."""
+    endpoint = parse_url(url, what="X")
+    assert (tuple(endpoint.origin), endpoint.host) == (origin, host)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:80", "ftp://x", "http://", "http://x:99999", "http://x y", "http://u:p@x", "http://x/é"]
+)
+def test_addresses_that_are_none(url):
+    """The setting is named."""
+    with pytest.raises(Misconfigured) as caught:
+        parse_url(url, what="AWS_ENDPOINT_URL")
+    assert caught.value.what == "AWS_ENDPOINT_URL"
+
+
+@pytest.mark.parametrize("name", ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"])
+def test_endpoint_variants_are_refused_aloud(name):
+    """What is not served is not ignored."""
+    with pytest.raises(Misconfigured) as caught:
+        resolve_endpoint(SQS, "eu-west-1", {name: "true"})
+    assert caught.value.what == name
+    assert resolve_endpoint(SQS, "eu-west-1", {name: "false"}).host == "sqs.eu-west-1.amazonaws.com"
+
+
+def test_partitions_that_are_not_known_are_refused():
+    """A guessed host name would leak requests; an address by hand still serves."""
+    with pytest.raises(Misconfigured):
+        resolve_endpoint(SQS, "us-iso-east-1", {})
+    assert resolve_endpoint(SQS, "us-iso-east-1", {"AWS_ENDPOINT_URL_SQS": "http://x"}).host == "x"
+
+
+@pytest.mark.parametrize("region", ["", "x", "eu west 1", "EU-WEST-1", "eu-west-1/"])
+def test_regions_that_are_none(region):
+    """A Region goes into a host name: nothing else gets there."""
+    with pytest.raises(Misconfigured):
+        read_region({"AWS_REGION": region})
+    assert read_region({"AWS_DEFAULT_REGION": "eu-west-1"}) == "eu-west-1"

@@ -1,0 +1,76 @@
+"""Which failures are retried, held against botocore's lists, and the arithmetic of pauses and quota."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.retries import standard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluiceway.aws.retry import RetryQuota, choose_pause_s, classify, read_max_attempts
+from sluiceway.errors import Misconfigured
+
+
+def test_every_throttling_code_of_botocore_is_throttling():
+    """The SDKs' list, whatever the status."""
+    for code in standard.ThrottledRetryableChecker._THROTTLED_ERROR_CODES:
+        assert classify(400, code) == "throttling"
+
+
+def test_every_transient_code_and_status_of_botocore_is_retried():
+    """The SDKs' lists."""
+    for code in standard.TransientRetryableChecker._TRANSIENT_ERROR_CODES:
+        assert classify(400, code) is not None
+    for status in standard.TransientRetryableChecker._TRANSIENT_STATUS_CODES:
+        assert classify(status, "AnyError") == "transient"
+
+
+@pytest.mark.parametrize("status", [301, 400, 403, 404, 409, 412, 501])
+def test_other_answers_are_final(status):
+    """What is not on a list is not retried."""
+    assert classify(status, "AnyError") is None
+
+
+def test_pauses_double_up_to_twenty_seconds():
+    """min(base * 2^i, 20), bounded before chance is applied."""
+    pauses = [choose_pause_s("throttling", i, chance=1.0, base_s=0.05, advice=None) for i in range(7)]
+    assert pauses == [1, 2, 4, 8, 16, 20, 20]
+    assert choose_pause_s("transient", 2, chance=0.5, base_s=0.05, advice=None) == pytest.approx(0.1)
+    assert choose_pause_s("throttling", 90, chance=0.5, base_s=0.05, advice=None) == 10
+
+
+@given(st.integers(0, 99), st.floats(0, 1), st.text(max_size=12) | st.integers(-5, 10**10).map(str))
+def test_no_advice_makes_a_pause_shorter_or_endless(retries, chance, advice):
+    """Whatever a service says, the pause stays within the drawn one and five seconds more."""
+    drawn = choose_pause_s("transient", retries, chance=chance, base_s=0.05, advice=None)
+    pause = choose_pause_s("transient", retries, chance=chance, base_s=0.05, advice=advice)
+    assert drawn <= pause <= drawn + 5
+
+
+def test_the_quota():
+    """500 tokens; 14 a transient retry, 5 a throttled one; a success returns the last retry's, or one."""
+    quota = RetryQuota()
+    assert [quota.spend("transient") for _ in range(36)] == [14] * 35 + [0]
+    assert quota.tokens == 10
+    assert [quota.spend("throttling") for _ in range(3)] == [5, 5, 0]
+    quota.win_back(0)
+    quota.win_back(14)
+    assert quota.tokens == 15
+    quota.win_back(1000)
+    assert quota.tokens == 500
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "1.5", "²", "1000"])
+def test_max_attempts_that_are_none(text):
+    """AWS_MAX_ATTEMPTS is a number greater than 0."""
+    with pytest.raises(Misconfigured):
+        read_max_attempts({"AWS_MAX_ATTEMPTS": text})
+
+
+def test_max_attempts():
+    """Unset and empty leave the service's own."""
+    assert [read_max_attempts(environ) for environ in ({}, {"AWS_MAX_ATTEMPTS": ""}, {"AWS_MAX_ATTEMPTS": "7"})] == [
+        None,
+        None,
+        7,
+    ]
