@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from localcloud.clock import Clock
 
-__all__ = ["LocalIssuer"]
+__all__ = ["ISSUER", "LocalIssuer"]
 
 ISSUER: Final = "https://issuer.sluiceway.localhost"
 KEY_BITS: Final = 2048  # RS256 minimum, RFC 7518 section 3.3

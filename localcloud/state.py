@@ -22,7 +22,9 @@ class NotRunning(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunningState:
-    """The running cloud. `endpoints`: `aws`, and each HTTP API by its lower-case logical id; no URL ends in a slash."""
+    """The running cloud. `endpoints`: `aws`, and each HTTP API by its lower-case logical id; no URL ends in a slash.
+    `functions` maps logical ids to names, `logs` names to log files.
+    """
 
     pid: int
     template: str
@@ -31,6 +33,7 @@ class RunningState:
     endpoints: dict[str, str]
     outputs: dict[str, str]
     functions: dict[str, str]
+    logs: dict[str, str]
     ledger: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     ready: bool = True
 

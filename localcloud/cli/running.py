@@ -111,13 +111,12 @@ def _event(options: argparse.Namespace) -> bytes:
 
 
 def _logs(options: argparse.Namespace, state: RunningState) -> int:
-    folder = options.state / "logs"
     try:
         names = [_find(options.function, state.functions)] if options.function else sorted(state.functions.values())
     except Unreachable as error:
         sys.stderr.write(f"sluiceway: {error}\n")
         return 2
-    files = [path for name in names if (path := folder / f"{name}.log").exists()]
+    files = [path for name in names if (path := Path(state.logs[name])).exists()]
     for path in files:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-options.lines :]
         sys.stdout.writelines(f"{_label(path, files)}{line}\n" for line in lines)

@@ -1,0 +1,79 @@
+"""What a person may decide when a local cloud is started, and where its parameters come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from localcloud.issuer import ISSUER, LocalIssuer
+from localcloud.template.errors import TemplateError
+from localcloud.template.source import Source, read_settings
+
+__all__ = ["CloudOptions", "TokenIssuer", "cloud_parameters", "read_issuer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudOptions:
+    """One start. `port` 0 takes free ones; `persist` None keeps nothing beyond the process.
+
+    `state` is the folder of state.json, logs and the issuer's key; `cache` that of translations and builds.
+    `environ` is the developer's own environment, for finding interpreters; functions see nothing of it.
+    """
+
+    template: Path
+    state: Path
+    cache: Path
+    environ: Mapping[str, str]
+    progress: Callable[[str], None]
+    config_env: str | None = None
+    overrides: Mapping[str, str]
+    region: str = "us-east-1"
+    port: int = 0
+    persist: Path | None = None
+    allow: tuple[str, ...] = ()
+    model: str = "scripted"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIssuer:
+    """The parameters that a template gives to a token issuer (`Metadata.Sluiceway.TokenIssuer`), "" where none."""
+
+    issuer: str = ""
+    audience: str = ""
+    keys: str = ""
+
+
+def read_issuer(source: Source) -> TokenIssuer:
+    """What the template's metadata says. Raises TemplateError for a parameter that it does not declare."""
+    metadata = cast("dict[str, Any]", source.body.get("Metadata") or {})
+    own = cast("dict[str, Any]", metadata.get("Sluiceway") or {})
+    named = cast("dict[str, Any]", own.get("TokenIssuer") or {})
+    declared = cast("dict[str, Any]", source.body.get("Parameters") or {})
+    for key, parameter in named.items():
+        if key not in {"Issuer", "Audience", "Keys"} or parameter not in declared:
+            raise TemplateError(f"names no parameter: {key}: {parameter}", where="Metadata.Sluiceway.TokenIssuer")
+    return TokenIssuer(str(named.get("Issuer", "")), str(named.get("Audience", "")), str(named.get("Keys", "")))
+
+
+def cloud_parameters(options: CloudOptions, source: Source, machine: str) -> dict[str, str]:
+    """Parameters in order of weight: this machine's and the local issuer's, samconfig.toml's, the command line's.
+
+    `machine` is the host's architecture (`x86_64`, `arm64`): a parameter called Architecture follows it, since a build
+    for another one cannot run here.
+    """
+    declared = cast("dict[str, Any]", source.body.get("Parameters") or {})
+    values: dict[str, str] = {}
+    if options.config_env:
+        values |= read_settings(options.template.parent / "samconfig.toml", environment=options.config_env).parameters
+    if "Architecture" in declared:
+        values["Architecture"] = machine
+    named = read_issuer(source)
+    if named.issuer and named.keys:
+        values |= {named.issuer: ISSUER, named.keys: LocalIssuer.open(options.state).key_set()}
+    return {
+        name: value
+        for name, value in (values | dict(options.overrides)).items()
+        if name in declared or name in options.overrides
+    }
