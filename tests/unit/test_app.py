@@ -549,7 +549,7 @@ async def test_a_foreign_task_factory_is_kept_and_given_back():
 async def test_a_plain_call_inside_a_running_loop_is_refused():
     """There `await app.invoke(...)` is the way; nothing is left half done."""
     handler = App(report, source=sqs, lifespan=Lifespan())
-    with pytest.raises(RuntimeError, match="running event loop"):
+    with pytest.raises(RuntimeError, match="an event loop is running here"):
         handler(EVENT, Context())
     handler.close()
 
@@ -560,6 +560,9 @@ def test_an_app_serves_one_loop_at_a_time():
     app(EVENT, Context())
     with asyncio.Runner() as other, pytest.raises(RuntimeError, match="another event loop"):
         other.run(app.invoke(EVENT, Context()))
+    with asyncio.Runner() as other, pytest.raises(RuntimeError, match="another event loop"):
+        other.run(app.aclose())
+    assert app(EVENT, Context()) == EMPTY
     app.close()
     with asyncio.Runner() as other:
         assert other.run(app.invoke(EVENT, Context())) == EMPTY

@@ -117,10 +117,16 @@ def test_a_missing_namespace_fails_at_init(monkeypatch: pytest.MonkeyPatch):
         metrics(flow)
 
 
-def test_the_step_itself_imports_nothing_heavy():
-    """Powertools comes with the first metric."""
-    code = "import sys, sluiceway.steps.metrics; print('aws_lambda_powertools' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": "layers/sluiceway"}, capture_output=True, check=True
+def test_powertools_is_imported_when_the_environment_opens():
+    """At init, not with the module and not in somebody's request: every cold start has a metric."""
+    code = (
+        "import sys; from sluiceway.steps.metrics import metrics; seen = ['aws_lambda_powertools' in sys.modules];"
+        "metrics(print); seen.append('aws_lambda_powertools' in sys.modules); print(seen)"
     )
-    assert done.stdout.strip() == b"False"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": "layers/sluiceway", "POWERTOOLS_METRICS_NAMESPACE": "Sluiceway"},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.strip() == b"[False, True]"

@@ -123,12 +123,17 @@ class App(Generic[E, S, R]):
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` to its end on the loop that this environment keeps. Not for use inside a running loop."""
-        main = self._main(work)
-        try:
-            return self._hold_runner().run(main, context=copy_context())
-        finally:
-            main.close()
+        if _is_loop_running():
             work.close()
+            raise RuntimeError("an event loop is running here: use `await app.invoke(event, context)`")
+        # Runner.run() would set a SIGINT handler each time, which costs more than the run itself (measured on 3.11:
+        # 74 us against 17). There is no Ctrl-C in Lambda, and elsewhere KeyboardInterrupt comes through as it is.
+        loop = self._hold_runner().get_loop()
+        main = loop.create_task(work, context=copy_context())
+        self._running = main
+        try:
+            return loop.run_until_complete(main)
+        finally:
             self._running = None
             if self._terminating:
                 self._end_by_sigterm(signal.SIGTERM, None)
@@ -139,7 +144,7 @@ class App(Generic[E, S, R]):
         if runner is None:
             return
         try:
-            if self._environment is not None:
+            if self._environment is not None and self._environment.loop is runner.get_loop():
                 runner.run(self.aclose())
         finally:
             runner.close()
@@ -153,9 +158,11 @@ class App(Generic[E, S, R]):
 
     async def aclose(self) -> None:
         """Leave the lifespan, within 2 s, on the loop that entered it."""
-        environment, self._environment = self._environment, None
-        self._opening = None
-        if environment is None:
+        environment = self._environment
+        if environment is not None and not environment.loop.is_closed():
+            _check_loop(environment)
+        self._environment = self._opening = None
+        if environment is None or environment.loop.is_closed():
             return
         if environment.loop.get_task_factory() is environment.make_task:
             environment.loop.set_task_factory(cast("Any", environment.earlier_make_task))
@@ -182,10 +189,6 @@ class App(Generic[E, S, R]):
 
     # ------------------------------------------------------------ inside
 
-    async def _main(self, work: Coroutine[Any, Any, T]) -> T:
-        self._running = asyncio.current_task()
-        return await work
-
     async def _opened(self) -> _Environment:
         loop = asyncio.get_running_loop()
         if self._environment is not None and self._environment.loop.is_closed():
@@ -195,9 +198,7 @@ class App(Generic[E, S, R]):
             async with self._opening:
                 if self._environment is None:
                     self._environment = await self._open(loop)
-        if self._environment.loop is not loop:
-            raise RuntimeError("this App is open on another event loop; close it there first")
-        return self._environment
+        return _check_loop(self._environment)
 
     async def _open(self, loop: asyncio.AbstractEventLoop) -> _Environment:
         async with AsyncExitStack() as opening:
@@ -295,6 +296,20 @@ class App(Generic[E, S, R]):
             elif earlier == signal.SIG_DFL:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 signal.raise_signal(signal.SIGTERM)
+
+
+def _check_loop(environment: _Environment) -> _Environment:
+    if environment.loop is not asyncio.get_running_loop():
+        raise RuntimeError("this App is open on another event loop; close it there first")
+    return environment
+
+
+def _is_loop_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _is_being_cancelled() -> bool:

@@ -1,8 +1,8 @@
 """The `metrics` step and `count`: CloudWatch metrics of an invocation, written once at its end in the embedded format.
 
 Values are gathered in a context variable, so concurrent invocations do not mix, and a flow counts without knowing
-whether the function lists the step. Powertools Metrics writes them; it is imported with the first metric of the
-process. Must not know what is counted.
+whether the function lists the step. Powertools Metrics writes them; every cold start has a metric, so it is imported
+when the environment opens, at init, and not in somebody's request. Must not know what is counted.
 Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
 
@@ -38,6 +38,7 @@ def metrics(following: Next) -> Next:
     Raises: Misconfigured at init where the namespace is unset.
     """
     namespace = settings.text("POWERTOOLS_METRICS_NAMESPACE")
+    from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415 - only who lists the step pays
 
     async def run(event: object, call: Invocation) -> object:
         gathered: list[tuple[str, float, str]] = []
@@ -52,15 +53,9 @@ def metrics(following: Next) -> Next:
         finally:
             _gathered.reset(token)
             if gathered:
-                _write(gathered, namespace=namespace, service=call.function_name)
+                sink = EphemeralMetrics(namespace=namespace, service=call.function_name)
+                for name, value, unit in gathered:
+                    sink.add_metric(name=name, unit=unit, value=value)
+                sink.flush_metrics()
 
     return run
-
-
-def _write(gathered: list[tuple[str, float, str]], *, namespace: str, service: str) -> None:
-    from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415 - cold start: only who counts pays
-
-    sink = EphemeralMetrics(namespace=namespace, service=service)
-    for name, value, unit in gathered:
-        sink.add_metric(name=name, unit=unit, value=value)
-    sink.flush_metrics()
