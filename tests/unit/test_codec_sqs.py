@@ -53,7 +53,7 @@ def record(message: SqsMessage) -> dict[str, object]:
     }
 
 
-@given(messages=st.lists(MESSAGES, max_size=5))
+@given(messages=st.lists(MESSAGES, max_size=2))
 def test_a_batch_is_decoded_in_order(messages: list[SqsMessage]):
     """Nothing is lost or changed on the way in, whatever is in bodies and attributes."""
     assert sqs.decode({"Records": [record(message) for message in messages]}) == SqsBatch(tuple(messages))
