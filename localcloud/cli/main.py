@@ -71,14 +71,18 @@ def _parser() -> argparse.ArgumentParser:
     ledger.add_argument("--markdown", action="store_true")
     ledger.set_defaults(module="ledger")
     replay = commands.add_parser("replay", help="send recorded events and compare the replies", add_help=False)
-    replay.add_argument("arguments", nargs=argparse.REMAINDER)
     replay.set_defaults(module="replay")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is returned."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if options.command == "replay":
+        options.arguments = rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     module = import_module(f"localcloud.cli.{options.module}")
     try:
         return int(module.run(options))
