@@ -1,0 +1,132 @@
+"""A stand-in for DynamoDB that costs next to nothing: fixed answers to GetItem and PutItem, in a process of its own.
+
+`Server` starts it and stops it. It reads requests just well enough to know where they end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import ipaddress
+import json
+import ssl
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+ITEM = {
+    "Item": {
+        "job_id": {"S": "b0e2a1d8-8a51-4c8e-9d2e-0f6d5a7f6f11"},
+        "state": {"S": "running"},
+        "attempt": {"N": "2"},
+        "owner": {"S": "user-17"},
+        "updated_ms": {"N": "1795392000123"},
+        "result": {"M": {"text": {"S": "The Danube, the Rhine and the Elbe. " * 8}}},
+    }
+}
+
+
+def _answer(document: object) -> bytes:
+    body = json.dumps(document, separators=(",", ":")).encode()
+    head = (
+        "HTTP/1.1 200 OK\r\nServer: Server\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\n"
+        f"Content-Type: application/x-amz-json-1.0\r\nContent-Length: {len(body)}\r\nConnection: keep-alive\r\n"
+        "x-amzn-RequestId: 3TLJ1PMGJ4PEV1T9CTVCF6D5ENVV4KQNSO5AEMVJF66Q9ASUAAJG\r\n"
+        f"x-amz-crc32: {zlib.crc32(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+GET, PUT = _answer(ITEM), _answer({})
+
+
+class Answering(asyncio.Protocol):
+    """One connection."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.buffer = b""
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self.buffer + data if self.buffer else data
+        while (end := buffer.find(b"\r\n\r\n")) >= 0:
+            head = buffer[:end].lower()
+            at = head.find(b"\r\ncontent-length:")
+            length = int(head[at + 17 :].split(b"\r\n", 1)[0])
+            if len(buffer) < end + 4 + length:
+                break
+            self.transport.write(GET if b".getitem" in head else PUT)  # type: ignore[attr-defined]
+            buffer = buffer[end + 4 + length :]
+        self.buffer = buffer
+
+
+async def serve(folder: str) -> None:
+    """Serve plain on one port and TLS on another; print both, then run until stdin closes."""
+    loop = asyncio.get_running_loop()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(Path(folder, "server.pem"))
+    plain = await loop.create_server(Answering, "127.0.0.1", 0)
+    secure = await loop.create_server(Answering, "127.0.0.1", 0, ssl=context)
+    ports = [server.sockets[0].getsockname()[1] for server in (plain, secure)]
+    print(json.dumps(ports), flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+class Server:
+    """The stand-in's process; `url` and `tls_url` reach it, `ca` is the certificate to trust."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ca = folder / "ca.pem"
+        write_certificate(folder)
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert self._process.stdout is not None
+        plain, secure = json.loads(self._process.stdout.readline())
+        self.url, self.tls_url = f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{secure}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+
+
+def write_certificate(folder: Path) -> None:
+    """`ca.pem`, a certificate that signs itself, and `server.pem`, the same with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stand-in")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    public = certificate.public_bytes(serialization.Encoding.PEM)
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "ca.pem").write_bytes(public)
+    (folder / "server.pem").write_bytes(public + secret)
+
+
+if __name__ == "__main__":
+    with asyncio.Runner() as runner:
+        runner.run(serve(sys.argv[1]))

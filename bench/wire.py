@@ -1,0 +1,193 @@
+"""What one DynamoDB call costs: the wire client, aiobotocore (in aioboto3) and boto3, side by side.
+
+Each client runs in a process of its own against the same stand-in server in another process; half of the calls are
+GetItem, half PutItem. Rounds are interleaved and medians shown, since machines change speed while they are measured.
+Run: python bench/wire.py [--rounds N] [--calls N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from stand_in import Server
+
+CLIENTS = ("wire", "aiobotocore", "boto3")
+CONCURRENCY = (1, 8, 64)
+KEY = {"job_id": {"S": "b0e2a1d8-8a51-4c8e-9d2e-0f6d5a7f6f11"}}
+GET = {"TableName": "jobs", "Key": KEY, "ConsistentRead": True}
+PUT = {
+    "TableName": "jobs",
+    "Item": {**KEY, "state": {"S": "running"}, "attempt": {"N": "2"}, "text": {"S": "Name three rivers. " * 12}},
+    "ConditionExpression": "attribute_not_exists(#k)",
+    "ExpressionAttributeNames": {"#k": "job_id"},
+}
+Call = Callable[[int], Awaitable[None]]
+
+
+async def measure(call: Call, *, calls: int, concurrency: int) -> tuple[float, float]:
+    """CPU and wall seconds of one call, over `calls` of them."""
+    numbers = iter(range(calls))
+
+    async def work() -> None:
+        for number in numbers:
+            await call(number)
+
+    cpu, wall = time.process_time(), time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(concurrency):
+            group.create_task(work())
+    return (time.process_time() - cpu) / calls, (time.perf_counter() - wall) / calls
+
+
+async def obey(call: Call) -> None:
+    """Measure as stdin says, a line at a time."""
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        calls, concurrency = json.loads(line)
+        print(json.dumps(await measure(call, calls=calls, concurrency=concurrency)), flush=True)
+
+
+async def run_wire() -> None:
+    sys.path.insert(0, str(Path(__file__).parents[1] / "layers" / "sluiceway"))
+    from sluiceway.aws.wire import ServiceSpec, Wire  # noqa: PLC0415 - only the process that measures it may load it
+
+    dynamodb = ServiceSpec("dynamodb", "dynamodb", "json-1.0", "DYNAMODB", "DynamoDB_20120810", max_attempts=4)
+    async with Wire.open(dict(os.environ)) as wire:
+
+        async def call(number: int) -> None:
+            deadline = asyncio.get_running_loop().time() + 30
+            if number % 2:
+                reply = await wire.call(dynamodb, "PutItem", PUT, deadline=deadline)
+            else:
+                reply = await wire.call(dynamodb, "GetItem", GET, deadline=deadline)
+            reply.json()
+
+        await obey(call)
+
+
+async def run_aiobotocore() -> None:
+    import aioboto3  # noqa: PLC0415 - only the process that measures it may load it
+    from aiobotocore.config import AioConfig  # noqa: PLC0415 - only the process that measures it may load it
+
+    config = AioConfig(max_pool_connections=64, retries={"mode": "standard"})
+    async with aioboto3.Session().client("dynamodb", config=config) as client:
+
+        async def call(number: int) -> None:
+            if number % 2:
+                await client.put_item(**PUT)
+            else:
+                await client.get_item(**GET)
+
+        await obey(call)
+
+
+def run_boto3() -> None:
+    import boto3  # noqa: PLC0415 - only the process that measures it may load it
+    from botocore.config import Config  # noqa: PLC0415 - only the process that measures it may load it
+
+    client = boto3.client("dynamodb", config=Config(max_pool_connections=64, retries={"mode": "standard"}))
+
+    def call(number: int) -> None:
+        if number % 2:
+            client.put_item(**PUT)
+        else:
+            client.get_item(**GET)
+
+    for line in sys.stdin:
+        calls, concurrency = json.loads(line)
+        with ThreadPoolExecutor(concurrency) as threads:
+            cpu, wall = time.process_time(), time.perf_counter()
+            list(threads.map(call, range(calls)))
+            cost = (time.process_time() - cpu) / calls, (time.perf_counter() - wall) / calls
+        print(json.dumps(cost), flush=True)
+
+
+class Worker:
+    """One client in its process."""
+
+    def __init__(self, client: str, url: str, ca: Path) -> None:
+        environ = {
+            **os.environ,
+            "AWS_ENDPOINT_URL": url,
+            "AWS_CA_BUNDLE": str(ca),
+            "AWS_REGION": "eu-central-1",
+            "AWS_DEFAULT_REGION": "eu-central-1",
+            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+            "AWS_SESSION_TOKEN": "IQoJb3JpZ2luX2VjE" * 40,
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--client", client],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environ,
+            text=True,
+        )
+
+    def measure(self, calls: int, concurrency: int) -> tuple[float, float]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{json.dumps([calls, concurrency])}\n")
+        self._process.stdin.flush()
+        cpu, wall = json.loads(self._process.stdout.readline())
+        return cpu, wall
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+
+
+def compare(server: Server, *, tls: bool, rounds: int, calls: int) -> None:
+    url = server.tls_url if tls else server.url
+    workers = {client: Worker(client, url, server.ca) for client in CLIENTS}
+    for worker in workers.values():
+        worker.measure(200, 8)  # warm
+    for concurrency in CONCURRENCY:
+        costs: dict[str, list[tuple[float, float]]] = {client: [] for client in CLIENTS}
+        for _ in range(rounds):
+            for client, worker in workers.items():
+                costs[client].append(worker.measure(calls, concurrency))
+        cpu = {client: statistics.median(cost[0] for cost in rows) * 1e3 for client, rows in costs.items()}
+        wall = {client: statistics.median(cost[1] for cost in rows) * 1e3 for client, rows in costs.items()}
+        for client in CLIENTS:
+            print(
+                f"{'https' if tls else 'http':5}  {concurrency:11}  {client:11}  {cpu[client]:10.3f}  "
+                f"{cpu[client] / cpu['wire']:9.1f}x  {wall[client]:11.3f}  {wall[client] / wall['wire']:10.1f}x"
+            )
+    for worker in workers.values():
+        worker.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--calls", type=int, default=400)
+    parser.add_argument("--client", choices=CLIENTS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.client == "boto3":
+        run_boto3()
+        return
+    if options.client:
+        with asyncio.Runner() as runner:
+            runner.run(run_wire() if options.client == "wire" else run_aiobotocore())
+        return
+    print("       concurrency  client       CPU ms/call    / wire  wall ms/call     / wire")
+    with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server:
+        for tls in (False, True):
+            compare(server, tls=tls, rounds=options.rounds, calls=options.calls)
+
+
+if __name__ == "__main__":
+    main()
