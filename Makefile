@@ -31,8 +31,8 @@ format: $(VENV)/test.stamp ## Format and mend what ruff can
 bench: $(VENV)/test.stamp ## Run the benchmarks side by side with their peers
 	@for question in bench/[a-z]*.py; do $(BIN)/python $$question || exit 1; done
 
-build: .venv-sam/sam.stamp ## Build for deployment with sam (ARCHITECTURE=arm64 or x86_64)
-	PATH="$$($(PYTHON) bench/../layers/find_python.py 3.13):$$PATH" SAM_CLI_TELEMETRY=0 \
+build: $(VENV)/run.stamp .venv-sam/sam.stamp ## Build for deployment with sam (ARCHITECTURE=arm64 or x86_64)
+	PATH="$$($(BIN)/python -c 'import os; from localcloud.compute.interpreters import find_interpreter as f; print(f("python3.13", environ=os.environ).interpreter.executable.parent)'):$$PATH" SAM_CLI_TELEMETRY=0 \
 	  $(SAM_BIN)/sam build --parameter-overrides Architecture=$(or $(ARCHITECTURE),arm64)
 
 docs: $(VENV)/run.stamp ## Make docs/ledger.md again from the handlers' own tables

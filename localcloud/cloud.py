@@ -103,14 +103,13 @@ class _Services:
 
 @dataclass(frozen=True, slots=True)
 class RunningCloud:
-    """A cloud with its stack deployed. `ledger` tells what is served of it."""
+    """A cloud with its stack deployed. `ledger` tells what is served of it, `handlers` what is served at all."""
 
     state: RunningState
     ledger: Ledger
     deployed: Deployed
     compute: Compute
-    queues: Queues
-    logs: Logs
+    handlers: Mapping[str, ResourceHandler]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +164,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         cleanup.push_async_callback(undeploy, deployed)
         urls = _Urls(aws, http, options.region)
         state = _state(options, stack, deployed, ledger=ledger, urls=urls)
-        yield RunningCloud(state, ledger, deployed, compute, services.queues, services.logs)
+        yield RunningCloud(state, ledger, deployed, compute, handlers)
 
 
 def _prepare(options: CloudOptions) -> Stack:
