@@ -208,6 +208,11 @@ def parse_document(source: str | Mapping[str, Any], *, name: str = "", resource_
         _parse_statement(entry, f"{where}.Statement[{index}]", resource_policy=resource_policy)
         for index, entry in enumerate(listed)
     )
+    if not statements:
+        raise MalformedPolicy(f"{where}: at least one statement is needed")
+    sids = [statement.sid for statement in statements if statement.sid]
+    if len(sids) != len(set(sids)):
+        raise MalformedPolicy(f"{where}: the Sids of a policy must be unique")
     return Document(name=name, statements=statements, variables=version == VERSIONS[1], source=document)
 
 
@@ -223,8 +228,8 @@ def _parse_statement(raw: Any, where: str, *, resource_policy: bool) -> Statemen
     if not actions:
         raise MalformedPolicy(f"{where}: one of Action and NotAction is needed")
     resources, not_resources = _one_of(entry, "Resource", where)
-    if not resources and not resource_policy:
-        raise MalformedPolicy(f"{where}: one of Resource and NotResource is needed")
+    if not resource_policy:
+        _check_resources(resources, where)
     principals, not_principals = _principals(entry, where, resource_policy=resource_policy)
     return Statement(
         allow=entry["Effect"] == "Allow",
@@ -263,9 +268,17 @@ def _texts(value: Any, where: str) -> tuple[str, ...]:
 def _checked_actions(actions: tuple[str, ...], where: str) -> tuple[str, ...]:
     for action in actions:
         vendor, colon, rest = action.partition(":")
-        if action != "*" and not (colon and rest and _VENDOR.fullmatch(vendor)):
+        if action != "*" and not (colon and rest and ":" not in rest and _VENDOR.fullmatch(vendor)):
             raise MalformedPolicy(f"{where}: {action!r} must be * or service:action")
     return actions
+
+
+def _check_resources(resources: tuple[str, ...], where: str) -> None:
+    if not resources:
+        raise MalformedPolicy(f"{where}: one of Resource and NotResource is needed")
+    for resource in resources:
+        if resource != "*" and not resource.startswith("arn:"):
+            raise MalformedPolicy(f"{where}: Resource {resource} must be in ARN format or *")
 
 
 def _principals(
