@@ -116,6 +116,16 @@ def test_a_lapsed_lease_of_the_last_delivery_is_a_failure(final: bool, lease_ms:
     assert body(reply).get("problem") == (RECORD.problem if state == "failed" else None)
 
 
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_job_older_than_the_queue_keeps_messages_has_failed(state: str) -> None:
+    """No message can come for it any more: it reads as failed with the last problem, not as waiting for ever."""
+    old = replace(RECORD, state=state, lease_until_ms=0, created_ms=EPOCH_MS - RETENTION_S * 1000)
+    assert body(get(old))["state"] == state
+    assert body(get(replace(old, created_ms=old.created_ms - 1)))["state"] == "failed"
+    live = replace(old, created_ms=old.created_ms - 1, lease_until_ms=EPOCH_MS + 1)
+    assert body(get(live))["state"] == state
+
+
 @pytest.mark.parametrize(
     ("job_id", "age_ms", "status"),
     [

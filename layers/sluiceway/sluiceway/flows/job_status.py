@@ -60,7 +60,7 @@ async def _answer(job_id: JobId, desk: JobDesk, cors: Mapping[str, str]) -> Http
     if record is None or record.expires_s * 1000 <= now_ms:
         known = _may_be_queued(job_id, now_ms, desk.queue_retention_s)
         return _job({"job_id": job_id.text, "state": "queued"}, cors) if known else problem(_NOT_FOUND, headers=cors)
-    members = _describe(record, now_ms)
+    members = _describe(record, now_ms, desk.queue_retention_s)
     if record.state == "succeeded":
         result = await _result(record, desk.blobs)
         if result is None:
@@ -76,9 +76,8 @@ def _may_be_queued(job_id: JobId, now_ms: int, retention_s: int) -> bool:
     return -CLOCK_SKEW_MS <= now_ms - job_id.requested_ms <= retention_s * 1000
 
 
-def _describe(record: JobRecord, now_ms: int) -> dict[str, object]:
-    lost = record.state == "running" and record.final and record.lease_until_ms <= now_ms
-    state = "failed" if lost else record.state
+def _describe(record: JobRecord, now_ms: int, retention_s: int) -> dict[str, object]:
+    state = "failed" if _is_lost(record, now_ms, retention_s) else record.state
     members: dict[str, object] = {"job_id": record.job_id, "state": state, "attempts": record.attempt}
     if state == "failed" or (state == "queued" and record.problem):
         members["problem"] = record.problem
@@ -89,6 +88,14 @@ def _describe(record: JobRecord, now_ms: int) -> dict[str, object]:
             "count": record.conflicts,
         }
     return members
+
+
+def _is_lost(record: JobRecord, now_ms: int, retention_s: int) -> bool:
+    """Whether the job can end no more: nobody works on it, and no delivery is left or the queue dropped the message."""
+    if record.state not in {"queued", "running"} or record.lease_until_ms > now_ms:
+        return False
+    ended_unwritten = record.state == "running" and record.final
+    return ended_unwritten or now_ms > record.created_ms + retention_s * 1000
 
 
 async def _result(record: JobRecord, blobs: BlobStore) -> object:

@@ -1,0 +1,309 @@
+"""1,000 jobs on virtual time with kills, duplicates, throttles and lost answers: each ends once and none is lost.
+
+The queue, its redrive and the event source mapping are the local cloud's own models; the flow is the function's; store,
+blobs and dead letters are the in-memory ports, with troubles. A seed decides everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from functions.generate_answer.app import Services, generate_answer
+from localcloud.clock import LoopClock, run_virtual
+from localcloud.compute.event_source_sqs import SqsMapping, SqsMappingConfig
+from localcloud.compute.functions import InvokeResult
+from localcloud.services.lambda_.errors import throttled
+from localcloud.services.sqs.held import Depth
+from localcloud.services.sqs.message import AttributeValue, Content, Message
+from localcloud.services.sqs.model import Queues
+from localcloud.services.sqs.queue import Queue
+from sluiceway.codec import sqs
+from sluiceway.events.http import HttpRequest
+from sluiceway.events.invocation import Invocation
+from sluiceway.flows.job import JobWorker
+from sluiceway.flows.job_status import JobDesk, read_job
+from sluiceway.genai.faults import ContentFiltered, Overloaded, Throttled
+from sluiceway.genai.scripted import Script, ScriptedProvider
+from tests.fakes import LoopClockMs, MemoryBlobStore, MemoryJobStore, Trouble
+
+JOBS = 1_000
+RETENTION_S = 345_600
+TIMEOUT_S = 60.0
+REGION = "eu-west-1"
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Tens of thousands of log lines are not what is looked at here."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@dataclass(frozen=True)
+class Weather:
+    """How bad it is: the share of invocations killed, of calls in trouble, of deliveries doubled, ..."""
+
+    killed: float = 0.10
+    store_trouble: float = 0.04
+    dead_letters_trouble: float = 0.04
+    doubled: float = 0.05
+    delete_lost: float = 0.05
+    lambda_throttled: float = 0.02
+    model_throttled: float = 0.10
+    model_refuses: float = 0.02
+    bugs: float = 0.01
+
+
+class Faults(Mapping[int, Exception]):
+    """What a call of the model raises, by the call's number."""
+
+    def __init__(self, rng: random.Random, weather: Weather) -> None:
+        self._rng = rng
+        self._weather = weather
+
+    def get(self, key: int, default: object = None) -> Exception | None:  # type: ignore[override]
+        del key, default
+        draw, weather = self._rng.random(), self._weather
+        for share, error in (
+            (weather.model_throttled / 2, Throttled("slow down")),
+            (weather.model_throttled / 2, Overloaded("busy")),
+            (weather.model_refuses, ContentFiltered("withheld")),
+            (weather.bugs, ValueError("a bug")),
+        ):
+            if draw < share:
+                return error
+            draw -= share
+        return None
+
+    def __getitem__(self, key: int) -> Exception:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+class LossyQueue:
+    """The queue as the mapping sees it: some messages are delivered twice at once, some deletes are lost."""
+
+    def __init__(self, queue: Queue, rng: random.Random, weather: Weather) -> None:
+        self._queue = queue
+        self._rng = rng
+        self._weather = weather
+        self.arn = queue.arn
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        return self._queue.attributes
+
+    async def receive(
+        self, max_messages: int = 1, *, wait_s: float | None = None, visibility_s: int | None = None
+    ) -> list[Message]:
+        messages = await self._queue.receive(max_messages, wait_s=wait_s, visibility_s=visibility_s)
+        for message in messages:
+            if self._rng.random() < self._weather.doubled:
+                await self._queue.change_visibility(message.receipt_handle, self._rng.choice([0, 1, 5]))
+        return messages
+
+    async def delete(self, receipt_handle: str) -> None:
+        if self._rng.random() >= self._weather.delete_lost:
+            await self._queue.delete(receipt_handle)
+
+
+class QueueDeadLetters:
+    """The DeadLetters port over the local cloud's queue."""
+
+    def __init__(self, queue: Queue, trouble: Trouble) -> None:
+        self._queue = queue
+        self._trouble = trouble
+
+    async def send(self, body: str, *, reason: str, detail: str, attributes: Mapping[str, str]) -> None:
+        await self._trouble.before("send")
+        told = {**attributes, "reason": reason, "detail": detail}
+        await self._queue.send(
+            Content(body, {name: AttributeValue("String", text) for name, text in told.items() if text})
+        )
+        await self._trouble.after("send")
+
+
+@dataclass
+class World:
+    """One run."""
+
+    seed: int
+    weather: Weather = field(default_factory=Weather)
+    jobs_posted: int = JOBS
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        self.posted: set[str] = set()
+        self.invocations = 0
+        self.kills = 0
+
+    async def run(self) -> None:
+        rng, weather = self.rng, self.weather
+        loop = asyncio.get_running_loop()
+        queues = Queues(clock=LoopClock(loop), rng=rng)
+        self.dead = queues.create("dead", REGION, attributes={"MessageRetentionPeriod": "1209600"}, tags={})
+        redrive = json.dumps({"deadLetterTargetArn": self.dead.arn, "maxReceiveCount": 4})
+        self.jobs = queues.create(
+            "jobs", REGION, attributes={"VisibilityTimeout": "360", "RedrivePolicy": redrive}, tags={}
+        )
+        trouble = Trouble(rng, rate=weather.store_trouble, latency_s=0.05)
+        letters = QueueDeadLetters(self.dead, Trouble(rng, rate=weather.dead_letters_trouble, latency_s=0.05))
+        self.store, self.blobs = MemoryJobStore(trouble), MemoryBlobStore(trouble)
+        self.provider = ScriptedProvider(Script(tokens=12, first_s=0.4, token_s=0.2, faults=Faults(rng, weather)))
+        worker = JobWorker(self.store, self.blobs, self.provider, LoopClockMs(), max_output_tokens=50, max_receives=4)
+        self.services = Services(worker, letters)
+        config = SqsMappingConfig(batch_size=10, max_concurrency=10, report_failures=True)
+        mapping = SqsMapping(LossyQueue(self.jobs, rng, weather), self.invoke, config, rng=rng)
+        async with asyncio.TaskGroup() as group:
+            polling = group.create_task(mapping.run())
+            await self.post_all()
+            while self.jobs.depth != Depth(0, 0, 0) or mapping.in_flight:  # noqa: ASYNC110 - virtual time
+                await asyncio.sleep(60)
+            polling.cancel()
+        assert self.provider.active == 0
+        self.store.trouble.rate = 0.0
+
+    async def post_all(self) -> None:
+        """POST each job; some twice with the same body, some again with another, some that break a limit."""
+        for number in range(self.jobs_posted):
+            job_id = f"k.ann.{number}"
+            body = json.dumps({"prompt": f"question {number}"}) if self.rng.random() > 0.03 else '{"prompt":""}'
+            bodies = [body]
+            if self.rng.random() < 0.05:
+                bodies.append(body)
+            if self.rng.random() < 0.03:
+                bodies.append(json.dumps({"prompt": "another"}))
+            for each in bodies:
+                texts = {"job_id": job_id, "caller": "ann", "correlation_id": f"c{number}"}
+                attributes = {name: AttributeValue("String", text) for name, text in texts.items()}
+                await self.jobs.send(Content(each, attributes))
+            self.posted.add(job_id)
+            await asyncio.sleep(self.rng.random() * 0.2)
+
+    async def invoke(self, payload: bytes) -> InvokeResult:
+        """One environment: it answers, is killed, or times out."""
+        if self.rng.random() < self.weather.lambda_throttled:
+            raise throttled("ConcurrentInvocationLimitExceeded")
+        self.invocations += 1
+        started = asyncio.get_running_loop().time()
+        call = Invocation(f"req-{self.invocations}", "generate_answer", "arn", deadline=started + TIMEOUT_S - 0.5)
+        limit_s = TIMEOUT_S
+        if self.rng.random() < self.weather.killed:
+            limit_s = self.rng.random() * 4
+        try:
+            async with asyncio.timeout(limit_s):
+                report = await generate_answer(sqs.decode(json.loads(payload)), call, self.services)
+        except TimeoutError:
+            self.kills += 1
+            return InvokeResult(200, b"{}", function_error="Unhandled", error_type="Sandbox.Timedout")
+        return InvokeResult(200, json.dumps(sqs.encode(report)).encode())
+
+    async def view(self, job_id: str) -> dict[str, object]:
+        """What GET answers after the queue has forgotten everything."""
+        desk = JobDesk(self.store, self.blobs, LaterClock(), RETENTION_S, "http://127.0.0.1:4603")
+        request = HttpRequest("GET", "/", {}, {}, {"job_id": job_id}, b"", "ann", "req")
+        call = Invocation("req", "read_job", "arn", deadline=asyncio.get_running_loop().time() + 60)
+        return json.loads((await read_job(request, call, desk)).body)
+
+
+class LaterClock(LoopClockMs):
+    """Just past the queue's retention."""
+
+    def now_ms(self) -> int:
+        return super().now_ms() + RETENTION_S * 1000 + 1
+
+
+async def drain(queue: Queue) -> list[Message]:
+    letters: list[Message] = []
+    while found := await queue.receive(10, wait_s=0, visibility_s=3600):
+        letters += found
+    return letters
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_job_ends_once_none_is_lost_and_every_dead_letter_has_its_reason(seed: int) -> None:
+    """1,000 jobs in bad weather: one end each, an answer for whoever asks, and a reason on everything that died."""
+
+    async def run() -> Counter[str]:
+        world = World(seed)
+        await world.run()
+        ends: Counter[str] = Counter()
+        for job_id in sorted(world.posted):
+            seen = await world.view(job_id)
+            assert seen["state"] in {"succeeded", "failed"}, seen
+            assert (seen["state"] == "succeeded") == ("result" in seen)
+            assert (seen["state"] == "failed") == ("problem" in seen)
+            written = [state for state in world.store.history[job_id] if state in {"succeeded", "failed"}]
+            assert len(written) <= 1, (job_id, world.store.history[job_id])
+            ends[str(seen["state"])] += 1
+        for letter in await drain(world.dead):
+            reason = letter.message_attributes.get("reason")
+            job_id = str(letter.message_attributes["job_id"].value)
+            record = world.store.records[job_id]
+            assert reason is not None or record.problem or record.state == "succeeded", record
+            ends["letters"] += 1
+            ends["redriven" if reason is None else "buried"] += 1
+        ends["kills"] = world.kills
+        assert not world.jobs.depth.visible
+        return ends
+
+    ends = run_virtual(run)
+    assert ends["succeeded"] + ends["failed"] == JOBS
+    assert ends["succeeded"] > 0.85 * JOBS
+    assert ends["letters"] >= 0.02 * JOBS
+    assert ends["kills"] > 5
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    """A failing seed can be looked at again."""
+
+    async def run() -> tuple[int, int, list[str]]:
+        world = World(3, jobs_posted=200)
+        await world.run()
+        return world.invocations, world.kills, sorted(f"{key}{value}" for key, value in world.store.history.items())
+
+    assert run_virtual(run) == run_virtual(run)
+
+
+def test_in_fair_weather_every_job_is_asked_once() -> None:
+    """Without troubles nothing is asked twice and nothing dies but what breaks a limit."""
+    fair = Weather(**dict.fromkeys(Weather.__dataclass_fields__, 0.0))
+
+    async def run() -> tuple[int, int, int]:
+        world = World(1, fair)
+        await world.run()
+        failed = sum(record.state == "failed" for record in world.store.records.values())
+        return world.provider.calls + failed, len(world.store.records), len(await drain(world.dead)) - failed
+
+    assert run_virtual(run) == (JOBS, JOBS, 0)
+
+
+def test_where_no_write_ever_arrived_the_dead_letter_has_the_reason() -> None:
+    """A store that fails most calls: a job either ends, or lies among the dead letters with its reason."""
+    storm = Weather(**{**dict.fromkeys(Weather.__dataclass_fields__, 0.0), "store_trouble": 0.6})
+
+    async def run() -> tuple[set[str], set[str]]:
+        world = World(5, storm, jobs_posted=400)
+        await world.run()
+        ended = {job_id for job_id in world.posted if (await world.view(job_id))["state"] in {"succeeded", "failed"}}
+        letters = await drain(world.dead)
+        buried = {str(one.message_attributes["job_id"].value) for one in letters if "reason" in one.message_attributes}
+        return world.posted - ended, buried
+
+    unended, buried = run_virtual(run)
+    assert unended
+    assert unended <= buried
