@@ -64,6 +64,26 @@ async def test_a_stale_connection_is_replaced_without_spending_an_attempt():
             assert [request.connection for request in server.requests] == [1, 2, 3]
 
 
+async def test_a_connection_idle_for_long_is_looked_at_before_use(monkeypatch):
+    """Its end may sit unread in the socket, as after a frozen environment thaws: the request goes to a fresh one."""
+    monkeypatch.setattr(http, "WARY_AFTER_S", -1.0)
+    async with raw_server(always(answer())) as server:
+        async with Wire.open(environ(AWS_ENDPOINT_URL=server.url, AWS_MAX_ATTEMPTS="1")) as wire:
+            await wire.call(DYNAMODB, "GetItem", {})
+            server.drop()
+            await wire.call(DYNAMODB, "GetItem", {})
+        assert [request.connection for request in server.requests] == [1, 2]
+
+
+async def test_a_connection_idle_for_too_long_is_not_used(monkeypatch):
+    """Beyond MAX_IDLE_S nobody asks whether it still serves."""
+    monkeypatch.setattr(http, "MAX_IDLE_S", -1.0)
+    async with raw_server(always(answer())) as server, Wire.open(environ(AWS_ENDPOINT_URL=server.url)) as wire:
+        for _ in range(3):
+            await wire.call(DYNAMODB, "GetItem", {})
+        assert server.connections == 3
+
+
 async def test_a_connection_that_ends_as_the_request_goes_out_is_replaced():
     """The server takes a request on a kept-alive connection and closes without a byte of reply."""
 
