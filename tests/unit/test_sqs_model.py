@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 import pytest
+
 from localcloud.clock import LoopClock, run_virtual
 from localcloud.services.sqs import queue as queue_module
 from localcloud.services.sqs.errors import SqsError
@@ -69,12 +70,12 @@ def test_a_received_message_is_hidden_until_its_visibility_ends() -> None:
         await queue.send(Content("x"))
         (first,) = await queue.receive()
         await asyncio.sleep(44.9)
-        assert [] == await queue.receive()
+        assert await queue.receive() == []
         await asyncio.sleep(0.1)
         (second,) = await queue.receive()
         assert first.message_id == second.message_id
         assert first.receipt_handle != second.receipt_handle
-        assert "2" == second.system["ApproximateReceiveCount"]
+        assert second.system["ApproximateReceiveCount"] == "2"
         assert first.system["ApproximateFirstReceiveTimestamp"] == second.system["ApproximateFirstReceiveTimestamp"]
 
     on_queues(test)
@@ -90,7 +91,7 @@ def test_a_delayed_message_wakes_a_receive_that_already_waits() -> None:
             await asyncio.sleep(3)
             await queue.send(Content("x"), delay_s=5)
             assert Depth(visible=0, in_flight=0, delayed=1) == queue.depth
-        assert ["x"] == bodies(waiting.result())
+        assert bodies(waiting.result()) == ["x"]
         assert now() == pytest.approx(8)
 
     on_queues(test)
@@ -100,7 +101,7 @@ def test_a_long_poll_ends_empty_after_its_wait() -> None:
     """Nothing came in 20 seconds: an empty answer, 20 seconds later."""
 
     async def test(queues: Queues) -> None:
-        assert [] == await make(queues).receive(wait_s=20)
+        assert await make(queues).receive(wait_s=20) == []
         assert now() == pytest.approx(20)
 
     on_queues(test)
@@ -112,9 +113,9 @@ def test_the_queue_sets_wait_and_delay_where_the_call_does_not() -> None:
     async def test(queues: Queues) -> None:
         queue = make(queues, ReceiveMessageWaitTimeSeconds="9", DelaySeconds="4")
         await queue.send(Content("x"))
-        assert ["x"] == bodies(await queue.receive())
+        assert bodies(await queue.receive()) == ["x"]
         assert now() == pytest.approx(4)
-        assert [] == await queue.receive(wait_s=0)
+        assert await queue.receive(wait_s=0) == []
 
     on_queues(test)
 
@@ -129,7 +130,7 @@ def test_each_message_wakes_one_waiting_receive() -> None:
             await asyncio.sleep(1)
             for body in "abc":
                 await queue.send(Content(body))
-        assert ["a", "b", "c"] == sorted(body for task in waiting for body in bodies(task.result()))
+        assert sorted(body for task in waiting for body in bodies(task.result())) == ["a", "b", "c"]
         assert now() == pytest.approx(1)
 
     on_queues(test)
@@ -147,7 +148,7 @@ def test_a_cancelled_receive_takes_nothing_and_passes_its_wake_on() -> None:
             await queue.send(Content("x"))
             first.cancel()
         assert first.cancelled()
-        assert ["x"] == bodies(second.result())
+        assert bodies(second.result()) == ["x"]
         assert now() == pytest.approx(1)
         assert Depth(visible=0, in_flight=1, delayed=0) == queue.depth
 
@@ -169,7 +170,7 @@ def test_delete_works_after_the_visibility_ended_and_before_another_receive() ->
         await asyncio.sleep(5)
         (fresh,) = await queue.receive()
         await queue.delete(stale.receipt_handle)
-        assert 1 == queue.depth.in_flight
+        assert queue.depth.in_flight == 1
         await queue.delete(fresh.receipt_handle)
         await queue.delete(fresh.receipt_handle)
         assert Depth(0, 0, 0) == queue.depth
@@ -184,9 +185,9 @@ def test_a_handle_of_another_queue_is_invalid() -> None:
         queue, other = make(queues), make(queues, "other")
         await queue.send(Content("x"))
         (message,) = await queue.receive()
-        assert "ReceiptHandleIsInvalid" == await code_of(other.delete(message.receipt_handle))
+        assert await code_of(other.delete(message.receipt_handle)) == "ReceiptHandleIsInvalid"
         for text in ("", "x", "é", "AAAA"):
-            assert "ReceiptHandleIsInvalid" == await code_of(queue.delete(text))
+            assert await code_of(queue.delete(text)) == "ReceiptHandleIsInvalid"
 
     on_queues(test)
 
@@ -203,15 +204,15 @@ def test_change_visibility_counts_from_now() -> None:
         await asyncio.sleep(20)
         await queue.change_visibility(message.receipt_handle, 100)
         await asyncio.sleep(99)
-        assert [] == await queue.receive()
-        assert "InvalidParameterValueException" == await code_of(
-            queue.change_visibility(message.receipt_handle, 43_200)
+        assert await queue.receive() == []
+        assert (
+            await code_of(queue.change_visibility(message.receipt_handle, 43_200)) == "InvalidParameterValueException"
         )
         await asyncio.sleep(1)
-        assert "MessageNotInflight" == await code_of(queue.change_visibility(message.receipt_handle, 5))
+        assert await code_of(queue.change_visibility(message.receipt_handle, 5)) == "MessageNotInflight"
         (message,) = await queue.receive()
         await queue.delete(message.receipt_handle)
-        assert "InvalidParameterValueException" == await code_of(queue.change_visibility(message.receipt_handle, 5))
+        assert await code_of(queue.change_visibility(message.receipt_handle, 5)) == "InvalidParameterValueException"
 
     on_queues(test)
 
@@ -227,7 +228,7 @@ def test_change_visibility_to_0_wakes_a_waiting_receive() -> None:
             waiting = tasks.create_task(queue.receive(wait_s=20))
             await asyncio.sleep(2)
             await queue.change_visibility(message.receipt_handle, 0)
-        assert ["x"] == bodies(waiting.result())
+        assert bodies(waiting.result()) == ["x"]
         assert now() == pytest.approx(2)
 
     on_queues(test)
@@ -243,13 +244,13 @@ def test_redrive_keeps_id_attributes_and_date() -> None:
         for _ in range(3):
             seen.append(bodies(await queue.receive()))
             await asyncio.sleep(30)
-        assert [["x"], ["x"], []] == seen
+        assert seen == [["x"], ["x"], []]
         (message,) = await dead.receive()
         assert message_id == message.message_id
         assert queue.arn == message.system["DeadLetterQueueSourceArn"]
-        assert "3" == message.system["ApproximateReceiveCount"]
-        assert "1800000000000" == message.system["SentTimestamp"]
-        assert "g" == message.system["MessageGroupId"]
+        assert message.system["ApproximateReceiveCount"] == "3"
+        assert message.system["SentTimestamp"] == "1800000000000"
+        assert message.system["MessageGroupId"] == "g"
 
     on_queues(test)
 
@@ -263,8 +264,8 @@ def test_redrive_wakes_who_waits_at_the_dead_letter_queue() -> None:
         await queue.receive(visibility_s=5)
         async with asyncio.TaskGroup() as tasks:
             waiting = tasks.create_task(dead.receive(wait_s=20))
-            assert [] == await queue.receive(wait_s=10)
-        assert ["x"] == bodies(waiting.result())
+            assert await queue.receive(wait_s=10) == []
+        assert bodies(waiting.result()) == ["x"]
         assert now() == pytest.approx(10)
 
     on_queues(test)
@@ -281,13 +282,13 @@ def test_without_its_dead_letter_queue_a_message_is_delivered_on() -> None:
         for _ in range(3):
             (message,) = await queue.receive(visibility_s=0)
             counts.append(message.system["ApproximateReceiveCount"])
-        assert ["1", "2", "3"] == counts
+        assert counts == ["1", "2", "3"]
 
     on_queues(test)
 
 
 def test_old_messages_are_forgotten_whatever_their_state() -> None:
-    """MessageRetentionPeriod counts from the send, for visible, delayed and hidden messages; a change counts at once."""
+    """MessageRetentionPeriod counts from the send, in every state of a message; a change of it counts at once."""
 
     async def test(queues: Queues) -> None:
         queue = make(queues, MessageRetentionPeriod="60")
@@ -302,7 +303,7 @@ def test_old_messages_are_forgotten_whatever_their_state() -> None:
         queues.configure(queue, {"MessageRetentionPeriod": "600"})
         await queue.send(Content("x"))
         await asyncio.sleep(100)
-        assert 1 == queue.depth.visible
+        assert queue.depth.visible == 1
         queues.configure(queue, {"MessageRetentionPeriod": "99"})
         assert Depth(0, 0, 0) == queue.depth
 
@@ -317,11 +318,11 @@ def test_at_most_so_many_messages_are_in_flight(monkeypatch: pytest.MonkeyPatch)
         queue = make(queues)
         for body in "abcde":
             await queue.send(Content(body))
-        assert ["a", "b", "c"] == bodies(await queue.receive(10))
-        assert "OverLimit" == await code_of(queue.receive())
-        assert [] == await queue.receive(wait_s=20)
+        assert bodies(await queue.receive(10)) == ["a", "b", "c"]
+        assert await code_of(queue.receive()) == "OverLimit"
+        assert await queue.receive(wait_s=20) == []
         await asyncio.sleep(10)
-        assert ["d", "e", "a"] == bodies(await queue.receive(10))
+        assert bodies(await queue.receive(10)) == ["d", "e", "a"]
 
     on_queues(test)
 
@@ -341,7 +342,7 @@ def test_purge_empties_the_queue_once_a_minute() -> None:
             queue.purge()
         await asyncio.sleep(60)
         queue.purge()
-        assert [] == await queue.receive()
+        assert await queue.receive() == []
 
     on_queues(test)
 
@@ -355,12 +356,12 @@ def test_a_deleted_queue_tells_waiting_receives_and_keeps_its_name_a_minute() ->
             waiting = tasks.create_task(code_of(queue.receive(wait_s=20)))
             await asyncio.sleep(1)
             queues.delete(queue)
-        assert "QueueDoesNotExist" == waiting.result()
+        assert waiting.result() == "QueueDoesNotExist"
         with pytest.raises(SqsError) as caught:
             make(queues)
-        assert "QueueDeletedRecently" == caught.value.code
+        assert caught.value.code == "QueueDeletedRecently"
         await asyncio.sleep(60)
-        assert [] == await make(queues).receive()
+        assert await make(queues).receive() == []
 
     on_queues(test)
 
@@ -417,7 +418,7 @@ def test_attributes_out_of_bounds_are_refused(attributes: dict[str, str], code: 
         with pytest.raises(SqsError) as caught:
             make(queues, "jobs", **attributes)
         assert code == caught.value.code
-        assert ["dead"] == [queue.name for queue in queues.list(REGION)]
+        assert [queue.name for queue in queues.list(REGION)] == ["dead"]
 
     on_queues(test)
 
@@ -456,8 +457,8 @@ def test_queues_of_another_region_are_apart() -> None:
         here = make(queues)
         there = queues.create("jobs", "us-east-1", attributes={}, tags={})
         await here.send(Content("x"))
-        assert (1, 0) == (here.depth.visible, there.depth.visible)
-        assert "arn:aws:sqs:us-east-1:123456789012:jobs" == there.arn
+        assert (here.depth.visible, there.depth.visible) == (1, 0)
+        assert there.arn == "arn:aws:sqs:us-east-1:123456789012:jobs"
 
     on_queues(test)
 

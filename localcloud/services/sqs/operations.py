@@ -160,7 +160,7 @@ async def _tag_queue(call: Call) -> Result:
 async def _untag_queue(call: Call) -> Result:
     queue, keys = call.queue(), call.parameters.texts("TagKeys")
     if not keys:
-        raise missing("TagKeys")
+        raise invalid_value("Tag keys must be between 1 and 128 characters in length.")
     queue.tags = {key: value for key, value in queue.tags.items() if key not in keys}
     return {}
 
@@ -319,18 +319,16 @@ def _batch(call: Call, action: str) -> list[Parameters]:
             "TooManyEntriesInBatchRequest",
             f"Maximum number of entries per request are {MAX_BATCH}. You have sent {len(entries)}.",
         )
-    seen: set[str] = set()
-    for entry in entries:
-        entry_id = entry.required("Id")
-        if not _ENTRY_ID.fullmatch(entry_id):
-            raise SqsError(
-                "InvalidBatchEntryId",
-                "A batch entry id can only contain alphanumeric characters, hyphens and underscores. "
-                "It can be at most 80 letters long.",
-            )
-        if entry_id in seen:
+    ids = [entry.required("Id") for entry in entries]
+    if not all(_ENTRY_ID.fullmatch(entry_id) for entry_id in ids):
+        raise SqsError(
+            "InvalidBatchEntryId",
+            "A batch entry id can only contain alphanumeric characters, hyphens and underscores. "
+            "It can be at most 80 letters long.",
+        )
+    for at, entry_id in enumerate(ids):
+        if entry_id in ids[:at]:
             raise SqsError("BatchEntryIdsNotDistinct", f"Id {entry_id} repeated.")
-        seen.add(entry_id)
     return entries
 
 
