@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from sluiceway import settings
 from sluiceway.app import App
@@ -16,7 +15,7 @@ from sluiceway.aws.sqs import Queue
 from sluiceway.aws.wire import Wire
 from sluiceway.codec import sqs
 from sluiceway.events.invocation import Invocation
-from sluiceway.events.sqs import BatchReport, SqsBatch
+from sluiceway.events.sqs import BatchReport, SqsBatch, SqsMessage
 from sluiceway.flows.batch import process_batch
 from sluiceway.flows.job import JobWorker, run_job
 from sluiceway.genai.bedrock import BedrockProvider
@@ -57,12 +56,11 @@ async def lifespan() -> AsyncGenerator[Services]:
 
 async def generate_answer(batch: SqsBatch, call: Invocation, services: Services) -> BatchReport:
     """Answer each job of the batch; report the messages that go back to the queue."""
-    return await process_batch(
-        batch,
-        partial(run_job, call=call, worker=services.worker),
-        dead_letters=services.dead_letters,
-        deadline=call.deadline,
-    )
+
+    async def one(message: SqsMessage) -> None:
+        await run_job(message, call=call, worker=services.worker)
+
+    return await process_batch(batch, one, dead_letters=services.dead_letters, deadline=call.deadline)
 
 
 handler = App(generate_answer, source=sqs, steps=[log_context, metrics, trace], lifespan=lifespan)
