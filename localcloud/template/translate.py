@@ -147,6 +147,8 @@ def _name_origins(template: dict[str, Any]) -> None:
     for logical_id, resource in template["Resources"].items():
         if isinstance(resource, dict):
             entry = cast("dict[str, Any]", resource)
+            if entry.get("Type") == "AWS::Serverless::Application":  # the translator would ask the network for it
+                raise TemplateError("AWS::Serverless::Application is not served here", where=f"Resources.{logical_id}")
             if str(entry.get("Type", "")).startswith("AWS::Serverless::"):
                 entry["Metadata"] = {**(entry.get("Metadata") or {}), "SamResourceId": logical_id}
 

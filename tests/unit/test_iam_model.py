@@ -76,12 +76,15 @@ def test_only_the_trusted_service_assumes_a_role(iam: Iam) -> None:
 
 
 def test_a_deleted_roles_credentials_are_forgotten(iam: Iam) -> None:
-    """And revoked ones."""
+    """And revoked ones; yet their session is never taken for the account's root user."""
     first, second = (iam.issue_credentials(WORKER, function_name="fn").access_key for _ in range(2))
     iam.revoke(first)
     assert iam.credentials_of(first) is None
     iam.delete_role(WORKER)
     assert iam.credentials_of(second) is None
+    principal = iam.principal_of(second)
+    assert (principal.session, principal.is_root) == ("fn", False)
+    assert not iam.decide(principal, "sqs:SendMessage", QUEUE).allowed
 
 
 def test_inline_managed_and_boundary_policies_decide_together(iam: Iam) -> None:
@@ -208,3 +211,25 @@ def test_a_record_is_held_against_the_policies_as_they_are(iam: Iam) -> None:
     assert recheck_calls(calls, iam) == []
     iam.remove_inline("Worker", "send")
     assert recheck_calls(calls, iam) == calls[:1]
+
+
+def test_a_decision_is_not_remembered_over_a_change(iam: Iam) -> None:
+    """The authoriser decides anew as soon as a role, a policy or a credential changed."""
+    authorise = Authoriser(iam, CallRecord())
+    key = iam.issue_credentials(WORKER, function_name="fn").access_key
+    send = (Permission("sqs:SendMessage", QUEUE),)
+    assert [authorise(key, send) for _ in range(3)] == [None] * 3
+    iam.remove_inline("Worker", "send")
+    assert authorise(key, send) is not None
+    iam.put_inline("Worker", SEND)
+    assert authorise(key, send) is None
+    iam.delete_role(WORKER)
+    assert authorise(key, send) is not None
+
+
+def test_a_record_is_bounded() -> None:
+    """What comes after the limit is counted, not held."""
+    record = CallRecord(limit=2)
+    for resource in ("a", "b", "c", "a", "d"):
+        record.add(Call("fn", WORKER, "s3:GetObject", resource, allowed=True))
+    assert ([call.resource for call in record], record.left_out) == (["a", "b"], 2)

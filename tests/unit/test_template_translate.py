@@ -109,6 +109,13 @@ def test_another_macro_is_refused() -> None:
         translate({"Transform": [SAM, "MyMacro"], "Resources": {}}, {}, region="eu-west-1")
 
 
+def test_a_nested_application_is_refused() -> None:
+    """The translator would ask the network for it."""
+    application = {"Type": "AWS::Serverless::Application", "Properties": {"Location": {"ApplicationId": "a"}}}
+    with pytest.raises(TemplateError, match=r"Resources\.App: AWS::Serverless::Application is not served here"):
+        _translate({"App": application})
+
+
 def test_a_translation_is_remembered_by_its_content(tmp_path: Path) -> None:
     """The same template and parameters are read back; any change, or a damaged file, translates again."""
     template = {"Transform": SAM, "Resources": {"F": _function(CodeUri="a")}}

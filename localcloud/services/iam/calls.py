@@ -9,12 +9,16 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from localcloud.services.contract import Denied, Permission
 from localcloud.services.iam.model import Iam, Principal
 from localcloud.services.iam.policy import Decision, Document, Outcome
 
 __all__ = ["Authoriser", "Call", "CallRecord", "read_calls", "recheck_calls"]
+
+MAX_CALLS: Final = 100_000  # 30 MB of memory
+MAX_DECISIONS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +34,23 @@ class Call:
 
 
 class CallRecord:
-    """The calls of one run, each distinct one once, in the order first seen. `path`: also kept as lines of JSON."""
+    """The calls of one run, each distinct one once, in the order first seen. `path`: also kept as lines of JSON.
 
-    def __init__(self, path: Path | None = None) -> None:
+    At most `limit` distinct ones are held (objects have a resource each); `left_out` counts those that came after.
+    """
+
+    def __init__(self, path: Path | None = None, *, limit: int = MAX_CALLS) -> None:
         self._calls: dict[Call, int] = {}
         self._path = path
+        self._limit = limit
+        self.left_out = 0
 
     def add(self, call: Call) -> None:
         """Remember `call`."""
         known = self._calls.get(call, 0)
+        if not known and len(self._calls) >= self._limit:
+            self.left_out += 1
+            return
         self._calls[call] = known + 1
         if not known and self._path is not None:
             with self._path.open("a") as file:
@@ -93,25 +105,38 @@ class Authoriser:
         self._iam = iam
         self._record = record
         self._policy_of = policy_of
+        self._decided: dict[tuple[str, Permission], tuple[Call, Denied | None]] = {}
+        self._revision = iam.revision
 
     def __call__(self, access_key: str, permissions: tuple[Permission, ...]) -> Denied | None:
         """The first permission that is missing, None where all are there. Each one asked for is recorded."""
-        principal = self._iam.principal_of(access_key)
+        if self._revision != self._iam.revision or len(self._decided) > MAX_DECISIONS:
+            self._decided.clear()
+            self._revision = self._iam.revision
         for permission in permissions:
-            attached = self._policy_of(permission.resource) if self._policy_of is not None else None
-            decision = self._iam.decide(principal, permission.action, permission.resource, resource_policy=attached)
-            call = Call(
-                function=principal.session,
-                role_arn=principal.role_arn,
-                action=permission.action,
-                resource=permission.resource,
-                allowed=decision.allowed,
-                policy=decision.policy,
-            )
+            decided = self._decided.get((access_key, permission))
+            call, denied = decided if decided is not None else self._decide(access_key, permission)
             self._record.add(call)
-            if not decision.allowed:
-                return Denied(principal.arn, permission, _reason(permission, decision))
+            if denied is not None:
+                return denied
         return None
+
+    def _decide(self, access_key: str, permission: Permission) -> tuple[Call, Denied | None]:
+        principal = self._iam.principal_of(access_key)
+        attached = self._policy_of(permission.resource) if self._policy_of is not None else None
+        decision = self._iam.decide(principal, permission.action, permission.resource, resource_policy=attached)
+        call = Call(
+            function=principal.session,
+            role_arn=principal.role_arn,
+            action=permission.action,
+            resource=permission.resource,
+            allowed=decision.allowed,
+            policy=decision.policy,
+        )
+        denied = None if decision.allowed else Denied(principal.arn, permission, _reason(permission, decision))
+        if attached is None:  # a resource's own policy may change without a word
+            self._decided[access_key, permission] = (call, denied)
+        return call, denied
 
 
 def _reason(permission: Permission, decision: Decision) -> str:

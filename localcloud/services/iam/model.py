@@ -71,7 +71,13 @@ class Iam:
         self._partition = partition
         self._roles: dict[str, Role] = {}
         self._policies: dict[str, Document] = {}
-        self._issued: dict[str, tuple[Credentials, Principal]] = {}
+        self._issued: dict[str, tuple[Credentials | None, Principal]] = {}  # None: revoked
+        self._revision = 0
+
+    @property
+    def revision(self) -> int:
+        """Grows with every change of a role, policy or credential: what was decided before may be decided otherwise."""
+        return self._revision
 
     # ------------------------------------------------------------ roles and policies
 
@@ -82,6 +88,7 @@ class Iam:
 
     def create_role(self, name: str, trust: Document, *, path: str = "/") -> Role:
         """A role without policies. Raises ValueError where the name is taken."""
+        self._revision += 1
         arn = f"arn:{self._partition}:iam::{self._account}:role{path}{name}"
         if any(role.name == name for role in self._roles.values()):
             raise ValueError(f"Role with name {name} already exists.")
@@ -97,24 +104,28 @@ class Iam:
         raise NoSuchEntity(f"The role with name {name} cannot be found.")
 
     def delete_role(self, arn: str) -> None:
-        """Forget the role and every credential issued for it."""
+        """Forget the role; a session that still has its credentials may do nothing any more."""
+        self._revision += 1
         self._roles.pop(arn, None)
         for key in [key for key, (_, principal) in self._issued.items() if principal.role_arn == arn]:
-            del self._issued[key]
+            self.revoke(key)
 
     def put_inline(self, role_name: str, policy: Document) -> None:
         """Give a role an inline policy, in place of one with its name. Raises NoSuchEntity."""
+        self._revision += 1
         role = self.role_named(role_name)
         self._roles[role.arn] = replace(role, inline={**role.inline, policy.name: policy})
 
     def remove_inline(self, role_name: str, policy_name: str) -> None:
         """Take an inline policy away, where role and policy are still here."""
+        self._revision += 1
         for role in [role for role in self._roles.values() if role.name == role_name]:
             kept = {name: policy for name, policy in role.inline.items() if name != policy_name}
             self._roles[role.arn] = replace(role, inline=kept)
 
     def create_policy(self, policy: Document, *, path: str = "/") -> str:
         """A managed policy of the account; its ARN. Raises ValueError where the name is taken."""
+        self._revision += 1
         arn = f"arn:{self._partition}:iam::{self._account}:policy{path}{policy.name}"
         if arn in self._policies:
             raise ValueError(f"A policy called {policy.name} already exists.")
@@ -123,12 +134,14 @@ class Iam:
 
     def delete_policy(self, arn: str) -> None:
         """Forget a managed policy, and take it from every role."""
+        self._revision += 1
         self._policies.pop(arn, None)
         for role in list(self._roles.values()):
             self._roles[role.arn] = replace(role, managed=tuple(other for other in role.managed if other != arn))
 
     def attach(self, role_name: str, policy_arn: str) -> None:
         """Attach a managed policy. Raises NoSuchEntity for a role or policy that is not here."""
+        self._revision += 1
         role = self.role_named(role_name)
         self._managed(policy_arn)
         if policy_arn not in role.managed:
@@ -136,6 +149,7 @@ class Iam:
 
     def set_boundary(self, role_name: str, policy_arn: str) -> None:
         """Bound a role by a managed policy. Raises NoSuchEntity."""
+        self._revision += 1
         role = self.role_named(role_name)
         self._managed(policy_arn)
         self._roles[role.arn] = replace(role, boundary=policy_arn)
@@ -177,11 +191,13 @@ class Iam:
         return credentials
 
     def revoke(self, access_key: str) -> None:
-        """Forget credentials that nothing uses any more."""
-        self._issued.pop(access_key, None)
+        """Forget the secret of credentials that nothing uses any more; who had them stays known."""
+        self._revision += 1
+        if access_key in self._issued:
+            self._issued[access_key] = (None, self._issued[access_key][1])
 
     def credentials_of(self, access_key: str) -> Credentials | None:
-        """The credentials behind an access key that was issued here, None for any other."""
+        """The credentials behind an access key that was issued here and not revoked, None for any other."""
         issued = self._issued.get(access_key)
         return issued[0] if issued is not None else None
 
@@ -216,6 +232,8 @@ class Iam:
         if principal.is_root:
             denied = attached.outcome is Outcome.EXPLICIT_DENY
             return attached if denied else Decision(Outcome.ALLOWED, ROOT)
+        if principal.role_arn not in self._roles:
+            return Decision(Outcome.IMPLICIT_DENY)
         own = evaluate(self.policies_of(principal.role_arn), action, resource, context=keys)
         boundary = self._role(principal.role_arn).boundary
         bound = evaluate([self._managed(boundary)], action, resource, context=keys) if boundary else None
