@@ -31,6 +31,7 @@ from sluiceway.events.invocation import Invocation
 from sluiceway.flows.job import JobWorker
 from sluiceway.flows.job_status import JobDesk, read_job
 from sluiceway.genai.faults import ContentFiltered, Overloaded, Throttled
+from sluiceway.genai.provider import Answer, CallContext, ModelRequest
 from sluiceway.genai.scripted import Script, ScriptedProvider
 from tests.fakes import LoopClockMs, MemoryBlobStore, MemoryJobStore, Trouble
 
@@ -137,6 +138,23 @@ class QueueDeadLetters:
         await self._trouble.after("send")
 
 
+class WatchedProvider:
+    """The scripted model, watched for two calls for one job at a time."""
+
+    def __init__(self, script: Script) -> None:
+        self.inner = ScriptedProvider(script)
+        self.running: set[str] = set()
+        self.overlaps = 0
+
+    async def converse(self, request: ModelRequest, context: CallContext) -> Answer:
+        self.overlaps += context.request_id in self.running
+        self.running.add(context.request_id)
+        try:
+            return await self.inner.converse(request, context)
+        finally:
+            self.running.discard(context.request_id)
+
+
 @dataclass
 class World:
     """One run."""
@@ -163,7 +181,7 @@ class World:
         trouble = Trouble(rng, rate=weather.store_trouble, latency_s=0.05)
         letters = QueueDeadLetters(self.dead, Trouble(rng, rate=weather.dead_letters_trouble, latency_s=0.05))
         self.store, self.blobs = MemoryJobStore(trouble), MemoryBlobStore(trouble)
-        self.provider = ScriptedProvider(Script(tokens=12, first_s=0.4, token_s=0.2, faults=Faults(rng, weather)))
+        self.provider = WatchedProvider(Script(tokens=12, first_s=0.4, token_s=0.2, faults=Faults(rng, weather)))
         worker = JobWorker(self.store, self.blobs, self.provider, LoopClockMs(), max_output_tokens=50, max_receives=4)
         self.services = Services(worker, letters)
         config = SqsMappingConfig(batch_size=10, max_concurrency=10, report_failures=True)
@@ -174,7 +192,7 @@ class World:
             while self.jobs.depth != Depth(0, 0, 0) or mapping.in_flight:  # noqa: ASYNC110 - virtual time
                 await asyncio.sleep(60)
             polling.cancel()
-        assert self.provider.active == 0
+        assert self.provider.inner.active == 0
         self.store.trouble.rate = 0.0
 
     async def post_all(self) -> None:
@@ -241,6 +259,7 @@ def test_every_job_ends_once_none_is_lost_and_every_dead_letter_has_its_reason(s
     async def run() -> Counter[str]:
         world = World(seed)
         await world.run()
+        assert world.provider.overlaps == 0
         ends: Counter[str] = Counter()
         for job_id in sorted(world.posted):
             seen = await world.view(job_id)
@@ -287,7 +306,7 @@ def test_in_fair_weather_every_job_is_asked_once() -> None:
         world = World(1, fair)
         await world.run()
         failed = sum(record.state == "failed" for record in world.store.records.values())
-        return world.provider.calls + failed, len(world.store.records), len(await drain(world.dead)) - failed
+        return world.provider.inner.calls + failed, len(world.store.records), len(await drain(world.dead)) - failed
 
     assert run_virtual(run) == (JOBS, JOBS, 0)
 
@@ -307,3 +326,22 @@ def test_where_no_write_ever_arrived_the_dead_letter_has_the_reason() -> None:
     unended, buried = run_virtual(run)
     assert unended
     assert unended <= buried
+
+
+def test_without_kills_every_dead_letter_carries_its_reason_itself() -> None:
+    """A model that is nearly always throttled: the flow ends each job on its last delivery, the queue redrives none."""
+    drought = Weather(**{**dict.fromkeys(Weather.__dataclass_fields__, 0.0), "model_throttled": 0.9})
+
+    async def run() -> tuple[Counter[str], Counter[str]]:
+        world = World(7, drought, jobs_posted=200)
+        await world.run()
+        reasons: Counter[str] = Counter()
+        for letter in await drain(world.dead):
+            reason = letter.message_attributes.get("reason")
+            reasons[str(reason.value) if reason else "none"] += 1
+        return reasons, Counter(record.state for record in world.store.records.values())
+
+    reasons, states = run_virtual(run)
+    assert set(reasons) <= {"model-throttled", "model-overloaded", "invalid-body", "job-busy"}
+    assert reasons["model-throttled"] > 20
+    assert states["failed"] + states["succeeded"] == 200
