@@ -67,7 +67,7 @@ class ServiceError(SluicewayError):
     status: int
     request_id: str
 
-    def _describe(self, service: str, operation: str, code: str, status: int, request_id: str) -> None:
+    def _describe(self, *, service: str, operation: str, code: str, status: int, request_id: str) -> None:
         self.service, self.operation, self.code = service, operation, code
         self.status, self.request_id = status, request_id
 
@@ -87,7 +87,7 @@ class ServiceUnavailable(ServiceError, Retryable):
         after_s: float | None = None,
     ) -> None:
         Retryable.__init__(self, message, after_s=after_s)
-        self._describe(service, operation, code, status, request_id)
+        self._describe(service=service, operation=operation, code=code, status=status, request_id=request_id)
 
 
 class ServiceRefused(ServiceError, Rejected):
@@ -97,7 +97,7 @@ class ServiceRefused(ServiceError, Rejected):
         self, message: str, *, service: str, operation: str, code: str, status: int = 400, request_id: str = ""
     ) -> None:
         Rejected.__init__(self, message, reason=f"{service}-{code}")
-        self._describe(service, operation, code, status, request_id)
+        self._describe(service=service, operation=operation, code=code, status=status, request_id=request_id)
 
 
 class ConditionFailed(ServiceRefused):
