@@ -1,4 +1,4 @@
-"""The JobStore contract, over the in-memory store and over DynamoDB (moto), and the dead letters' size rules."""
+"""The JobStore contract over memory, moto's DynamoDB and the local cloud's, and the dead letters' size rules."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
+from localcloud.clock import SystemClock
+from localcloud.services.contract import WireRequest
+from localcloud.services.dynamodb import control
+from localcloud.services.dynamodb.members import Members
+from localcloud.services.dynamodb.wire import DynamoService
 from sluiceway.aws.dynamodb import Table
 from sluiceway.aws.endpoints import ServiceSpec
 from sluiceway.aws.jobs import DynamoDbJobStore, S3BlobStore, SqsDeadLetters, fit_attributes
@@ -81,10 +86,59 @@ class MotoCaller:
         return Reply(200, {}, json.dumps(answer, default=str).encode())
 
 
-@pytest.fixture(params=["memory", "dynamodb"])
+class LocalCaller:
+    """A Caller that hands JSON-protocol requests to the local cloud's DynamoDB, in process."""
+
+    def __init__(self) -> None:
+        self._service = DynamoService(SystemClock())
+        control.create_table(
+            self._service.database("eu-west-1"),
+            Members(
+                {
+                    "TableName": "jobs",
+                    "BillingMode": "PAY_PER_REQUEST",
+                    "AttributeDefinitions": [{"AttributeName": "job_id", "AttributeType": "S"}],
+                    "KeySchema": [{"AttributeName": "job_id", "KeyType": "HASH"}],
+                }
+            ),
+        )
+
+    async def call(
+        self,
+        service: ServiceSpec,
+        operation: str,
+        body: Mapping[str, object] | bytes = b"",
+        *,
+        path: str = "/",
+        method: str = "POST",
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+    ) -> Reply:
+        del query, headers, deadline
+        target = {"x-amz-target": f"{service.target_prefix}.{operation}"}
+        sent = json.dumps(body).encode()
+        answer = await self._service.handle(
+            WireRequest("dynamodb", "eu-west-1", method, path, "", target, sent, "key", "req")
+        )
+        assert isinstance(answer.body, bytes)
+        if answer.status == 200:
+            return Reply(200, {}, answer.body)
+        fault = json.loads(answer.body)
+        code = fault["__type"].partition("#")[2]
+        assert code == "ConditionalCheckFailedException", fault
+        failed = ConditionFailed("failed", service="dynamodb", operation=operation, code=code)
+        failed.item = fault.get("Item")
+        raise failed
+
+
+@pytest.fixture(params=["memory", "moto", "local"])
 def store(request: pytest.FixtureRequest) -> Iterator[JobStore]:
     if request.param == "memory":
         yield MemoryJobStore()
+        return
+    if request.param == "local":
+        yield DynamoDbJobStore(Table(LocalCaller(), "jobs"))
         return
     with mock_aws():
         yield DynamoDbJobStore(Table(MotoCaller(), "jobs"))
