@@ -42,6 +42,13 @@ class LogPipe:
             if not self._open or not self._read():
                 return
 
+    def flush(self) -> None:
+        """Read all that is there, and take an unfinished line for a message."""
+        self.drain()
+        if self._buffer:
+            self._on_message(self._buffer.decode(errors="replace"))
+            self._buffer.clear()
+
     def _read(self) -> bool:
         try:
             data = os.read(self._read_fd, _READ_BYTES)
@@ -71,9 +78,7 @@ class LogPipe:
         self._loop.remove_reader(self._read_fd)
         os.close(self._read_fd)
         self.close_write()
-        if self._buffer:
-            self._on_message(self._buffer.decode(errors="replace"))
-            self._buffer.clear()
+        self.flush()
 
 
 def split_lines(buffer: bytearray) -> list[bytes]:

@@ -32,6 +32,9 @@ _SIGNALS: Final = {
 }  # fmt: skip
 
 
+_LINES: Final = 0  # the first pipe has lines, the second frames
+
+
 class RuntimeProcess:
     """A process that runs, from `start()` until `close()`; then `exited` holds its return code (negative: a signal)."""
 
@@ -92,9 +95,12 @@ class RuntimeProcess:
         self.close()
 
     def drain(self) -> None:
-        """Read all that the function has written to its log until now."""
-        for pipe in self._pipes:
-            pipe.drain()
+        """Read all that the function has written to its log until now; an unfinished line ends here."""
+        for index, pipe in enumerate(self._pipes):
+            if index == _LINES:
+                pipe.flush()
+            else:
+                pipe.drain()
 
     def max_memory_mb(self) -> int:
         """The peak of resident memory, 0 where this system does not tell."""
@@ -108,8 +114,8 @@ class RuntimeProcess:
         if self._pid:
             kill_group(self._pid)
         self._server.close()
+        self.drain()
         for pipe in self._pipes:
-            pipe.drain()
             pipe.close()
 
 

@@ -135,13 +135,13 @@ def _client_context(encoded: str) -> str:
     if not encoded:
         return ""
     try:
-        if len(encoded) > _MAX_CONTEXT_BYTES:
-            raise ValueError(f"longer than {_MAX_CONTEXT_BYTES} bytes")
-        text = base64.b64decode(encoded, validate=True).decode()
-        return json.dumps(json.loads(text))
-    except ValueError as error:
-        text = f"Client context must be a valid Base64-encoded JSON object: {error}"
-        raise LambdaError("InvalidRequestContentException", text, 400) from None
+        context: Any = json.loads(base64.b64decode(encoded, validate=True))
+    except ValueError:
+        context = None
+    if not isinstance(context, dict) or len(encoded) > _MAX_CONTEXT_BYTES:
+        text = f"Client context must be a JSON object in base64 of at most {_MAX_CONTEXT_BYTES} bytes."
+        raise LambdaError("InvalidRequestContentException", text, 400)
+    return json.dumps(context)
 
 
 def _get(functions: Functions, name: str, region: str, *, qualifier: str) -> FunctionSpec:
