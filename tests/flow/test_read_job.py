@@ -109,7 +109,7 @@ def test_conflicts_are_shown() -> None:
 @pytest.mark.parametrize(
     ("final", "lease_ms", "state"), [(True, -1, "failed"), (True, 1000, "running"), (False, -1, "running")]
 )
-def test_a_lapsed_lease_of_the_last_delivery_is_a_failure(final: bool, lease_ms: int, state: str) -> None:  # noqa: FBT001
+def test_a_lapsed_lease_of_the_last_delivery_is_a_failure(final: bool, lease_ms: int, state: str) -> None:
     """A worker killed on the last delivery has nobody to follow it: the job reads as failed with the reason."""
     reply = get(replace(RECORD, final=final, lease_until_ms=EPOCH_MS + lease_ms))
     assert body(reply)["state"] == state
