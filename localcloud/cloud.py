@@ -38,6 +38,7 @@ from localcloud.services.dynamodb.store import Store
 from localcloud.services.dynamodb.wire import DynamoService
 from localcloud.services.iam.calls import Authoriser, CallRecord
 from localcloud.services.iam.model import Iam, Principal
+from localcloud.services.iam.policy import Document, parse_document
 from localcloud.services.iam.resources import ManagedPolicyHandler, PolicyHandler, RoleHandler
 from localcloud.services.lambda_.wire import LambdaService
 from localcloud.services.logs.files import LogFiles, log_path
@@ -99,6 +100,14 @@ class _Services:
         """Whether a role may do an action on a resource."""
         principal = Principal(arn=role_arn, account=role_arn.split(":")[4], role_arn=role_arn)
         return self.iam.decide(principal, action, resource).allowed
+
+    def policy_of(self, arn: str) -> Document | None:
+        """The resource policy of a queue or a function, None where it has none."""
+        if ":lambda:" in arn:
+            return self.policies.policy_of(arn)
+        queue = self.queues.find(arn)
+        text = queue.attributes.get("Policy", "") if queue else ""
+        return parse_document(text, name="of the queue", resource_policy=True) if text else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +206,12 @@ async def _open_services(
     files = LogFiles(options.state / "logs")
     cleanup.callback(files.close)
     cleanup.callback(logs.listen(files.write))
+    calls = options.state / "calls.jsonl"
+    calls.unlink(missing_ok=True)
     return _Services(
         logs=logs,
         iam=Iam(rng),
-        record=CallRecord(options.state / "calls.jsonl"),
+        record=CallRecord(calls),
         queues=Queues(clock=clock, rng=rng),
         dynamodb=dynamodb,
         delegate=delegate,
@@ -235,7 +246,7 @@ async def _serve_http(gateway: Gateway, options: CloudOptions, cleanup: AsyncExi
 
 def _front(services: _Services, *, rng: random.Random) -> Front:
     apis = [SqsService(services.queues), services.dynamodb, services.s3, BedrockService(services.engine)]
-    return Front(apis, authorise=Authoriser(services.iam, services.record), rng=rng)
+    return Front(apis, authorise=Authoriser(services.iam, services.record, policy_of=services.policy_of), rng=rng)
 
 
 @asynccontextmanager
