@@ -128,8 +128,7 @@ def _read_status(parts: Mapping[str, Any]) -> int:
 
 def _read_headers(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Single headers, and multi-value ones, which win over a single one of the same name."""
-    single: object = parts.get("headers") or {}
-    multiple: object = parts.get("multiValueHeaders") or {}
+    single, multiple = (_or_empty(parts.get(key)) for key in ("headers", "multiValueHeaders"))
     if not isinstance(single, dict) or not isinstance(multiple, dict):
         raise _malformed("Malformed Lambda proxy response: headers are not an object")
     many = cast("dict[str, Any]", multiple)
@@ -144,6 +143,10 @@ def _read_headers(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
             raise _malformed("Malformed Lambda proxy response: a multi-value header is not a list")
         headers.extend((name, _header_text(value)) for value in cast("list[Any]", values))
     return headers
+
+
+def _or_empty(value: object) -> object:
+    return {} if value is None else value
 
 
 def _header_text(value: Any) -> str:

@@ -7,6 +7,7 @@ Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol, cast
 
@@ -51,7 +52,10 @@ class BodyValidator:
         iterate = cast("Callable[[Any], Iterable[_Failure]]", self._validator.iter_errors)  # pyright: ignore[reportUnknownMemberType] - untyped library
         failures = sorted(iterate(document), key=lambda each: [str(step) for step in each.absolute_path])
         if failures:
-            words = "[" + ", ".join(_describe(each) for each in failures) + "]"
+            told = dict.fromkeys(
+                (*each.absolute_path, _describe(each)) for each in failures
+            )  # `required` fails by name
+            words = "[" + ", ".join(str(each[-1]) for each in told) + "]"
             raise GatewayError("BAD_REQUEST_BODY", validation=words, reason="the body does not fit the model")
 
 
@@ -86,7 +90,12 @@ def _describe_required(failure: _Failure) -> str:
 
 def _describe_additional(failure: _Failure) -> str:
     known = failure.schema.get("properties", {})
-    extra = sorted(name for name in failure.instance if name not in known)
+    patterns: list[str] = list(failure.schema.get("patternProperties", {}))
+    extra = sorted(
+        name
+        for name in failure.instance
+        if name not in known and not any(re.search(pattern, name) for pattern in patterns)
+    )
     return f"object instance has properties which are not allowed by the schema: {_json(extra)}"
 
 

@@ -41,7 +41,7 @@ __all__ = ["MAX_ITERATIONS", "MAX_OUTPUT_CHARACTERS", "render"]
 
 MAX_ITERATIONS: Final = 1000  # of one #foreach, https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 MAX_OUTPUT_CHARACTERS: Final = 3 * 10 * 1024 * 1024  # ours: a payload of 10 MB with every byte percent-encoded
-_MAX_STEPS: Final = 1_000_000  # ours: statements of one rendering, loops within loops included
+_MAX_STEPS: Final = 250_000  # ours: statements of one rendering, loops within loops included
 
 
 class _Stopped(Exception):
