@@ -46,7 +46,7 @@ async def test_each_message_meets_its_own_fate() -> None:
     )
     report = await process_batch(batch(6), one, dead_letters=letters, deadline=FOREVER)
     assert report == BatchReport(failed=("m2", "m3", "m4"))
-    assert letters.letters == [Letter("body 1", "invalid-body", "prompt: too long", {"job_id": "j1"})]
+    assert letters.letters == [Letter("body 1", "invalid-body", "too long", {"job_id": "j1"})]
 
 
 async def test_poison_that_cannot_be_buried_goes_back() -> None:

@@ -86,15 +86,11 @@ async def _settle(message: SqsMessage, one: Callable[[SqsMessage], Awaitable[Non
 async def _bury(message: SqsMessage, error: Rejected, dead_letters: DeadLetters) -> bool:
     log.failure("message.rejected", error)
     try:
-        await dead_letters.send(message.body, reason=error.reason, detail=_detail(error), attributes=message.attributes)
+        await dead_letters.send(message.body, reason=error.reason, detail=str(error), attributes=message.attributes)
     except Exception as failure:  # noqa: BLE001 - whatever it is, the message must not be lost: it goes back
         log.failure("message.returned", failure)
         return False
     return True
-
-
-def _detail(error: Rejected) -> str:
-    return f"{error.field}: {error}" if error.field else str(error)
 
 
 def _is_being_cancelled() -> bool:

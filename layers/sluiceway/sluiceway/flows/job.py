@@ -253,10 +253,7 @@ def _reason(error: Exception) -> str:
 def _detail(error: Exception) -> str:
     """The error's own words where they are ours: other people's may quote the prompt or name resources."""
     ours = isinstance(error, SluicewayError) and not isinstance(error, ServiceError)
-    if not ours:
-        return ""
-    field = error.field if isinstance(error, Rejected) else None
-    return f"{field}: {error}" if field else str(error)
+    return str(error) if ours else ""
 
 
 class _Busy(Retryable):
