@@ -28,7 +28,7 @@ __all__ = ["HEALTH_PATH", "Front", "open_listener"]
 HEALTH_PATH: Final = "/_sluiceway/health"  # no bucket may be named so
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024  # above every request limit of the APIs served (DynamoDB batches: 16 MB)
 MAX_OBJECT_BYTES: Final = 512 * 1024 * 1024  # of an S3 object in one PUT; AWS takes 5 GB, memory here does not
-GRACE_S: Final = 1.0  # for requests under way when the front stops; long polls do not end sooner
+GRACE_S: Final = 0.5  # for requests under way when the front stops; long polls are cut
 _LOG: Final = logging.getLogger(__name__)
 _HOP_BY_HOP: Final = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
 
