@@ -35,7 +35,7 @@ from localcloud.gateway.vtl.nodes import (
     Stop,
     Text,
 )
-from localcloud.gateway.vtl.values import Unknown, add, arithmetic, as_text, compare, equals, truth
+from localcloud.gateway.vtl.values import Unknown, add, arithmetic, as_text, compare, equals, kind_of, truth
 
 __all__ = ["MAX_ITERATIONS", "MAX_OUTPUT_CHARACTERS", "render"]
 
@@ -189,7 +189,7 @@ class _Rendering:
         if isinstance(source, dict):
             source = list(cast("dict[Any, Any]", source).values())
         if not isinstance(source, list):
-            raise VtlError(f"#foreach needs a list or a map, not {as_text(source)[:40]!r}", line=node.line)
+            raise VtlError(f"#foreach needs a list or a map, not {kind_of(source)}", line=node.line)
         items = cast("list[Any]", source)
         if len(items) > MAX_ITERATIONS:
             raise VtlError(f"#foreach would run {len(items)} times; {MAX_ITERATIONS} is the most", line=node.line)

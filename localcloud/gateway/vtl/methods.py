@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from localcloud.gateway.vtl.strings import STRING_METHODS
-from localcloud.gateway.vtl.values import TemplateObject, Unknown, as_text, compare, equals
+from localcloud.gateway.vtl.values import TemplateObject, Unknown, as_text, compare, equals, kind_of
 
 __all__ = ["Entry", "call_method", "get_index", "get_property", "set_index", "set_property"]
 
@@ -41,7 +41,7 @@ def _list_add(values: list[Any], *arguments: Any) -> Any:
         return True
     position, value = arguments
     if not isinstance(position, int) or not 0 <= position <= len(values):
-        raise Unknown(f"add({as_text(position)}, ...) is outside a list of size {len(values)}")
+        raise Unknown(f"add() is outside a list of size {len(values)}")
     values.insert(position, value)
     return ""
 
@@ -221,7 +221,7 @@ def call_method(value: Any, name: str, arguments: Sequence[Any]) -> Any:
         raise Unknown(f"{name}() of {kind} does not take {len(arguments)} arguments")
     for expected, argument in zip(types, arguments, strict=False):
         if not isinstance(argument, expected) or (expected is int and isinstance(argument, bool)):
-            raise Unknown(f"{name}() of {kind} does not take {as_text(argument)!r}")
+            raise Unknown(f"{name}() of {kind} does not take {kind_of(argument)} there")
     return method(value, *arguments)
 
 
@@ -248,7 +248,7 @@ def get_index(value: Any, key: Any) -> Any:
         return cast("dict[Any, Any]", value).get(key)
     if isinstance(value, TemplateObject) and isinstance(key, str):
         return value.get(key)
-    raise Unknown(f"[{as_text(key)}] needs a list or a map")
+    raise Unknown(f"[...] needs a list or a map, not {kind_of(value)}")
 
 
 def _from_end(values: list[Any], key: Any) -> Any:
@@ -269,4 +269,4 @@ def set_index(value: Any, key: Any, new: Any) -> None:
     elif isinstance(value, dict):
         cast("dict[Any, Any]", value)[key] = new
     else:
-        raise Unknown(f"[{as_text(key)}] can be set on a list or a map only")
+        raise Unknown("[...] can be set on a list or a map only")

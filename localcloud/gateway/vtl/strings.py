@@ -77,7 +77,7 @@ def _pattern(regex: str) -> re.Pattern[str]:
     try:
         return re.compile(regex)
     except re.error as error:
-        raise Unknown(f"the regular expression {regex!r} is not served here: {error}") from error
+        raise Unknown(f"the regular expression is not served here: {error.msg}") from error
 
 
 def _expand(replacement: str) -> Callable[[re.Match[str]], str]:
@@ -86,13 +86,13 @@ def _expand(replacement: str) -> Callable[[re.Match[str]], str]:
     def expand(found: re.Match[str]) -> str:
         def part(piece: re.Match[str]) -> str:
             if piece[4]:
-                raise Unknown(f"the replacement {replacement!r} has a {piece[4]!r} that names no group")
+                raise Unknown(f"the replacement has a {piece[4]!r} that names no group")
             if piece[1] is not None:
                 return piece[1]
             try:
                 return found[int(piece[2]) if piece[2] else piece[3]] or ""
             except IndexError as error:
-                raise Unknown(f"the replacement {replacement!r} names a group that is not there") from error
+                raise Unknown("the replacement names a group that is not there") from error
 
         return _REPLACEMENT.sub(part, replacement)
 

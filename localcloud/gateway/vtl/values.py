@@ -22,6 +22,7 @@ __all__ = [
     "equals",
     "java_double",
     "json_text",
+    "kind_of",
     "truth",
 ]
 
@@ -118,7 +119,7 @@ def equals(left: Any, right: Any) -> bool:
 def compare(operator: str, left: Any, right: Any) -> bool:
     """`<`, `<=`, `>` or `>=` of two numbers. Raises Unknown for anything else (Velocity logs that and says false)."""
     if not (_is_number(left) and _is_number(right)):
-        raise Unknown(f"{operator} compares numbers, not {_kind(left)} and {_kind(right)}")
+        raise Unknown(f"{operator} compares numbers, not {kind_of(left)} and {kind_of(right)}")
     if operator == "<":
         return bool(left < right)
     if operator == "<=":
@@ -136,7 +137,7 @@ def add(left: Any, right: Any) -> Any:
 def arithmetic(operator: str, left: Any, right: Any) -> Any:
     """Java's arithmetic: integer division cuts towards zero, a remainder the dividend's sign. Raises Unknown."""
     if not (_is_number(left) and _is_number(right)):
-        raise Unknown(f"{operator} works on numbers, not {_kind(left)} and {_kind(right)}")
+        raise Unknown(f"{operator} works on numbers, not {kind_of(left)} and {kind_of(right)}")
     if operator == "+":
         return left + right
     if operator == "-":
@@ -155,7 +156,8 @@ def _divide(operator: str, left: Any, right: Any) -> Any:
     return left / right if operator == "/" else math.fmod(left, right)
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What a value is, for messages: they name kinds and never values, which may be a person's."""
     if value is None:
         return "null"
     if isinstance(value, bool):
