@@ -147,6 +147,21 @@ async def test_update_makes_an_item_that_is_not_there() -> None:
     ]
 
 
+async def test_an_update_cannot_nest_deeper_than_32_levels() -> None:
+    """A value that is fine alone is refused where its path makes it too deep."""
+    caller = Caller()
+    await make_jobs(caller)
+    deep: dict[str, Any] = {"S": "x"}
+    for _ in range(32):
+        deep = {"M": {"m": deep}}
+    key = {"id": {"S": "1"}}
+    await caller.ok("PutItem", TableName="jobs", Item={**key, "a": {"M": {}}})
+    update = {"TableName": "jobs", "Key": key, "ExpressionAttributeValues": {":d": deep}}
+    await caller.ok("UpdateItem", **update, UpdateExpression="SET b = :d")
+    code, message = await caller.error("UpdateItem", **update, UpdateExpression="SET a.b = :d")
+    assert (code, message[:46]) == ("ValidationException", "Nesting Levels have exceeded supported limits:")
+
+
 async def test_condition_decides_and_shows_the_item_on_request() -> None:
     """A condition that fails writes nothing; ALL_OLD shows what stood in the way."""
     caller = Caller()
@@ -754,6 +769,7 @@ async def test_tables_are_listed_described_and_deleted() -> None:
     [
         ({"AttributeDefinitions": types(id="S", b="S")}, "Number of attributes in KeySchema does not exactly match"),
         ({"AttributeDefinitions": types(b="S")}, "Some index key attributes are not defined in AttributeDefinitions."),
+        ({"KeySchema": schema("id", "b")}, "Invalid KeySchema: Some index key attribute have no definition"),
         ({"BillingMode": "PROVISIONED"}, "must both be specified when BillingMode is PROVISIONED"),
         ({"TableName": "a!"}, "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),
         ({"TableName": "ab"}, "TableName must be at least 3 characters long and at most 255 characters long"),

@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from localcloud.clock import SystemClock
 from localcloud.services.contract import WireRequest
 from localcloud.services.dynamodb.store import Store
+from localcloud.services.dynamodb.table import Change
 from localcloud.services.dynamodb.wire import DynamoService
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +105,29 @@ async def test_tables_items_and_settings_come_back(tmp_path: Path) -> None:
     third = DynamoService(SystemClock(), store=Store(tmp_path))
     assert await call(third, "ListTables", {}) == {"TableNames": []}
     third.close()
+
+
+async def test_a_transaction_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A transaction that is cut off while it is being kept leaves nothing in the file."""
+    first = DynamoService(SystemClock(), store=Store(tmp_path))
+    await call(first, "CreateTable", TABLE)
+    heard: list[Change] = []
+
+    def cut_off(change: Change) -> None:
+        heard.append(change)
+        if len(heard) == 2:
+            raise KeyboardInterrupt
+
+    first.database("eu-west-1").subscribe(cut_off)
+    puts = [
+        {"Put": {"TableName": "kept", "Item": {"pk": {"B": "YQ=="}, "sk": {"N": str(number)}}}} for number in range(3)
+    ]
+    with pytest.raises(KeyboardInterrupt):
+        await call(first, "TransactWriteItems", {"TransactItems": puts})
+    first.close()
+    second = DynamoService(SystemClock(), store=Store(tmp_path))
+    assert (await call(second, "Scan", {"TableName": "kept"}))["Count"] == 0
+    second.close()
 
 
 def write_until_killed(folder: Path) -> int:

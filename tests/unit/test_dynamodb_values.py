@@ -78,6 +78,7 @@ def test_numbers_have_one_canonical_text(text: str, expected: str) -> None:
             "-1.23456789012345678901234567890123456789",
             "Attempting to store more than 38 significant digits in a Number",
         ),
+        ("1e999999999", "Number overflow. Attempting to store a number with magnitude larger than supported range"),
         ("1e126", "Number overflow. Attempting to store a number with magnitude larger than supported range"),
         ("-1e126", "Number overflow. Attempting to store a number with magnitude larger than supported range"),
         ("1e-131", "Number underflow. Attempting to store a number with magnitude smaller than supported range"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from random import Random
 from typing import Final, Protocol
@@ -38,6 +39,10 @@ class Keeper(Protocol):
         """Forget a table and its items."""
         ...
 
+    def together(self) -> AbstractContextManager[None]:
+        """Keep the changes made inside all or not at all."""
+        ...
+
 
 class Database:
     """The DynamoDB of one Region. One event loop uses it, so every call is one indivisible step."""
@@ -61,6 +66,10 @@ class Database:
     def attach(self, keeper: Keeper) -> None:
         """Keep every later change with `keeper`."""
         self._keeper = keeper
+
+    def together(self) -> AbstractContextManager[None]:
+        """Whatever is written inside is kept all or not at all, should the process be killed."""
+        return nullcontext() if self._keeper is None else self._keeper.together()
 
     def names(self) -> list[str]:
         """The tables' names, sorted."""

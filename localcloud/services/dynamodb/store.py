@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,10 +85,20 @@ class _RegionKeeper:
 
     def drop_table(self, name: str) -> None:
         """Delete the table with its items."""
+        with self.together():
+            self._connection.execute("DELETE FROM items WHERE region = ? AND name = ?", (self._region, name))
+            self._connection.execute("DELETE FROM tables WHERE region = ? AND name = ?", (self._region, name))
+
+    @contextmanager
+    def together(self) -> Generator[None]:
+        """One SQLite transaction."""
         self._connection.execute("BEGIN")
-        self._connection.execute("DELETE FROM items WHERE region = ? AND name = ?", (self._region, name))
-        self._connection.execute("DELETE FROM tables WHERE region = ? AND name = ?", (self._region, name))
-        self._connection.execute("COMMIT")
+        ending = "ROLLBACK"
+        try:
+            yield
+            ending = "COMMIT"
+        finally:
+            self._connection.execute(ending)
 
 
 def _encode_table(table: Table) -> dict[str, Any]:

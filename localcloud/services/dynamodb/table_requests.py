@@ -39,7 +39,7 @@ def parse_definition(request: Members) -> TableDefinition:
     name = request.table()
     _refuse_stream(request.structure("StreamSpecification"))
     types = _parse_types(request)
-    keys = _parse_keys(request, types)
+    keys = _parse_keys(request, types, is_table=True)
     indexes = [
         *_parse_indexes(request, types, is_global=False),
         *_parse_indexes(request, types, is_global=True),
@@ -75,7 +75,7 @@ def _parse_types(request: Members) -> dict[str, str]:
     return types
 
 
-def _parse_keys(owner: Members, types: Mapping[str, str]) -> KeySchema:
+def _parse_keys(owner: Members, types: Mapping[str, str], *, is_table: bool = False) -> KeySchema:
     elements = [
         (str(element.required("AttributeName")), element.choice("KeyType", ("HASH", "RANGE"), ""))
         for element in owner.structures("KeySchema")
@@ -90,6 +90,8 @@ def _parse_keys(owner: Members, types: Mapping[str, str]) -> KeySchema:
     if elements[-1][1] != "RANGE" and len(elements) == 2:
         raise validation("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
     if any(name not in types for name in names):
+        if is_table and len(names) == 2:
+            raise validation("Invalid KeySchema: Some index key attribute have no definition")
         raise invalid_parameter(
             "Some index key attributes are not defined in AttributeDefinitions. "
             f"Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(types)}]"

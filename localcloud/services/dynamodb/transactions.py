@@ -63,9 +63,10 @@ def transact_write_items(database: Database, request: Members) -> dict[str, Any]
     if len(set(places)) != len(places):
         raise validation("Transaction request cannot include multiple operations on one item")
     images = _settle(writes)
-    changes = [
-        write.apply(image) for write, image in zip(writes, images, strict=True) if write.kind != "ConditionCheck"
-    ]
+    with database.together():
+        changes = [
+            write.apply(image) for write, image in zip(writes, images, strict=True) if write.kind != "ConditionCheck"
+        ]
     if token is not None:
         database.tokens[token] = (database.clock.time() + TOKEN_LIFE_S, fingerprint)
     if mode == "NONE":

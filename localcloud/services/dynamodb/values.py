@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, cast
 
-from localcloud.services.dynamodb.errors import invalid_parameter, malformed, validation
+from localcloud.services.dynamodb.errors import DynamoError, invalid_parameter, malformed, validation
 from localcloud.services.dynamodb.numbers import format_number, number_size, parse_number
 
 __all__ = [
-    "MAX_ITEM_BYTES",
     "Item",
     "Value",
+    "check_nesting",
     "encode_item",
     "encode_value",
     "item_size",
@@ -57,10 +57,7 @@ def parse_value(raw: object, depth: int = 0) -> Value:
     if not isinstance(raw, dict):
         raise malformed(_unexpected(raw, "structure"))
     if depth > MAX_NESTING:
-        raise validation(
-            "Nesting Levels have exceeded supported limits: "
-            "Attributes in the item have nested levels beyond supported limit"
-        )
+        raise _too_deep()
     found = [
         _PARSERS[tag](data, depth)
         for tag, data in cast("dict[str, Any]", raw).items()
@@ -74,6 +71,15 @@ def parse_value(raw: object, depth: int = 0) -> Value:
             "must contain exactly one of the supported datatypes"
         )
     return found[0]
+
+
+def check_nesting(value: Value, depth: int = 0) -> None:
+    """Check that a value built from others still nests 32 levels at most. Raises DynamoError."""
+    if depth > MAX_NESTING:
+        raise _too_deep()
+    if value.type in {"L", "M"}:
+        for element in value.data.values() if value.type == "M" else value.data:
+            check_nesting(element, depth + 1)
 
 
 def encode_item(item: Mapping[str, Value]) -> dict[str, Any]:
@@ -101,6 +107,13 @@ def value_size(value: Value) -> int:
     if kind == "S":
         return len(data) if data.isascii() else len(data.encode())
     return _SIZES[kind](data)
+
+
+def _too_deep() -> DynamoError:
+    return validation(
+        "Nesting Levels have exceeded supported limits: "
+        "Attributes in the item have nested levels beyond supported limit"
+    )
 
 
 def _unexpected(raw: object, wanted: str) -> str:

@@ -22,7 +22,7 @@ from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.model import Database
 from localcloud.services.dynamodb.store import Store
 
-__all__ = ["OPERATIONS", "DynamoService"]
+__all__ = ["DynamoService"]
 
 TARGET: Final = "DynamoDB_20120810."
 CONTENT_TYPE: Final = "application/x-amz-json-1.0"

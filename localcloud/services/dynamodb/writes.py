@@ -30,7 +30,7 @@ from localcloud.services.dynamodb.schema import (
     primary_key,
 )
 from localcloud.services.dynamodb.table import Change, Record, Table
-from localcloud.services.dynamodb.values import MAX_ITEM_BYTES, Item, encode_item, item_size
+from localcloud.services.dynamodb.values import MAX_ITEM_BYTES, Item, check_nesting, encode_item, item_size
 
 __all__ = ["Write", "check_scalar_keys", "open_bindings", "parse_write"]
 
@@ -82,6 +82,8 @@ class Write:
         after = apply_update(self.update, before)
         if item_size(after) > MAX_ITEM_BYTES:
             raise validation("Item size to update has exceeded the maximum allowed size")
+        for root in {path.root for path in self.update.paths if len(path.parts) > 1} & after.keys():
+            check_nesting(after[root])
         _check_updated_indexes(self.table.definition, after)
         return after
 

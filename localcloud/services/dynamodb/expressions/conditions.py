@@ -16,7 +16,6 @@ from localcloud.services.dynamodb.expressions.paths import Path, find_value
 from localcloud.services.dynamodb.values import Value, value_size
 
 __all__ = [
-    "ORDERED_TYPES",
     "Between",
     "Call",
     "Combined",

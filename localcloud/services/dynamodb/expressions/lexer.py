@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from localcloud.services.dynamodb.expressions.faults import Faults
 
-__all__ = ["MAX_EXPRESSION_BYTES", "Cursor", "Token"]
+__all__ = ["Cursor", "Token"]
 
 MAX_EXPRESSION_BYTES: Final = 4096  # Constraints.html, "Expression string length"
 _TOKEN: Final = re.compile(
