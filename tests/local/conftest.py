@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -67,3 +69,32 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
     running = start_cloud(tmp_path_factory.mktemp("cloud") / "state", "--model", "scripted")
     yield running
     running.sluiceway("down")
+
+
+@dataclass(frozen=True)
+class ApiReply:
+    """One reply of the HTTP API."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def call_api(api: str, method: str, path: str, *, token: str = "", body: Any = None, **headers: str) -> ApiReply:
+    """One request; `body` as JSON, `headers` in snake case."""
+    parts = urlsplit(api)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    if token:
+        sent["authorization"] = f"Bearer {token}"
+    if body is not None:
+        sent["content-type"] = "application/json"
+    try:
+        connection.request(method, f"{parts.path}/{path}", None if body is None else json.dumps(body).encode(), sent)
+        reply = connection.getresponse()
+        return ApiReply(reply.status, {k.lower(): v for k, v in reply.getheaders()}, reply.read())
+    finally:
+        connection.close()
