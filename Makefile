@@ -29,7 +29,7 @@ format: $(VENV)/test.stamp ## Format and mend what ruff can
 	$(BIN)/ruff format .
 
 bench: $(VENV)/test.stamp ## Run the benchmarks side by side with their peers
-	@for question in bench/[a-z]*.py; do $(BIN)/python $$question || exit 1; done
+	@for question in $$(grep -lE "^(async )?def main" bench/*.py); do $(BIN)/python $$question || exit 1; done
 
 build: $(VENV)/run.stamp .venv-sam/sam.stamp ## Build for deployment with sam (ARCHITECTURE=arm64 or x86_64)
 	PATH="$$($(BIN)/python -c 'import os; from localcloud.compute.interpreters import find_interpreter as f; print(f("python3.13", environ=os.environ).interpreter.executable.parent)'):$$PATH" SAM_CLI_TELEMETRY=0 \

@@ -1,4 +1,4 @@
-"""A stand-in for DynamoDB that costs next to nothing: fixed answers to GetItem and PutItem, in a process of its own.
+"""A stand-in for DynamoDB and SQS that costs next to nothing: fixed answers, in a process of its own.
 
 `Server` starts it and stops it. It reads requests just well enough to know where they end.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import hashlib
 import ipaddress
 import json
 import ssl
@@ -33,6 +34,12 @@ ITEM = {
 }
 
 
+SENT = {
+    "MessageId": "219f8380-5770-4cc2-8c3e-5c715e145f5e",
+    "MD5OfMessageBody": hashlib.md5(b"b0e2a1d8-8a51-4c8e-9d2e-0f6d5a7f6f11 is running").hexdigest(),
+}
+
+
 def _answer(document: object) -> bytes:
     body = json.dumps(document, separators=(",", ":")).encode()
     head = (
@@ -44,7 +51,13 @@ def _answer(document: object) -> bytes:
     return head.encode() + body
 
 
-GET, PUT = _answer(ITEM), _answer({})
+GET, PUT, SEND = _answer(ITEM), _answer({}), _answer(SENT)
+
+
+def _choose(head: bytes) -> bytes:
+    if b".getitem" in head:
+        return GET
+    return SEND if b".sendmessage" in head else PUT
 
 
 class Answering(asyncio.Protocol):
@@ -62,7 +75,7 @@ class Answering(asyncio.Protocol):
             length = int(head[at + 17 :].split(b"\r\n", 1)[0])
             if len(buffer) < end + 4 + length:
                 break
-            self.transport.write(GET if b".getitem" in head else PUT)  # type: ignore[attr-defined]
+            self.transport.write(_choose(head))  # type: ignore[attr-defined]
             buffer = buffer[end + 4 + length :]
         self.buffer = buffer
 
