@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 from localcloud.refusals import refuse
 from localcloud.services.contract import Permission, WireRequest, WireResponse
@@ -19,9 +19,7 @@ from localcloud.services.contract import Permission, WireRequest, WireResponse
 __all__ = ["Delegate", "DelegatedService"]
 
 _LOG: Final = logging.getLogger(__name__)
-_NOT_YET: Final = (404, "Not yet implemented")  # what moto's dispatcher says where no backend matches
-
-_Answer: TypeAlias = "tuple[int, Mapping[str, object], str | bytes]"
+_Ask: TypeAlias = Callable[[WireRequest, str], WireResponse | None]
 _Needs: TypeAlias = Callable[[WireRequest], tuple[Permission, ...]]
 
 
@@ -30,7 +28,7 @@ class Delegate:
 
     def __init__(self) -> None:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="moto")
-        self._process: Callable[[Any], _Answer | None] | None = None
+        self._ask: _Ask | None = None
         self._deferred: list[tuple[WireRequest, str]] = []
 
     async def call(self, request: WireRequest, host: str) -> WireResponse:
@@ -39,7 +37,7 @@ class Delegate:
 
     async def prepare(self, request: WireRequest, host: str) -> WireResponse | None:
         """Set something up: now where moto is loaded, else (None) right after its loading, in the order of asking."""
-        if self._process is not None:
+        if self._ask is not None:
             return await self.call(request, host)
         self._deferred.append((request, host))
         return None
@@ -49,42 +47,29 @@ class Delegate:
         self._worker.shutdown(wait=True, cancel_futures=True)
 
     def _call(self, request: WireRequest, host: str) -> WireResponse:
-        process = self._load()
+        ask = self._load()
         while self._deferred:
             setup, at = self._deferred.pop(0)
-            response = _ask(process, setup, at)
+            response = _ask(ask, setup, at)
             if response.status >= 300:
                 _LOG.error("delegate.setup_failed method=%s path=%s body=%s", setup.method, setup.path, response.body)
-        return _ask(process, request, host)
+        return _ask(ask, request, host)
 
-    def _load(self) -> Callable[[Any], _Answer | None]:
-        if self._process is None:
+    def _load(self) -> _Ask:
+        if self._ask is None:
             _LOG.info("delegate.loading")
-            from moto.core.botocore_stubber import BotocoreStubber  # noqa: PLC0415 - 0.8 s, at the first call only
+            from localcloud.moto_call import ask_moto  # noqa: PLC0415 - 0.8 s, at the first call only
 
-            self._process = cast("Callable[[Any], _Answer | None]", BotocoreStubber().process_request)
-        return self._process
+            self._ask = ask_moto
+        return self._ask
 
 
-def _ask(process: Callable[[Any], _Answer | None], request: WireRequest, host: str) -> WireResponse:
-    from botocore.awsrequest import AWSPreparedRequest  # noqa: PLC0415 - loaded with moto, in its thread
-    from botocore.compat import HTTPHeaders  # noqa: PLC0415 - the same
-
-    headers = HTTPHeaders()
-    for name, value in request.headers.items():
-        headers[name] = host if name == "host" else value
-    url = f"https://{host}{request.path}" + (f"?{request.query}" if request.query else "")
-    prepared = AWSPreparedRequest(request.method, url, headers, request.body, stream_output=False)
-    answer = process(prepared)
-    if answer is None or (answer[0], answer[2]) == _NOT_YET:
+def _ask(ask: _Ask, request: WireRequest, host: str) -> WireResponse:
+    answer = ask(request, host)
+    if answer is None:
         message = f"{request.method} {request.path} of {request.service} is not served by this local cloud."
         return refuse(request, 501, code="NotImplemented", message=message)
-    status, shown, body = answer
-    return WireResponse(
-        int(status),
-        body.encode() if isinstance(body, str) else bytes(body),
-        {str(name): str(value) for name, value in shown.items()},
-    )
+    return answer
 
 
 class DelegatedService:

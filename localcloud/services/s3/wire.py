@@ -6,13 +6,15 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
 from localcloud.delegate import Delegate, DelegatedService
-from localcloud.services.contract import Permission, WireRequest
+from localcloud.refusals import refuse
+from localcloud.services.contract import Permission, WireRequest, WireResponse
 
-__all__ = ["open_s3", "permissions"]
+__all__ = ["S3Service", "open_s3", "permissions"]
 
 _OBJECT: Final = {
     "DELETE": "DeleteObject",
@@ -40,9 +42,34 @@ _SUBRESOURCES: Final = {  # name in the query -> the middle of the action's name
 _VERBS: Final = {"DELETE": "Delete", "GET": "Get", "HEAD": "Get", "POST": "Put", "PUT": "Put"}
 
 
-def open_s3(delegate: Delegate) -> DelegatedService:
+MayList = Callable[[str, str], bool]
+
+
+class S3Service(DelegatedService):
+    """The S3 API over the delegate. `may_list` says whether an access key may list a bucket, by its ARN."""
+
+    def __init__(self, delegate: Delegate, *, may_list: MayList) -> None:
+        super().__init__("s3", delegate, needs=permissions)
+        self._may_list = may_list
+
+    async def handle(self, request: WireRequest) -> WireResponse:
+        """Let moto answer; a missing object is hidden from who may not list its bucket, as S3 hides it.
+
+        Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html (permissions)
+        """
+        response = await super().handle(request)
+        bucket, _, key = unquote(request.path.lstrip("/")).partition("/")
+        reads_object = bool(key) and request.method in ("GET", "HEAD")
+        if response.status != 404 or not reads_object or self._may_list(request.access_key, f"arn:aws:s3:::{bucket}"):
+            return response
+        if isinstance(response.body, bytes) and b"NoSuchBucket" in response.body:
+            return response
+        return refuse(request, 403, code="AccessDenied", message="Access Denied")
+
+
+def open_s3(delegate: Delegate, *, may_list: MayList = lambda _key, _bucket_arn: True) -> S3Service:
     """The S3 API over the delegate."""
-    return DelegatedService("s3", delegate, needs=permissions)
+    return S3Service(delegate, may_list=may_list)
 
 
 def permissions(request: WireRequest) -> tuple[Permission, ...]:

@@ -6,12 +6,11 @@ In-process callers (event source mappings, the console) use a `Queue`; the wire 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
 from localcloud.clock import Clock
 from localcloud.services.contract import ACCOUNT_ID
@@ -138,12 +137,6 @@ class Queues:
             "ApproximateNumberOfMessagesNotVisible": str(depth.in_flight),
             "ApproximateNumberOfMessagesDelayed": str(depth.delayed),
         }
-
-    def policy_of(self, arn: str) -> dict[str, Any] | None:
-        """The resource policy of a queue, for IAM; None where it has none, or is no queue."""
-        queue = self._queues.get(arn)
-        text = queue.attributes.get("Policy") if queue is not None else None
-        return cast("dict[str, Any]", json.loads(text)) if text else None
 
     def tag(self, queue: Queue, tags: Mapping[str, str]) -> None:
         """Add or replace tags.

@@ -1,0 +1,52 @@
+"""One call into moto, as a function. Importing this loads moto (0.8 s): only the delegate does, in its worker thread.
+
+Owns the shape of moto's requests and answers; knows no service but the one rule that a PUT's body is never a form.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from moto.core.botocore_stubber import BotocoreStubber
+from moto.core.request import Request
+from werkzeug.datastructures import ImmutableMultiDict
+
+from localcloud.services.contract import WireRequest, WireResponse
+
+__all__ = ["ask_moto"]
+
+_STUBBER: Final = BotocoreStubber()
+_NOT_YET: Final = (404, "Not yet implemented")  # what moto's dispatcher says where no backend matches
+
+
+class _Put(Request):
+    """A request whose body is what it is, whatever its type says: moto would read a PUT of curl's as a form.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html (the body is the object)
+    """
+
+    form: Any = ImmutableMultiDict[str, str]()
+    files: Any = ImmutableMultiDict[str, str]()
+
+    @property
+    def data(self) -> bytes:
+        return self.get_data(parse_form_data=False)
+
+
+def ask_moto(request: WireRequest, host: str) -> WireResponse | None:
+    """moto's answer to `request`, as if it had come to `host`; None where moto has none."""
+    headers = {name: host if name == "host" else value for name, value in request.headers.items()}
+    url = f"https://{host}{request.path}" + (f"?{request.query}" if request.query else "")
+    made: Any = (_Put if request.method == "PUT" else Request).from_primitives(
+        request.method, url, headers, request.body
+    )
+    made.url = url  # as it was sent, not as werkzeug would spell it
+    answer = cast("tuple[int, dict[str, object], str | bytes] | None", _STUBBER.process_request(made))
+    if answer is None or (answer[0], answer[2]) == _NOT_YET:
+        return None
+    status, shown, body = answer
+    return WireResponse(
+        int(status),
+        body.encode() if isinstance(body, str) else bytes(body),
+        {str(name): str(value) for name, value in shown.items()},
+    )
