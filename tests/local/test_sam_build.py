@@ -1,0 +1,281 @@
+"""What `sam build` makes runs as `sam local invoke` would run it, and as Lambda does: under the official client.
+
+No container: the emulator inside aws-sam-cli runs as a process. The local cloud stands for AWS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from localcloud.caller import LambdaEndpoint
+from localcloud.compute.runtimes import ManagedRuntime, Runtimes
+from localcloud.replay.cases import Case, differences, load_cases
+from localcloud.replay.targets import LambdaTarget, logical_id
+from sluiceway.aws.sigv4 import Credentials
+from tests.local.conftest import ROOT, RunningCloud, start_cloud
+from tests.local.sam_tools import (
+    ARCHITECTURE,
+    EmulatedFunction,
+    emulate,
+    find_emulator,
+    find_python313,
+    run_sam,
+)
+
+pytestmark = [pytest.mark.local, pytest.mark.sam]
+
+CASES = list(load_cases(ROOT / "events"))
+FUNCTIONS = sorted({case.function for case in CASES})
+_EXECUTABLES = {0x3E: "x86_64", 0xB7: "arm64"}  # e_machine of an ELF header
+
+
+def _name(case: Case) -> str:
+    return f"{case.function}/{case.name}"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what sam needs, and nothing else of the checkout, built for this machine."""
+    folder = tmp_path_factory.mktemp("sam") / "app"
+    folder.mkdir()
+    for name in ("template.yaml", "samconfig.toml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("functions", "layers"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    built = run_sam("build", "--parameter-overrides", f"Architecture={ARCHITECTURE}", cwd=folder)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def build(project: Path) -> Path:
+    """The folder of the build: one folder a function and layer."""
+    return project / ".aws-sam" / "build"
+
+
+@pytest.fixture(scope="module")
+def built_cloud(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
+    """A local cloud of its own on the built project."""
+    running = start_cloud(
+        tmp_path_factory.mktemp("sam_cloud") / "state",
+        "--template",
+        str(project / "template.yaml"),
+        "--model",
+        "scripted",
+    )
+    yield running
+    running.sluiceway("down")
+
+
+@pytest.fixture(scope="module")
+def token(built_cloud: RunningCloud) -> str:
+    """A bearer token of the cloud's issuer."""
+    return built_cloud.token()
+
+
+def _client(cloud: RunningCloud) -> Any:
+    return boto3.client(
+        "lambda",
+        endpoint_url=cloud.status["endpoints"]["aws"],
+        region_name="us-east-1",
+        aws_access_key_id="developer",
+        aws_secret_access_key="x",
+    )
+
+
+def _send(cloud: RunningCloud, case: Case, token: str) -> object:
+    endpoint = LambdaEndpoint(cloud.status["endpoints"]["aws"], "us-east-1", Credentials("developer", "x"))
+    return LambdaTarget(endpoint, {case.function: cloud.status["functions"][logical_id(case.function)]}, token).send(
+        case
+    )
+
+
+# ---------------------------------------------------------------- what sam says and makes
+
+
+def test_sam_finds_the_template_valid() -> None:
+    """`sam validate --lint` accepts template.yaml."""
+    found = run_sam("validate", "--lint", "--template-file", str(ROOT / "template.yaml"), cwd=ROOT)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_the_build_holds_every_function_the_layer_and_nothing_else(build: Path) -> None:
+    """.aws-sam/build has one folder for each function, one for the layer, and the template."""
+    expected = {logical_id(name) for name in FUNCTIONS} | {"SluicewayLayer", "template.yaml"}
+    assert {path.name for path in build.iterdir()} == expected
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_built_function_is_its_file_and_its_own_requirements(build: Path, function: str) -> None:
+    """A folder holds app.py and what its requirements.txt pins: no tests, no other function's needs, no SDK."""
+    folder = build / logical_id(function)
+    source = ROOT / "functions" / function
+    assert (folder / "app.py").read_bytes() == (source / "app.py").read_bytes()
+    lock = source / "requirements.txt"
+    pinned = re.findall(r"^([\w.-]+)==", lock.read_text(encoding="utf-8"), flags=re.MULTILINE) if lock.exists() else []
+    installed = [path.name.removesuffix(".dist-info").rsplit("-", 1)[0] for path in folder.glob("*-*.dist-info")]
+    # a wheel for this machine may leave out what is pinned under a marker, never add to it
+    assert {_normal(name) for name in installed} <= {_normal(name) for name in pinned}
+    if not pinned:
+        assert [path.name for path in folder.iterdir()] == ["app.py"]
+    else:
+        assert installed
+    names = {path.name for path in folder.rglob("*")}
+    assert names.isdisjoint({"tests", "test", "sluiceway", "boto3", "botocore", "aws_lambda_powertools", "pip"})
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_compiled_code_is_for_the_architecture_that_was_asked_for(build: Path) -> None:
+    """Every shared library of the build is for the architecture of the parameter, and for Python 3.13."""
+    libraries = sorted(build.rglob("*.so"))
+    assert libraries
+    for library in libraries:
+        machine = int.from_bytes(library.read_bytes()[18:20], "little")
+        assert _EXECUTABLES.get(machine) == ARCHITECTURE, library
+        assert "cpython-3" not in library.name or "cpython-313" in library.name, library
+
+
+# ---------------------------------------------------------------- the official client on the Runtime API
+
+
+def test_the_local_cloud_runs_what_sam_built(built_cloud: RunningCloud, build: Path) -> None:
+    """Each function's code is the folder that sam built, on the runtime that the template names."""
+    client = _client(built_cloud)
+    for function in FUNCTIONS:
+        found = client.get_function(FunctionName=built_cloud.status["functions"][logical_id(function)])
+        assert found["Code"]["Location"] == (build / logical_id(function)).resolve().as_uri()
+        assert found["Configuration"]["Runtime"] == "python3.13"
+
+
+@pytest.mark.parametrize("case", CASES, ids=_name)
+def test_a_built_function_answers_under_the_official_client(built_cloud: RunningCloud, case: Case, token: str) -> None:
+    """Each recorded event, through the Invoke API, the Runtime API and awslambdaric on python3.13."""
+    assert differences(case.reply, _send(built_cloud, case, token)) == []
+
+
+def test_the_official_client_is_the_pinned_one(runtime: ManagedRuntime) -> None:
+    """The managed runtime is Python 3.13 with awslambdaric 4.2.2, without a difference to tell of."""
+    assert runtime.interpreter.version[:2] == (3, 13)
+    assert runtime.difference == ""
+    assert [path.name for path in runtime.runtime_dir.glob("awslambdaric-*")] == ["awslambdaric-4.2.2.dist-info"]
+
+
+# ---------------------------------------------------------------- the runtime interface emulator
+
+
+@pytest.fixture(scope="module")
+def runtime(built_cloud: RunningCloud) -> ManagedRuntime:
+    """The runtime folder that the local cloud made: interpreter and official client."""
+    assert built_cloud.status["ready"] is True
+    find_python313()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sluiceway"
+    runtimes = Runtimes(cache_dir=cache, environ=os.environ)
+    with asyncio.Runner() as runner:
+        return runner.run(runtimes.get("python3.13"))
+
+
+def _variables(configuration: dict[str, Any], runtime: ManagedRuntime, build: Path, home: Path) -> dict[str, str]:
+    """The environment as Lambda makes it; /opt and /var/runtime are reached over PYTHONPATH here."""
+    paths = [build / "SluicewayLayer" / "python", runtime.runtime_dir]
+    return {
+        **configuration["Environment"]["Variables"],
+        "AWS_ACCESS_KEY_ID": "developer",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_SESSION_TOKEN": "y",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+        "AWS_LAMBDA_FUNCTION_NAME": configuration["FunctionName"],
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(configuration["MemorySize"]),
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": str(configuration["Timeout"]),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_FORMAT": configuration["LoggingConfig"]["LogFormat"],
+        "AWS_LAMBDA_LOG_GROUP_NAME": configuration["LoggingConfig"]["LogGroup"],
+        "AWS_LAMBDA_LOG_STREAM_NAME": "$LATEST",
+        "_HANDLER": configuration["Handler"],
+        "LAMBDA_TASK_ROOT": str(build),
+        "LAMBDA_RUNTIME_DIR": str(runtime.runtime_dir),
+        "HOME": str(home),
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "PATH": f"{runtime.python.parent}:/usr/local/bin:/usr/bin:/bin",
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+    }
+
+
+@pytest.fixture(scope="module", params=FUNCTIONS)
+def emulated(
+    request: pytest.FixtureRequest,
+    built_cloud: RunningCloud,
+    build: Path,
+    runtime: ManagedRuntime,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[str, EmulatedFunction]]:
+    """One function in the emulator, for all of its cases: the first meets a cold environment, the others a warm one."""
+    function: str = request.param
+    find_emulator()
+    home = tmp_path_factory.mktemp(function)
+    configuration = _client(built_cloud).get_function_configuration(
+        FunctionName=built_cloud.status["functions"][logical_id(function)]
+    )
+    variables = _variables(configuration, runtime, build, home)
+    variables["AWS_ENDPOINT_URL"] = built_cloud.status["endpoints"]["aws"]
+    command = [str(runtime.python), "-B", "-m", "awslambdaric", configuration["Handler"]]
+    task_root = build / logical_id(function)
+    with emulate(command, task_root=task_root, variables=variables, log=home / "emulator.log") as running:
+        yield function, running
+
+
+def test_a_built_function_answers_under_the_emulator(emulated: tuple[str, EmulatedFunction], token: str) -> None:
+    """Each recorded event, through the emulator of aws-sam-cli and awslambdaric: the replies are as recorded."""
+    function, running = emulated
+    cases = [case for case in CASES if case.function == function]
+    found = {case.name: differences(case.reply, running.invoke(case.as_sent(token=token, caller=""))) for case in cases}
+    assert found == {case.name: [] for case in cases}, running.log.read_text()
+
+
+def test_both_roads_give_the_same_reply(
+    emulated: tuple[str, EmulatedFunction], built_cloud: RunningCloud, token: str
+) -> None:
+    """What the emulator gives is what the local cloud gives, byte for byte but for request ids and file paths."""
+    function, running = emulated
+    for case in (case for case in CASES if case.function == function):
+        ours, theirs = _send(built_cloud, case, token), running.invoke(case.as_sent(token=token, caller=""))
+        assert _comparable(ours) == _comparable(theirs)
+
+
+def _comparable(reply: object) -> str:
+    if isinstance(reply, dict) and "stackTrace" in reply:
+        reply = reply | {"requestId": "", "stackTrace": []}
+    return json.dumps(reply)
+
+
+def test_a_built_functions_missing_setting_is_an_init_error_in_the_emulator(
+    built_cloud: RunningCloud, build: Path, runtime: ManagedRuntime, tmp_path: Path
+) -> None:
+    """Without one of its variables a function ends at init with the name of the variable, before any event."""
+    configuration = _client(built_cloud).get_function_configuration(
+        FunctionName=built_cloud.status["functions"]["ReadJob"]
+    )
+    variables = _variables(configuration, runtime, build, tmp_path)
+    variables["AWS_ENDPOINT_URL"] = built_cloud.status["endpoints"]["aws"]
+    del variables["JOBS_TABLE"]
+    command = [str(runtime.python), "-B", "-m", "awslambdaric", "app.handler"]
+    with emulate(command, task_root=build / "ReadJob", variables=variables, log=tmp_path / "emulator.log") as running:
+        reply: Any = running.invoke({})
+    assert reply["errorType"].rsplit(".", 1)[-1] == "Misconfigured"
+    assert "JOBS_TABLE" in reply["errorMessage"]

@@ -1,0 +1,271 @@
+"""What the SAM translator makes of template.yaml: nothing that was written is lost or turned into something weaker.
+
+`sam validate --lint` passes values that AWS does not know (`ResponseTransferMode: BOGUS`), so the translated template
+is held to AWS's own service models and to what the template says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
+
+from localcloud.template.source import read_template
+from localcloud.template.translate import translate
+
+ROOT = Path(__file__).resolve().parents[2]
+GIVEN = {"TokenIssuer": "https://issuer.example", "TokenKeys": '{"keys": []}'}
+CREATED_BY = {
+    "AWS::Lambda::Function": ("lambda", "CreateFunction"),
+    "AWS::Lambda::EventSourceMapping": ("lambda", "CreateEventSourceMapping"),
+    "AWS::Lambda::LayerVersion": ("lambda", "PublishLayerVersion"),
+    "AWS::Lambda::Permission": ("lambda", "AddPermission"),
+    "AWS::DynamoDB::Table": ("dynamodb", "CreateTable"),
+    "AWS::CloudWatch::Alarm": ("cloudwatch", "PutMetricAlarm"),
+}
+# CloudFormation's own words for what the API takes elsewhere or in another form.
+OWN_WORDS = {
+    "AWS::Lambda::Function": {"Code"},
+    "AWS::Lambda::EventSourceMapping": set(),
+    "AWS::Lambda::LayerVersion": {"Content"},
+    "AWS::Lambda::Permission": set(),
+    "AWS::DynamoDB::Table": {"TimeToLiveSpecification", "PointInTimeRecoverySpecification", "SSESpecification"},
+    "AWS::CloudWatch::Alarm": {"AlarmActions"},
+}
+
+
+@pytest.fixture(scope="module")
+def source() -> dict[str, Any]:
+    """template.yaml as written, short tags in their long form."""
+    return dict(read_template(ROOT / "template.yaml").body)
+
+
+@pytest.fixture(scope="module")
+def values(source: dict[str, Any]) -> dict[str, Any]:
+    """Every parameter's value at a first deployment."""
+    return {name: parameter.get("Default") for name, parameter in source["Parameters"].items()} | GIVEN
+
+
+@pytest.fixture(scope="module")
+def resources(source: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The translated resources, references to parameters replaced by their values."""
+    translated = translate(source, {name: str(value) for name, value in values.items()}, region="us-east-1")
+    return _settle(translated.body["Resources"], values)
+
+
+def _settle(value: Any, values: dict[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_settle(each, values) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"Ref"} and value["Ref"] in values:
+        return values[value["Ref"]]
+    return {name: _settle(each, values) for name, each in value.items()}
+
+
+def _functions(source: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    shared = source["Globals"]["Function"]
+    return {
+        name: shared | entry["Properties"]
+        for name, entry in source["Resources"].items()
+        if entry["Type"] == "AWS::Serverless::Function"
+    }
+
+
+# ---------------------------------------------------------------- AWS's own vocabulary
+
+
+def _strangers(value: Any, shape: Shape, at: str) -> Iterator[str]:
+    """Members that AWS's model does not have and text outside of its enumerations."""
+    if isinstance(value, dict) and any(name == "Ref" or name.startswith("Fn::") for name in value):
+        return
+    if isinstance(shape, StructureShape) and isinstance(value, dict):
+        for name, each in value.items():
+            if name in shape.members:
+                yield from _strangers(each, shape.members[name], f"{at}.{name}")
+            else:
+                yield f"{at}.{name}: no such member"
+    elif isinstance(shape, MapShape) and isinstance(value, dict):
+        for name, each in value.items():
+            yield from _strangers(each, shape.value, f"{at}.{name}")
+    elif isinstance(shape, ListShape) and isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _strangers(each, shape.member, f"{at}[{index}]")
+    elif isinstance(shape, StringShape) and shape.enum and value not in shape.enum:
+        yield f"{at}: {value} is none of {', '.join(shape.enum)}"
+
+
+def _foreign(resources: dict[str, Any]) -> list[str]:
+    session = boto3.session.Session(region_name="us-east-1")
+    models = {name: session.client(name).meta.service_model for name in {each for each, _ in CREATED_BY.values()}}
+    found: list[str] = []
+    for name, entry in resources.items():
+        if entry["Type"] in CREATED_BY:
+            service, operation = CREATED_BY[entry["Type"]]
+            skipped = OWN_WORDS[entry["Type"]] | {"Tags"}
+            properties = {key: each for key, each in entry["Properties"].items() if key not in skipped}
+            found += _strangers(properties, models[service].operation_model(operation).input_shape, name)
+    return found
+
+
+def test_every_value_is_one_that_aws_knows(resources: dict[str, Any]) -> None:
+    """Functions, mappings, layers, permissions, tables and alarms name only members and enum values of AWS's models."""
+    assert _foreign(resources) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "bogus"),
+    [
+        ("GenerateAnswer", ("TracingConfig", "Mode"), "Activ"),
+        ("GenerateAnswer", ("LoggingConfig", "LogFormat"), "Json"),
+        ("GenerateAnswer", ("Runtime",), "python3.99"),
+        ("GenerateAnswerJobs", ("ScalingConfig", "MaxConcurrency"), 10),
+        ("GenerateAnswerJobs", ("FunctionResponseTypes",), ["ReportBatchItemFailure"]),
+    ],
+)
+def test_the_check_sees_a_value_that_aws_does_not_know(
+    resources: dict[str, Any], name: str, path: tuple[str, ...], bogus: object
+) -> None:
+    """A misspelt value or member is found: the check above is not blind."""
+    changed = json.loads(json.dumps(resources))
+    place = changed[name]["Properties"]
+    for part in path[:-1]:
+        place = place[part]
+    place[path[-1]] = bogus
+    assert len(_foreign(changed)) == 1
+
+
+# ---------------------------------------------------------------- what was written is what comes out
+
+
+def test_nothing_of_sam_is_left(resources: dict[str, Any]) -> None:
+    """Every resource is CloudFormation's own."""
+    assert [name for name, entry in resources.items() if "::Serverless::" in entry["Type"]] == []
+
+
+def test_functions_keep_what_the_template_says(
+    source: dict[str, Any], resources: dict[str, Any], values: dict[str, Any]
+) -> None:
+    """Memory, timeout, runtime, tracing, log group and format, layers and every variable reach the function."""
+    for name, written in _functions(source).items():
+        made = resources[name]["Properties"]
+        shared = source["Globals"]["Function"]
+        assert (made["MemorySize"], made["Timeout"], made["Handler"], made["Runtime"]) == (
+            written["MemorySize"],
+            written["Timeout"],
+            "app.handler",
+            "python3.13",
+        )
+        assert made["Architectures"] == [values["Architecture"]]
+        assert made["TracingConfig"] == {"Mode": values["Tracing"]}
+        assert set(made["LoggingConfig"]) == {"LogFormat", "LogGroup"}
+        assert len(made["Layers"]) == len(written["Layers"])
+        named = set(shared["Environment"]["Variables"]) | set(written["Environment"]["Variables"])
+        assert set(made["Environment"]["Variables"]) == named
+
+
+def test_each_function_has_a_role_of_its_own_with_only_its_policies(
+    source: dict[str, Any], resources: dict[str, Any]
+) -> None:
+    """One role a function: the template's statements, and managed policies for logs, polling, traces and nothing else."""
+    allowed = {"AWSLambdaBasicExecutionRole", "AWSLambdaSQSQueueExecutionRole", "AWSXrayWriteOnlyAccess"}
+    roles = {name: resources[name]["Properties"]["Role"]["Fn::GetAtt"][0] for name in _functions(source)}
+    assert len(set(roles.values())) == len(roles)
+    for name, role in roles.items():
+        made = resources[role]["Properties"]
+        managed = {str(arn).rsplit("/", 1)[-1].rstrip("'}") for arn in made["ManagedPolicyArns"]}
+        assert managed <= allowed, name
+        written = _functions(source)[name].get("Policies", [])
+        assert [policy["PolicyDocument"]["Statement"] for policy in made.get("Policies", [])] == [
+            policy["Statement"] for policy in written
+        ]
+
+
+def test_the_queue_drives_the_worker_as_written(source: dict[str, Any], resources: dict[str, Any]) -> None:
+    """Batch size, window, partial batch responses and maximum concurrency survive; the queue waits long enough."""
+    written = source["Resources"]["GenerateAnswer"]["Properties"]["Events"]["Jobs"]["Properties"]
+    made = resources["GenerateAnswerJobs"]["Properties"]
+    assert made["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert made["BatchSize"] == written["BatchSize"]
+    assert made["MaximumBatchingWindowInSeconds"] == written["MaximumBatchingWindowInSeconds"]
+    assert made["ScalingConfig"]["MaximumConcurrency"] >= 2
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html: at least six times the timeout
+    worker, queue = resources["GenerateAnswer"]["Properties"], resources["JobsQueue"]["Properties"]
+    assert queue["VisibilityTimeout"] >= 6 * worker["Timeout"] + made["MaximumBatchingWindowInSeconds"]
+    assert str(queue["RedrivePolicy"]["maxReceiveCount"]) == worker["Environment"]["Variables"]["MAX_RECEIVES"]
+
+
+def test_read_jobs_idea_of_the_queue_is_the_queues_own(resources: dict[str, Any]) -> None:
+    """QUEUE_RETENTION_S is the queue's MessageRetentionPeriod: until then an unseen job may still be waiting."""
+    variables = resources["ReadJob"]["Properties"]["Environment"]["Variables"]
+    assert int(variables["QUEUE_RETENTION_S"]) == resources["JobsQueue"]["Properties"]["MessageRetentionPeriod"]
+
+
+# ---------------------------------------------------------------- the HTTP edge
+
+
+def _operations(resources: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in resources["Api"]["Properties"]["Body"]["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def test_every_method_has_the_authorizer_but_preflight(resources: dict[str, Any]) -> None:
+    """No route is open, and no browser is asked for a token before it may send one."""
+    for name, operation in _operations(resources):
+        expected = None if name.startswith("OPTIONS") else [{"BearerToken": []}]
+        assert operation.get("security") == expected, name
+
+
+def test_integrations_are_as_written(source: dict[str, Any], resources: dict[str, Any]) -> None:
+    """The translator passes each integration on unchanged; it adds the preflight's, and those alone are mocks."""
+    written = source["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"]
+    for name, operation in _operations(resources):
+        method, path = name.split(" ")
+        made = operation["x-amazon-apigateway-integration"]
+        if method == "OPTIONS":
+            assert made["type"] == "mock"
+            assert path in written
+        else:
+            assert made == written[path][method.lower()]["x-amazon-apigateway-integration"], name
+            assert made["type"] in {"aws", "aws_proxy"}, name
+            assert made.get("responseTransferMode", "BUFFERED") in {"BUFFERED", "STREAM"}, name
+
+
+def test_bodies_are_validated_and_other_content_types_refused(resources: dict[str, Any]) -> None:
+    """POST /jobs has the body validator that exists, its model allows no unknown member, and nothing passes through."""
+    body = resources["Api"]["Properties"]["Body"]
+    post = body["paths"]["/jobs"]["post"]
+    validator = body["x-amazon-apigateway-request-validators"][post["x-amazon-apigateway-request-validator"]]
+    assert validator["validateRequestBody"] is True
+    assert list(post["requestBody"]["content"]) == ["application/json"]
+    assert body["components"]["schemas"]["JobRequest"]["additionalProperties"] is False
+    assert post["x-amazon-apigateway-integration"]["passthroughBehavior"] == "never"
+    assert list(post["x-amazon-apigateway-integration"]["requestTemplates"]) == ["application/json"]
+
+
+def test_gateway_responses_are_problems(resources: dict[str, Any]) -> None:
+    """Each gateway response that the template words is RFC 9457 JSON with its own status and the console's origin."""
+    responses = resources["Api"]["Properties"]["Body"]["x-amazon-apigateway-gateway-responses"]
+    assert {"UNAUTHORIZED", "ACCESS_DENIED", "THROTTLED", "BAD_REQUEST_BODY", "AUTHORIZER_FAILURE"} <= set(responses)
+    for name, response in responses.items():
+        problem = json.loads(response["responseTemplates"]["application/json"].replace('"$context', '"'))
+        assert problem["status"] == int(response["statusCode"]), name
+        assert problem["type"].startswith("/problems/"), name
+        parameters = response["responseParameters"]
+        assert parameters["gatewayresponse.header.Content-Type"] == "'application/problem+json'", name
+        assert "gatewayresponse.header.Access-Control-Allow-Origin" in parameters, name
+
+
+def test_every_endpoint_and_name_is_an_output(source: dict[str, Any], resources: dict[str, Any]) -> None:
+    """The API, both queues, the table, the bucket and every function can be found from outside."""
+    text = json.dumps(source["Outputs"])
+    found = {name for name in resources if f'"{name}"' in text or f"${{{name}}}" in text}
+    kinds = {"AWS::ApiGateway::RestApi", "AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::S3::Bucket"}
+    wanted = {name for name, entry in resources.items() if entry["Type"] in kinds | {"AWS::Lambda::Function"}}
+    assert wanted <= found
