@@ -1,6 +1,7 @@
 """The local issuer of bearer tokens: an RSA key made at first use, its public half as a key set, tokens signed with it.
 
 The key never leaves the state folder; a deployed stack has its own identity provider and knows nothing of this one.
+cryptography and PyJWT cost 0.2 s at import: only the making of a key or a token pays for them.
 """
 
 from __future__ import annotations
@@ -10,19 +11,30 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
-
-import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from typing import TYPE_CHECKING, Any, Final
 
 from localcloud.clock import Clock
 
-__all__ = ["ISSUER", "LocalIssuer"]
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+__all__ = ["ISSUER", "LocalIssuer", "read_key_set"]
 
 ISSUER: Final = "https://issuer.sluiceway.localhost"
 KEY_BITS: Final = 2048  # RS256 minimum, RFC 7518 section 3.3
 MAX_MINUTES: Final = 24 * 60
+
+
+def read_key_set(folder: Path) -> str:
+    """The public key set of the issuer in `folder`, as it was written beside the key; both are made where missing.
+
+    Raises ValueError where the key's file holds no RSA key.
+    """
+    published = folder / "issuer.jwks.json"
+    if not published.exists() or not (folder / "issuer.pem").exists():
+        published.parent.mkdir(parents=True, exist_ok=True)
+        published.write_text(LocalIssuer.open(folder).key_set(), encoding="utf-8")
+    return published.read_text(encoding="utf-8")
 
 
 def _number(value: int) -> str:
@@ -39,6 +51,9 @@ class LocalIssuer:
     @classmethod
     def open(cls, folder: Path) -> LocalIssuer:
         """The issuer kept in `folder`/issuer.pem, made (mode 0600) if there is none."""
+        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - see the module's docstring
+        from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415 - the same
+
         path = folder / "issuer.pem"
         if path.exists():
             key = serialization.load_pem_private_key(path.read_bytes(), password=None)
@@ -69,6 +84,8 @@ class LocalIssuer:
         if not 1 <= minutes <= MAX_MINUTES:
             message = f"minutes must be 1 to {MAX_MINUTES}, not {minutes}"
             raise ValueError(message)
+        import jwt  # noqa: PLC0415 - see the module's docstring
+
         now = int(clock.time())
         claims: dict[str, Any] = {"iss": ISSUER, "aud": audience, "sub": subject, "iat": now, "exp": now + minutes * 60}
         return jwt.encode(claims, self.key, algorithm="RS256", headers={"kid": self.key_id})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from localcloud.issuer import ISSUER, LocalIssuer
+from localcloud.issuer import ISSUER, read_key_set
 from localcloud.template.errors import TemplateError
 from localcloud.template.source import Source, read_settings
 
@@ -71,7 +71,7 @@ def cloud_parameters(options: CloudOptions, source: Source, machine: str) -> dic
         values["Architecture"] = machine
     named = read_issuer(source)
     if named.issuer and named.keys:
-        values |= {named.issuer: ISSUER, named.keys: LocalIssuer.open(options.state).key_set()}
+        values |= {named.issuer: ISSUER, named.keys: read_key_set(options.state)}
     return {
         name: value
         for name, value in (values | dict(options.overrides)).items()
