@@ -24,7 +24,9 @@ def test_top_level_is_as_fixed() -> None:
 
 def test_locks_name_no_index_and_hash_everything() -> None:
     """Every requirements file pins with hashes and names no index, no link and no file."""
-    locks = [name for name in _tracked() if name.endswith("requirements.txt") or re.match(r"requirements/.*\.txt", name)]
+    locks = [
+        name for name in _tracked() if name.endswith("requirements.txt") or re.match(r"requirements/.*\.txt", name)
+    ]
     assert len(locks) >= 5
     for name in locks:
         text = (ROOT / name).read_text(encoding="utf-8")
@@ -41,7 +43,10 @@ def test_no_file_names_this_machine_or_unfinished_work() -> None:
     found: list[str] = []
     for name in _tracked():
         path = ROOT / name
-        if path.suffix not in {".py", ".md", ".toml", ".yaml", ".yml", ".json", ".sh", ".txt", ""} or not path.is_file():
+        if (
+            path.suffix not in {".py", ".md", ".toml", ".yaml", ".yml", ".json", ".sh", ".txt", ""}
+            or not path.is_file()
+        ):
             continue
         text = path.read_text(encoding="utf-8", errors="replace")
         found += [f"{name}: {match.group()}" for match in machine.finditer(text)]

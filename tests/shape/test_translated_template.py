@@ -172,7 +172,7 @@ def test_functions_keep_what_the_template_says(
 def test_each_function_has_a_role_of_its_own_with_only_its_policies(
     source: dict[str, Any], resources: dict[str, Any]
 ) -> None:
-    """One role a function: the template's statements, and managed policies for logs, polling, traces and nothing else."""
+    """One role a function: the template's statements, and managed policies for logs, polling and traces alone."""
     allowed = {"AWSLambdaBasicExecutionRole", "AWSLambdaSQSQueueExecutionRole", "AWSXrayWriteOnlyAccess"}
     roles = {name: resources[name]["Properties"]["Role"]["Fn::GetAtt"][0] for name in _functions(source)}
     assert len(set(roles.values())) == len(roles)
