@@ -22,7 +22,7 @@ __all__ = ["run"]
 _ANY_TEMPLATE: Final = '{"Resources": {"Any": {"Type": "AWS::SQS::Queue"}}}'
 _HEAD: Final = """# What the local cloud serves
 
-Made by `make docs` from the handlers' own tables; the same tables make the ledger that `sluiceway up` prints. A property
+Made by `make docs` from the handlers' own tables, which also make the ledger that `sluiceway up` prints. A property
 that is not in a table is refused, and so is a type that is not here.
 """
 

@@ -35,7 +35,7 @@ class Endpoint:
         self.asked = []
 
     async def fetch(self, url, headers):
-        from datetime import UTC, datetime  # noqa: PLC0415
+        from datetime import UTC, datetime
 
         self.asked.append((url, dict(headers)))
         await asyncio.sleep(self.takes_s)
