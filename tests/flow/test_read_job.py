@@ -58,9 +58,10 @@ def body(reply: HttpReply) -> dict[str, Any]:
 
 
 def test_a_running_job() -> None:
-    """State and attempts, when to ask again, no caching, and the console may read it."""
+    """State, attempts and the request's fingerprint, when to ask again, no caching, and the console may read it."""
     reply = get(RECORD)
-    assert (reply.status, body(reply)) == (200, {"job_id": KEYED, "state": "running", "attempts": 1})
+    expected = {"job_id": KEYED, "state": "running", "attempts": 1, "request_sha256": "x"}
+    assert (reply.status, body(reply)) == (200, expected)
     assert reply.headers == {
         "content-type": "application/json",
         "cache-control": "no-store",
@@ -74,7 +75,7 @@ def test_a_succeeded_job_has_its_result_inline_or_from_the_blob_store() -> None:
     """The reply is the same wherever the result lay; nobody need ask again."""
     result = {"text": "Rhine — Rhône", "stop_reason": "end_turn", "usage": {"input_tokens": 1, "output_tokens": 2}}
     done = replace(RECORD, state="succeeded", result=result, problem=None)
-    expected = {"job_id": KEYED, "state": "succeeded", "attempts": 1, "result": result}
+    expected = {"job_id": KEYED, "state": "succeeded", "attempts": 1, "request_sha256": "x", "result": result}
     inline = get(done)
     assert (inline.status, body(inline), "retry-after" in inline.headers) == (200, expected, False)
     blobs = MemoryBlobStore()

@@ -78,7 +78,12 @@ def _may_be_queued(job_id: JobId, now_ms: int, retention_s: int) -> bool:
 
 def _describe(record: JobRecord, now_ms: int, retention_s: int) -> dict[str, object]:
     state = "failed" if _is_lost(record, now_ms, retention_s) else record.state
-    members: dict[str, object] = {"job_id": record.job_id, "state": state, "attempts": record.attempt}
+    members: dict[str, object] = {
+        "job_id": record.job_id,
+        "state": state,
+        "attempts": record.attempt,
+        "request_sha256": record.body_sha256,
+    }
     if state == "failed" or (state == "queued" and record.problem):
         members["problem"] = record.problem
     if record.conflicts:
