@@ -304,6 +304,21 @@ def test_the_http_trace_header_becomes_the_messages() -> None:
     with_client(test)
 
 
+def test_text_that_is_no_unicode_is_answered() -> None:
+    """Half a surrogate pair in JSON is refused in messages, and never breaks an answer elsewhere."""
+
+    async def test(client: Client) -> None:
+        trace = {"AWSTraceHeader": {"DataType": "String", "StringValue": chr(0xD800)}}
+        for body in ({"MessageBody": chr(0xD800)}, {"MessageBody": "x", "MessageSystemAttributes": trace}):
+            response, _ = await client.json("SendMessage", {"QueueUrl": "jobs", **body})
+            assert response.status == 400
+        await client.json("TagQueue", {"QueueUrl": "jobs", "Tags": {"k": chr(0xD800)}})
+        _, told = await client.json("ListQueueTags", {"QueueUrl": "jobs"})
+        assert told["Tags"] == {"k": "?"}
+
+    with_client(test)
+
+
 def test_lists_come_in_pages() -> None:
     """MaxResults gives a NextToken while there is more, and the token goes on after it."""
 

@@ -204,6 +204,7 @@ def _check_system(content: Content) -> None:
             raise invalid_value(f"Message system attribute name '{name}' is invalid.")
         if attribute.data_type != "String" or not isinstance(attribute.value, str) or not attribute.value:
             raise invalid_value("The message system attribute 'AWSTraceHeader' must be a non-empty String.")
+        _check_text(name, "String", attribute.value)
     group_id = content.group_id
     if group_id and (len(group_id) > MAX_GROUP_CHARS or not _GROUP.fullmatch(group_id)):
         raise invalid_value(

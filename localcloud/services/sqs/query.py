@@ -135,7 +135,7 @@ def write_result(action: str, result: Mapping[str, object], request_id: str, *, 
     inner = "" if action in _NO_RESULT else f"<{action}Result>{_members_xml(action, result)}</{action}Result>"
     metadata = f"<ResponseMetadata><RequestId>{escape(request_id)}</RequestId></ResponseMetadata>"
     text = f'<?xml version="1.0"?><{action}Response xmlns="{_XMLNS}">{inner}{metadata}</{action}Response>'
-    return text.encode()
+    return text.encode(errors="replace")
 
 
 def write_error(error: SqsError, request_id: str, *, as_json: bool) -> bytes:
@@ -163,7 +163,8 @@ def _json_result(action: str, result: Mapping[str, object], request_id: str) -> 
         elif action == "ReceiveMessage":
             shown = {"messages": shown.get("Messages")}
         outer[f"{action}Result"] = shown
-    return json.dumps({f"{action}Response": outer}, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps({f"{action}Response": outer}, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="replace")
 
 
 def _members_xml(action: str, values: Mapping[str, object]) -> str:

@@ -67,7 +67,7 @@ class SqsService:
                 write_result(decoded.action, result, request.request_id, as_json=as_json),
                 {"content-type": "application/json" if as_json else "text/xml"},
             )
-        body = json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
+        body = json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
         return WireResponse(200, body, {"content-type": "application/x-amz-json-1.0"})
 
     def permissions(self, request: WireRequest) -> tuple[Permission, ...]:
