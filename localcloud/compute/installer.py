@@ -61,6 +61,8 @@ def install(requirements: Path, into: Path, *, interpreter: Interpreter, environ
 def run_build(command: Sequence[str], *, cwd: Path, environ: Mapping[str, str], what: str) -> None:
     """Run a build command to its end. Raises Misconfigured that says `what` failed, with the end of its output."""
     clean = {name: value for name, value in environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "MAKE"))}
+    if "PYTHON" in environ:  # the interpreter that a recipe shall use, no setting of one
+        clean["PYTHON"] = environ["PYTHON"]
     clean |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_ROOT_USER_ACTION": "ignore"}
     try:
         ran = subprocess.run(  # noqa: S603 - pip, or the recipe in the user's own Makefile

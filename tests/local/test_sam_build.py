@@ -148,6 +148,15 @@ def test_compiled_code_is_for_the_architecture_that_was_asked_for(build: Path) -
         assert "cpython-3" not in library.name or "cpython-313" in library.name, library
 
 
+def test_the_layer_of_the_build_is_compiled_for_the_runtime(build: Path) -> None:
+    """Each module has its .pyc for Python 3.13, never checked against its source; a cold start compiles nothing."""
+    modules = sorted((build / "SluicewayLayer" / "python").rglob("*.py"))
+    assert len(modules) > 200
+    for module in modules:
+        head = (module.parent / "__pycache__" / f"{module.stem}.cpython-313.pyc").read_bytes()[4:8]
+        assert int.from_bytes(head, "little") == 1, module  # PEP 552: hash-based, unchecked
+
+
 # ---------------------------------------------------------------- the official client on the Runtime API
 
 

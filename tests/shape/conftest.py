@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from localcloud.compute.dependencies import Builder
-from localcloud.compute.installer import find_build_python
 from localcloud.compute.interpreters import Interpreter, find_interpreter
 from localcloud.compute.runtimes import Runtimes
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sluiceway"
-BUILD_TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)
@@ -45,32 +40,23 @@ class ImportPath:
         return [str(folder) for folder in folders]
 
 
+def _builder(cache: Path) -> Builder:
+    return Builder(cache_dir=cache, base=ROOT, environ=dict(os.environ), progress=print)
+
+
 @pytest.fixture(scope="session")
 def built_layer(tmp_path_factory: pytest.TempPathFactory) -> BuiltLayer:
-    """The recipe of the layer, run as `sam build` runs it: in a copy of its folder, with ARTIFACTS_DIR."""
+    """The recipe of the layer, run as the local cloud runs it: a copy of its folder, ARTIFACTS_DIR and PYTHON."""
     interpreter = find_interpreter("python3.13", environ=os.environ).interpreter
-    folder = tmp_path_factory.mktemp("layer")
-    copy = folder / "source"
-    shutil.copytree(ROOT / "layers" / "sluiceway", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    environment = {name: value for name, value in os.environ.items() if not re.match(r"PYTHON|MAKE|VIRTUAL_ENV", name)}
-    made = subprocess.run(
-        ["make", "build-SluicewayLayer"],
-        cwd=copy,
-        env=environment | {"ARTIFACTS_DIR": str(folder / "layer"), "PYTHON": find_build_python(interpreter)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=BUILD_TIMEOUT_S,
-    )
-    assert made.returncode == 0, made.stdout + made.stderr
-    return BuiltLayer(folder / "layer", interpreter)
+    builder = _builder(tmp_path_factory.mktemp("layer"))
+    folder = builder.build_layer("SluicewayLayer", "layers/sluiceway", interpreter, method="makefile")
+    return BuiltLayer(folder, interpreter)
 
 
 @pytest.fixture(scope="session")
 def import_path(built_layer: BuiltLayer) -> ImportPath:
     """The managed runtime with the built layer, and authorize_request's requirements."""
-    builder = Builder(cache_dir=CACHE, base=ROOT, environ=dict(os.environ), progress=print)
-    code = builder.build_function("AuthorizeRequest", "functions/authorize_request", built_layer.interpreter)
+    code = _builder(CACHE).build_function("AuthorizeRequest", "functions/authorize_request", built_layer.interpreter)
     with asyncio.Runner() as runner:
         runtime = runner.run(Runtimes(cache_dir=CACHE, environ=os.environ).get("python3.13"))
     return ImportPath(runtime.python, runtime.runtime_dir, built_layer.folder, code.dependency_dirs)
