@@ -112,3 +112,33 @@ def test_a_silent_process_does_not_import_powertools():
         [sys.executable, "-c", code], env={"PYTHONPATH": "layers/sluiceway"}, capture_output=True, check=True
     )
     assert done.stdout.split() == [b"False", b"False"]
+
+
+DEFERRED = """
+import json, sys
+from sluiceway import log
+log.info("some.event")
+first = [name for name in ("aws_lambda_powertools.tracing", "jmespath") if name in sys.modules]
+from aws_lambda_powertools import Logger, Tracer, __version__
+import aws_lambda_powertools, aws_lambda_powertools.logging.logger as logger
+same = Logger is logger.Logger and Tracer is sys.modules["aws_lambda_powertools.tracing"].Tracer
+found = logger.jmespath_utils.query({"a": {"b": 1}}, "a.b")
+absent = [hasattr(aws_lambda_powertools, "Nothing"), hasattr(logger.jmespath_utils, "nothing")]
+print(json.dumps([first, same, found, absent, __version__.count(".")]))
+"""
+
+
+def test_a_line_imports_of_powertools_what_it_needs_and_the_rest_still_works():
+    """Tracer and the query language wait until something asks for them, and are then the usual ones."""
+    ran = subprocess.run([sys.executable, "-c", DEFERRED], capture_output=True, text=True, check=True)
+    assert json.loads(ran.stdout.splitlines()[-1]) == [[], True, 1, [False, False], 2]
+
+
+def test_powertools_that_is_there_already_is_left_alone():
+    """A function that imported it first keeps its modules."""
+    code = (
+        "import aws_lambda_powertools as before, sys; from sluiceway import log; log.info('some.event'); "
+        "print(sys.modules['aws_lambda_powertools'] is before and 'jmespath' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "True"

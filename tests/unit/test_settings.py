@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -109,3 +110,43 @@ def test_lambda_is_where_a_runtime_api_is(monkeypatch: pytest.MonkeyPatch):
     assert settings.in_lambda() is False
     monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
     assert settings.in_lambda() is True
+
+
+SCHEMES = st.sampled_from(["http", "HTTPS", "ftp", "http:", ""])
+AUTHORITIES = (
+    st.text("a1.:@-%é", max_size=8) | st.text("a1:@[]", max_size=8) | st.from_regex(r"a(:\d{1,6})?", fullmatch=True)
+)
+
+
+def is_taken(value: str) -> bool:
+    """Whether the setting `value` is an address."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SETTING", value)
+        try:
+            return settings.url("SETTING") == value
+        except Misconfigured:
+            return False
+
+
+@given(scheme=SCHEMES, authority=AUTHORITIES, tail=st.text("/?#a:@", max_size=4))
+def test_addresses_are_what_the_standard_library_takes_for_them(scheme: str, authority: str, tail: str):
+    """As `urllib.parse` finds host and port; names beyond ASCII and stray brackets are refused besides."""
+    value = f"{scheme}://{authority}{tail}"
+    try:
+        parts = urlsplit(value)
+        expected = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        expected = False
+    if any(letter in authority for letter in "[]é"):
+        assert expected or not is_taken(value)
+    else:
+        assert is_taken(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("http://[::1]:4600/x", True), ("http://[::1]", True), ("http://[::1", False), ("http://[1]", False)],
+)
+def test_addresses_of_ip_version_6_stand_in_brackets(value: str, *, expected: bool):
+    """With a port or without."""
+    assert is_taken(value) == expected

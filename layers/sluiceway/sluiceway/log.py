@@ -3,16 +3,20 @@
 Never payloads, prompts or tokens; for an error its type, codes and code positions, never its text, since other people's
 errors quote their input. Fields bound with `bound` belong to the current task and its children (a context variable), so
 records handled concurrently do not mix. Powertools is imported with the first line written: a cold start that says
-nothing pays nothing. Must not know where events come from.
+nothing pays nothing; and of its packages only what a line needs (`defer_powertools`). Must not know where events come
+from.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import sys
+import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from sluiceway.errors import Misconfigured, Rejected, ServiceError
@@ -20,7 +24,7 @@ from sluiceway.errors import Misconfigured, Rejected, ServiceError
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-__all__ = ["Field", "bound", "debug", "error", "failure", "info", "warning"]
+__all__ = ["Field", "bound", "debug", "defer_powertools", "error", "failure", "info", "warning"]
 
 Field = str | int | float | bool | Sequence[str] | None
 """What a field may hold. None is left out of the line."""
@@ -41,12 +45,54 @@ class _Stdout:
         sys.stdout.flush()
 
 
+def defer_powertools() -> None:
+    """Make `aws_lambda_powertools.logging` and `.metrics` importable alone; call it before their first import.
+
+    Importing any part of Powertools runs its `__init__`, which imports every other part; its Logger imports a query
+    language for a decorator that nobody here uses. Together they are three quarters of what Powertools costs, and a
+    tenth of a cold start. Both run when something asks for one of their names, so `from aws_lambda_powertools import
+    Tracer` works as ever. Nothing happens where Powertools has been imported already.
+    """
+    if "aws_lambda_powertools" not in sys.modules:
+        _defer("aws_lambda_powertools")
+        _defer("aws_lambda_powertools.utilities.jmespath_utils")
+
+
+def _defer(name: str) -> None:
+    """Put the module `name` in its place without running it; it runs once a name is asked of it that it lacks."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        return  # the import that follows tells
+    loader, module, running, pending = spec.loader, importlib.util.module_from_spec(spec), threading.RLock(), [True]
+
+    def run_and_get(attribute: str) -> object:
+        with running:  # another thread waits; the module's own code, on its way, sees what it has so far
+            if pending:
+                pending.clear()
+                loader.exec_module(module)
+                vars(module).pop("__getattr__", None)
+        if attribute in vars(module):
+            return vars(module)[attribute]
+        raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
+
+    vars(module)["__getattr__"] = run_and_get
+    _place(name, module)
+
+
+def _place(name: str, module: ModuleType) -> None:
+    sys.modules[name] = module
+    package, _, last = name.rpartition(".")
+    if package:
+        setattr(sys.modules[package], last, module)
+
+
 @cache
 def _logger() -> Logger:
     """The process's one logger; level from POWERTOOLS_LOG_LEVEL or AWS_LAMBDA_LOG_LEVEL."""
     import logging  # noqa: PLC0415 - cold start: only a process that logs pays for it
 
-    from aws_lambda_powertools import Logger  # noqa: PLC0415 - the same
+    defer_powertools()
+    from aws_lambda_powertools.logging import Logger  # noqa: PLC0415 - the same
 
     logger = Logger(utc=True, use_rfc3339=True, logger_handler=logging.StreamHandler(_Stdout()))
     logger.remove_keys(["service"])  # bound for each invocation; "service_undefined" says nothing

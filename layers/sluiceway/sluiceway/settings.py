@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Mapping
 from typing import Final, cast
-from urllib.parse import urlsplit
 
 from sluiceway.errors import Misconfigured
 
@@ -19,6 +18,7 @@ __all__ = ["environ", "in_lambda", "initialization_type", "integer", "json_objec
 _RUNTIME_API: Final = "AWS_LAMBDA_RUNTIME_API"
 _INITIALIZATION_TYPE: Final = "AWS_LAMBDA_INITIALIZATION_TYPE"
 _TRACE_HEADER: Final = "_X_AMZN_TRACE_ID"
+_MAX_PORT: Final = 65_535
 
 
 def environ() -> Mapping[str, str]:
@@ -71,14 +71,35 @@ def url(name: str, *, default: str | None = None) -> str:
     Raises: Misconfigured where it is unset without a default, or no such address.
     """
     value = text(name, default=default)
-    try:
-        parts = urlsplit(value)
-        whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        whole = False
-    if not whole or any(letter.isspace() for letter in value):
+    if not _is_web_address(value) or any(letter.isspace() for letter in value):
         raise Misconfigured(f"{name} is not an http or https address", what=name)
     return value
+
+
+def _is_web_address(value: str) -> bool:
+    """By hand: `urllib.parse` costs 3 % of a cold start, for one address."""
+    scheme, _, rest = value.partition("://")
+    authority = rest.replace("?", "/").replace("#", "/").partition("/")[0]
+    user, _, place = authority.rpartition("@")
+    host, colon, port = place.rpartition(":")
+    if not colon or place.endswith("]"):
+        host, port = place, ""
+    digits = port.lstrip("0")
+    valid_port = not port or (digits.isdigit() and len(digits) <= 5 and int(digits) <= _MAX_PORT)
+    valid_user = "[" not in user and "]" not in user
+    return scheme.lower() in {"http", "https"} and authority.isascii() and valid_port and valid_user and _is_host(host)
+
+
+def _is_host(host: str) -> bool:
+    if not host.startswith("["):
+        return bool(host) and not any(letter in host for letter in ":[]")
+    import socket  # noqa: PLC0415 - an address of IP version 6, which few settings are
+
+    try:
+        socket.inet_pton(socket.AF_INET6, host[1:].removesuffix("]"))
+    except OSError:
+        return False
+    return host.endswith("]")
 
 
 def json_object(name: str) -> Mapping[str, object]:

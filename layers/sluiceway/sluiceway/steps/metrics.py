@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from sluiceway import settings
+from sluiceway import log, settings
 from sluiceway.errors import DeadlineExceeded
 from sluiceway.events.invocation import Invocation
 from sluiceway.steps import Next
@@ -38,6 +38,7 @@ def metrics(following: Next) -> Next:
     Raises: Misconfigured at init where the namespace is unset.
     """
     namespace = settings.text("POWERTOOLS_METRICS_NAMESPACE")
+    log.defer_powertools()
     from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415 - only who lists the step pays
 
     async def run(event: object, call: Invocation) -> object:
