@@ -1,0 +1,110 @@
+"""What a warm invocation with two AWS calls costs, runtime client and all.
+
+The same function as in cold_start.py on every side, one process each under the official runtime client, served one
+event after the other by a Runtime API in another process; AWS is a stand-in in a third. CPU is the worker's own clock,
+all threads. Rounds are interleaved and medians shown. "no work" is the official client alone: no handler can cost less
+under it. "ceiling" is what the Runtime API can serve at most, to a client that does nothing with what it gets.
+Run: python bench/invocation.py [--rounds N] [--events N] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import statistics
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Thread
+
+from runtime_api import RuntimeApi
+from sides import AIOBOTO3, AIOBOTO3_RUN, BOTO3, NOTHING, SLUICEWAY, Bench, Side
+from stand_in import Server
+from table import print_table, print_verdict
+
+SIDES = (SLUICEWAY, BOTO3, AIOBOTO3, AIOBOTO3_RUN, NOTHING)
+SLOW = {AIOBOTO3_RUN: 20}  # a side that serves a fraction of the others' events gets a fraction of them
+BUDGET = 1 / 6  # of boto3's CPU, with TLS
+NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
+ANSWER = b"POST /2018-06-01/runtime/invocation/0/response HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 2\r\n\r\n{}"
+Cost = tuple[float, float]
+
+
+def measure_ceiling(runtime_api: RuntimeApi, *, events: int) -> float:
+    """Invocations a second of a client that answers at once and reads nothing but where a reply ends."""
+    port = runtime_api.open()
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def answer_all() -> None:
+            connection.sendall(NEXT)
+            while connection.recv(65536):
+                connection.sendall(ANSWER)
+                if not connection.recv(65536):
+                    return
+                connection.sendall(NEXT)
+
+        Thread(target=answer_all, daemon=True).start()
+        ceiling = events / runtime_api.run(port, events)
+        connection.shutdown(socket.SHUT_RDWR)
+    return ceiling
+
+
+def compare(bench: Bench, *, tls: bool, rounds: int, events: int) -> Mapping[Side, Cost]:
+    """Median CPU and wall seconds of one invocation for each side."""
+    workers = {side: bench.start(side, tls=tls) for side in SIDES}
+    try:
+        for side, worker in workers.items():
+            worker.run(max(5, events // 4 // SLOW.get(side, 1)))  # warm
+        costs: dict[Side, list[Cost]] = {side: [] for side in SIDES}
+        for _ in range(rounds):
+            for side, worker in workers.items():
+                share = max(5, events // SLOW.get(side, 1))
+                begun = worker.cpu_s()
+                spent_s = worker.run(share)
+                costs[side].append(((worker.cpu_s() - begun) / share, spent_s / share))
+    finally:
+        for worker in workers.values():
+            worker.end()
+    return {
+        side: (statistics.median(cpu for cpu, _ in rows), statistics.median(wall for _, wall in rows))
+        for side, rows in costs.items()
+    }
+
+
+def describe(costs: Mapping[Side, Cost], *, tls: bool) -> list[list[str]]:
+    return [
+        [
+            "https" if tls else "http",
+            side.label,
+            f"{cpu_s * 1e3:.2f}",
+            f"{cpu_s / costs[BOTO3][0]:.2f}",
+            f"{1 / wall_s:.0f}",
+            f"{costs[BOTO3][1] / wall_s:.2f}",
+        ]
+        for side, (cpu_s, wall_s) in costs.items()
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--events", type=int, default=400, help="invocations of one side in one round")
+    parser.add_argument("--quick", action="store_true", help="two short rounds: to see that it runs")
+    options = parser.parse_args()
+    rounds, events = (2, 60) if options.quick else (options.rounds, options.events)
+    with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server, RuntimeApi() as runtime_api:
+        bench = Bench(Path(folder), server=server, runtime_api=runtime_api)
+        rows = []
+        for tls in (False, True):
+            ceiling = measure_ceiling(runtime_api, events=events * 4)
+            costs = compare(bench, tls=tls, rounds=rounds, events=events)
+            rows += [*describe(costs, tls=tls), ["https" if tls else "http", "ceiling", "", "", f"{ceiling:.0f}", ""]]
+        print(f"A warm invocation, medians of {rounds} rounds of {events}. {bench.describe()}")
+        print_table(["", "", "CPU ms", "/ boto3", "invocations/s", "/ boto3"], rows)
+    share = costs[SLUICEWAY][0] / costs[BOTO3][0]
+    print_verdict("https, official client: CPU of boto3's", measured=share, budget=BUDGET)
+
+
+if __name__ == "__main__":
+    main()
