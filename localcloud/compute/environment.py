@@ -145,6 +145,8 @@ class Environment:
         """Start the process; None once it asks for work, else what went wrong (told to the log)."""
         loop = asyncio.get_running_loop()
         runtime = await self._host.runtimes.get(self._spec.runtime)
+        if self._ended:  # while the runtime was being installed
+            return Answer(describe_exit(0).encode(), _EXIT_ERROR, failed=True)
         began = loop.time()
         process = self._process = RuntimeProcess(self._log.write, reaper=self._host.reaper)
         if phase == "init":

@@ -12,10 +12,13 @@ from collections.abc import Callable
 from typing import Final
 
 from localcloud.compute.environment import ExecutionEnvironment, Outcome, Request
+from localcloud.services.lambda_.errors import service_failed
 
 __all__ = ["Pool"]
 
 IDLE_S: Final = 600.0  # Lambda does not say how long; minutes
+
+GONE: Final = "The function was replaced or deleted, or the local cloud ends."
 
 Launch = Callable[[], ExecutionEnvironment]
 
@@ -41,7 +44,10 @@ class Pool:
         return len(self._all)
 
     async def run(self, request: Request) -> Outcome:
-        """Run one invocation in an environment of its own for that time."""
+        """Run one invocation in an environment of its own for that time.
+
+        Raises LambdaError ServiceException where the pool is closed while it waits, and what a start raises.
+        """
         environment = await self._take()
         try:
             return await environment.invoke(request)
@@ -54,11 +60,15 @@ class Pool:
         for _, timer in self._idle:
             timer.cancel()
         self._idle.clear()
+        while self._waiters:
+            self._fail(service_failed(GONE))
         for environment in tuple(self._all):
             await environment.stop()
         self._all.clear()
 
     async def _take(self) -> ExecutionEnvironment:
+        if self._closed:
+            raise service_failed(GONE)
         while self._idle:
             environment, timer = self._idle.pop()
             timer.cancel()

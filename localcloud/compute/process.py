@@ -47,6 +47,7 @@ class RuntimeProcess:
         self._pipes: list[LogPipe] = []
         self._pid = 0
         self._started = False
+        self._closed = False
 
     @property
     def started(self) -> bool:
@@ -55,7 +56,10 @@ class RuntimeProcess:
 
     async def listen(self) -> str:
         """Open the Runtime API; the answer is its `host:port`."""
-        return await self._server.open()
+        address = await self._server.open()
+        if self._closed:
+            self.close()
+        return address
 
     async def start(
         self, spec: FunctionSpec, runtime: ManagedRuntime, sandbox: Sandbox, *, group: asyncio.TaskGroup
@@ -83,6 +87,8 @@ class RuntimeProcess:
         for pipe in self._pipes:
             pipe.close_write()
         group.create_task(self._watch(process))
+        if self._closed:  # meanwhile
+            self.close()
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
@@ -111,6 +117,7 @@ class RuntimeProcess:
 
     def close(self) -> None:
         """Kill the process with its children and free everything. Safe to repeat."""
+        self._closed = True
         if self._pid:
             kill_group(self._pid)
         self._server.close()

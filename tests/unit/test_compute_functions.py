@@ -446,6 +446,21 @@ def test_an_environment_that_cannot_be_made_is_the_callers_error_alone() -> None
     run_virtual(main)
 
 
+def test_closing_fails_who_still_waits() -> None:
+    """An invocation that waits for an environment when its function goes ends with an error, and queued ones end."""
+
+    async def main() -> None:
+        async with world(echo, init_s=5) as there:
+            waiting = asyncio.ensure_future(there.functions.invoke("f", b"{}"))
+            await there.functions.invoke("f", b"{}", invocation_type="Event")
+            await asyncio.sleep(1)
+            await there.functions.remove("f")
+            with pytest.raises(LambdaError, match="ServiceException"):
+                await waiting
+
+    run_virtual(main)
+
+
 def test_a_changed_function_gets_new_environments() -> None:
     """Adding a function again stops the old environments."""
 

@@ -1,0 +1,346 @@
+"""CloudFormation's functions, layers, permissions, mappings and log groups, without starting a process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud.clock import LoopClock
+from localcloud.compute.dependencies import Builder
+from localcloud.compute.event_resources import EventSourceMappingHandler, PermissionHandler
+from localcloud.compute.function import LogFormat
+from localcloud.compute.functions import Functions
+from localcloud.compute.interpreters import InterpreterChoice, find_interpreter
+from localcloud.compute.policies import FunctionPolicies
+from localcloud.compute.resources import FunctionHandler, LayerHandler, refused_handlers
+from localcloud.compute.runtimes import ManagedRuntime
+from localcloud.services.logs.model import Logs
+from localcloud.services.logs.resources import LogGroupHandler
+from localcloud.services.sqs.model import Queues
+from localcloud.template.errors import TemplateError
+from localcloud.template.handler import Physical, Resource, StackContext, Support
+
+ROLE = "arn:aws:iam::123456789012:role/r"
+
+
+class NoRuntimes:
+    """Interpreters as they are, runtimes that nobody installs."""
+
+    def choose(self, runtime: str) -> InterpreterChoice:
+        return find_interpreter(runtime, environ=os.environ)
+
+    async def get(self, runtime: str) -> ManagedRuntime:
+        interpreter = self.choose(runtime).interpreter
+        return ManagedRuntime(interpreter.executable, Path(), interpreter)
+
+
+@dataclass
+class World:
+    base: Path
+    functions: Functions
+    function: FunctionHandler
+    layer: LayerHandler
+    permission: PermissionHandler
+    policies: FunctionPolicies
+    mapping: EventSourceMappingHandler
+    queues: Queues
+
+    def resource(self, handler: Any, name: str = "Thing", metadata: Any = None, **properties: Any) -> Resource:
+        context = StackContext("stack", "us-east-1", "123456789012", "aws", self.base)
+        return Resource(name, handler.type, properties, context, metadata or {})
+
+    async def make(self, handler: Any, name: str = "Thing", metadata: Any = None, **properties: Any) -> Physical:
+        return await handler.create(self.resource(handler, name, metadata, **properties))
+
+    async def make_function(self, name: str = "Thing", **properties: Any) -> Physical:
+        basic = {"Code": "code", "Handler": "app.handler", "Runtime": "python3.11", "Role": ROLE}
+        return await self.make(self.function, name, **(basic | properties))
+
+
+@asynccontextmanager
+async def world(base: Path, **options: Any) -> AsyncGenerator[World]:
+    (base / "code").mkdir(exist_ok=True)
+    clock = LoopClock(asyncio.get_running_loop())
+    rng = random.Random(1)
+    builder = Builder(cache_dir=base / "cache", base=base, environ=dict(os.environ), progress=lambda _: None)
+    runtimes: Any = NoRuntimes()
+    async with asyncio.TaskGroup() as group:
+        functions = Functions(
+            lambda spec: pytest.fail(f"{spec.name} was started"),
+            group=group,
+            clock=clock,
+            logs=Logs(clock=clock),
+            rng=rng,
+        )
+        queues = Queues(clock=clock, rng=rng)
+        layer = LayerHandler(builder, runtimes)
+        policies = FunctionPolicies()
+        mapping = EventSourceMappingHandler(functions, find_queue=queues.find, group=group, rng=rng, **options)
+        yield World(
+            base,
+            functions,
+            FunctionHandler(functions, layers=layer, builder=builder, runtimes=runtimes, clock=clock),
+            layer,
+            PermissionHandler(functions, policies),
+            policies,
+            mapping,
+            queues,
+        )
+        mapping.stop()
+        await functions.close()
+
+
+async def test_a_function_with_everything(tmp_path: Path) -> None:
+    """Each property reaches the function; Ref is the name and Arn the attribute."""
+    async with world(tmp_path) as there:
+        made = await there.make_function(
+            Timeout="60",
+            MemorySize="512",
+            Description="d",
+            Environment={"Variables": {"A": 1, "B": True}},
+            TracingConfig={"Mode": "Active"},
+            LoggingConfig={"LogFormat": "JSON", "LogGroup": "/g"},
+            Architectures=["arm64"],
+            ReservedConcurrentExecutions=5,
+            Tags=[{"Key": "k", "Value": "v"}],
+        )
+        spec = there.functions.get(made.ref)
+    assert made.ref == "stack-Thing"
+    assert made.attributes == {"Arn": "arn:aws:lambda:us-east-1:123456789012:function:stack-Thing"}
+    assert (spec.timeout_s, spec.memory_mb, spec.tracing, spec.reserved_concurrency) == (60, 512, True, 5)
+    assert spec.environment == {"A": "1", "B": "true"}
+    assert (spec.log_format, spec.group, spec.log_level) == (LogFormat.JSON, "/g", "INFO")
+    assert (spec.code_dir, spec.role_arn, spec.tags) == (tmp_path / "code", ROLE, {"k": "v"})
+
+
+async def test_the_defaults_of_a_function(tmp_path: Path) -> None:
+    """Three seconds, 128 MB, text logs in the group of its own name."""
+    async with world(tmp_path) as there:
+        made = await there.make_function(FunctionName="mine")
+        spec = there.functions.get("mine")
+        assert (made.ref, spec.timeout_s, spec.memory_mb, spec.group) == ("mine", 3, 128, "/aws/lambda/mine")
+        assert (spec.log_format, spec.log_level, spec.tracing) == (LogFormat.TEXT, "", False)
+        await there.function.delete(there.resource(there.function), made)
+        assert there.functions.list() == ()
+
+
+@pytest.mark.parametrize(
+    ("properties", "where", "what"),
+    [
+        ({"Code": "nowhere"}, "Code", "is not a folder"),
+        ({"Code": {"S3Bucket": "b", "S3Key": "k"}}, "Code", "archives in S3"),
+        ({"Runtime": "nodejs22.x"}, "Runtime", "must be one of"),
+        ({"Timeout": 901}, "Timeout", "from 1 to 900"),
+        ({"MemorySize": 64}, "MemorySize", "from 128 to 10240"),
+        ({"Environment": {"Variables": {"AWS_REGION": "x"}}}, "Environment.Variables", "Lambda reserves AWS_REGION"),
+        ({"Environment": {"Variables": {"A": "x" * 5000}}}, "Environment.Variables", "at most 4 KB"),
+        ({"Layers": ["arn:aws:lambda:us-east-1:1:layer:l:1"]}, "Layers[0]", "not a layer of this stack"),
+        ({"LoggingConfig": {"LogFormat": "XML"}}, "LoggingConfig.LogFormat", "must be one of"),
+        ({"LoggingConfig": {"ApplicationLogLevel": "INFO"}}, "ApplicationLogLevel", "needs LogFormat JSON"),
+        ({"TracingConfig": {"Mode": "On"}}, "TracingConfig.Mode", "must be one of"),
+        ({"Role": None}, "Role", "is required"),
+    ],
+)
+async def test_what_create_function_refuses(tmp_path: Path, properties: dict[str, Any], where: str, what: str) -> None:
+    """Errors name the resource and the property."""
+    async with world(tmp_path) as there:
+        with pytest.raises(TemplateError) as refused:
+            await there.make_function(**properties)
+    assert "Thing.Properties" in refused.value.where
+    assert where in refused.value.where
+    assert what in refused.value.detail
+
+
+async def test_inline_code(tmp_path: Path) -> None:
+    """ZipFile is index.py in a folder of its own."""
+    async with world(tmp_path) as there:
+        await there.make_function(Code={"ZipFile": "x = 1\n"}, Handler="index.handler")
+        spec = there.functions.get("stack-Thing")
+        assert (spec.code_dir / "index.py").read_text() == "x = 1\n"
+
+
+async def test_a_layer_without_build_is_its_folder(tmp_path: Path) -> None:
+    """Ref is the version's ARN; functions find the folder by it."""
+    (tmp_path / "layer").mkdir()
+    async with world(tmp_path) as there:
+        made = await there.make(there.layer, "L", Content="layer", LayerName="name", CompatibleRuntimes=["python3.11"])
+        assert made.ref == "arn:aws:lambda:us-east-1:123456789012:layer:name:1"
+        await there.make_function(Layers=[made.ref])
+        assert there.functions.get("stack-Thing").layer_dirs == (tmp_path / "layer",)
+        await there.layer.delete(there.resource(there.layer), made)
+        assert there.layer.folder(made.ref) is None
+
+
+async def test_a_layer_with_a_makefile_is_built_under_its_own_name(tmp_path: Path) -> None:
+    """The recipe's target has the name in the SAM template, not that of the translated one."""
+    folder = tmp_path / "layer"
+    folder.mkdir()
+    recipe = "build-Mine:\n\tmkdir -p $(ARTIFACTS_DIR)/python && cp code.py $(ARTIFACTS_DIR)/python/\n"
+    (folder / "Makefile").write_text(recipe)
+    (folder / "code.py").write_text("x = 1\n")
+    metadata = {"BuildMethod": "makefile", "SamResourceId": "Mine"}
+    async with world(tmp_path) as there:
+        made = await there.make(
+            there.layer, "Mine0123456789", metadata, Content="layer", CompatibleRuntimes=["python3.11"]
+        )
+        built = there.layer.folder(made.ref)
+    assert built is not None
+    assert (built / "python" / "code.py").read_text() == "x = 1\n"
+
+
+async def test_a_recipe_that_fails_says_how(tmp_path: Path) -> None:
+    """The end of make's output is in the error."""
+    (tmp_path / "layer").mkdir()
+    (tmp_path / "layer" / "Makefile").write_text("build-L:\n\techo the reason >&2; exit 3\n")
+    async with world(tmp_path) as there:
+        with pytest.raises(TemplateError, match="the reason"):
+            await there.make(there.layer, "L", {"BuildMethod": "makefile"}, Content="layer")
+
+
+async def test_a_build_method_that_is_not_served(tmp_path: Path) -> None:
+    """Rust, go and the rest: by name."""
+    (tmp_path / "layer").mkdir()
+    async with world(tmp_path) as there:
+        with pytest.raises(TemplateError, match="BuildMethod 'rust-cargolambda' is not served here"):
+            await there.make(there.layer, "L", {"BuildMethod": "rust-cargolambda"}, Content="layer")
+
+
+async def test_a_permission_is_a_grant_of_the_function(tmp_path: Path) -> None:
+    """By name or ARN; gone when deleted; refused where there is no such function."""
+    async with world(tmp_path) as there:
+        made = await there.make_function()
+        arn = made.attributes["Arn"]
+        granted = await there.make(
+            there.permission,
+            "P",
+            FunctionName=arn,
+            Action="lambda:InvokeFunction",
+            Principal="apigateway.amazonaws.com",
+            SourceArn="arn:aws:execute-api:us-east-1:123456789012:a/*",
+        )
+        source = "arn:aws:execute-api:us-east-1:123456789012:a/v1/GET/jobs"
+        assert there.policies.allows(arn, service="apigateway.amazonaws.com", source_arn=source)
+        await there.permission.delete(there.resource(there.permission), granted)
+        assert not there.policies.allows(arn, service="apigateway.amazonaws.com", source_arn=source)
+        with pytest.raises(TemplateError, match="Function not found"):
+            await there.make(there.permission, "Q", FunctionName="none", Action="lambda:*", Principal="x")
+
+
+async def test_a_mapping_runs_until_it_is_deleted(tmp_path: Path) -> None:
+    """It takes messages while it is there, and none afterwards or while disabled."""
+    async with world(tmp_path) as there:
+        made = await there.make_function(ReservedConcurrentExecutions=0)
+        queue = there.queues.create("q", "us-east-1", attributes={}, tags={})
+        properties = {"EventSourceArn": queue.arn, "FunctionName": made.ref}
+        mapping = await there.make(there.mapping, "M", **properties)
+        assert mapping.attributes["EventSourceMappingArn"].endswith(mapping.ref)
+        await queue_message(queue)
+        await asyncio.sleep(0.05)
+        assert queue.depth.in_flight == 1
+        await there.mapping.delete(there.resource(there.mapping), mapping)
+        await there.make(there.mapping, "N", Enabled=False, **properties)
+        await queue_message(queue)
+        await asyncio.sleep(0.05)
+        assert (queue.depth.visible, queue.depth.in_flight) == (1, 1)
+
+
+async def queue_message(queue: Any) -> None:
+    from localcloud.services.sqs.message import Content
+
+    await queue.send(Content("m"))
+
+
+@pytest.mark.parametrize(
+    ("properties", "what"),
+    [
+        ({"BatchSize": 11}, "Maximum batch window in seconds must be greater than 0"),
+        ({"BatchSize": 10_001, "MaximumBatchingWindowInSeconds": 1}, "must be from 1 to 10000"),
+        ({"MaximumBatchingWindowInSeconds": 301}, "must be from 0 to 300"),
+        ({"ScalingConfig": {"MaximumConcurrency": 1}}, "must be from 2 to 1000"),
+        ({"FunctionName": "none"}, "Function not found"),
+        ({"EventSourceArn": "arn:aws:kinesis:us-east-1:1:stream/s"}, "other event sources are not served here"),
+        ({"EventSourceArn": "arn:aws:sqs:us-east-1:123456789012:none"}, "there is no queue"),
+        ({"FunctionName": "slow"}, "Queue visibility timeout: 30 seconds is less than Function timeout: 60 seconds"),
+    ],
+)
+async def test_what_create_event_source_mapping_refuses(tmp_path: Path, properties: dict[str, Any], what: str) -> None:
+    """As Lambda refuses it."""
+    async with world(tmp_path) as there:
+        made = await there.make_function()
+        await there.make_function("Slow", FunctionName="slow", Timeout=60)
+        queue = there.queues.create("q", "us-east-1", attributes={}, tags={})
+        basic = {"EventSourceArn": queue.arn, "FunctionName": made.ref}
+        with pytest.raises(TemplateError) as refused:
+            await there.make(there.mapping, "M", **(basic | properties))
+    assert what in str(refused.value)
+
+
+async def test_a_role_that_may_not_receive_is_refused(tmp_path: Path) -> None:
+    """The execution role needs the permissions of the poller."""
+
+    def may_do(role: str, action: str, arn: str) -> bool:
+        return action != "sqs:DeleteMessage"
+
+    async with world(tmp_path, may_do=may_do) as there:
+        made = await there.make_function()
+        queue = there.queues.create("q", "us-east-1", attributes={}, tags={})
+        with pytest.raises(TemplateError, match="does not have permissions to call DeleteMessage on SQS"):
+            await there.make(there.mapping, "M", EventSourceArn=queue.arn, FunctionName=made.ref)
+
+
+async def test_a_log_group_keeps_its_retention() -> None:
+    """Declared with retention; a retention that CloudWatch does not have is refused."""
+    logs = Logs(clock=LoopClock(asyncio.get_running_loop()))
+    handler = LogGroupHandler(logs)
+    context = StackContext("stack", "us-east-1", "123456789012", "aws", Path())
+    good = Resource("G", handler.type, {"LogGroupName": "/g", "RetentionInDays": "14"}, context)
+    made = await handler.create(good)
+    assert made.ref == "/g"
+    assert made.attributes == {"Arn": "arn:aws:logs:us-east-1:123456789012:log-group:/g:*"}
+    assert [(group.name, group.retention_days) for group in logs.groups()] == [("/g", 14)]
+    with pytest.raises(TemplateError, match="RetentionInDays"):
+        await handler.create(Resource("H", handler.type, {"RetentionInDays": 8}, context))
+    await handler.delete(good, made)
+    assert logs.groups() == ()
+
+
+def test_every_refusal_gives_its_reason() -> None:
+    """Refused types and properties say why."""
+    tables = [FunctionHandler.create, *refused_handlers()]
+    assert all(handler.support.support is Support.REFUSED and handler.support.reason for handler in refused_handlers())
+    entries = [*LayerHandler.properties.values(), *EventSourceMappingHandler.properties.values()]
+    assert all(entry.reason for entry in entries if entry.support is not Support.SERVED)
+    assert tables
+
+
+def test_events_are_kept_in_order_and_heard() -> None:
+    """The log model: streams, since, listeners that stop."""
+
+    class Clock:
+        now = 0.0
+
+        def time(self) -> float:
+            return self.now
+
+    clock = Clock()
+    logs = Logs(clock=clock)
+    heard: list[str] = []
+    stop = logs.listen(lambda event: heard.append(event.message))
+    logs.append("/g", "a", "one")
+    clock.now = 2.0
+    logs.append("/g", "b", "two")
+    stop()
+    logs.append("/g", "a", "three", timestamp_ms=3000)
+    assert [event.message for event in logs.events("/g")] == ["one", "two", "three"]
+    assert [event.message for event in logs.events("/g", stream="a", since_ms=1)] == ["three"]
+    assert heard == ["one", "two"]
+    assert json.dumps(heard)
