@@ -1,0 +1,196 @@
+"""What a cold start may import and cost: import, init and the first invocation of every function, with its AWS calls.
+
+Each runs in a bare, isolated interpreter of the runtime, on Lambda's import path: the function's folder, its
+requirements, the built layer, the runtime with its AWS SDK. A stand-in on loopback answers the calls.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud.clock import SystemClock
+from localcloud.issuer import ISSUER, LocalIssuer
+from localcloud.replay.cases import differences, load_cases
+from tests.shape.conftest import ROOT, ImportPath
+
+FORBIDDEN = {
+    "aiobotocore", "aioboto3", "aiohttp", "aws_xray_sdk", "boto3", "botocore", "httpx", "localcloud", "moto",
+    "pydantic", "requests", "s3transfer", "urllib3", "yaml",
+}  # fmt: skip
+VERIFIES_TOKENS = {"jwt", "cryptography", "cffi", "_cffi_backend"}
+RUNS = 5
+# A new module or a heavier one is a decision: raise its number with the reason in the commit. Measured on 3.13, on a
+# busy machine of two cores; the ratio is the CPU of the whole cold start to that of a bare interpreter's start and end.
+BUDGETS = {
+    "authorize_request": ("valid_token", 275, 28.0),
+    "generate_answer": ("one_prompt", 210, 24.0),
+    "read_job": ("waiting", 190, 18.0),
+}
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """One function's: the modules it imported, the median of its CPU and of a bare interpreter's, its reply."""
+
+    modules: frozenset[str]
+    cpu_s: float
+    bare_s: float
+    reply: object
+
+    @property
+    def packages(self) -> set[str]:
+        """The top-level names."""
+        return {name.split(".")[0] for name in self.modules}
+
+
+class _StandIn(BaseHTTPRequestHandler):
+    """DynamoDB that has nothing and takes everything; a model that says one word."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        said = {"message": {"role": "assistant", "content": [{"text": "Rivers."}]}}
+        usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+        converse = {"output": said, "stopReason": "end_turn", "usage": usage, "metrics": {"latencyMs": 1}}
+        body = json.dumps(converse if "/model/" in self.path else {}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def stand_in() -> Iterator[str]:
+    """The address of AWS, for the length of these tests."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _StandIn)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> LocalIssuer:
+    """Who signs the token of the authorizer's event."""
+    return LocalIssuer.open(tmp_path_factory.mktemp("issuer"))
+
+
+@pytest.fixture(scope="module")
+def variables(stand_in: str, issuer: LocalIssuer) -> dict[str, str]:
+    """Lambda's environment and the variables of every function; nothing of this machine's."""
+    return {
+        "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1",
+        "AWS_LAMBDA_FUNCTION_NAME": "function",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_SESSION_TOKEN": "session",
+        "AWS_ENDPOINT_URL": stand_in,
+        "POWERTOOLS_METRICS_NAMESPACE": "Sluiceway",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+        "JOBS_TABLE": "jobs",
+        "RESULTS_BUCKET": "results",
+        "DEAD_LETTERS_URL": f"{stand_in}/123456789012/dead-letters",
+        "MODEL_ID": "amazon.nova-micro-v1:0",
+        "MAX_OUTPUT_TOKENS": "512",
+        "MAX_RECEIVES": "4",
+        "QUEUE_RETENTION_S": "345600",
+        "CONSOLE_ORIGIN": "http://127.0.0.1:4603",
+        "TOKEN_ISSUER": ISSUER,
+        "TOKEN_AUDIENCE": "sluiceway",
+        "TOKEN_KEYS": issuer.key_set(),
+    }
+
+
+def _run(python: Path, *arguments: str, variables: dict[str, str]) -> str:
+    command = [str(python), "-I", "-S", "-B", *arguments]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module", params=sorted(BUDGETS))
+def cold_start(
+    request: pytest.FixtureRequest, import_path: ImportPath, variables: dict[str, str], issuer: LocalIssuer
+) -> tuple[str, ColdStart]:
+    """A function's name and its cold start, run alternately with a bare interpreter's."""
+    function: str = request.param
+    (case,) = load_cases(ROOT / "events", names=[f"{function}/{BUDGETS[function][0]}"])
+    token = issuer.token(subject="developer", audience="sluiceway", minutes=5, clock=SystemClock())
+    order = json.dumps({"path": import_path.of(function), "event": case.as_sent(token=token, caller="")})
+    script = str(ROOT / "tests" / "shape" / "cold_start.py")
+    reports: list[dict[str, Any]] = []
+    bare: list[float] = []
+    for _ in range(RUNS):
+        reports.append(json.loads(_run(import_path.python, script, order, variables=variables)))
+        said = _run(import_path.python, "-c", "import time; print(time.process_time())", variables=variables)
+        bare.append(float(said))
+    found = ColdStart(
+        modules=frozenset(reports[0]["modules"]),
+        cpu_s=statistics.median(report["cpu_s"] for report in reports),
+        bare_s=statistics.median(bare),
+        reply=reports[0]["reply"],
+    )
+    assert differences(case.reply, found.reply) == []
+    return function, found
+
+
+def test_every_function_has_a_budget() -> None:
+    """A new function gets its numbers here."""
+    assert sorted(BUDGETS) == sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+
+
+def test_a_cold_start_imports_no_more_modules_than_its_budget(
+    cold_start: tuple[str, ColdStart], record_property: Any
+) -> None:
+    """The ceiling counts the standard library's modules too: each costs a cold start."""
+    function, found = cold_start
+    record_property("modules", len(found.modules))
+    assert len(found.modules) <= BUDGETS[function][1], sorted(found.modules)
+
+
+def test_a_cold_start_imports_nothing_that_is_forbidden_on_the_hot_path(cold_start: tuple[str, ColdStart]) -> None:
+    """No AWS SDK, no HTTP library, no pydantic, no tracer; what verifies tokens in the authorizer alone."""
+    function, found = cold_start
+    forbidden = FORBIDDEN if function == "authorize_request" else FORBIDDEN | VERIFIES_TOKENS
+    assert found.packages & forbidden == set()
+
+
+def test_a_cold_start_uses_cpu_within_its_budget(cold_start: tuple[str, ColdStart], record_property: Any) -> None:
+    """The median of five cold starts to the median of five bare interpreters, in one run."""
+    function, found = cold_start
+    ratio = found.cpu_s / found.bare_s
+    record_property("cpu_ratio", round(ratio, 1))
+    print(f"{function}: {len(found.modules)} modules, {found.cpu_s * 1000:.0f} ms CPU, {ratio:.1f} bare interpreters")
+    assert ratio <= BUDGETS[function][2]
+
+
+def test_the_measurement_sees_what_is_imported(
+    import_path: ImportPath, variables: dict[str, str], tmp_path: Path
+) -> None:
+    """A function that imports the runtime's boto3 shows it: the checks above are not blind."""
+    (tmp_path / "app.py").write_text("import boto3\n\n\ndef handler(event, context):\n    return event\n")
+    path = [str(tmp_path), *import_path.of("read_job")[1:]]
+    script = str(ROOT / "tests" / "shape" / "cold_start.py")
+    report = json.loads(_run(import_path.python, script, json.dumps({"path": path, "event": 1}), variables=variables))
+    assert {"boto3", "botocore"} <= {name.split(".")[0] for name in report["modules"]}
+    assert report["reply"] == 1
