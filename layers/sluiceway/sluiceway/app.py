@@ -15,9 +15,8 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
 from weakref import WeakSet
 
 from sluiceway import log, settings
@@ -63,8 +62,7 @@ class LambdaContext(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Environment:
+class _Environment(NamedTuple):
     """What lives as long as the execution environment."""
 
     loop: asyncio.AbstractEventLoop
