@@ -71,6 +71,7 @@ class Bench:
         self._folder = folder
         self._server = server
         self._api = runtime_api
+        self._kept: dict[str, Path] = {}  # one run measures one state of the sources
         self.choice: InterpreterChoice = find_interpreter(RUNTIME, environ=os.environ)
         self._python = str(self.choice.interpreter.executable)
 
@@ -100,8 +101,11 @@ class Bench:
         return task
 
     def _packages(self, name: str) -> Path:
-        if name == "sluiceway":
-            return self._layer()
+        if name not in self._kept:
+            self._kept[name] = self._layer() if name == "sluiceway" else self._install(name)
+        return self._kept[name]
+
+    def _install(self, name: str) -> Path:
         wanted = _pins(PACKAGES[name])
         folder = CACHE / f"{name}-{self._key(wanted.encode())}"
         if not folder.exists():
