@@ -3,11 +3,12 @@
 The rules:
 1. One invocation at a time. `next` waits until one is offered; asked again before the answer, it gives the same event.
 2. The request id in the path is checked before the state: an unknown id is 400, a second answer is 403.
-3. `init/error` is allowed before the first `next` only.
+3. `init/error` is allowed before the first `next` only. A transition that is not allowed is 403.
 4. A response over the limit fails the invocation and is told so with 413.
 
 Sources: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html and the behaviour of the runtime interface
-emulator (lambda/rapi and lambda/core of aws/aws-lambda-runtime-interface-emulator), whose bodies these are.
+emulator (lambda/rapi and lambda/core of aws/aws-lambda-runtime-interface-emulator), whose
+bodies these are, byte for byte.
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ __all__ = ["MAX_PAYLOAD_BYTES", "Answer", "Call", "Event", "Reply", "RuntimeApi"
 MAX_PAYLOAD_BYTES: Final = 6 * 1024 * 1024 + 100  # the emulator's MaxPayloadSize; the documentation says 6 MB
 
 PREFIX: Final = "/2018-06-01/runtime/"
-NOT_ALLOWED: Final = "Transition from {} to {} failed for runtime. Error: State transition is not allowed"
-_TRACE: Final = "lambda-runtime-trace-id"
+NOT_ALLOWED: Final = "State transition from {} to {} failed for runtime. Error: State transition is not allowed"
 
 
 class _State(Enum):
@@ -35,7 +35,8 @@ class _State(Enum):
 
     STARTED = "Started"
     INIT_ERROR = "InitError"
-    READY = "Ready"
+    RUNNING = "Running"
+    RESPONDING = "InvocationResponse"
     RESPONSE_SENT = "RuntimeResponseSentState"
 
 
@@ -103,7 +104,7 @@ TOO_LARGE: Final = Reply(
 )
 NOT_FOUND: Final = Reply(404, b"404 page not found\n", (("content-type", "text/plain; charset=utf-8"),))
 WRONG_METHOD: Final = Reply(405, b"", ())
-PONG: Final = Reply(200, b"pong", (("content-type", "text/plain"),))
+PONG: Final = Reply(200, b"pong", (("content-type", "text/plain; charset=utf-8"),))
 
 
 class RuntimeApi:
@@ -129,7 +130,7 @@ class RuntimeApi:
         self._event, self._answer = event, asyncio.get_running_loop().create_future()
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
-            self._state = _State.READY
+            self._state = _State.RUNNING
             waiting(_event_reply(event))
         return self._answer
 
@@ -161,12 +162,12 @@ class RuntimeApi:
 
     def _next(self) -> Reply | None:
         if self._state is _State.INIT_ERROR:
-            return self._refuse(_State.READY.value)
+            return self._refuse("Ready")
         if not self.ready.done():
             self.ready.set_result(None)
         if self._event is None:
             return None
-        self._state = _State.READY
+        self._state = _State.RUNNING
         return _event_reply(self._event)
 
     def _init_error(self, call: Call) -> Reply:
@@ -178,20 +179,27 @@ class RuntimeApi:
         return ACCEPTED
 
     def _settle(self, request_id: str, verb: str, call: Call) -> Reply:
-        if self._state is _State.RESPONSE_SENT and request_id == self._answered_id:
+        if self._refuses(request_id):
             return self._refuse("InvocationResponse" if verb == "response" else "InvocationErrorResponse")
-        if self._event is None or request_id != self._event.request_id or self._state is not _State.READY:
+        if self._event is None or request_id != self._event.request_id or self._state is not _State.RUNNING:
             return INVALID_ID
         if verb == "response" and call.headers.get("lambda-runtime-function-response-mode", "") not in {
             "",
             "streaming",
         }:
+            self._state = _State.RESPONDING  # the emulator never leaves it: the invocation times out
             return INVALID_MODE
         answer, reply = _read_answer(verb, call)
         self._state, self._event, self._answered_id = _State.RESPONSE_SENT, None, request_id
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(answer)
         return reply
+
+    def _refuses(self, request_id: str) -> bool:
+        """Whether the invocation is known and an answer to it comes too late."""
+        if self._state is _State.RESPONDING:
+            return self._event is not None and request_id == self._event.request_id
+        return self._state is _State.RESPONSE_SENT and request_id == self._answered_id
 
     def _refuse(self, wanted: str) -> Reply:
         message = NOT_ALLOWED.format(self._state.value, wanted)
@@ -233,12 +241,12 @@ def _type_in(content: bytes) -> str:
 
 def _event_reply(event: Event) -> Reply:
     headers = [
-        ("lambda-runtime-aws-request-id", event.request_id),
-        ("lambda-runtime-deadline-ms", str(event.deadline_ms)),
-        ("lambda-runtime-invoked-function-arn", event.function_arn),
-        (_TRACE, event.trace_header),
-        ("lambda-runtime-client-context", event.client_context),
-        ("lambda-runtime-cognito-identity", event.cognito_identity),
-        ("content-type", "application/json"),
+        ("Content-Type", "application/json"),
+        ("Lambda-Runtime-Aws-Request-Id", event.request_id),
+        ("Lambda-Runtime-Deadline-Ms", str(event.deadline_ms)),
+        ("Lambda-Runtime-Invoked-Function-Arn", event.function_arn),
+        ("Lambda-Runtime-Trace-Id", event.trace_header),
+        ("Lambda-Runtime-Client-Context", event.client_context),
+        ("Lambda-Runtime-Cognito-Identity", event.cognito_identity),
     ]
     return Reply(200, event.payload, tuple((name, value) for name, value in headers if value))

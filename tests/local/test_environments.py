@@ -444,3 +444,18 @@ async def test_speed_of_warm_invocations(tmp_path: Path) -> None:
 def test_the_cache_is_this_repositorys() -> None:
     """Runtimes for tests lie in the state folder, which is not committed."""
     assert CACHE.parent.name == ".sluiceway"
+
+
+async def test_closing_while_environments_start_leaves_nothing(tmp_path: Path) -> None:
+    """Events that have just been queued end with the local cloud, and so do their half-started processes."""
+    marker = tmp_path / "started"
+    marker.mkdir()
+    source = f"import os\nopen(f'{marker}/{{os.getpid()}}', 'w').close()\n{HANDLER}"
+    for turns in (0, 1, 3, 10, 60):
+        async with open_world(tmp_path) as world:
+            world.add(source)
+            for _ in range(3):
+                await world.invoke({}, invocation_type="Event")
+            for _ in range(turns):
+                await asyncio.sleep(0.001)
+    assert all(gone(int(path.name)) for path in marker.iterdir())

@@ -43,11 +43,11 @@ async def test_next_gives_the_event_and_its_headers() -> None:
     assert reply is not None
     assert (reply.status, reply.body) == (200, b'{"a":1}')
     assert dict(reply.headers) == {
-        "lambda-runtime-aws-request-id": "r-1",
-        "lambda-runtime-deadline-ms": "1700000000000",
-        "lambda-runtime-invoked-function-arn": "arn:aws:lambda:us-east-1:123456789012:function:f",
-        "lambda-runtime-trace-id": "Root=1-a-b;Sampled=1",
-        "content-type": "application/json",
+        "Content-Type": "application/json",
+        "Lambda-Runtime-Aws-Request-Id": "r-1",
+        "Lambda-Runtime-Deadline-Ms": "1700000000000",
+        "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:123456789012:function:f",
+        "Lambda-Runtime-Trace-Id": "Root=1-a-b;Sampled=1",
     }
 
 
@@ -128,7 +128,7 @@ async def test_a_second_answer_is_in_the_wrong_state() -> None:
     assert second is not None
     assert second.status == 403
     assert message(second) == {
-        "errorMessage": "Transition from RuntimeResponseSentState to InvocationErrorResponse failed for runtime. "
+        "errorMessage": "State transition from RuntimeResponseSentState to InvocationErrorResponse failed for runtime. "
         "Error: State transition is not allowed",
         "errorType": "InvalidStateTransition",
     }
@@ -147,7 +147,7 @@ async def test_init_error_is_allowed_before_the_first_next_only() -> None:
     second = api.call(post("init/error"))
     assert second is not None
     assert second.status == 403
-    assert message(second)["errorMessage"].startswith("Transition from InitError to InitError failed")
+    assert message(second)["errorMessage"].startswith("State transition from InitError to InitError failed")
     refused = api.call(NEXT)
     assert refused is not None
     assert refused.status == 403
@@ -175,14 +175,22 @@ async def test_a_response_over_the_limit_fails_the_invocation_with_413() -> None
 
 
 async def test_a_streamed_response_is_taken_and_any_other_mode_refused() -> None:
-    """`streaming` is the one response mode; another value is 400 and leaves the invocation open."""
+    """`streaming` is the one response mode; another value is 400, and no answer is taken after it."""
     api = RuntimeApi()
     answer = api.offer(event())
     api.call(NEXT)
     wrong = api.call(post("invocation/r-1/response", headers={"lambda-runtime-function-response-mode": "sideways"}))
     assert wrong is not None
     assert (wrong.status, message(wrong)["errorType"]) == (400, "InvalidFunctionResponseMode")
-    api.call(post("invocation/r-1/response", b"abc", headers={"lambda-runtime-function-response-mode": "streaming"}))
+    late = api.call(post("invocation/r-1/response", b"abc"))
+    assert late is not None
+    assert late.status == 403
+    assert message(late)["errorMessage"].startswith("State transition from InvocationResponse to InvocationResponse")
+    assert not answer.done()
+    other = RuntimeApi()
+    answer = other.offer(event())
+    other.call(NEXT)
+    other.call(post("invocation/r-1/response", b"abc", headers={"lambda-runtime-function-response-mode": "streaming"}))
     assert answer.result() == Answer(b"abc")
 
 
