@@ -83,9 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.arguments = rest
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    module = import_module(f"localcloud.cli.{options.module}")
     try:
+        module = import_module(f"localcloud.cli.{options.module}")
         return int(module.run(options))
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"sluiceway: {error}; the local cloud needs its extra: pip install 'sluiceway[local]'\n")
+        return 1
     except NotRunning as error:
         sys.stderr.write(f"sluiceway: {error}\n")
         return 1
