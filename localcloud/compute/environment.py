@@ -162,10 +162,11 @@ class Environment:
 
     async def _launch(self, process: RuntimeProcess, runtime: ManagedRuntime) -> Answer | None:
         host, spec = self._host, self._spec
+        credentials = host.credentials(spec.role_arn, function_name=spec.name)
         sandbox = Sandbox(
             runtime_api=await process.listen(),
             log_stream=self._log.stream,
-            credentials=host.credentials(spec.role_arn, function_name=spec.name),
+            credentials=credentials,
             endpoint_url=host.endpoint_url(),
             home=self._home,
         )

@@ -75,15 +75,17 @@ class Functions:
         self._rng = rng
         self._starts = asyncio.Semaphore(starts)
         self._functions: dict[str, _Function] = {}
+        self._retired: list[Pool] = []
         self._queued: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------ registry
 
     def add(self, spec: FunctionSpec) -> None:
-        """Make a function, or replace its configuration: environments of the old one are not used again."""
+        """Make a function, or replace its configuration: what runs ends well, no old environment is used again."""
         known = self._functions.get(spec.name)
         if known is not None:
-            self._group.create_task(known.pool.close())
+            known.pool.retire()
+            self._retired = [*(pool for pool in self._retired if pool.size), known.pool]
         pool = Pool(lambda: self._launch(spec), starts=self._starts, group=self._group)
         self._functions[spec.name] = _Function(spec, pool)
 
@@ -109,8 +111,8 @@ class Functions:
         """Drop what is queued and stop every environment."""
         for task in self._queued:
             task.cancel()
-        for known in tuple(self._functions.values()):
-            await known.pool.close()
+        for pool in [*self._retired, *(known.pool for known in self._functions.values())]:
+            await pool.close()
 
     # ------------------------------------------------------------------ invoke
 

@@ -37,6 +37,7 @@ class Pool:
         self._waiters: deque[asyncio.Future[ExecutionEnvironment]] = deque()
         self._all: set[ExecutionEnvironment] = set()
         self._closed = False
+        self._retired = False
 
     @property
     def size(self) -> int:
@@ -54,12 +55,18 @@ class Pool:
         finally:
             self._give(environment)
 
-    async def close(self) -> None:
-        """Stop every environment."""
-        self._closed = True
-        for _, timer in self._idle:
+    def retire(self) -> None:
+        """Let what runs and waits end well, and keep nothing: the function has another pool now."""
+        self._retired = True
+        for environment, timer in self._idle:
             timer.cancel()
+            self._retire(environment)
         self._idle.clear()
+
+    async def close(self) -> None:
+        """Stop every environment, busy ones too; who waits gets an error."""
+        self._closed = True
+        self.retire()
         while self._waiters:
             self._fail(service_failed(GONE))
         for environment in tuple(self._all):
@@ -116,6 +123,9 @@ class Pool:
             if not waiter.done():
                 waiter.set_result(environment)
                 return
+        if self._retired:
+            self._retire(environment)
+            return
         timer = asyncio.get_running_loop().call_later(self._idle_s, self._give_up, environment)
         self._idle.append((environment, timer))
 

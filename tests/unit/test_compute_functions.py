@@ -461,6 +461,21 @@ def test_closing_fails_who_still_waits() -> None:
     run_virtual(main)
 
 
+def test_an_invocation_that_runs_survives_a_change_of_its_function() -> None:
+    """The old environment ends its work, and only then itself."""
+
+    async def main() -> None:
+        async with world(echo) as there:
+            running = asyncio.ensure_future(there.functions.invoke("f", b"1"))
+            await asyncio.sleep(0.5)
+            there.functions.add(spec(timeout_s=9))
+            assert (await running).payload == b"1"
+            await asyncio.sleep(0.01)
+            assert [room.stopped for room in there.made] == [True]
+
+    run_virtual(main)
+
+
 def test_a_changed_function_gets_new_environments() -> None:
     """Adding a function again stops the old environments."""
 
