@@ -135,9 +135,11 @@ class Environment:
         self._ended = True
         process = self._process
         self._drop_process()
-        if process is not None and process.started:
-            await process.exited
-        await asyncio.to_thread(shutil.rmtree, self._home, ignore_errors=True)
+        try:
+            if process is not None and process.started:
+                await process.exited
+        finally:  # also when the local cloud ends in a hurry
+            shutil.rmtree(self._home, ignore_errors=True)
 
     # ------------------------------------------------------------------ inside
 
