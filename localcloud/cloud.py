@@ -58,6 +58,7 @@ from localcloud.template.stack import Settled, Stack, prepare_stack, stack_conte
 
 __all__ = ["LedgerRefused", "PortTaken", "RunningCloud", "open_cloud"]
 
+LAMBDA_RUNTIME: Final = "python3.13"  # whose absence the ledger tells
 HTTP_OFFSET: Final = 1  # AWS APIs on the port, HTTP endpoints on the next
 _Handlers: TypeAlias = Mapping[str, ResourceHandler]
 _MACHINES: Final = {"amd64": "x86_64", "aarch64": "arm64"}
@@ -290,7 +291,12 @@ def _lambda_handlers(options: CloudOptions, services: _Services, compute: Comput
     layers = LayerHandler(builder, compute.runtimes)
     yield layers
     yield FunctionHandler(
-        compute.functions, layers=layers, builder=builder, runtimes=compute.runtimes, clock=services.clock
+        compute.functions,
+        layers=layers,
+        builder=builder,
+        runtimes=compute.runtimes,
+        clock=services.clock,
+        runtime_difference=compute.runtimes.choose(LAMBDA_RUNTIME).difference,
     )
     yield PermissionHandler(compute.functions, services.policies)
     yield EventSourceMappingHandler(

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from localcloud.caller import LambdaEndpoint
 from sluiceway.aws.sigv4 import Credentials
 
-__all__ = ["STATE_FOLDER", "NotRunning", "RunningState", "read_state", "remove_state", "write_state"]
+__all__ = ["STATE_FOLDER", "NotRunning", "RunningState", "is_running", "read_state", "remove_state", "write_state"]
 
 STATE_FOLDER: Final = Path(".sluiceway")
 
@@ -65,7 +65,7 @@ def read_state(folder: Path) -> RunningState:
     except (ValueError, TypeError) as error:
         message = f"{_path(folder)} is not readable as state: {error}"
         raise NotRunning(message) from error
-    if not _alive(state.pid):
+    if not is_running(state.pid):
         message = f"the local cloud that ran here (process {state.pid}) has ended; start one with `sluiceway up`"
         raise NotRunning(message)
     return state
@@ -76,11 +76,15 @@ def remove_state(folder: Path) -> None:
     _path(folder).unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether the process runs; one that has ended and that nobody has waited for does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return True  # no /proc on this system, or it ended just now: the next look tells

@@ -15,7 +15,7 @@ from typing import Final
 
 from localcloud.caller import Unreachable
 from localcloud.clock import SystemClock
-from localcloud.state import RunningState, read_state
+from localcloud.state import RunningState, is_running, read_state
 
 __all__ = ["run"]
 
@@ -29,10 +29,10 @@ def run(options: argparse.Namespace) -> int:
     return _COMMANDS[options.command](options, state)
 
 
-def _down(options: argparse.Namespace, state: RunningState) -> int:
+def _down(_options: argparse.Namespace, state: RunningState) -> int:
     os.kill(state.pid, signal.SIGTERM)
     ends = time.monotonic() + STOP_S
-    while (options.state / "state.json").exists():
+    while is_running(state.pid):
         if time.monotonic() > ends:
             os.kill(state.pid, signal.SIGKILL)
             sys.stderr.write(f"sluiceway: process {state.pid} did not stop in {STOP_S:.0f} s and was killed\n")
