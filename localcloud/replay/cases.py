@@ -82,9 +82,9 @@ def differences(expected: object, actual: object, *, at: str = "$") -> list[str]
         return _list_differences(cast("list[object]", expected), cast("list[object]", actual), at)
     if isinstance(expected, str) and isinstance(actual, str) and expected != actual:
         inner = _parsed(expected), _parsed(actual)
-        if isinstance(inner[0], dict) and isinstance(inner[1], dict):
-            return differences(cast("object", inner[0]), cast("object", inner[1]), at=at)
-    if expected == actual:
+        if all(isinstance(each, dict | list) for each in inner):
+            return differences(*inner, at=at)
+    if expected == actual and isinstance(expected, bool) == isinstance(actual, bool):  # in Python true equals 1
         return []
     return [f"{at}: expected {_short(cast('object', expected))}, got {_short(cast('object', actual))}"]
 

@@ -94,7 +94,7 @@ def _folders(options: argparse.Namespace) -> list[str]:
 
 
 def _replay(case: Case, target: Target) -> str:
-    """One word (same, recorded, differs, skipped) and its lines."""
+    """One word (same, differs, sent, skipped) and its lines."""
     if not target.accepts(case):
         return "skipped  (this target cannot take it)"
     reply = target.send(case)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 from urllib.parse import quote, urlencode
 
-from localcloud.caller import TIMEOUT_S, LambdaEndpoint, Unreachable, fetch
+from localcloud.caller import TIMEOUT_S, Answer, LambdaEndpoint, Unreachable, fetch
 from localcloud.replay.cases import Case
 from localcloud.replay.websocket import WebSocket
 
@@ -55,7 +55,7 @@ class LambdaTarget:
         """Invoke it; a function error's payload is the reply, as Lambda gives it."""
         body = json.dumps(case.as_sent(token=self.token, caller="")).encode()
         invoked = self.endpoint.invoke(self.names[case.function], body)
-        return cast("object", json.loads(invoked.payload or b"null"))
+        return _parse(invoked.payload or b"null", self.names[case.function])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +76,20 @@ class SamTarget:
         return [*start, "--template", str(self.template), "--event", str(case.path), *self.extra]
 
     def send(self, case: Case) -> object:
-        """Run it; the last line that sam prints is the function's reply."""
+        """Run it; the last line that sam prints is the function's reply. Raises Unreachable."""
         try:
             done = subprocess.run(self.arguments(case), capture_output=True, text=True, check=False, timeout=TIMEOUT_S)  # noqa: S603 - the user's own sam
         except FileNotFoundError as error:
             message = f"{self.program} is not installed; see https://docs.aws.amazon.com/serverless-application-model"
             raise Unreachable(message) from error
+        except subprocess.TimeoutExpired as error:
+            message = f"{self.program} did not end in {TIMEOUT_S:.0f} s"
+            raise Unreachable(message) from error
         lines = done.stdout.strip().splitlines()
         if done.returncode != 0 or not lines:
             message = f"sam ended with {done.returncode}: {done.stderr.strip()[-300:]}"
             raise Unreachable(message)
-        return cast("object", json.loads(lines[-1]))
+        return _parse(lines[-1], self.program)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ class HttpTarget:
         )
 
     def send(self, case: Case) -> object:
-        """Send it; status and body as the function's proxy reply has them."""
+        """Send it; status, body and the recorded headers as the function's proxy reply has them. Raises Unreachable."""
         event = case.as_sent(token=self.token, caller=caller_of(self.token))
         lists = cast("dict[str, list[str]]", event.get("multiValueQueryStringParameters") or {})
         query = urlencode([(name, value) for name, values in lists.items() for value in values])
@@ -117,9 +120,7 @@ class HttpTarget:
         body = str(event.get("body") or "")
         raw = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
         answer = fetch(url, method=str(event["httpMethod"]), headers=headers, body=raw)
-        expected = cast("dict[str, Any]", case.reply or {}).get("headers", {})
-        kept = {name: answer.headers.get(name.lower(), "") for name in cast("dict[str, Any]", expected)}
-        return {"statusCode": answer.status, "headers": kept, "body": answer.body.decode(), "isBase64Encoded": False}
+        return _proxy_reply(answer, case.reply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,22 +137,50 @@ class WebSocketTarget:
         return context.get("eventType") == "MESSAGE" and "body" in case.event
 
     def send(self, case: Case) -> object:
-        """One connection, one message out, one message in."""
+        """One connection, one message out, one message in. Raises Unreachable, WebSocketRefused."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
             with WebSocket(self.url, headers=headers, timeout_s=self.timeout_s) as socket:
                 socket.send(str(case.as_sent(token=self.token, caller="")["body"]))
-                return cast("object", json.loads(socket.receive()))
+                return _parse(socket.receive(), self.url)
         except OSError as error:
             message = f"{self.url} does not answer: {error}"
             raise Unreachable(message) from error
 
 
 def caller_of(token: str) -> str:
-    """The principal that the authorizer gives this token's subject; "" for no token. The signature is not looked at."""
+    """The principal that the authorizer gives this token's subject; "" for no token. The signature is not looked at.
+
+    Raises ValueError for text that is no token with an issuer and a subject.
+    """
     if not token:
         return ""
-    payload = token.split(".")[1]
-    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    digest = hashlib.sha256(f"{claims['iss']}\n{claims['sub']}".encode()).digest()
-    return base64.urlsafe_b64encode(digest).decode()[:22]
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        named = f"{claims['iss']}\n{claims['sub']}"
+    except (ValueError, LookupError, TypeError) as error:
+        message = "the token is no JSON Web Token with an issuer and a subject"
+        raise ValueError(message) from error
+    return base64.urlsafe_b64encode(hashlib.sha256(named.encode()).digest()).decode()[:22]
+
+
+def _proxy_reply(answer: Answer, recorded: object) -> dict[str, object]:
+    """An HTTP answer as a proxy reply; of its headers those that the recorded reply has, in its own spelling."""
+    reply = cast("dict[str, Any]", recorded) if isinstance(recorded, dict) else {}
+    named = reply.get("headers")
+    names = list(cast("dict[str, Any]", named)) if isinstance(named, dict) else []
+    kept = {name: answer.headers[name.lower()] for name in names if name.lower() in answer.headers}
+    try:
+        body, encoded = answer.body.decode(), False
+    except UnicodeDecodeError:
+        body, encoded = base64.b64encode(answer.body).decode(), True
+    return {"statusCode": answer.status, "headers": kept, "body": body, "isBase64Encoded": encoded}
+
+
+def _parse(reply: str | bytes, sender: str) -> object:
+    try:
+        return cast("object", json.loads(reply))
+    except ValueError as error:
+        message = f"the reply of {sender} is not JSON: {str(reply[:100])!r}"
+        raise Unreachable(message) from error
