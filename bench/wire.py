@@ -2,7 +2,7 @@
 
 Each client runs in a process of its own against the same stand-in server in another process; half of the calls are
 GetItem, half PutItem. Rounds are interleaved and medians shown, since machines change speed while they are measured.
-Run: python bench/wire.py [--rounds N] [--calls N]
+Run: python bench/wire.py [--rounds N] [--calls N] [--quick]
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from stand_in import Server
+from table import print_table, print_verdict
 
 CLIENTS = ("wire", "aiobotocore", "boto3")
 CONCURRENCY = (1, 8, 64)
+BUDGET_MS = 0.25  # CPU of one call
+BUDGET_SHARE = 1 / 5  # of aiobotocore's CPU
 KEY = {"job_id": {"S": "b0e2a1d8-8a51-4c8e-9d2e-0f6d5a7f6f11"}}
 GET = {"TableName": "jobs", "Key": KEY, "ConsistentRead": True}
 PUT = {
@@ -149,11 +152,13 @@ class Worker:
         self._process.wait(10)
 
 
-def compare(server: Server, *, tls: bool, rounds: int, calls: int) -> None:
+def compare(server: Server, *, tls: bool, rounds: int, calls: int) -> tuple[list[list[str]], dict[str, float]]:
+    """The rows, and the CPU milliseconds of one call, one at a time, for each client."""
     url = server.tls_url if tls else server.url
     workers = {client: Worker(client, url, server.ca) for client in CLIENTS}
     for worker in workers.values():
         worker.measure(200, 8)  # warm
+    rows, alone = [], {}
     for concurrency in CONCURRENCY:
         costs: dict[str, list[tuple[float, float]]] = {client: [] for client in CLIENTS}
         for _ in range(rounds):
@@ -161,19 +166,29 @@ def compare(server: Server, *, tls: bool, rounds: int, calls: int) -> None:
                 costs[client].append(worker.measure(calls, concurrency))
         cpu = {client: statistics.median(cost[0] for cost in rows) * 1e3 for client, rows in costs.items()}
         wall = {client: statistics.median(cost[1] for cost in rows) * 1e3 for client, rows in costs.items()}
-        for client in CLIENTS:
-            print(
-                f"{'https' if tls else 'http':5}  {concurrency:11}  {client:11}  {cpu[client]:10.3f}  "
-                f"{cpu[client] / cpu['wire']:9.1f}x  {wall[client]:11.3f}  {wall[client] / wall['wire']:10.1f}x"
-            )
+        alone = alone or cpu
+        rows += [
+            [
+                "https" if tls else "http",
+                str(concurrency),
+                client,
+                f"{cpu[client]:.3f}",
+                f"{cpu[client] / cpu['wire']:.1f}",
+                f"{wall[client]:.3f}",
+                f"{wall[client] / wall['wire']:.1f}",
+            ]
+            for client in CLIENTS
+        ]
     for worker in workers.values():
         worker.close()
+    return rows, alone
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--calls", type=int, default=400)
+    parser.add_argument("--quick", action="store_true", help="two short rounds: to see that it runs")
     parser.add_argument("--client", choices=CLIENTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.client == "boto3":
@@ -183,10 +198,19 @@ def main() -> None:
         with asyncio.Runner() as runner:
             runner.run(run_wire() if options.client == "wire" else run_aiobotocore())
         return
-    print("       concurrency  client       CPU ms/call    / wire  wall ms/call     / wire")
+    rounds, calls = (2, 100) if options.quick else (options.rounds, options.calls)
+    rows, alone = [], {}
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server:
-        for tls in (False, True):
-            compare(server, tls=tls, rounds=options.rounds, calls=options.calls)
+        for scheme in ("http", "https"):
+            more, alone[scheme] = compare(server, tls=scheme == "https", rounds=rounds, calls=calls)
+            rows += more
+    version = ".".join(map(str, sys.version_info[:3]))
+    print(f"A DynamoDB call, medians of {rounds} rounds of {calls}. Python {version} on {os.cpu_count()} cores.")
+    print_table(["", "concurrency", "client", "CPU ms", "/ wire", "wall ms", "/ wire"], rows)
+    for scheme, cpu in alone.items():
+        print_verdict(f"{scheme}, one at a time: CPU ms a call", measured=cpu["wire"], budget=BUDGET_MS)
+        share = cpu["wire"] / cpu["aiobotocore"]
+        print_verdict(f"{scheme}, one at a time: CPU of aiobotocore's", measured=share, budget=BUDGET_SHARE)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,25 @@
 """How to read a reply on asyncio: streams, a Protocol, or a BufferedProtocol that lends its buffer.
 
 Each sends the same request to the same stand-in, in rounds one after the other, and reads the reply just well enough
-to know its end, so that the difference is the reader's. Run: python bench/wire_readers.py
+to know its end, so that the difference is the reader's.
+Run: python bench/wire_readers.py [--rounds N] [--quick]
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import os
 import ssl
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from stand_in import Server
+from table import print_table
 
 BODY = b'{"TableName":"jobs","Key":{"job_id":{"S":"b0e2a1d8-8a51-4c8e-9d2e-0f6d5a7f6f11"}}}'
 REQUEST = (
@@ -22,7 +27,7 @@ REQUEST = (
     % len(BODY)
     + b"x-amz-security-token: %b\r\n\r\n%b" % (b"t" * 900, BODY)
 )
-CALLS, ROUNDS, BUFFER = 300, 15, 64 * 1024
+CALLS, BUFFER = 300, 64 * 1024
 
 
 def whole(reply: bytes) -> bool:
@@ -92,23 +97,39 @@ async def open_readers(url: str, ca: Path) -> dict[str, Callable[[], Awaitable[o
     return {"streams": with_streams, "Protocol": with_protocol(plain), "BufferedProtocol": with_protocol(lending)}
 
 
-async def main() -> None:
-    print("       reader            CPU us/exchange  / BufferedProtocol")
+async def measure(*, rounds: int, calls: int) -> list[list[str]]:
+    rows = []
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server:
         for url in (server.url, server.tls_url):
             readers = await open_readers(url, server.ca)
             costs: dict[str, list[float]] = {name: [] for name in readers}
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 for name, call in readers.items():
                     begun = time.process_time()
-                    for _ in range(CALLS):
+                    for _ in range(calls):
                         await call()
-                    costs[name].append((time.process_time() - begun) / CALLS * 1e6)
+                    costs[name].append((time.process_time() - begun) / calls * 1e6)
             medians = {name: statistics.median(rounds) for name, rounds in costs.items()}
-            for name, median in medians.items():
-                print(f"{url[:5]:5}  {name:16}  {median:15.0f}  {median / medians['BufferedProtocol']:17.2f}x")
+            scheme = url.partition(":")[0]
+            rows += [
+                [scheme, name, f"{median:.0f}", f"{median / medians['BufferedProtocol']:.2f}"]
+                for name, median in medians.items()
+            ]
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--quick", action="store_true", help="two short rounds: to see that it runs")
+    options = parser.parse_args()
+    rounds, calls = (2, 100) if options.quick else (options.rounds, CALLS)
+    with asyncio.Runner() as runner:
+        rows = runner.run(measure(rounds=rounds, calls=calls))
+    version = ".".join(map(str, sys.version_info[:3]))
+    print(f"One exchange, medians of {rounds} rounds of {calls}. Python {version} on {os.cpu_count()} cores.")
+    print_table(["", "reader", "CPU us", "/ BufferedProtocol"], rows)
 
 
 if __name__ == "__main__":
-    with asyncio.Runner() as runner:
-        runner.run(main())
+    main()
