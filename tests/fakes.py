@@ -1,15 +1,18 @@
 """In-memory ports: the second implementation of `sluiceway.ports`, with troubles on demand.
 
 They keep the contracts of the ports to the letter. A `Trouble` makes a call fail before it did its work, or after it
-(the answer was lost): what a service does under load or behind a broken connection.
+(the answer was lost): what a service does under load or behind a broken connection. `Life` is an environment that can
+be killed: from then on nothing it asks for happens.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from sluiceway.aws.endpoints import ServiceSpec
 from sluiceway.aws.reply import Reply
@@ -17,6 +20,7 @@ from sluiceway.errors import ServiceUnavailable
 from sluiceway.ports import JobRecord
 
 EPOCH_MS = 1_800_000_000_000
+T = TypeVar("T")
 
 
 class LoopClockMs:
@@ -26,8 +30,57 @@ class LoopClockMs:
         return EPOCH_MS + round(asyncio.get_running_loop().time() * 1000)
 
 
+class KilledError(Exception):
+    """The environment was killed: there is nobody left to see this."""
+
+
+class Life:
+    """An execution environment that is killed after `limit_s` seconds: what it was doing stops where it was.
+
+    A coroutine that is cancelled still runs its `finally` and `except` blocks; a killed process does not. So whatever
+    the killed one still asks of the fakes ends there and is not done.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self.is_over = False
+
+    async def spend(self, work: Coroutine[object, object, T]) -> T:
+        """What `work` returns. Raises KilledError where the end came first."""
+        token = _life.set(self)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(None) as limit:
+                timer = loop.call_later(self.limit_s, self._end, limit)
+                try:
+                    return await work
+                finally:
+                    timer.cancel()
+        except TimeoutError as error:
+            raise KilledError from error
+        finally:
+            _life.reset(token)
+
+    def _end(self, limit: asyncio.Timeout) -> None:
+        self.is_over = True
+        limit.reschedule(asyncio.get_running_loop().time())
+
+
+_life: ContextVar[Life | None] = ContextVar("life", default=None)
+
+
+def stop_if_killed() -> None:
+    """Nothing that a killed environment asks for is done."""
+    life = _life.get()
+    if life is not None and life.is_over:
+        raise asyncio.CancelledError
+
+
 class Trouble:
-    """Fails `rate` of the calls, half of them after the work was done; each call takes up to `latency_s`."""
+    """Fails `rate` of the calls, half of them after the work was done; each call takes up to `latency_s`.
+
+    `refusal` fails every call until it is None again.
+    """
 
     def __init__(self, rng: random.Random | None = None, *, rate: float = 0.0, latency_s: float = 0.0) -> None:
         self.rng = rng or random.Random(0)
@@ -35,8 +88,12 @@ class Trouble:
         self.latency_s = latency_s
         self.next_before = 0
         self.next_after = 0
+        self.refusal: Exception | None = None
 
     async def before(self, operation: str) -> None:
+        stop_if_killed()
+        if self.refusal is not None:
+            raise self.refusal
         if self.latency_s:
             await asyncio.sleep(self.rng.random() * self.latency_s)
         if self.next_before:
@@ -146,6 +203,29 @@ class MemoryDeadLetters:
         await self.trouble.before("send")
         self.letters.append(Letter(body, reason, detail, dict(attributes)))
         await self.trouble.after("send")
+
+
+class MemoryRedelivery:
+    """What is asked for, in a list: receipt handle, seconds."""
+
+    def __init__(self, trouble: Trouble | None = None) -> None:
+        self.asked: list[tuple[str, int]] = []
+        self.trouble = trouble or Trouble()
+
+    async def return_after(self, receipt_handle: str, delay_s: int) -> None:
+        await self.trouble.before("return_after")
+        self.asked.append((receipt_handle, delay_s))
+        await self.trouble.after("return_after")
+
+
+@dataclass(frozen=True)
+class FixedChance:
+    """The same draw every time."""
+
+    drawn: float = 1.0
+
+    def draw(self) -> float:
+        return self.drawn
 
 
 @dataclass

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from sluiceway import settings
 from sluiceway.app import App
 from sluiceway.aws.dynamodb import Table
-from sluiceway.aws.jobs import DynamoDbJobStore, S3BlobStore, SqsDeadLetters
+from sluiceway.aws.jobs import DynamoDbJobStore, S3BlobStore, SqsDeadLetters, SqsRedelivery
 from sluiceway.aws.s3 import Bucket
 from sluiceway.aws.sqs import Queue
 from sluiceway.aws.wire import Wire
 from sluiceway.codec import sqs
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.sqs import BatchReport, SqsBatch, SqsMessage
-from sluiceway.flows.batch import process_batch
+from sluiceway.flows.batch import BatchDesk, process_batch
 from sluiceway.flows.job import JobWorker, run_job
 from sluiceway.genai.bedrock import BedrockProvider
-from sluiceway.ports import DeadLetters, SystemClock
+from sluiceway.ports import SystemChance, SystemClock
 from sluiceway.steps.log_context import log_context
 from sluiceway.steps.metrics import metrics
 from sluiceway.steps.trace import trace
@@ -32,14 +32,16 @@ class Services:
     """What lives as long as the execution environment."""
 
     worker: JobWorker
-    dead_letters: DeadLetters
+    desk: BatchDesk
 
 
 @asynccontextmanager
 async def lifespan() -> AsyncGenerator[Services]:
     """Settings and connections. Raises `Misconfigured` that names the setting."""
     table, bucket = settings.text("JOBS_TABLE"), settings.text("RESULTS_BUCKET")
-    dead_letters_url, model_id = settings.url("DEAD_LETTERS_URL"), settings.text("MODEL_ID")
+    queue_url, dead_letters_url = settings.url("JOBS_QUEUE_URL"), settings.url("DEAD_LETTERS_URL")
+    visibility_s = settings.integer("QUEUE_VISIBILITY_S", minimum=0, maximum=43_200)
+    model_id = settings.text("MODEL_ID")
     max_output_tokens = settings.integer("MAX_OUTPUT_TOKENS", minimum=1, maximum=8192)
     max_receives = settings.integer("MAX_RECEIVES", minimum=1, maximum=1000)
     async with Wire.open(settings.environ()) as wire:
@@ -51,7 +53,13 @@ async def lifespan() -> AsyncGenerator[Services]:
             max_output_tokens=max_output_tokens,
             max_receives=max_receives,
         )
-        yield Services(worker, SqsDeadLetters(Queue(wire, dead_letters_url)))
+        desk = BatchDesk(
+            dead_letters=SqsDeadLetters(Queue(wire, dead_letters_url)),
+            redelivery=SqsRedelivery(Queue(wire, queue_url)),
+            chance=SystemChance(),
+            visibility_s=visibility_s,
+        )
+        yield Services(worker, desk)
 
 
 async def generate_answer(batch: SqsBatch, call: Invocation, services: Services) -> BatchReport:
@@ -60,7 +68,7 @@ async def generate_answer(batch: SqsBatch, call: Invocation, services: Services)
     async def one(message: SqsMessage) -> None:
         await run_job(message, call=call, worker=services.worker)
 
-    return await process_batch(batch, one, dead_letters=services.dead_letters, deadline=call.deadline)
+    return await process_batch(batch, one, desk=services.desk, deadline=call.deadline)
 
 
 handler = App(generate_answer, source=sqs, steps=[log_context, metrics, trace], lifespan=lifespan)

@@ -18,9 +18,11 @@ SETTINGS = {
         "JOBS_TABLE": "jobs",
         "RESULTS_BUCKET": "results",
         "DEAD_LETTERS_URL": "http://127.0.0.1/1/dead",
+        "JOBS_QUEUE_URL": "http://127.0.0.1/1/jobs",
+        "QUEUE_VISIBILITY_S": "360",
         "MODEL_ID": "amazon.nova-micro-v1:0",
         "MAX_OUTPUT_TOKENS": "512",
-        "MAX_RECEIVES": "4",
+        "MAX_RECEIVES": "6",
     },
     "read_job": {
         "JOBS_TABLE": "jobs",
@@ -57,12 +59,14 @@ async def test_a_missing_setting_is_named(name: str, setting: str, monkeypatch: 
 
 
 def test_the_template_sets_what_the_functions_read() -> None:
-    """The variables of this test are the template's, name for name, and MAX_RECEIVES is the queue's maxReceiveCount."""
+    """The variables of this test are the template's, name for name, and the queue's numbers are the queue's."""
     text = (Path(__file__).parents[2] / "template.yaml").read_text(encoding="utf-8")
     for settings in SETTINGS.values():
         for setting in settings:
             assert f"          {setting}: " in text
-    assert 'MAX_RECEIVES: "4"' in text
-    assert "maxReceiveCount: 4" in text
+    assert 'MAX_RECEIVES: "6"' in text
+    assert "maxReceiveCount: 6" in text
+    assert 'QUEUE_VISIBILITY_S: "360"' in text
+    assert "VisibilityTimeout: 360 " in text
     assert 'QUEUE_RETENTION_S: "345600"' in text
     assert "MessageRetentionPeriod: 345600" in text

@@ -10,14 +10,22 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from localcloud.clock import run_virtual
-from sluiceway.errors import DeadlineExceeded, Rejected, Retryable, ServiceRefused, SluicewayError
+from sluiceway.errors import (
+    DeadlineExceeded,
+    Misconfigured,
+    Rejected,
+    Retryable,
+    ServiceMisconfigured,
+    ServiceRefused,
+    SluicewayError,
+)
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.sqs import SqsMessage
 from sluiceway.flows.job import KEEP_S, LEASE_MARGIN_MS, JobWorker, run_job
-from sluiceway.genai.faults import ContentFiltered, Throttled
+from sluiceway.genai.faults import ContentFiltered, Denied, Throttled
 from sluiceway.genai.scripted import Script, ScriptedProvider
 from sluiceway.ports import JobRecord
-from tests.fakes import EPOCH_MS, LoopClockMs, MemoryBlobStore, MemoryJobStore
+from tests.fakes import EPOCH_MS, KilledError, Life, LoopClockMs, MemoryBlobStore, MemoryJobStore
 
 JOB = "k.ann.a2V5"
 BODY = json.dumps({"prompt": "Name three rivers & say why."})
@@ -102,10 +110,7 @@ def test_a_job_that_another_worker_runs_goes_back_until_the_lease_lapses() -> No
     bench = Bench(Script(token_s=1.0))
 
     async def killed() -> None:
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(bench.deliver())
-            await asyncio.sleep(3)
-            task.cancel()
+        await Life(3).spend(bench.deliver())
 
     async def wait_for_the_lease() -> None:
         await asyncio.sleep(58 + LEASE_MARGIN_MS / 1000)
@@ -117,7 +122,7 @@ def test_a_job_that_another_worker_runs_goes_back_until_the_lease_lapses() -> No
         wait_for_the_lease,
         lambda: bench.deliver(receive=3),
     )
-    assert [type(outcome).__name__ for outcome in outcomes] == ["NoneType", "_Busy", "NoneType", "NoneType"]
+    assert [type(outcome).__name__ for outcome in outcomes] == ["KilledError", "_Busy", "NoneType", "NoneType"]
     assert isinstance(outcomes[1], Retryable)
     assert outcomes[1].after_s == pytest.approx(58 + LEASE_MARGIN_MS / 1000 - 3)
     assert bench.store.history[JOB] == ["running", "running", "succeeded"]
@@ -129,12 +134,10 @@ def test_a_killed_worker_leaves_its_reason_in_the_record() -> None:
     bench = Bench(Script(token_s=1.0))
 
     async def killed() -> None:
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(bench.deliver(receive=4))
-            await asyncio.sleep(3)
-            task.cancel()
+        await Life(3).spend(bench.deliver(receive=4))
 
-    run(bench, killed)
+    (outcome,) = run(bench, killed)
+    assert isinstance(outcome, KilledError)
     assert (bench.record.state, bench.record.final, bench.problem) == ("running", True, "/problems/attempt-lost")
 
 
@@ -282,6 +285,116 @@ def test_a_refusing_service_is_named_to_us_and_not_to_the_caller() -> None:
     assert isinstance(outcome, Rejected)
     assert (outcome.reason, bench.problem) == ("dynamodb-AccessDenied", "/problems/internal-error")
     assert "arn" not in str(bench.record.problem)
+
+
+DENIED = ServiceMisconfigured(
+    "dynamodb UpdateItem: AccessDeniedException: arn:aws:sts::1:role may not",
+    service="dynamodb",
+    operation="UpdateItem",
+    code="AccessDeniedException",
+)
+
+
+@pytest.mark.parametrize(
+    ("fault", "problem", "letter"),
+    [
+        (DENIED, "misconfigured", "dynamodb-AccessDeniedException"),
+        (Misconfigured("AWS_CA_BUNDLE cannot be read", what="AWS_CA_BUNDLE"), "misconfigured", "misconfigured"),
+        (Denied("the model's service answered AccessDeniedException"), "model-denied", "model-denied"),
+    ],
+)
+def test_a_wrong_deployment_is_not_the_messages_fault(fault: Misconfigured, problem: str, letter: str) -> None:
+    """The job goes back with its problem in the record, and ends on its last delivery only; callers see our words."""
+    bench = Bench(Script(faults={0: fault, 1: fault}))
+    (first,) = run(bench, bench.deliver)
+    assert first is fault
+    assert (bench.record.state, bench.problem) == ("queued", f"/problems/{problem}")
+    (last,) = run(bench, lambda: bench.deliver(receive=4))
+    assert isinstance(last, Rejected)
+    assert (last.reason, bench.record.state, bench.problem) == (letter, "failed", f"/problems/{problem}")
+    assert "detail" not in (bench.record.problem or {})
+    assert "arn" not in str(last)
+
+
+def test_a_mended_deployment_answers_what_waited() -> None:
+    """The message that came back for a missing permission is an ordinary delivery."""
+    bench = Bench(Script(faults={0: DENIED}))
+    first, second = run(bench, bench.deliver, lambda: bench.deliver(receive=2))
+    assert (first, second) == (DENIED, None)
+    assert (bench.record.state, bench.record.problem) == ("succeeded", None)
+
+
+@pytest.mark.parametrize("fault", [Throttled("slow down", after_s=3.0), ContentFiltered("withheld"), DENIED])
+def test_a_lease_that_could_not_be_let_go_says_when_it_ends(fault: SluicewayError) -> None:
+    """Coming back earlier would find the job busy and cost a delivery."""
+    bench = Bench(Script(first_s=2.0, faults={0: fault}))
+
+    async def with_a_store_that_fails() -> None:
+        original = bench.store.replace
+
+        async def failing(record: JobRecord, *, seen: JobRecord) -> bool:
+            bench.store.trouble.next_before = 1
+            return await original(record, seen=seen)
+
+        bench.store.replace = failing  # type: ignore[method-assign]
+        try:
+            await bench.deliver()
+        finally:
+            bench.store.replace = original  # type: ignore[method-assign]
+
+    (outcome,) = run(bench, with_a_store_that_fails)
+    assert isinstance(outcome, Retryable)
+    assert outcome.__cause__ is fault
+    lease_s = 58 + LEASE_MARGIN_MS / 1000
+    assert lease_s - 2 <= (outcome.after_s or 0) <= lease_s
+
+
+def test_a_cancelled_attempt_lets_its_lease_go() -> None:
+    """The batch's deadline came first: the message comes back at once, and finds a job that nobody holds."""
+    bench = Bench(Script(token_s=1.0))
+
+    async def cancelled() -> None:
+        async with asyncio.timeout(3):
+            await bench.deliver()
+
+    first, second = run(bench, cancelled, lambda: bench.deliver(receive=2))
+    assert (type(first), second) == (TimeoutError, None)
+    assert bench.store.history[JOB] == ["running", "queued", "running", "succeeded"]
+
+
+def test_a_cancelled_last_attempt_ends_its_job() -> None:
+    """No delivery follows: the queue moves the message, and the record says that the worker stopped."""
+    bench = Bench(Script(token_s=1.0))
+
+    async def cancelled() -> None:
+        async with asyncio.timeout(3):
+            await bench.deliver(receive=4)
+
+    run(bench, cancelled)
+    assert (bench.record.state, bench.problem) == ("failed", "/problems/attempt-lost")
+
+
+def test_letting_go_takes_a_quarter_of_a_second_at_most() -> None:
+    """A store that does not answer must not keep a cancelled invocation alive."""
+    bench = Bench(Script(token_s=1.0))
+
+    class Slow(MemoryJobStore):
+        async def replace(self, record: JobRecord, *, seen: JobRecord) -> bool:
+            await asyncio.sleep(1000)
+            return await super().replace(record, seen=seen)
+
+    bench.store = Slow()
+
+    async def cancelled() -> None:
+        try:
+            async with asyncio.timeout(3):
+                await bench.deliver()
+        finally:
+            assert asyncio.get_running_loop().time() == pytest.approx(3.25)
+
+    (outcome,) = run(bench, cancelled)
+    assert isinstance(outcome, TimeoutError)
+    assert bench.record.state == "running"
 
 
 def test_a_large_result_is_in_the_blob_store_before_the_record_says_so() -> None:

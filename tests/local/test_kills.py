@@ -28,9 +28,11 @@ def _impatient_template(folder: Path) -> Path:
     changed = (
         text.replace("VisibilityTimeout: 360  # at least 6 x the worker's Timeout", "VisibilityTimeout: 6")
         .replace("Timeout: 60\n", "Timeout: 6\n")
+        .replace('QUEUE_VISIBILITY_S: "360"', 'QUEUE_VISIBILITY_S: "6"')
         .replace("BatchSize: 10\n", "BatchSize: 3\n")
     )
     assert changed.count("Timeout: 6\n") == 2
+    assert 'QUEUE_VISIBILITY_S: "6"' in changed
     assert "BatchSize: 3\n" in changed
     folder.mkdir()
     for name in ("functions", "layers"):

@@ -110,6 +110,8 @@ def variables(stand_in: str, issuer: LocalIssuer) -> dict[str, str]:
         "JOBS_TABLE": "jobs",
         "RESULTS_BUCKET": "results",
         "DEAD_LETTERS_URL": f"{stand_in}/123456789012/dead-letters",
+        "JOBS_QUEUE_URL": f"{stand_in}/123456789012/jobs",
+        "QUEUE_VISIBILITY_S": "360",
         "MODEL_ID": "amazon.nova-micro-v1:0",
         "MAX_OUTPUT_TOKENS": "512",
         "MAX_RECEIVES": "4",

@@ -1,7 +1,8 @@
 """1,000 jobs on virtual time with kills, duplicates, throttles and lost answers: each ends once and none is lost.
 
-The queue, its redrive and the event source mapping are the local cloud's own models; the flow is the function's; store,
-blobs and dead letters are the in-memory ports, with troubles. A seed decides everything.
+The queue, its redrive, its visibility and the event source mapping are the local cloud's own models; the flow is the
+function's; store, blobs, dead letters and returns are ports over memory and those models, with troubles. A seed decides
+everything.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 
@@ -26,18 +28,22 @@ from localcloud.services.sqs.message import AttributeValue, Content, Message
 from localcloud.services.sqs.model import Queues
 from localcloud.services.sqs.queue import Queue
 from sluiceway.codec import sqs
+from sluiceway.errors import ServiceMisconfigured
 from sluiceway.events.http import HttpRequest
 from sluiceway.events.invocation import Invocation
+from sluiceway.flows.batch import BatchDesk
 from sluiceway.flows.job import JobWorker
 from sluiceway.flows.job_status import JobDesk, read_job
 from sluiceway.genai.faults import ContentFiltered, Overloaded, Throttled
 from sluiceway.genai.provider import Answer, CallContext, ModelRequest
 from sluiceway.genai.scripted import Script, ScriptedProvider
-from tests.fakes import LoopClockMs, MemoryBlobStore, MemoryJobStore, Trouble
+from tests.fakes import KilledError, Life, LoopClockMs, MemoryBlobStore, MemoryJobStore, Trouble
 
 JOBS = 1_000
 RETENTION_S = 345_600
 TIMEOUT_S = 60.0
+VISIBILITY_S = 360
+MAX_RECEIVES = 6
 REGION = "eu-west-1"
 
 
@@ -56,6 +62,7 @@ class Weather:
     killed: float = 0.10
     store_trouble: float = 0.04
     dead_letters_trouble: float = 0.04
+    return_trouble: float = 0.04
     doubled: float = 0.05
     delete_lost: float = 0.05
     lambda_throttled: float = 0.02
@@ -138,15 +145,40 @@ class QueueDeadLetters:
         await self._trouble.after("send")
 
 
+class QueueRedelivery:
+    """The Redelivery port over the local cloud's queue."""
+
+    def __init__(self, queue: Queue, trouble: Trouble) -> None:
+        self._queue = queue
+        self._trouble = trouble
+
+    async def return_after(self, receipt_handle: str, delay_s: int) -> None:
+        await self._trouble.before("return_after")
+        await self._queue.change_visibility(receipt_handle, delay_s)
+        await self._trouble.after("return_after")
+
+
+@dataclass(frozen=True)
+class SeededChance:
+    """Chance from the run's seed."""
+
+    rng: random.Random
+
+    def draw(self) -> float:
+        return self.rng.random()
+
+
 class WatchedProvider:
-    """The scripted model, watched for two calls for one job at a time."""
+    """The scripted model, watched: when it is asked for each job, and for two calls for one job at a time."""
 
     def __init__(self, script: Script) -> None:
         self.inner = ScriptedProvider(script)
         self.running: set[str] = set()
+        self.asked_at: dict[str, list[float]] = {}
         self.overlaps = 0
 
     async def converse(self, request: ModelRequest, context: CallContext) -> Answer:
+        self.asked_at.setdefault(context.request_id, []).append(asyncio.get_running_loop().time())
         self.overlaps += context.request_id in self.running
         self.running.add(context.request_id)
         try:
@@ -174,16 +206,16 @@ class World:
         loop = asyncio.get_running_loop()
         queues = Queues(clock=LoopClock(loop), rng=rng)
         self.dead = queues.create("dead", REGION, attributes={"MessageRetentionPeriod": "1209600"}, tags={})
-        redrive = json.dumps({"deadLetterTargetArn": self.dead.arn, "maxReceiveCount": 4})
-        self.jobs = queues.create(
-            "jobs", REGION, attributes={"VisibilityTimeout": "360", "RedrivePolicy": redrive}, tags={}
-        )
+        redrive = json.dumps({"deadLetterTargetArn": self.dead.arn, "maxReceiveCount": MAX_RECEIVES})
+        attributes = {"VisibilityTimeout": str(VISIBILITY_S), "RedrivePolicy": redrive}
+        self.jobs = queues.create("jobs", REGION, attributes=attributes, tags={})
         trouble = Trouble(rng, rate=weather.store_trouble, latency_s=0.05)
         letters = QueueDeadLetters(self.dead, Trouble(rng, rate=weather.dead_letters_trouble, latency_s=0.05))
         self.store, self.blobs = MemoryJobStore(trouble), MemoryBlobStore(trouble)
         self.provider = WatchedProvider(Script(tokens=12, first_s=0.4, token_s=0.2, faults=Faults(rng, weather)))
-        worker = JobWorker(self.store, self.blobs, self.provider, LoopClockMs(), max_output_tokens=50, max_receives=4)
-        self.services = Services(worker, letters)
+        worker = JobWorker(self.store, self.blobs, self.provider, LoopClockMs(), 50, MAX_RECEIVES)
+        returns = QueueRedelivery(self.jobs, Trouble(rng, rate=weather.return_trouble, latency_s=0.05))
+        self.services = Services(worker, BatchDesk(letters, returns, SeededChance(rng), VISIBILITY_S))
         config = SqsMappingConfig(batch_size=10, max_concurrency=10, report_failures=True)
         mapping = SqsMapping(LossyQueue(self.jobs, rng, weather), self.invoke, config, rng=rng)
         async with asyncio.TaskGroup() as group:
@@ -223,9 +255,8 @@ class World:
         if self.rng.random() < self.weather.killed:
             limit_s = self.rng.random() * 4
         try:
-            async with asyncio.timeout(limit_s):
-                report = await generate_answer(sqs.decode(json.loads(payload)), call, self.services)
-        except TimeoutError:
+            report = await Life(limit_s).spend(generate_answer(sqs.decode(json.loads(payload)), call, self.services))
+        except KilledError:
             self.kills += 1
             return InvokeResult(200, b"{}", function_error="Unhandled", error_type="Sandbox.Timedout")
         return InvokeResult(200, json.dumps(sqs.encode(report)).encode())
@@ -345,3 +376,61 @@ def test_without_kills_every_dead_letter_carries_its_reason_itself() -> None:
     assert set(reasons) <= {"model-throttled", "model-overloaded", "invalid-body", "job-busy"}
     assert reasons["model-throttled"] > 20
     assert states["failed"] + states["succeeded"] == 200
+
+
+def test_a_throttled_job_is_tried_again_within_seconds() -> None:
+    """Each wait is the back-off of its delivery, not the six minutes for which the queue hides a message."""
+    drought = Weather(**{**dict.fromkeys(Weather.__dataclass_fields__, 0.0), "model_throttled": 0.5})
+
+    async def run() -> tuple[list[list[float]], float]:
+        world = World(11, drought, jobs_posted=300)
+        await world.run()
+        asked = list(world.provider.asked_at.values())
+        return [[late - early for early, late in pairwise(times)] for times in asked], max(map(max, asked))
+
+    waits, ended_s = run_virtual(run)
+    second = [job[0] for job in waits if job]
+    assert len(second) > 100
+    assert max(second) < 4  # the attempt, a wait of two seconds at most, and the poll
+    for delivery, bound_s in enumerate((2, 8, 32, 128, 300)):
+        seen = [job[delivery] for job in waits if len(job) > delivery]
+        assert all(bound_s / 2 <= wait_s <= bound_s + 3 for wait_s in seen), (delivery, seen)
+    assert ended_s < 600
+
+
+def test_where_returns_fail_the_visibility_timeout_still_brings_every_job_back() -> None:
+    """Shortening the wait is a courtesy: without it jobs take minutes and none is lost."""
+    mute = Weather(
+        **{**dict.fromkeys(Weather.__dataclass_fields__, 0.0), "model_throttled": 0.3, "return_trouble": 2.0}
+    )
+
+    async def run() -> tuple[Counter[str], int]:
+        world = World(13, mute, jobs_posted=100)
+        await world.run()
+        return Counter(record.state for record in world.store.records.values()), world.provider.overlaps
+
+    states, overlaps = run_virtual(run)
+    assert (states["succeeded"] + states["failed"], overlaps) == (100, 0)
+    assert states["succeeded"] > 90
+
+
+def test_a_deployment_mended_after_ten_minutes_has_lost_no_job() -> None:
+    """A table that refuses every write buries nothing at first: the jobs wait, and end once somebody mends it."""
+    fair = Weather(**dict.fromkeys(Weather.__dataclass_fields__, 0.0))
+
+    async def run() -> tuple[Counter[str], int]:
+        world = World(17, fair, jobs_posted=200)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(world.run())
+            await asyncio.sleep(0)
+            world.store.trouble.refusal = ServiceMisconfigured(
+                "denied", service="dynamodb", operation="PutItem", code="AccessDeniedException"
+            )
+            await asyncio.sleep(600)
+            assert world.dead.depth.visible == 0
+            world.store.trouble.refusal = None
+            await running
+        return Counter(record.state for record in world.store.records.values()), len(await drain(world.dead))
+
+    states, letters = run_virtual(run)
+    assert (states["succeeded"], states["failed"]) == (200 - letters, letters)

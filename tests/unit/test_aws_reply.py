@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.aws.reply import Reply, read_fault
+from sluiceway.aws.reply import SIGNATURE_CODES, Fault, Reply, read_fault
+from sluiceway.errors import ConditionFailed, Rejected, Retryable, ServiceMisconfigured, ServiceRefused
 
 XML = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>NoSuchKey</Code><Message>The &lt;key&gt; &amp;amp; '
@@ -76,3 +77,51 @@ def test_json_of_a_reply():
     assert Reply(200, {}, b"").json() == {}
     with pytest.raises(ValueError, match="not a JSON object"):
         Reply(200, {}, b"[]").json()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("AccessDenied", ServiceMisconfigured),
+        ("AccessDeniedException", ServiceMisconfigured),
+        ("UnrecognizedClientException", ServiceMisconfigured),
+        ("InvalidClientTokenId", ServiceMisconfigured),
+        ("InvalidAccessKeyId", ServiceMisconfigured),
+        ("MissingAuthenticationToken", ServiceMisconfigured),
+        ("SignatureDoesNotMatch", ServiceMisconfigured),
+        ("ResourceNotFoundException", ServiceMisconfigured),
+        ("QueueDoesNotExist", ServiceMisconfigured),
+        ("NoSuchBucket", ServiceMisconfigured),
+        ("KmsAccessDenied", ServiceMisconfigured),
+        ("403", ServiceMisconfigured),
+        ("ConditionalCheckFailedException", ConditionFailed),
+        ("ValidationException", ServiceRefused),
+        ("InvalidParameterValueException", ServiceRefused),
+        ("InvalidMessageContents", ServiceRefused),
+        ("NoSuchKey", ServiceRefused),
+        ("EntityTooLarge", ServiceRefused),
+        ("404", ServiceRefused),
+    ],
+)
+def test_whose_fault_a_refusal_is(code, kind):
+    """Permissions, credentials and resources are the deployment's; conditions, values and keys are the request's."""
+    error = Fault(400, code, "said", "R").refusal("sqs", "SendMessage")
+    assert type(error) is kind
+    assert isinstance(error, Rejected) is (kind is not ServiceMisconfigured)
+    assert not isinstance(error, Retryable)
+    assert (error.service, error.operation, error.code, error.status, error.request_id) == (
+        "sqs",
+        "SendMessage",
+        code,
+        400,
+        "R",
+    )
+
+
+@pytest.mark.parametrize("code", sorted(SIGNATURE_CODES))
+def test_a_refused_signature_is_not_quoted(code):
+    """The service repeats the canonical request, and with it the session token: that is for no log."""
+    error = Fault(403, code, "The Canonical String should have been x-amz-security-token:SECRET", "R").refusal(
+        "s3", "Get"
+    )
+    assert str(error) == f"s3 Get: {code} (request R)"

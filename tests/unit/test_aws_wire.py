@@ -15,6 +15,7 @@ from sluiceway.errors import (
     Misconfigured,
     Rejected,
     Retryable,
+    ServiceMisconfigured,
     ServiceRefused,
     ServiceUnavailable,
 )
@@ -177,7 +178,23 @@ def test_spent_retries_say_what_happened():
         "R-1",
     )
     assert str(error) == "sqs DoThing: ServiceUnavailable: said ServiceUnavailable (request R-1)"
-    assert error.after_s is not None
+    assert error.after_s is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "after_s"),
+    [
+        ({"x_amz_retry_after": "60000"}, 60.0),
+        ({"Retry_After": "2"}, 2.0),
+        ({"x_amz_retry_after": "soon"}, None),
+        ({"x_amz_retry_after": "9" * 10}, None),
+    ],
+)
+def test_an_outage_says_when_to_come_back_where_the_service_did(headers, after_s):
+    """The service's advice, whole, however little of it a retry within the call may wait."""
+    settings = environ(AWS_ENDPOINT_URL="http://cloud.test", AWS_MAX_ATTEMPTS="1")
+    [error] = call_over(MemoryNetwork([answer(503, b"", **headers)]), SQS, settings=settings)
+    assert error.after_s == after_s
 
 
 def test_aws_max_attempts_goes_before_the_services_own():
@@ -202,13 +219,24 @@ def test_successes_win_tokens_back():
     assert [outcome.status for outcome in call_over(network, *[SQS] * 60)] == [200] * 60
 
 
-@pytest.mark.parametrize("code", ["ValidationException", "ResourceNotFoundException", "AccessDeniedException"])
+@pytest.mark.parametrize("code", ["ValidationException", "ItemCollectionSizeLimitExceededException", "SomethingNew"])
 def test_refusals_are_not_retried(code):
     """What the service would refuse again is raised at the first answer, with its code."""
     network = MemoryNetwork([refuse(400, code, x_amzn_RequestId="R-2")])
     [error] = call_over(network, DYNAMODB)
     assert isinstance(error, ServiceRefused)
     assert (error.code, error.status, error.request_id, error.reason) == (code, 400, "R-2", f"dynamodb-{code}")
+
+
+@pytest.mark.parametrize("code", ["ResourceNotFoundException", "AccessDeniedException", "UnrecognizedClientException"])
+def test_a_wrong_deployment_is_not_retried_and_not_the_requests_fault(code):
+    """Neither Retryable nor Rejected: no request of this deployment would pass, and it says which operation."""
+    network = MemoryNetwork([refuse(400, code, x_amzn_RequestId="R-3")])
+    [error] = call_over(network, DYNAMODB)
+    assert isinstance(error, ServiceMisconfigured)
+    assert not isinstance(error, Retryable | Rejected)
+    assert (error.code, error.status, error.request_id, error.what) == (code, 400, "R-3", "dynamodb:DoThing")
+    assert str(error) == f"dynamodb DoThing: {code}: said {code} (request R-3)"
 
 
 def test_a_failed_condition_brings_the_item():
@@ -293,15 +321,16 @@ def test_a_wrong_signature_with_a_right_clock_is_refused():
     """InvalidSignatureException while the clocks agree: the key is wrong, and no retry mends that."""
     network = MemoryNetwork([refuse(403, "InvalidSignatureException", Date="Mon, 23 Nov 2026 10:01:00 GMT")])
     [error] = call_over(network, DYNAMODB)
-    assert isinstance(error, ServiceRefused)
+    assert isinstance(error, ServiceMisconfigured)
     assert len(network.requests) == 1
+    assert str(error) == "dynamodb DoThing: InvalidSignatureException"  # the service's words repeat what was signed
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Nov 2026 99:99:99 GMT"])
 def test_a_date_that_is_none_teaches_nothing(date):
     """A refusal without a readable date is a plain refusal."""
     [error] = call_over(MemoryNetwork([refuse(403, "RequestTimeTooSkewed", Date=date)]), S3)
-    assert isinstance(error, ServiceRefused)
+    assert isinstance(error, ServiceMisconfigured)
 
 
 def test_expired_credentials_are_read_again():

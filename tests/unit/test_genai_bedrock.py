@@ -7,7 +7,15 @@ import json
 import pytest
 
 from sluiceway.aws.reply import Reply
-from sluiceway.errors import DeadlineExceeded, Rejected, Retryable, ServiceRefused, ServiceUnavailable
+from sluiceway.errors import (
+    DeadlineExceeded,
+    Misconfigured,
+    Rejected,
+    Retryable,
+    ServiceMisconfigured,
+    ServiceRefused,
+    ServiceUnavailable,
+)
 from sluiceway.genai.bedrock import BedrockProvider
 from sluiceway.genai.faults import ContentFiltered, ContextTooLong, Denied, Invalid, Overloaded, Throttled, Timeout
 from sluiceway.genai.provider import Answer, CallContext, Message, ModelRequest, Usage
@@ -86,9 +94,6 @@ async def test_retryable_errors(code: str, fault: type[Retryable]) -> None:
         ("ValidationException", "Malformed input request", Invalid),
         ("ValidationException", "Input is too long for requested model.", ContextTooLong),
         ("ValidationException", "prompt is too long: 210000 tokens > 200000 maximum", ContextTooLong),
-        ("AccessDeniedException", "You don't have access to the model", Denied),
-        ("ResourceNotFoundException", "no such model", Denied),
-        ("ServiceQuotaExceededException", "quota", Denied),
         ("SomethingNew", "?", Invalid),
     ],
 )
@@ -97,6 +102,30 @@ async def test_refusals(code: str, words: str, fault: type[Rejected]) -> None:
     error = ServiceRefused(words, service="bedrock-runtime", operation="Converse", code=code)
     with pytest.raises(fault) as caught:
         await BedrockProvider(RecordingCaller([error]), "m").converse(REQUEST, CONTEXT)
+    assert words not in str(caught.value)
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "words"),
+    [
+        (ServiceMisconfigured, "AccessDeniedException", "You don't have access to the model"),
+        (ServiceMisconfigured, "ResourceNotFoundException", "no such model"),
+        (ServiceMisconfigured, "UnrecognizedClientException", "The security token included in the request is invalid."),
+        (ServiceRefused, "ServiceQuotaExceededException", "quota"),
+        (ServiceRefused, "ValidationException", "The provided model identifier is invalid."),
+        (ServiceRefused, "ValidationException", "Invocation of model ID m with on-demand throughput isn't supported."),
+    ],
+)
+async def test_a_deployment_that_may_not_use_the_model(
+    kind: type[ServiceMisconfigured | ServiceRefused], code: str, words: str
+) -> None:
+    """No request would pass: Denied is the deployment's fault, neither Rejected nor Retryable."""
+    error = kind(words, service="bedrock-runtime", operation="Converse", code=code)
+    with pytest.raises(Denied) as caught:
+        await BedrockProvider(RecordingCaller([error]), "m").converse(REQUEST, CONTEXT)
+    assert isinstance(caught.value, Misconfigured)
+    assert not isinstance(caught.value, Rejected | Retryable)
     assert words not in str(caught.value)
     assert caught.value.__cause__ is error
 

@@ -22,7 +22,7 @@ from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.wire import DynamoService
 from sluiceway.aws.dynamodb import Table
 from sluiceway.aws.endpoints import ServiceSpec
-from sluiceway.aws.jobs import DynamoDbJobStore, S3BlobStore, SqsDeadLetters, fit_attributes
+from sluiceway.aws.jobs import DynamoDbJobStore, S3BlobStore, SqsDeadLetters, SqsRedelivery, fit_attributes
 from sluiceway.aws.reply import Reply
 from sluiceway.aws.s3 import Bucket
 from sluiceway.aws.sqs import Queue
@@ -217,6 +217,16 @@ async def test_a_dead_letter_keeps_body_and_attributes_and_adds_the_reason() -> 
         "job_id": "k.a.b",
         "detail": "prompt: too long",
     }
+
+
+async def test_a_return_changes_the_visibility_of_one_delivery() -> None:
+    """The receipt handle names the delivery, the seconds count from now."""
+    caller = RecordingCaller([Reply(200, {}, b"{}")])
+    await SqsRedelivery(Queue(caller, "http://127.0.0.1/q")).return_after("handle", 30)
+    assert (caller.calls[0].operation, caller.calls[0].body) == (
+        "ChangeMessageVisibility",
+        {"QueueUrl": "http://127.0.0.1/q", "ReceiptHandle": "handle", "VisibilityTimeout": 30},
+    )
 
 
 @given(

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import botocore.session
+import pytest
 from botocore.serialize import create_serializer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +50,20 @@ async def test_send_is_botocores(body: str, attributes: dict[str, str], delay_s:
         "SendMessage",
         "AmazonSQS",
         "json-1.0",
+    )
+
+
+@pytest.mark.parametrize("visibility_s", [0, 7, 43_200])
+async def test_changing_visibility_is_botocores(visibility_s: int) -> None:
+    """0 shows the message at once; the request is botocore's."""
+    caller = RecordingCaller([Reply(200, {}, b"{}")])
+    await Queue(caller, URL).change_visibility("r", visibility_s, deadline=5.0)
+    (call,) = caller.calls
+    params = {"QueueUrl": URL, "ReceiptHandle": "r", "VisibilityTimeout": visibility_s}
+    assert (call.operation, call.body, call.deadline) == (
+        "ChangeMessageVisibility",
+        botocore_body("ChangeMessageVisibility", params),
+        5.0,
     )
 
 

@@ -1,8 +1,9 @@
 """The framework's errors, one root, branched by what to do next.
 
 `Retryable`: the same attempt may succeed later; the work goes back. `Rejected`: no retry can help (poison); the
-work goes to the dead-letter queue with its reason. `Misconfigured`: the deployment is wrong; fail at init.
-`ServiceError` tells what an AWS service answered, and is one of the first two as well.
+work goes to the dead-letter queue with its reason. `Misconfigured`: the deployment is wrong, whatever the work: fail at
+init, and where it shows later only, the work goes back and waits for somebody to mend the deployment.
+`ServiceError` tells what an AWS service answered, and is one of the three as well.
 Fields carry the facts; `str()` is for people. This module knows nothing of AWS, Lambda or HTTP.
 """
 
@@ -15,6 +16,7 @@ __all__ = [
     "Rejected",
     "Retryable",
     "ServiceError",
+    "ServiceMisconfigured",
     "ServiceRefused",
     "ServiceUnavailable",
     "SluicewayError",
@@ -97,6 +99,19 @@ class ServiceRefused(ServiceError, Rejected):
         self, message: str, *, service: str, operation: str, code: str, status: int = 400, request_id: str = ""
     ) -> None:
         Rejected.__init__(self, message, reason=f"{service}-{code}")
+        self._describe(service=service, operation=operation, code=code, status=status, request_id=request_id)
+
+
+class ServiceMisconfigured(ServiceError, Misconfigured):
+    """The service refuses this deployment, not this request: no permission, wrong credentials, no such resource.
+
+    `what` is the operation that was refused (`dynamodb:PutItem`).
+    """
+
+    def __init__(  # noqa: PLR0913 - the facts of one answer, all keyword-only
+        self, message: str, *, service: str, operation: str, code: str, status: int = 403, request_id: str = ""
+    ) -> None:
+        Misconfigured.__init__(self, message, what=f"{service}:{operation}")
         self._describe(service=service, operation=operation, code=code, status=status, request_id=request_id)
 
 

@@ -10,7 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["BlobStore", "Clock", "DeadLetters", "JobRecord", "JobStore", "SystemClock"]
+__all__ = [
+    "BlobStore",
+    "Chance",
+    "Clock",
+    "DeadLetters",
+    "JobRecord",
+    "JobStore",
+    "Redelivery",
+    "SystemChance",
+    "SystemClock",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,35 @@ class DeadLetters(Protocol):
     async def send(self, body: str, *, reason: str, detail: str, attributes: Mapping[str, str]) -> None:
         """Keep `body` as it came, with `reason` (code) and `detail` (sentence) beside the original attributes."""
         ...
+
+
+class Redelivery(Protocol):
+    """When a message that goes back to its queue is delivered again."""
+
+    async def return_after(self, receipt_handle: str, delay_s: int) -> None:
+        """Let the message of this delivery come back once `delay_s` (0 to 43,200) seconds have passed; 0 is at once.
+
+        It comes back after the queue's visibility timeout anyway: whoever calls this may ignore that it failed.
+        """
+        ...
+
+
+class Chance(Protocol):
+    """Randomness as a port, so that every test can be deterministic."""
+
+    def draw(self) -> float:
+        """A number from 0 to 1, evenly spread."""
+        ...
+
+
+class SystemChance:
+    """The machine's own randomness; good for jitter, not for secrets."""
+
+    def draw(self) -> float:
+        """A number from 0 to 1, evenly spread."""
+        import random  # noqa: PLC0415 - after a failure only: not on the cold path
+
+        return random.random()  # noqa: S311 - jitter
 
 
 class Clock(Protocol):

@@ -1,4 +1,4 @@
-"""The job ports on AWS: records in a DynamoDB table, large results in an S3 bucket, poison in an SQS queue.
+"""The job ports on AWS: records in a DynamoDB table, large results in an S3 bucket, poison and returns in SQS queues.
 
 Owns the item's attributes and the compare-and-set conditions. Must not know a job's rules: which state may follow which
 is the flow's. The table's key is `job_id`, its TTL attribute `expires_s`.
@@ -17,7 +17,7 @@ from sluiceway.aws.sqs import MAX_ATTRIBUTES, MAX_MESSAGE_BYTES, Queue
 from sluiceway.errors import ConditionFailed, Rejected
 from sluiceway.ports import JobRecord
 
-__all__ = ["DynamoDbJobStore", "S3BlobStore", "SqsDeadLetters", "fit_attributes"]
+__all__ = ["DynamoDbJobStore", "S3BlobStore", "SqsDeadLetters", "SqsRedelivery", "fit_attributes"]
 
 MAX_DETAIL: Final = 1_000  # characters: a sentence, not a payload
 
@@ -97,6 +97,17 @@ class SqsDeadLetters:
         Raises `Rejected` (reason `dead-letter-too-large`) where body and reason alone do not fit a message.
         """
         await self._queue.send(body, attributes=fit_attributes(body, reason, detail=detail, attributes=attributes))
+
+
+class SqsRedelivery:
+    """Messages of one queue, by the receipt handles of their deliveries. Raises what `Queue` raises."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    async def return_after(self, receipt_handle: str, delay_s: int) -> None:
+        """Let the message be delivered again once `delay_s` seconds have passed, 0 at once."""
+        await self._queue.change_visibility(receipt_handle, delay_s)
 
 
 def fit_attributes(body: str, reason: str, *, detail: str, attributes: Mapping[str, str]) -> dict[str, str]:

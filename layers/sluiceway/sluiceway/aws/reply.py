@@ -11,9 +11,77 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from sluiceway.errors import ConditionFailed, ServiceError, ServiceRefused, ServiceUnavailable
+from sluiceway.errors import ConditionFailed, ServiceError, ServiceMisconfigured, ServiceRefused, ServiceUnavailable
 
-__all__ = ["Fault", "Reply", "read_fault"]
+__all__ = ["SIGNATURE_CODES", "Fault", "Reply", "read_fault"]
+
+# What the deployment is refused for, whatever the request. Sources: the common errors of DynamoDB
+# (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html), SQS
+# (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html), S3
+# (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html) and Bedrock's API model.
+SIGNATURE_CODES: Final = frozenset(  # the service does not take the signature: a wrong clock, or wrong credentials
+    {
+        "AuthFailure",
+        "InvalidSignatureException",
+        "RequestExpired",
+        "RequestInTheFuture",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    }
+)
+_IDENTITY_CODES: Final = frozenset(  # it does not know who we are
+    {
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "UnrecognizedClientException",
+    }
+)
+_PERMISSION_CODES: Final = frozenset(  # we may not, in this account or Region
+    {
+        "401",  # a refusal without a document: an endpoint policy, or a proxy
+        "403",
+        "AccessDenied",
+        "AccessDeniedException",
+        "AccountProblem",
+        "AllAccessDisabled",
+        "InvalidSecurity",
+        "KMSAccessDeniedException",
+        "KMSOptInRequired",
+        "KmsAccessDenied",
+        "KmsOptInRequired",
+        "NotAuthorized",
+        "NotSignedUp",
+        "OptInRequired",
+    }
+)
+_RESOURCE_CODES: Final = frozenset(  # a table, queue, bucket, model or key that is not there, or not in this Region
+    {
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "AuthorizationHeaderMalformed",
+        "InvalidAddress",
+        "InvalidBucketName",
+        "KMS.DisabledException",
+        "KMS.NotFoundException",
+        "KMSDisabledException",
+        "KMSInvalidStateException",
+        "KMSNotFoundException",
+        "KmsDisabled",
+        "KmsInvalidKeyUsage",
+        "KmsInvalidState",
+        "KmsNotFound",
+        "NoSuchBucket",
+        "PermanentRedirect",
+        "QueueDoesNotExist",
+        "ResourceNotFoundException",
+        "TableNotFoundException",
+    }
+)
+_DEPLOYMENT_CODES: Final = SIGNATURE_CODES | _IDENTITY_CODES | _PERMISSION_CODES | _RESOURCE_CODES
 
 _XML_FIELD: Final = re.compile(rb"<(Code|Message|RequestId)>([^<]*)</\1>")
 _XML_ENTITY: Final = re.compile(r"&(lt|gt|amp|quot|apos);")
@@ -50,9 +118,13 @@ class Fault:
     request_id: str
     item: Mapping[str, object] | None = None
 
-    def refusal(self, service: str, operation: str) -> ServiceRefused:
-        """The error for a caller who must not try again."""
-        refused = ConditionFailed if self.code == "ConditionalCheckFailedException" else ServiceRefused
+    def refusal(self, service: str, operation: str) -> ServiceRefused | ServiceMisconfigured:
+        """The error for a caller whom a retry would not help: the request is wrong, or the deployment is."""
+        refused = ServiceRefused
+        if self.code == "ConditionalCheckFailedException":
+            refused = ConditionFailed
+        elif self.code in _DEPLOYMENT_CODES:
+            refused = ServiceMisconfigured
         error = refused(
             self._describe(service, operation),
             service=service,
@@ -78,7 +150,8 @@ class Fault:
         )
 
     def _describe(self, service: str, operation: str) -> str:
-        said = f": {self.message}" if self.message else ""
+        quotes = self.code in SIGNATURE_CODES  # these repeat what was signed, the session token included
+        said = f": {self.message}" if self.message and not quotes else ""
         request = f" (request {self.request_id})" if self.request_id else ""
         return f"{service} {operation}: {self.code}{said}{request}"
 

@@ -91,6 +91,14 @@ class Queue:
         request = {"QueueUrl": self.url, "ReceiptHandle": receipt_handle}
         await self._caller.call(SQS, "DeleteMessage", request, deadline=deadline)
 
+    async def change_visibility(self, receipt_handle: str, visibility_s: int, *, deadline: float | None = None) -> None:
+        """Hide a received message for `visibility_s` (0 to 43,200) more seconds from now; 0 shows it at once.
+
+        Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
+        """
+        request = {"QueueUrl": self.url, "ReceiptHandle": receipt_handle, "VisibilityTimeout": visibility_s}
+        await self._caller.call(SQS, "ChangeMessageVisibility", request, deadline=deadline)
+
 
 def _read_message(message: Mapping[str, Any]) -> ReceivedMessage:
     attributes = cast("Mapping[str, Mapping[str, Any]]", message.get("MessageAttributes") or {})

@@ -20,7 +20,7 @@ from sluiceway import settings
 from sluiceway.aws.credentials import CredentialSource
 from sluiceway.aws.endpoints import Endpoint, ServiceSpec, parse_url, read_region, resolve_endpoint
 from sluiceway.aws.http import Exchange, Failure, Origin, Pool, TransportError
-from sluiceway.aws.reply import Fault, Reply, read_fault
+from sluiceway.aws.reply import SIGNATURE_CODES, Fault, Reply, read_fault
 from sluiceway.aws.request import Request, prepare_request
 from sluiceway.aws.retry import Cause, RetryQuota, choose_pause_s, classify, read_max_attempts
 from sluiceway.aws.sigv4 import Credentials, Signer, encode_label
@@ -31,16 +31,7 @@ __all__ = ["Caller", "Outside", "Reply", "ServiceSpec", "Wire", "encode_label"]
 FOREVER: Final = float("inf")
 FETCH_TIMEOUT_S: Final = 2.0  # of the container credentials endpoint (botocore: ContainerMetadataFetcher)
 MAX_SKEW_S: Final = 240.0  # AWS refuses a signature that is 5 minutes old; the SDKs mend the clock from 4 on
-SKEW_CODES: Final = frozenset(
-    {
-        "AuthFailure",
-        "InvalidSignatureException",
-        "RequestExpired",
-        "RequestInTheFuture",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-    }
-)
+MAX_ADVICE_DIGITS: Final = 9  # of milliseconds: 11 days
 EXPIRED_CODES: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 FAILURE_CODES: Final[Mapping[Failure, str]] = {
     "connect": "ConnectFailed",
@@ -73,7 +64,8 @@ class Caller(Protocol):
         seconds, and covers every attempt and every wait between them.
 
         Raises `ServiceUnavailable` (retries spent, or unreachable), `ServiceRefused`, `ConditionFailed`,
-        `DeadlineExceeded`, `Misconfigured` (no region or credentials), `Rejected` (a header cannot be sent).
+        `ServiceMisconfigured` (permissions, credentials or the resource), `DeadlineExceeded`, `Misconfigured` (no
+        region or credentials), `Rejected` (a header cannot be sent).
         """
         ...
 
@@ -238,7 +230,7 @@ class Wire:
             return reply if _is_whole(reply) else _Miss(_CORRUPT, "transient")
         fault = read_fault(reply)
         cause = classify(fault.status, fault.code)
-        if fault.code in SKEW_CODES and target.mend_clock(reply.headers.get("date", ""), sent_at):
+        if fault.code in SIGNATURE_CODES and target.mend_clock(reply.headers.get("date", ""), sent_at):
             cause = "transient"
         if fault.code in EXPIRED_CODES:
             self._credentials.forget(credentials)
@@ -266,7 +258,7 @@ class Wire:
         in_time = asyncio.get_running_loop().time() + pause_s < ask.give_up_at
         spent = self._quota.spend(miss.cause) if more and in_time else 0
         if not spent:
-            raise fault.outage(name, ask.operation, after_s=pause_s)
+            raise fault.outage(name, ask.operation, after_s=_advised_s(miss.advice))
         ask.spent = spent
         ask.retries += 1
         await self._outside.sleep(pause_s)
@@ -309,6 +301,13 @@ def _advice(headers: Mapping[str, str]) -> str | None:
     if advice is None and headers.get("retry-after", "").isdigit():
         advice = f"{headers['retry-after']}000"
     return advice
+
+
+def _advised_s(advice: str | None) -> float | None:
+    """The pause that the service asks for, in seconds; not bounded, as the waits within a call are."""
+    if advice is None or not (advice.isascii() and advice.isdigit()) or len(advice) > MAX_ADVICE_DIGITS:
+        return None
+    return int(advice) / 1000
 
 
 def _read_date(text: str) -> float | None:

@@ -2,9 +2,10 @@
 
 Owns the job's states under at-least-once delivery. A worker claims the record for a lease that ends just after its own
 deadline; whoever finds a lapsed lease knows that the worker is gone and claims anew. The claim already holds the
-problem that stands if nobody ever writes again, so even a killed worker leaves its reason. The first body seen for an
-id wins; another body is counted as a conflict. On its last delivery a message that still fails ends its job as `failed`
-and goes to the dead-letter queue with the reason, because the queue's own redrive attaches none. Must not know AWS.
+problem that stands if nobody ever writes again, so even a killed worker leaves its reason. An attempt that fails or is
+cancelled lets its lease go, so that its message may come back soon. The first body seen for an id wins; another body is
+counted as a conflict. On its last delivery a message that still fails ends its job as `failed` and goes to the
+dead-letter queue with the reason, because the queue's own redrive attaches none. Must not know AWS.
 """
 
 from __future__ import annotations
@@ -17,10 +18,18 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from sluiceway import log
-from sluiceway.errors import DeadlineExceeded, Rejected, Retryable, ServiceError, SluicewayError
+from sluiceway.errors import (
+    DeadlineExceeded,
+    Misconfigured,
+    Rejected,
+    Retryable,
+    ServiceError,
+    ServiceMisconfigured,
+    SluicewayError,
+)
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.sqs import SqsMessage
-from sluiceway.genai.faults import Overloaded, Throttled, Timeout
+from sluiceway.genai.faults import Denied, Overloaded, Throttled, Timeout
 from sluiceway.genai.provider import Answer, CallContext, Message, ModelProvider, ModelRequest
 from sluiceway.ports import BlobStore, Clock, JobRecord, JobStore
 from sluiceway.rules.jobs import JobRequest, parse_job_id, parse_job_request
@@ -32,6 +41,7 @@ KEEP_S: Final = 7 * 24 * 3600  # a record's life after its last write; results i
 LEASE_MARGIN_MS: Final = 5_000  # clocks of two workers differ, and a cancelled flow needs a moment to end
 SETTLE_S: Final = 1.5  # kept of the invocation for writing the outcome
 SETTLE_SHARE: Final = 0.25  # never more than this share of a short invocation
+LET_GO_S: Final = 0.25  # for a cancelled attempt to let its lease go; the flow's caller waits for it
 MAX_INLINE_BYTES: Final = 340_000  # the item stays below 350 KB, DynamoDB's limit is 400 KB
 MAX_RESULT_BYTES: Final = 5_000_000  # as the reply carries it, JSON within JSON; a Lambda reply has 6 MB at most
 
@@ -65,8 +75,9 @@ class _Delivery:
 async def run_job(message: SqsMessage, *, call: Invocation, worker: JobWorker) -> None:
     """Bring the job of `message` forward; returns when the message is done with.
 
-    Raises `Retryable` when it must go back, `Rejected` when it belongs among the dead letters: a body that breaks a
-    limit, a request that the model refuses, or any failure on the last delivery (reason = the last failure's code).
+    Raises `Retryable` or `Misconfigured` when it must go back, `Rejected` when it belongs among the dead letters: a
+    body that breaks a limit, a request that the model refuses, or any failure on the last delivery (reason = the last
+    failure's code). Where the failed attempt's lease could not be let go, `Retryable.after_s` is its rest.
     """
     delivery = _read_delivery(message, call, worker.max_receives)
     record: JobRecord | None = None
@@ -74,15 +85,22 @@ async def run_job(message: SqsMessage, *, call: Invocation, worker: JobWorker) -
         record = await _claim(delivery, call, worker)
         if record is not None:
             await _answer(record, delivery, call=call, worker=worker)
+    except asyncio.CancelledError:
+        await _let_go(record, delivery, worker)
+        raise
     except Rejected as error:
-        await _settle(record, error, delivery, worker=worker)
+        held_s = await _settle(record, error, delivery, worker=worker)
+        if held_s and not delivery.last:
+            raise Retryable("the job's end could not be written", after_s=held_s) from error
         raise
     except Exception as error:
-        await _settle(record, error, delivery, worker=worker)
-        if not delivery.last:
-            raise
-        detail = f"delivered {message.receive_count} times; the last time: {_detail(error) or type(error).__name__}"
-        raise Rejected(detail, reason=_reason(error)) from error
+        held_s = await _settle(record, error, delivery, worker=worker)
+        if delivery.last:
+            detail = f"delivered {message.receive_count} times; the last time: {_detail(error) or type(error).__name__}"
+            raise Rejected(detail, reason=_letter_reason(error)) from error
+        if held_s:
+            raise Retryable("the attempt failed and its lease could not be let go", after_s=held_s) from error
+        raise
 
 
 def _read_delivery(message: SqsMessage, call: Invocation, max_receives: int) -> _Delivery:
@@ -206,29 +224,47 @@ async def _keep(answer: Answer, record: JobRecord, worker: JobWorker) -> JobReco
     return replace(ended, result_key=key)
 
 
-async def _settle(record: JobRecord | None, error: Exception, delivery: _Delivery, *, worker: JobWorker) -> None:
-    """Write what went wrong and let the lease go.
+async def _settle(record: JobRecord | None, error: Exception, delivery: _Delivery, *, worker: JobWorker) -> float:
+    """Write what went wrong and let the lease go; how many seconds it holds all the same, where that failed.
 
     A write that compare-and-set refuses is no trouble of this message's: whoever holds the lease decides. One that
-    fails must not hide `error` where the message goes back anyway, or would lose its reason on its last delivery.
+    fails must not hide `error`, or the message would lose its reason on its last delivery.
     """
     if record is None:
-        return
+        return 0.0
     ends = delivery.last or isinstance(error, Rejected)
     count("JobsFailed" if ends else "JobAttemptsFailed")
     log.warning("job.attempt_failed", job_id=record.job_id, attempt=record.attempt, reason=_reason(error), ends=ends)
     title = "The job cannot be answered" if ends else "The last attempt failed; there will be another"
-    written = replace(
-        _touch(record, worker.clock.now_ms()),
-        state="failed" if ends else "queued",
-        problem=_problem(_reason(error), title, _detail(error)),
-    )
+    problem = _problem(_reason(error), title, _detail(error))
+    return await _write_end(record, "failed" if ends else "queued", problem, worker=worker)
+
+
+async def _let_go(record: JobRecord | None, delivery: _Delivery, worker: JobWorker) -> None:
+    """After a cancelled attempt: its message goes back untouched, and whoever gets it must not find the job held."""
+    if record is None:
+        return
+    count("JobAttemptsFailed")
+    state = "failed" if delivery.last else "queued"
+    try:
+        async with asyncio.timeout(LET_GO_S):
+            await _write_end(record, state, record.problem, worker=worker)
+    except TimeoutError:
+        log.warning("job.unwritten", job_id=record.job_id)
+
+
+async def _write_end(
+    record: JobRecord, state: str, problem: Mapping[str, object] | None, *, worker: JobWorker
+) -> float:
+    """End the attempt in the record. Gives the seconds that its lease holds on because the write failed, else 0."""
+    now_ms = worker.clock.now_ms()
+    written = replace(_touch(record, now_ms), state=state, problem=problem)
     try:
         await worker.store.replace(written, seen=record)
     except SluicewayError as trouble:
         log.failure("job.unwritten", trouble, job_id=record.job_id)
-        if isinstance(error, Rejected) and not delivery.last:
-            raise Retryable("the job's end could not be written") from trouble
+        return max(0, record.lease_until_ms - worker.clock.now_ms()) / 1000
+    return 0.0
 
 
 def _touch(record: JobRecord, now_ms: int) -> JobRecord:
@@ -243,16 +279,23 @@ def _problem(reason: str, title: str, detail: str = "") -> Mapping[str, object]:
 
 def _reason(error: Exception) -> str:
     """A stable code. A service's own codes stay in the logs: the caller of a job has no business with them."""
-    if isinstance(error, ServiceError):
+    if isinstance(error, ServiceError) and not isinstance(error, Misconfigured):
         return "service-unavailable" if isinstance(error, Retryable) else "internal-error"
     if isinstance(error, Rejected):
         return error.reason
     return next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), "internal-error")
 
 
+def _letter_reason(error: Exception) -> str:
+    """The code for a dead letter, which only we read: of a deployment's fault it names service and code."""
+    if isinstance(error, ServiceMisconfigured):
+        return f"{error.service}-{error.code}"
+    return _reason(error)
+
+
 def _detail(error: Exception) -> str:
-    """The error's own words where they are ours: other people's may quote the prompt or name resources."""
-    ours = isinstance(error, SluicewayError) and not isinstance(error, ServiceError)
+    """The error's own words where they are ours and for callers: others quote the prompt or name resources."""
+    ours = isinstance(error, SluicewayError) and not isinstance(error, ServiceError | Misconfigured)
     return str(error) if ours else ""
 
 
@@ -265,6 +308,8 @@ _REASONS: Final[Mapping[type[Exception], str]] = {
     Overloaded: "model-overloaded",
     Timeout: "model-timeout",
     DeadlineExceeded: "deadline-exceeded",
+    Denied: "model-denied",
+    Misconfigured: "misconfigured",
     _Busy: "job-busy",
     Retryable: "service-unavailable",
 }

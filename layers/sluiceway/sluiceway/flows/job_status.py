@@ -14,7 +14,7 @@ from typing import Final
 
 from sluiceway import log
 from sluiceway.codec.http import problem
-from sluiceway.errors import Retryable
+from sluiceway.errors import Misconfigured, Retryable
 from sluiceway.events.http import HttpReply, HttpRequest, Problem
 from sluiceway.events.invocation import Invocation
 from sluiceway.ports import BlobStore, Clock, JobRecord, JobStore
@@ -49,7 +49,7 @@ async def read_job(request: HttpRequest, call: Invocation, desk: JobDesk) -> Htt
     try:
         async with asyncio.timeout_at(call.deadline):
             return await _answer(job_id, desk, cors)
-    except (Retryable, TimeoutError) as error:
+    except (Retryable, Misconfigured, TimeoutError) as error:
         log.failure("job.unreadable", error, job_id=job_id.text)
         return problem(_UNAVAILABLE, headers={**cors, "retry-after": str(RETRY_AFTER_S)})
 

@@ -6,12 +6,18 @@ within the deadline) are all the retrying there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from sluiceway.aws.bedrock import Converse, ConverseAnswer, Turn, converse
 from sluiceway.aws.wire import Caller
-from sluiceway.errors import Rejected, Retryable, ServiceError, ServiceRefused, ServiceUnavailable
+from sluiceway.errors import (
+    Rejected,
+    Retryable,
+    ServiceError,
+    ServiceMisconfigured,
+    ServiceRefused,
+    ServiceUnavailable,
+)
 from sluiceway.genai.faults import ContentFiltered, ContextTooLong, Denied, Invalid, Overloaded, Throttled, Timeout
 from sluiceway.genai.provider import Answer, CallContext, ModelRequest, Usage
 
@@ -22,14 +28,12 @@ _RETRYABLE: Final[dict[str, type[Retryable]]] = {
     "ModelNotReadyException": Throttled,
     "ModelTimeoutException": Timeout,
 }
-_REFUSED: Final[dict[str, Callable[[str], Rejected]]] = {
-    "AccessDeniedException": Denied,
-    "ResourceNotFoundException": Denied,
-    "ServiceQuotaExceededException": Denied,
-}
 # Bedrock has no code of its own for it; models word it "Input is too long for requested model." and
 # "prompt is too long: ... tokens > ... maximum", the service "input token count exceeds the maximum".
 _TOO_LONG: Final = ("too long", "token count", "context length", "maximum context")
+# A model id that is wrong, or that this Region serves by an inference profile only, is a ValidationException as well.
+_NO_SUCH_MODEL: Final = ("model identifier is invalid", "on-demand throughput")
+_QUOTA: Final = "ServiceQuotaExceededException"  # the account's, which no retry within a job's life changes
 _FILTERED: Final = frozenset({"content_filtered", "guardrail_intervened"})
 
 
@@ -52,7 +56,7 @@ class BedrockProvider:
         )
         try:
             answer = await converse(self._caller, question, deadline=context.deadline)
-        except (ServiceUnavailable, ServiceRefused) as error:
+        except (ServiceUnavailable, ServiceRefused, ServiceMisconfigured) as error:
             raise _translate(error) from error
         return _read(answer)
 
@@ -66,14 +70,22 @@ def _read(answer: ConverseAnswer) -> Answer:
     return Answer(answer.text, answer.stop_reason, usage, answer.latency_ms)
 
 
-def _translate(error: ServiceUnavailable | ServiceRefused) -> Retryable | Rejected:
+def _translate(error: ServiceUnavailable | ServiceRefused | ServiceMisconfigured) -> Retryable | Rejected | Denied:
     """The fault that `error` is. Bedrock's own words stay in the cause: they may quote the prompt."""
     said = _describe(error)
     if isinstance(error, ServiceUnavailable):
         return _RETRYABLE.get(error.code, Overloaded)(said, after_s=error.after_s)
-    if error.code == "ValidationException" and any(words in str(error).lower() for words in _TOO_LONG):
-        return ContextTooLong(said)
-    return _REFUSED.get(error.code, Invalid)(said)
+    if isinstance(error, ServiceMisconfigured) or error.code == _QUOTA:
+        return Denied(said)
+    if error.code == "ValidationException":
+        return _read_validation(str(error).lower(), said)
+    return Invalid(said)
+
+
+def _read_validation(words: str, said: str) -> Rejected | Denied:
+    if any(sign in words for sign in _NO_SUCH_MODEL):
+        return Denied(said)
+    return ContextTooLong(said) if any(sign in words for sign in _TOO_LONG) else Invalid(said)
 
 
 def _describe(error: ServiceError) -> str:

@@ -1,12 +1,12 @@
 """What can go wrong at a model, the same words for every provider.
 
-Half of them say "later" (`Retryable`), half say "never" (`Rejected`); nothing else of a provider's error gets inward.
-`Rejected.reason` is the stable code that a job's problem and a dead letter carry.
+They say "later" (`Retryable`), "never" (`Rejected`) or "not in this deployment" (`Denied`); nothing else of a
+provider's error gets inward. `Rejected.reason` is the stable code that a job's problem and a dead letter carry.
 """
 
 from __future__ import annotations
 
-from sluiceway.errors import Rejected, Retryable
+from sluiceway.errors import Misconfigured, Rejected, Retryable
 
 __all__ = ["ContentFiltered", "ContextTooLong", "Denied", "Invalid", "Overloaded", "Throttled", "Timeout"]
 
@@ -30,11 +30,11 @@ class Invalid(Rejected):
         super().__init__(message, reason="model-invalid-request")
 
 
-class Denied(Rejected):
-    """This deployment may not use the model, or not that much of it."""
+class Denied(Misconfigured):
+    """This deployment may not use the model, or not that much of it, or there is no such model; no request could."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, reason="model-denied")
+        super().__init__(message, what="model")
 
 
 class ContextTooLong(Rejected):
