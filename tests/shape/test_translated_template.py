@@ -197,13 +197,25 @@ def test_the_queue_drives_the_worker_as_written(source: dict[str, Any], resource
     # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html: at least six times the timeout
     worker, queue = resources["GenerateAnswer"]["Properties"], resources["JobsQueue"]["Properties"]
     assert queue["VisibilityTimeout"] >= 6 * worker["Timeout"] + made["MaximumBatchingWindowInSeconds"]
-    assert str(queue["RedrivePolicy"]["maxReceiveCount"]) == worker["Environment"]["Variables"]["MAX_RECEIVES"]
 
 
-def test_read_jobs_idea_of_the_queue_is_the_queues_own(resources: dict[str, Any]) -> None:
-    """QUEUE_RETENTION_S is the queue's MessageRetentionPeriod: until then an unseen job may still be waiting."""
-    variables = resources["ReadJob"]["Properties"]["Environment"]["Variables"]
-    assert int(variables["QUEUE_RETENTION_S"]) == resources["JobsQueue"]["Properties"]["MessageRetentionPeriod"]
+def test_what_functions_are_told_of_the_queue_is_the_queues_own(resources: dict[str, Any]) -> None:
+    """Variables that repeat a property of the queue have its value: retention, visibility, receives before redrive."""
+    queue = resources["JobsQueue"]["Properties"]
+    repeated = {
+        "MAX_RECEIVES": queue["RedrivePolicy"]["maxReceiveCount"],
+        "QUEUE_RETENTION_S": queue["MessageRetentionPeriod"],
+        "QUEUE_VISIBILITY_S": queue["VisibilityTimeout"],
+    }
+    told = [
+        (name, int(value))
+        for entry in resources.values()
+        if entry["Type"] == "AWS::Lambda::Function"
+        for name, value in entry["Properties"]["Environment"]["Variables"].items()
+        if name in repeated
+    ]
+    assert {name for name, _ in told} >= {"MAX_RECEIVES", "QUEUE_RETENTION_S"}
+    assert [(name, value) for name, value in told if value != repeated[name]] == []
 
 
 # ---------------------------------------------------------------- the HTTP edge
