@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 SAM_BIN := .venv-sam/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench build docs replay lock clean
+.PHONY: help run test versions check format bench build docs replay lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -16,6 +16,9 @@ run: $(VENV)/run.stamp $(VENV)/model.stamp ## Start the local cloud on template.
 
 test: $(VENV)/test.stamp $(VENV)/model.stamp .venv-sam/sam.stamp ## Run every test (ARGS=... goes to pytest)
 	$(BIN)/python -m pytest $(ARGS)
+
+versions: $(VENV)/test.stamp ## Run unit and flow tests on the other Pythons from 3.11 to 3.13 found here
+	$(BIN)/python tests/versions.py
 
 check: $(VENV)/test.stamp ## Lint, types, import contracts, locks: what CI runs beside the tests
 	$(BIN)/ruff check .
@@ -45,7 +48,7 @@ lock: $(VENV)/test.stamp ## Pin every requirement again, with hashes
 	$(BIN)/python requirements/lock.py
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-sam .aws-sam .sluiceway dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-* .aws-sam .sluiceway dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Sluiceway needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.13 ..."; exit 1; }
@@ -54,7 +57,7 @@ $(BIN)/python:
 $(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(BIN)/python
 	@echo "Installing the local cloud into $(VENV) (once)..."
 	@$(PIP) install --require-hashes --only-binary=:all: -r requirements/run.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable . 2>/dev/null || $(PIP) install --no-deps --editable .
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
