@@ -2,8 +2,9 @@
 
 The same function on Sluiceway, aioboto3 (one held loop) and boto3, under the official runtime client: parse an SQS
 message, GetItem, SendMessage, one log line by Powertools Logger, answer. CPU is the whole process's, user and system,
-read when it waits for its next event. Rounds are interleaved and medians shown, since machines change speed while they
-are measured. "no work" is the interpreter and the runtime client alone, which every side pays.
+read when it waits for its next event. Rounds are interleaved, and ratios are the medians of each round's own, since
+machines change speed while they are measured. "no work" is the interpreter and the runtime client alone, which every
+side pays.
 Run: python bench/cold_start.py [--rounds N] [--quick]
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 from runtime_api import RuntimeApi
 from sides import AIOBOTO3, BOTO3, NOTHING, SLUICEWAY, Bench, Side, Usage
 from stand_in import Server
-from table import print_table, print_verdict
+from table import pair, print_table, print_verdict
 
 SIDES = (SLUICEWAY, AIOBOTO3, BOTO3, NOTHING)
 BUDGET = 1 / 4  # of aioboto3's CPU
@@ -49,20 +50,20 @@ def compare(bench: Bench, *, tls: bool, rounds: int, modules: dict[Side, int]) -
     for _ in range(rounds):
         for side in SIDES:
             used[side].append(start_once(bench, side, tls=tls))
-    cpu = {side: statistics.median(usage.cpu_s for usage in usages) for side, usages in used.items()}
+    cpu = {side: [usage.cpu_s for usage in usages] for side, usages in used.items()}
     rows = [
         [
             "https" if tls else "http",
             side.label,
-            f"{cpu[side] * 1e3:.0f}",
-            f"{min(usage.cpu_s for usage in usages) * 1e3:.0f}",
-            f"{cpu[side] / cpu[AIOBOTO3]:.2f}",
+            f"{statistics.median(cpu[side]) * 1e3:.0f}",
+            f"{min(cpu[side]) * 1e3:.0f}",
+            f"{pair(cpu[side], cpu[AIOBOTO3]):.2f}",
             f"{statistics.median(usage.rss_kib for usage in usages) / 1024:.1f}",
             str(modules[side]),
         ]
         for side, usages in used.items()
     ]
-    return rows, cpu[SLUICEWAY] / cpu[AIOBOTO3]
+    return rows, pair(cpu[SLUICEWAY], cpu[AIOBOTO3])
 
 
 def main() -> None:

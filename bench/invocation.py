@@ -2,8 +2,9 @@
 
 The same function as in cold_start.py on every side, one process each under the official runtime client, served one
 event after the other by a Runtime API in another process; AWS is a stand-in in a third. CPU is the worker's own clock,
-all threads. Rounds are interleaved and medians shown. "no work" is the official client alone: no handler can cost less
-under it. "ceiling" is what the Runtime API can serve at most, to a client that does nothing with what it gets.
+all threads. Rounds are interleaved, and ratios are the medians of each round's own, since machines change speed while
+they are measured. "no work" is the official client alone: no handler can cost less under it. "ceiling" is what the
+Runtime API can serve at most, to a client that does nothing with what it gets.
 Run: python bench/invocation.py [--rounds N] [--events N] [--quick]
 """
 
@@ -20,14 +21,14 @@ from threading import Thread
 from runtime_api import RuntimeApi
 from sides import AIOBOTO3, AIOBOTO3_RUN, BOTO3, NOTHING, SLUICEWAY, Bench, Side
 from stand_in import Server
-from table import print_table, print_verdict
+from table import pair, print_table, print_verdict
 
 SIDES = (SLUICEWAY, BOTO3, AIOBOTO3, AIOBOTO3_RUN, NOTHING)
 SLOW = {AIOBOTO3_RUN: 20}  # a side that serves a fraction of the others' events gets a fraction of them
 BUDGET = 1 / 6  # of boto3's CPU, with TLS
 NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
 ANSWER = b"POST /2018-06-01/runtime/invocation/0/response HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 2\r\n\r\n{}"
-Cost = tuple[float, float]
+Costs = Mapping[Side, list[tuple[float, float]]]
 
 
 def measure_ceiling(runtime_api: RuntimeApi, *, events: int) -> float:
@@ -50,13 +51,13 @@ def measure_ceiling(runtime_api: RuntimeApi, *, events: int) -> float:
     return ceiling
 
 
-def compare(bench: Bench, *, tls: bool, rounds: int, events: int) -> Mapping[Side, Cost]:
-    """Median CPU and wall seconds of one invocation for each side."""
+def compare(bench: Bench, *, tls: bool, rounds: int, events: int) -> Costs:
+    """CPU and wall seconds of one invocation, for each side and round."""
     workers = {side: bench.start(side, tls=tls) for side in SIDES}
     try:
         for side, worker in workers.items():
             worker.run(max(5, events // 4 // SLOW.get(side, 1)))  # warm
-        costs: dict[Side, list[Cost]] = {side: [] for side in SIDES}
+        costs: dict[Side, list[tuple[float, float]]] = {side: [] for side in SIDES}
         for _ in range(rounds):
             for side, worker in workers.items():
                 share = max(5, events // SLOW.get(side, 1))
@@ -66,23 +67,22 @@ def compare(bench: Bench, *, tls: bool, rounds: int, events: int) -> Mapping[Sid
     finally:
         for worker in workers.values():
             worker.end()
-    return {
-        side: (statistics.median(cpu for cpu, _ in rows), statistics.median(wall for _, wall in rows))
-        for side, rows in costs.items()
-    }
+    return costs
 
 
-def describe(costs: Mapping[Side, Cost], *, tls: bool) -> list[list[str]]:
+def describe(costs: Costs, *, tls: bool) -> list[list[str]]:
+    cpu = {side: [cost[0] for cost in rows] for side, rows in costs.items()}
+    wall = {side: [cost[1] for cost in rows] for side, rows in costs.items()}
     return [
         [
             "https" if tls else "http",
             side.label,
-            f"{cpu_s * 1e3:.2f}",
-            f"{cpu_s / costs[BOTO3][0]:.2f}",
-            f"{1 / wall_s:.0f}",
-            f"{costs[BOTO3][1] / wall_s:.2f}",
+            f"{statistics.median(cpu[side]) * 1e3:.2f}",
+            f"{pair(cpu[side], cpu[BOTO3]):.2f}",
+            f"{1 / statistics.median(wall[side]):.0f}",
+            f"{pair(wall[BOTO3], wall[side]):.2f}",
         ]
-        for side, (cpu_s, wall_s) in costs.items()
+        for side in SIDES
     ]
 
 
@@ -102,7 +102,7 @@ def main() -> None:
             rows += [*describe(costs, tls=tls), ["https" if tls else "http", "ceiling", "", "", f"{ceiling:.0f}", ""]]
         print(f"A warm invocation, medians of {rounds} rounds of {events}. {bench.describe()}")
         print_table(["", "", "CPU ms", "/ boto3", "invocations/s", "/ boto3"], rows)
-    share = costs[SLUICEWAY][0] / costs[BOTO3][0]
+    share = pair([cpu for cpu, _ in costs[SLUICEWAY]], [cpu for cpu, _ in costs[BOTO3]])
     print_verdict("https, official client: CPU of boto3's", measured=share, budget=BUDGET)
 
 

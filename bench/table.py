@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 
@@ -12,6 +13,11 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in (head, *rows):
         cells = [text.rjust(w) if right else text.ljust(w) for text, w, right in zip(row, widths, numeric, strict=True)]
         print("  ".join(cells).rstrip())
+
+
+def pair(measured: Sequence[float], peer: Sequence[float]) -> float:
+    """The median of the rounds' own ratios: what ran at the same time ran on a machine of the same speed."""
+    return statistics.median(mine / theirs for mine, theirs in zip(measured, peer, strict=True))
 
 
 def print_verdict(what: str, *, measured: float, budget: float) -> None:
