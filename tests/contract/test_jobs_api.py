@@ -138,6 +138,36 @@ def test_a_body_outside_the_schema_is_refused_by_field(body: bytes, said: str) -
     assert reply.json()["fields"]["prompt"] == "text of 1 to 262144 characters, required"
 
 
+@pytest.mark.parametrize("character", ["\ufffe", "\uffff"])
+def test_characters_that_a_queue_cannot_carry_are_refused_by_name(character: str) -> None:
+    """Raw, they are a 400 that says what to do; as JSON escapes they are accepted."""
+    reply = submit(f"before{character}after")
+    assert reply.status == 400, reply
+    assert reply.headers["content-type"].startswith("application/problem+json")
+    assert reply.json()["type"] == "/problems/invalid-characters"
+    assert "escapes" in reply.json()["detail"]
+    escaped = json.dumps({"prompt": f"before{character}after", "max_tokens": 1}).encode()
+    assert call("POST", "jobs", body=escaped, content_type="application/json").status == 202
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x0b", "\x1f"])
+def test_raw_control_characters_are_no_json(character: str) -> None:
+    """JSON has them as escapes only: never a 5xx, never accepted."""
+    body = f'{{"prompt": "before{character}after"}}'.encode()
+    reply = call("POST", "jobs", body=body, content_type="application/json")
+    assert reply.status == 400, reply
+    assert reply.headers["content-type"].startswith("application/problem+json")
+    assert reply.json()["type"] in {"/problems/invalid-body", "/problems/invalid-characters"}
+
+
+def test_a_request_larger_than_a_message_is_too_large() -> None:
+    """262,144 characters are allowed, but not as 1 MiB of emoji: a message counts bytes."""
+    reply = submit("😀" * 262_144)
+    assert reply.status == 413, reply
+    assert reply.headers["content-type"].startswith("application/problem+json")
+    assert reply.json()["type"] == "/problems/too-large"
+
+
 def test_another_content_type_is_refused() -> None:
     """Only application/json passes."""
     reply = call("POST", "jobs", body=b"prompt=x", content_type="text/plain")
@@ -175,10 +205,10 @@ def test_a_job_belongs_to_its_caller() -> None:
 
 
 def test_a_hostile_prompt_of_200_kilobytes_arrives_byte_for_byte() -> None:
-    """Ampersands, pluses, percents, quotes, newlines and emoji reach the worker as they were sent: the id is the proof.
+    """Ampersands, pluses, percents, quotes, newlines and emoji reach the worker as they were sent.
 
-    The worker fingerprints the body it got; the same body sent again with the same key is no conflict, and one byte
-    changed is.
+    The fingerprint of the body that the worker got is the proof; the same body sent again with the same key makes no
+    second job.
     """
     key = f"contract-{uuid.uuid4()}"
     prompt = ("a&b=c+d%20e\"'\\\n\r\t€😀Action=SendMessage&MessageBody=x " * 4000)[:200_000]

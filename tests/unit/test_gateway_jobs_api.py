@@ -89,7 +89,8 @@ def test_any_prompt_survives() -> None:
                 (message,) = await _receive(api)
                 assert message.body == body
             else:
-                assert response.status == 413  # the queue refuses characters that XML has not
+                assert response.status == 400  # the queue refuses characters that XML has not
+                assert json.loads(response.body)["type"] == "/problems/invalid-characters"
 
         asyncio.run(main())
 
