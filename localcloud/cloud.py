@@ -31,6 +31,7 @@ from localcloud.gateway.server import Gateway, GatewayServer
 from localcloud.models.choose import choose_engine
 from localcloud.models.engine import Engine
 from localcloud.options import CloudOptions, cloud_parameters, read_issuer
+from localcloud.persistence import hold_folder
 from localcloud.services.bedrock.wire import BedrockService
 from localcloud.services.cloudwatch.resources import AlarmHandler, Alarms
 from localcloud.services.dynamodb.resources import TableHandler
@@ -48,6 +49,7 @@ from localcloud.services.s3.resources import BucketHandler, BucketPolicyHandler
 from localcloud.services.s3.wire import open_s3
 from localcloud.services.sqs.model import Queues
 from localcloud.services.sqs.resources import QueueHandler, QueuePolicyHandler
+from localcloud.services.sqs.store import Store as QueueStore
 from localcloud.services.sqs.wire import SqsService
 from localcloud.state import RunningState
 from localcloud.template.deploy import Deployed, deploy, undeploy
@@ -150,10 +152,12 @@ class _Urls:
 async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random) -> AsyncGenerator[RunningCloud]:
     """Start everything and deploy the template, for the length of the block; nothing is left after it.
 
-    Raises TemplateError, LedgerRefused, PortTaken, Misconfigured, ValueError (no such model).
+    Raises TemplateError, LedgerRefused, PortTaken, KeptStateUnusable, Misconfigured, ValueError (no such model).
     """
     stack = _prepare(options)
     async with AsyncExitStack() as cleanup:
+        if options.persist is not None:
+            cleanup.enter_context(hold_folder(options.persist))
         listener = _listen(options.port)
         cleanup.callback(listener.close)
         services = await _open_services(options, clock=clock, rng=rng, cleanup=cleanup)
@@ -195,10 +199,11 @@ def _listen(port: int) -> socket.socket:
 async def _open_services(
     options: CloudOptions, *, clock: Clock, rng: random.Random, cleanup: AsyncExitStack
 ) -> _Services:
-    store = Store(options.persist) if options.persist else None
+    queues = _open_queues(options, clock=clock, rng=rng, cleanup=cleanup)
     delegate = Delegate()
     cleanup.callback(delegate.close)
-    dynamodb = DynamoService(clock, store=store, randomness=rng)
+    tables = Store(options.persist) if options.persist else None
+    dynamodb = DynamoService(clock, store=tables, randomness=rng)
     cleanup.callback(dynamodb.close)
     engine = choose_engine(options.model, progress=options.progress)
     await engine.start()
@@ -213,7 +218,7 @@ async def _open_services(
         logs=logs,
         iam=Iam(rng),
         record=CallRecord(calls),
-        queues=Queues(clock=clock, rng=rng),
+        queues=queues,
         dynamodb=dynamodb,
         delegate=delegate,
         s3=open_s3(delegate),
@@ -223,6 +228,14 @@ async def _open_services(
         clock=clock,
         rng=rng,
     )
+
+
+def _open_queues(options: CloudOptions, *, clock: Clock, rng: random.Random, cleanup: AsyncExitStack) -> Queues:
+    if options.persist is None:
+        return Queues(clock=clock, rng=rng)
+    store = QueueStore(options.persist, clock)
+    cleanup.callback(store.close)
+    return Queues(clock=clock, rng=rng, keeper=store)
 
 
 def _gateway(services: _Services, compute: Compute, front: Front, *, clock: Clock, rng: random.Random) -> Gateway:
@@ -270,7 +283,7 @@ def _handlers(options: CloudOptions, services: _Services, compute: Compute, *, g
         PolicyHandler(services.iam),
         AlarmHandler(services.alarms),
         LogGroupHandler(services.logs),
-        QueueHandler(services.queues),
+        QueueHandler(services.queues, keeps=options.persist is not None),
         QueuePolicyHandler(services.queues),
         TableHandler(services.dynamodb.database, keeps=options.persist is not None),
         BucketHandler(services.s3.prepare),

@@ -1,19 +1,19 @@
 """DynamoDB's durable store: SQLite beside the memory, written in the same step as the change.
 
 Owns the file and its two tables; the memory stays the truth while the process runs. Every change is one SQLite
-transaction in WAL mode, so a killed process loses nothing that was answered; a power cut may lose the last moments.
-Source: https://www.sqlite.org/pragma.html#pragma_synchronous
+transaction, so a killed process loses nothing that was answered (see `localcloud.persistence`).
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
+from localcloud.persistence import open_database, transaction
 from localcloud.services.dynamodb.model import Database
 from localcloud.services.dynamodb.schema import Index, KeySchema, TableDefinition
 from localcloud.services.dynamodb.table import Change, Table
@@ -30,14 +30,13 @@ CREATE TABLE IF NOT EXISTS items (region TEXT, name TEXT, item_key TEXT, item TE
 
 
 class Store:
-    """The kept tables of every Region, in `folder`. Close it when the service ends."""
+    """The kept tables of every Region, in `folder`. Close it when the service ends.
+
+    Raises KeptStateUnusable.
+    """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(folder / _FILE, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.executescript(_SCHEMA)
+        self._connection = open_database(folder / _FILE, _SCHEMA)
 
     def load(self, database: Database) -> None:
         """Give `database` its Region's kept tables, and keep what changes from now on."""
@@ -89,16 +88,9 @@ class _RegionKeeper:
             self._connection.execute("DELETE FROM items WHERE region = ? AND name = ?", (self._region, name))
             self._connection.execute("DELETE FROM tables WHERE region = ? AND name = ?", (self._region, name))
 
-    @contextmanager
-    def together(self) -> Generator[None]:
+    def together(self) -> AbstractContextManager[None]:
         """One SQLite transaction."""
-        self._connection.execute("BEGIN")
-        ending = "ROLLBACK"
-        try:
-            yield
-            ending = "COMMIT"
-        finally:
-            self._connection.execute(ending)
+        return transaction(self._connection)
 
 
 def _encode_table(table: Table) -> dict[str, Any]:

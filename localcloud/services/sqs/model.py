@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,8 +18,9 @@ from localcloud.services.contract import ACCOUNT_ID
 from localcloud.services.sqs.attributes import allows_source, check_attributes, default_attributes, parse_redrive
 from localcloud.services.sqs.errors import SqsError, invalid_value
 from localcloud.services.sqs.held import Depth
+from localcloud.services.sqs.keeping import Keeper
 from localcloud.services.sqs.message import AttributeValue, Content, Message
-from localcloud.services.sqs.queue import Queue
+from localcloud.services.sqs.queue import Queue, Surroundings
 
 __all__ = ["AttributeValue", "Content", "Depth", "Message", "Queue", "Queues"]
 
@@ -35,6 +37,7 @@ class _Deleted:
 class Queues:
     """The queues of the account. State lives here and nowhere else; one event loop.
 
+    `keeper` brings the queues of earlier runs and keeps every change; None keeps nothing beyond the process.
     `endpoint` is where the local cloud answers AWS calls, the root of every queue URL; it may be set once the port is
     known.
     """
@@ -42,22 +45,26 @@ class Queues:
     endpoint: str = "http://127.0.0.1:4600"
 
     def __init__(
-        self, *, clock: Clock, rng: random.Random, account_id: str = ACCOUNT_ID, partition: str = "aws"
+        self, *, clock: Clock, rng: random.Random, keeper: Keeper | None = None, partition: str = "aws"
     ) -> None:
-        self._clock = clock
-        self._rng = rng
-        self._account_id = account_id
+        self._keeper = keeper
+        self._around = Surroundings(clock, rng, self.find, keeper)
         self._partition = partition
         self._queues: dict[str, Queue] = {}  # by ARN
         self._deleted: dict[str, _Deleted] = {}
+        self._unclaimed: set[str] = set()  # kept by an earlier run, and no template's yet
+        for definition, messages in keeper.load() if keeper else ():
+            self._queues[definition.arn] = queue = Queue(definition.arn, self._around)
+            queue.restore(definition, messages)
+            self._unclaimed.add(definition.arn)
 
     def arn_of(self, name: str, region: str) -> str:
         """The ARN that a queue of this name has."""
-        return f"arn:{self._partition}:sqs:{region}:{self._account_id}:{name}"
+        return f"arn:{self._partition}:sqs:{region}:{ACCOUNT_ID}:{name}"
 
     def url_of(self, queue: Queue) -> str:
         """The queue's URL. Its path is AWS's; the Region is that of the request's signature."""
-        return f"{self.endpoint}/{self._account_id}/{queue.name}"
+        return f"{self.endpoint}/{ACCOUNT_ID}/{queue.name}"
 
     def find(self, arn: str) -> Queue | None:
         """The queue of an ARN, None where there is none."""
@@ -95,11 +102,32 @@ class Queues:
             return existing
         self._check_deleted(arn)
         self._check_links(arn, attributes)
-        queue = Queue(arn, clock=self._clock, rng=self._rng, find=self.find)
+        queue = Queue(arn, self._around)
         queue.configure(attributes)
         queue.modified_s = queue.created_s
         queue.tags.update(tags)
         self._queues[arn] = queue
+        self._keep(queue)
+        return queue
+
+    def claim(self, name: str, region: str, *, attributes: Mapping[str, str], tags: Mapping[str, str]) -> Queue | None:
+        """A queue that an earlier run kept, with these attributes and tags and no others; None where there is none.
+
+        Only the first claim of a queue finds it. Raises SqsError: what `configure` raises.
+        """
+        arn = self.arn_of(name, region)
+        if arn not in self._unclaimed:
+            return None
+        check_attributes(attributes)
+        self._check_links(arn, attributes)
+        self._unclaimed.discard(arn)
+        queue = self._queues[arn]
+        queue.tags = dict(tags)
+        gone = queue.attributes.keys() - default_attributes().keys()
+        wanted = dict.fromkeys(gone, "") | default_attributes() | dict(attributes)
+        if any(queue.attributes.get(key, "") != value for key, value in wanted.items()):
+            queue.configure(wanted)
+        self._keep(queue)
         return queue
 
     def configure(self, queue: Queue, attributes: Mapping[str, str]) -> None:
@@ -110,12 +138,17 @@ class Queues:
         check_attributes(attributes)
         self._check_links(queue.arn, attributes)
         queue.configure(attributes)
+        self._keep(queue)
 
     def delete(self, queue: Queue) -> None:
         """Delete a queue and its messages. Its name is free again after a minute."""
         self._queues.pop(queue.arn, None)
+        self._unclaimed.discard(queue.arn)
         self._deleted[queue.arn] = _Deleted(asyncio.get_running_loop().time())
         queue.close()
+        if self._keeper is not None:
+            self._keeper.note_deleted(queue.arn)
+            self._keeper.flush()
 
     def sources(self, queue: Queue) -> list[Queue]:
         """The queues of the Region whose dead letters go to `queue`."""
@@ -147,6 +180,21 @@ class Queues:
         if len(merged) > MAX_TAGS:
             raise invalid_value(f"Too many tags added for queue {queue.name}.")
         queue.tags = merged
+        self._keep(queue)
+
+    def untag(self, queue: Queue, keys: Collection[str]) -> None:
+        """Take tags away; a key that is not there is no error."""
+        queue.tags = {key: value for key, value in queue.tags.items() if key not in keys}
+        self._keep(queue)
+
+    def together(self) -> AbstractContextManager[None]:
+        """What is changed inside is kept in one step at its end; nothing inside may wait."""
+        return nullcontext() if self._keeper is None else self._keeper.together()
+
+    def _keep(self, queue: Queue) -> None:
+        if self._keeper is not None:
+            self._keeper.note_queue(queue.define())
+            self._keeper.flush()
 
     def _check_deleted(self, arn: str) -> None:
         deleted = self._deleted.pop(arn, None)

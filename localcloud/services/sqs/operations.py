@@ -161,7 +161,7 @@ async def _untag_queue(call: Call) -> Result:
     queue, keys = call.queue(), call.parameters.texts("TagKeys")
     if not keys:
         raise invalid_value("Tag keys must be between 1 and 128 characters in length.")
-    queue.tags = {key: value for key, value in queue.tags.items() if key not in keys}
+    call.queues.untag(queue, keys)
     return {}
 
 
@@ -225,7 +225,7 @@ async def _send_message_batch(call: Call) -> Result:
             "BatchRequestTooLong",
             f"Batch requests cannot be longer than {MAX_MESSAGE_BYTES} bytes. You have sent {size} bytes.",
         )
-    return await _each(entries, lambda entry: _send(call, queue, entry))
+    return await _each(call, entries, lambda entry: _send(call, queue, entry))
 
 
 async def _receive_message(call: Call) -> Result:
@@ -288,7 +288,7 @@ async def _delete_message(call: Call) -> Result:
 
 async def _delete_message_batch(call: Call) -> Result:
     queue = call.queue()
-    return await _each(_batch(call, "Delete"), lambda entry: _delete(queue, entry))
+    return await _each(call, _batch(call, "Delete"), lambda entry: _delete(queue, entry))
 
 
 async def _change(queue: Queue, entry: Parameters) -> Result:
@@ -305,7 +305,7 @@ async def _change_message_visibility(call: Call) -> Result:
 
 async def _change_message_visibility_batch(call: Call) -> Result:
     queue = call.queue()
-    return await _each(_batch(call, "ChangeVisibility"), lambda entry: _change(queue, entry))
+    return await _each(call, _batch(call, "ChangeVisibility"), lambda entry: _change(queue, entry))
 
 
 def _batch(call: Call, action: str) -> list[Parameters]:
@@ -332,15 +332,16 @@ def _batch(call: Call, action: str) -> list[Parameters]:
     return entries
 
 
-async def _each(entries: list[Parameters], act: Callable[[Parameters], Awaitable[Result]]) -> Result:
+async def _each(call: Call, entries: list[Parameters], act: Callable[[Parameters], Awaitable[Result]]) -> Result:
     successful: list[Result] = []
     failed: list[Result] = []
-    for entry in entries:
-        entry_id = entry.text("Id")
-        try:
-            successful.append({"Id": entry_id, **await act(entry)})
-        except SqsError as error:
-            failed.append({"Id": entry_id, "SenderFault": True, "Code": error.query_code, "Message": error.message})
+    with call.queues.together():  # sends, deletes and changes of visibility never wait
+        for entry in entries:
+            entry_id = entry.text("Id")
+            try:
+                successful.append({"Id": entry_id, **await act(entry)})
+            except SqsError as error:
+                failed.append({"Id": entry_id, "SenderFault": True, "Code": error.query_code, "Message": error.message})
     return {"Successful": successful, "Failed": failed}
 
 

@@ -4,7 +4,7 @@ A message is visible (in a deque), waiting for its time (delayed or in flight, i
 operation first moves what is due, so nothing scans: send and receive cost the same at any length. Entries of the heaps
 that no longer hold true are skipped when they surface, and the heap is rebuilt when they outnumber the true ones.
 Waiting receives are woken by the message itself, never by polling. Durations are seconds of the event loop; dates come
-from the clock.
+from the clock. Where a keeper is given, what an operation changes is kept before the operation ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import asyncio
 import random
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from localcloud.clock import Clock
@@ -22,9 +23,10 @@ from localcloud.services.sqs.attributes import Redrive, default_attributes, pars
 from localcloud.services.sqs.deadlines import Deadlines
 from localcloud.services.sqs.errors import SqsError, invalid_value
 from localcloud.services.sqs.held import TIMED, Depth, Held, State, deliver, read_handle
+from localcloud.services.sqs.keeping import Definition, Keeper
 from localcloud.services.sqs.message import Content, Message, check_content
 
-__all__ = ["MAX_IN_FLIGHT", "Queue"]
+__all__ = ["MAX_IN_FLIGHT", "Queue", "Surroundings"]
 
 MAX_IN_FLIGHT: Final = 120_000  # standard queue quota, quotas-queues page of the SQS developer guide
 MAX_VISIBILITY_S: Final = 43_200  # 12 h from the receive, sqs-visibility-timeout page
@@ -34,21 +36,32 @@ PURGE_EVERY_S: Final = 60.0  # PurgeQueue
 _TICK_S: Final = 1e-6  # timers fire up to the loop's resolution early; what is due within it is due
 
 
-class Queue:
-    """A standard queue. Its methods may be called from the event loop only.
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What queues share. `find` gives the queue of an ARN, None where there is none: a dead letter's way to its queue.
 
-    `find` gives the queue of an ARN, None where there is none: that is how a dead letter finds its queue.
+    `keeper` None keeps nothing beyond the process.
     """
 
-    def __init__(self, arn: str, *, clock: Clock, rng: random.Random, find: Callable[[str], Queue | None]) -> None:
+    clock: Clock
+    rng: random.Random
+    find: Callable[[str], Queue | None]
+    keeper: Keeper | None = None
+
+
+class Queue:
+    """A standard queue. Its methods may be called from the event loop only."""
+
+    def __init__(self, arn: str, around: Surroundings) -> None:
         self.arn = arn
         self.name = arn.rpartition(":")[2]
         self.region = arn.split(":")[3]
         self.tags: dict[str, str] = {}
-        self.created_s = self.modified_s = clock.time()
-        self._clock = clock
-        self._rng = rng
-        self._find = find
+        self.created_s = self.modified_s = around.clock.time()
+        self._clock = around.clock
+        self._rng = around.rng
+        self._find = around.find
+        self._keeper = around.keeper
         self._attributes: dict[str, str] = default_attributes()
         self._redrive: Redrive | None = None
         self._messages: dict[str, Held] = {}
@@ -81,6 +94,9 @@ class Queue:
             self._wait_until(held, _now() + delay, State.DELAYED)
         else:
             self._show(held)
+        if self._keeper is not None:
+            self._keeper.note_sent(self.arn, held)
+            self._keeper.flush()
         self._wake()
         return message_id
 
@@ -105,6 +121,7 @@ class Queue:
                 raise SqsError("OverLimit", "Too many messages in flight.")
             taken = self._take(max_messages, visibility)
             if taken or _now() >= deadline:
+                self._keep()
                 self._wake()  # what is left is another waiter's
                 return taken
             await self._wait(deadline)
@@ -119,6 +136,7 @@ class Queue:
         held = self._messages.get(message_id)
         if held is not None and held.receives == receive:
             self._drop(held)
+        self._keep()
 
     async def change_visibility(self, receipt_handle: str, visibility_s: int) -> None:
         """Hide a message in flight for `visibility_s` more seconds from now; 0 shows it at once.
@@ -143,6 +161,8 @@ class Queue:
             )
         self._wait_until(held, _now() + visibility_s, State.IN_FLIGHT)
         self._advance()
+        self._note(held)
+        self._keep()
         self._wake()
 
     # ------------------------------------------------------------------ the queue itself
@@ -173,6 +193,24 @@ class Queue:
         self.modified_s = self._clock.time()
         self._advance()
 
+    def define(self) -> Definition:
+        """All that the queue is without its messages."""
+        purged_s = 0.0 if self._purged_at is None else self._clock.time() + (self._purged_at - _now())
+        return Definition(self.arn, self._attributes, self.tags, self.created_s, self.modified_s, purged_s)
+
+    def restore(self, kept: Definition, messages: Iterable[Held]) -> None:
+        """Become what was kept: `messages` in the order in which they became or become visible."""
+        self._attributes, self.tags = dict(kept.attributes), dict(kept.tags)
+        self._redrive = parse_redrive(self._attributes.get("RedrivePolicy", ""))
+        self.created_s, self.modified_s = kept.created_s, kept.modified_s
+        self._purged_at = _now() + (kept.purged_s - self._clock.time()) if kept.purged_s else None
+        for held in messages:
+            self._hold(held)
+            if held.state in TIMED and held.due > _now() + _TICK_S:
+                self._wait_until(held, held.due, held.state)
+            else:
+                self._show(held)
+
     def purge(self) -> None:
         """Drop every message, in flight or not.
 
@@ -184,6 +222,9 @@ class Queue:
             )
         self._purged_at = _now()
         self.clear()
+        if self._keeper is not None:
+            self._keeper.note_queue(self.define())
+        self._keep()
 
     def clear(self) -> None:
         """Drop every message, as when the queue is deleted."""
@@ -209,7 +250,16 @@ class Queue:
         held.receives_ever, held.first_received_s = dead.receives_ever, dead.first_received_s
         self._hold(held)
         self._show(held)
+        self._note(held)
         self._wake()
+
+    def _note(self, held: Held) -> None:
+        if self._keeper is not None:
+            self._keeper.note(self.arn, held)
+
+    def _keep(self) -> None:
+        if self._keeper is not None:
+            self._keeper.flush()
 
     def _number(self, name: str) -> int:
         return int(self._attributes[name])
@@ -240,6 +290,7 @@ class Queue:
         self._count[held.state] -= 1
         held.state = State.GONE
         del self._messages[held.message_id]
+        self._note(held)
         self._expiring.compact(len(self._messages))
         self._waiting.compact(self._count[State.DELAYED] + self._count[State.IN_FLIGHT])
 
@@ -281,6 +332,7 @@ class Queue:
             self._wait_until(held, _now() + visibility_s, State.IN_FLIGHT)
         else:
             self._visible.append(held)
+        self._note(held)
         return deliver(held, self.arn, self._rng)
 
     # ------------------------------------------------------------------ waiting

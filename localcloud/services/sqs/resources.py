@@ -31,7 +31,10 @@ MAX_NAME_CHARS: Final = 80
 
 
 class QueueHandler:
-    """`AWS::SQS::Queue`. Ref is the URL; attributes Arn, QueueName, QueueUrl."""
+    """`AWS::SQS::Queue`. Ref is the URL; attributes Arn, QueueName, QueueUrl.
+
+    `keeps` says that queues outlive the stack (`--persist`).
+    """
 
     type: str = "AWS::SQS::Queue"
     support: Supported = Supported()
@@ -50,23 +53,31 @@ class QueueHandler:
         "Tags": Supported(),
     }
 
-    def __init__(self, queues: Queues) -> None:
+    def __init__(self, queues: Queues, *, keeps: bool = False) -> None:
         self._queues = queues
+        self._keeps = keeps
 
     async def create(self, resource: Resource) -> Physical:
-        """Make the queue. Raises TemplateError for what CreateQueue would refuse."""
+        """Make the queue, or take over the kept one with its messages: what the template says wins.
+
+        Raises TemplateError for what CreateQueue would refuse.
+        """
         read = read_properties(resource)
         tags = {tag.text("Key"): tag.text("Value") for tag in read.each("Tags")}
         try:
             name = read.text("QueueName", f"{resource.context.stack_name}-{resource.logical_id}"[:MAX_NAME_CHARS])
-            queue = self._queues.create(name, resource.context.region, attributes=_attributes(read), tags=tags)
+            region, attributes = resource.context.region, _attributes(read)
+            queue = self._queues.claim(name, region, attributes=attributes, tags=tags)
+            queue = queue or self._queues.create(name, region, attributes=attributes, tags=tags)
         except SqsError as error:
             raise read.error("", error.message) from error
         url = self._queues.url_of(queue)
         return Physical(url, {"Arn": queue.arn, "QueueName": queue.name, "QueueUrl": url})
 
     async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
-        """Delete the queue and its messages, where it is still there."""
+        """Delete the queue and its messages, where it is still there; where queues are kept between runs, leave it."""
+        if self._keeps:
+            return
         queue = self._queues.find(str(physical.attributes["Arn"]))
         if queue is not None:
             self._queues.delete(queue)
