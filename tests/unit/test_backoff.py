@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluiceway.ports import SystemChance
 from sluiceway.rules.backoff import FIRST_S, LONGEST_S, MENDING_FIRST_S, choose_return_s
 
 
@@ -62,3 +63,10 @@ def test_a_later_delivery_never_waits_less(receive_count: int, chance: float) ->
     """For the same chance the waits only grow."""
     first = choose_return_s(receive_count=receive_count, chance=chance, longest_s=360)
     assert first <= choose_return_s(receive_count=receive_count + 1, chance=chance, longest_s=360)
+
+
+def test_the_machines_chance_is_spread() -> None:
+    """Draws lie in 0 to 1 and differ."""
+    draws = {SystemChance().draw() for _ in range(100)}
+    assert all(0 <= draw <= 1 for draw in draws)
+    assert len(draws) > 50
