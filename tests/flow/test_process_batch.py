@@ -123,7 +123,7 @@ def test_the_deadline_returns_what_is_unfinished_and_keeps_what_is_done() -> Non
     report, started, cancelled, ended_s, tasks = run_virtual(run)
     assert report == BatchReport(failed=("m2", "m3", "m4", "m5"))
     assert started == ["m0", "m1", "m2", "m3"]
-    assert cancelled == ["m2", "m3"]
+    assert sorted(cancelled) == ["m2", "m3"]  # a task group cancels in no order
     assert (ended_s, tasks) == (pytest.approx(2.7), 1)
     assert redelivery.asked == [("r2", 0), ("r3", 0), ("r4", 0), ("r5", 0)]
 
