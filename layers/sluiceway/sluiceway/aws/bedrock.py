@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
-from urllib.parse import quote
 
 from sluiceway.aws.endpoints import ServiceSpec
+from sluiceway.aws.sigv4 import encode_label
 from sluiceway.aws.wire import Caller
 from sluiceway.errors import Rejected, ServiceError, ServiceRefused, ServiceUnavailable
 
@@ -98,7 +98,7 @@ async def converse(caller: Caller, request: Converse, *, deadline: float | None 
     Raises `ServiceUnavailable` for the errors in `RETRYABLE_CODES`, `ServiceRefused` for the others, `Rejected`
     (reason `unreadable-answer`) for content that is no text, and whatever else `Caller.call` raises.
     """
-    path = f"/model/{quote(request.model_id, safe='-._~')}/converse"
+    path = f"/model/{encode_label(request.model_id)}/converse"
     try:
         reply = await caller.call(BEDROCK_RUNTIME, "Converse", request.to_wire(), path=path, deadline=deadline)
     except ServiceRefused as error:

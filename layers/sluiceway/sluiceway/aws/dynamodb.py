@@ -7,8 +7,9 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Am
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, cast
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from sluiceway.aws.attributes import Item, Value, decode_item, encode_item
 from sluiceway.aws.endpoints import ServiceSpec
@@ -24,19 +25,19 @@ DYNAMODB: Final = ServiceSpec(
     env_name="DYNAMODB",
     target_prefix="DynamoDB_20120810",
 )
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 ReturnValues = Literal["NONE", "ALL_OLD", "UPDATED_OLD", "ALL_NEW", "UPDATED_NEW"]
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(NamedTuple):
     """An expression with its placeholders: `names` fill `#name`, `values` fill `:value`.
 
     Expressions of one request share their placeholders; DynamoDB refuses one that no expression uses.
     """
 
     text: str
-    names: Mapping[str, str] = field(default_factory=dict[str, str])
-    values: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    names: Mapping[str, str] = _NONE
+    values: Mapping[str, Value] = _NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,7 @@ class QueryRequest:
     start: Item | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Items of one query; `next_key` starts the next page, None after the last."""
 
     items: tuple[dict[str, Value], ...]

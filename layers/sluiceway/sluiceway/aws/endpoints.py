@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from sluiceway.aws.http import Origin
 from sluiceway.errors import Misconfigured
@@ -54,8 +54,7 @@ class ServiceSpec:
     retry_base_s: float = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """An address: the origin, the `host` header, and a path that goes before every request's ("" at AWS)."""
 
     origin: Origin

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from sluiceway.errors import ConditionFailed, ServiceError, ServiceMisconfigured, ServiceRefused, ServiceUnavailable
 
@@ -90,8 +89,7 @@ _REQUEST_IDS: Final = ("x-amzn-requestid", "x-amz-request-id", "x-amzn-request-i
 MAX_TEXT: Final = 1000  # of a message that is no error document
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An answer: `headers` by lower-case name, repeated ones joined with ", ". Callers see successes (2xx) only."""
 
     status: int
@@ -108,8 +106,7 @@ class Reply:
         return cast("dict[str, Any]", decoded)
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """What an error answer says. `code` is without namespace; `item` is DynamoDB's, of a failed condition."""
 
     status: int

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
 
 from sluiceway.aws.endpoints import ServiceSpec
+from sluiceway.aws.sigv4 import encode_label
 from sluiceway.aws.wire import Caller
 from sluiceway.errors import Rejected, ServiceRefused
 
@@ -70,4 +70,4 @@ class Bucket:
     def _path(self, key: str) -> str:
         if not key or len(key.encode()) > MAX_KEY_BYTES:
             raise Rejected(f"an object key has 1 to {MAX_KEY_BYTES} bytes", reason="invalid-key", field="key")
-        return f"/{self.name}/{quote(key, safe='/~')}"
+        return f"/{self.name}/{encode_label(key, greedy=True)}"

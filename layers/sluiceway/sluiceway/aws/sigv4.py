@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 __all__ = ["Credentials", "Signable", "Signer", "encode_label", "encode_query"]
@@ -27,8 +26,7 @@ _ENCODED: Final = tuple(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for
 _ENCODED_PATH: Final = tuple("/" if byte == ord("/") else _ENCODED[byte] for byte in range(256))
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """An access key; `token` is empty for long-term keys; `expires_s` is epoch seconds, None when they never expire."""
 
     access_key: str

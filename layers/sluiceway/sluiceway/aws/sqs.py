@@ -7,8 +7,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/Welcome.ht
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from sluiceway.aws.endpoints import ServiceSpec
 from sluiceway.aws.wire import Caller
@@ -23,8 +22,7 @@ MAX_MESSAGE_BYTES: Final = 1_048_576  # body and attributes together
 MAX_ATTRIBUTES: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedMessage:
+class ReceivedMessage(NamedTuple):
     """One received message. `attributes` are its String and Number attributes; binary ones are left out."""
 
     message_id: str

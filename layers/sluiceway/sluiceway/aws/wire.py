@@ -14,7 +14,7 @@ import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from sluiceway import settings
 from sluiceway.aws.credentials import CredentialSource
@@ -76,8 +76,7 @@ def _draw() -> float:
     return random.random()  # noqa: S311 - jitter
 
 
-@dataclass(frozen=True, slots=True)
-class Outside:
+class Outside(NamedTuple):
     """What a Wire asks of the world, so that a test can be deterministic.
 
     `now`: epoch seconds; `draw`: 0 to 1; `sleep`: seconds; `trace_header`: the invocation's X-Ray header or "".
@@ -122,8 +121,7 @@ class _Ask:
     spent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Miss:
+class _Miss(NamedTuple):
     """An attempt that failed: what to tell, whether another may help, and the pause the service advises (ms)."""
 
     fault: Fault

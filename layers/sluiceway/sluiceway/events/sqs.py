@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["BatchReport", "SqsBatch", "SqsMessage"]
 
 
-@dataclass(frozen=True, slots=True)
-class BatchReport:
+class BatchReport(NamedTuple):
     """What became of a batch: `failed` holds the ids of messages that go back to the queue; the rest are done."""
 
     failed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SqsMessage:
+class SqsMessage(NamedTuple):
     """One message. `attributes` are its String/Number message attributes, binary ones are left out.
 
     `receive_count` is ApproximateReceiveCount (1 on first delivery), `sent_ms` SentTimestamp in epoch milliseconds,
@@ -35,8 +33,7 @@ class SqsMessage:
     trace_header: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SqsBatch:
+class SqsBatch(NamedTuple):
     """The messages of one invocation, in delivery order."""
 
     messages: tuple[SqsMessage, ...]
