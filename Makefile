@@ -20,7 +20,7 @@ test: $(VENV)/test.stamp $(VENV)/model.stamp .venv-sam/sam.stamp ## Run every te
 versions: $(VENV)/test.stamp ## Run unit and flow tests on the other Pythons from 3.11 to 3.13 found here
 	$(BIN)/python tests/versions.py
 
-check: $(VENV)/test.stamp ## Lint, types, import contracts, locks: what CI runs beside the tests
+check: $(VENV)/test.stamp $(VENV)/model.stamp ## Lint, types, import contracts, locks: what CI runs beside the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
