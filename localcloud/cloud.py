@@ -22,7 +22,7 @@ from localcloud.compute.dependencies import Builder
 from localcloud.compute.event_resources import EventSourceMappingHandler, PermissionHandler
 from localcloud.compute.policies import FunctionPolicies
 from localcloud.compute.resources import FunctionHandler, LayerHandler, refused_handlers
-from localcloud.delegate import Delegate, DelegatedService
+from localcloud.delegate import Delegate, DelegatedService, Keeper
 from localcloud.front import Front, open_listener
 from localcloud.gateway.backends import IamRoles, LambdaFunctions
 from localcloud.gateway.resources import gateway_handlers
@@ -45,7 +45,9 @@ from localcloud.services.lambda_.wire import LambdaService
 from localcloud.services.logs.files import LogFiles, log_path
 from localcloud.services.logs.model import Logs
 from localcloud.services.logs.resources import LogGroupHandler
+from localcloud.services.s3.keeping import S3Keeper
 from localcloud.services.s3.resources import BucketHandler, BucketPolicyHandler
+from localcloud.services.s3.store import Store as ObjectStore
 from localcloud.services.s3.wire import open_s3
 from localcloud.services.sqs.model import Queues
 from localcloud.services.sqs.resources import QueueHandler, QueuePolicyHandler
@@ -200,8 +202,7 @@ async def _open_services(
     options: CloudOptions, *, clock: Clock, rng: random.Random, cleanup: AsyncExitStack
 ) -> _Services:
     queues = _open_queues(options, clock=clock, rng=rng, cleanup=cleanup)
-    delegate = Delegate()
-    cleanup.callback(delegate.close)
+    delegate = _open_delegate(options, cleanup)
     tables = Store(options.persist) if options.persist else None
     dynamodb = DynamoService(clock, store=tables, randomness=rng)
     cleanup.callback(dynamodb.close)
@@ -214,14 +215,19 @@ async def _open_services(
     cleanup.callback(logs.listen(files.write))
     calls = options.state / "calls.jsonl"
     calls.unlink(missing_ok=True)
+    iam = Iam(rng)
+
+    def may_list(access_key: str, bucket_arn: str) -> bool:
+        return iam.decide(iam.principal_of(access_key), "s3:ListBucket", bucket_arn).allowed
+
     return _Services(
         logs=logs,
-        iam=Iam(rng),
+        iam=iam,
         record=CallRecord(calls),
         queues=queues,
         dynamodb=dynamodb,
         delegate=delegate,
-        s3=open_s3(delegate),
+        s3=open_s3(delegate, may_list=may_list),
         engine=engine,
         alarms=Alarms(),
         policies=FunctionPolicies(),
@@ -236,6 +242,17 @@ def _open_queues(options: CloudOptions, *, clock: Clock, rng: random.Random, cle
     store = QueueStore(options.persist, clock)
     cleanup.callback(store.close)
     return Queues(clock=clock, rng=rng, keeper=store)
+
+
+def _open_delegate(options: CloudOptions, cleanup: AsyncExitStack) -> Delegate:
+    keepers: dict[str, Keeper] = {}
+    if options.persist is not None:
+        store = ObjectStore(options.persist)
+        cleanup.callback(store.close)
+        keepers["s3"] = S3Keeper(store)
+    delegate = Delegate(keepers)
+    cleanup.callback(delegate.close)
+    return delegate
 
 
 def _gateway(services: _Services, compute: Compute, front: Front, *, clock: Clock, rng: random.Random) -> Gateway:
@@ -286,7 +303,7 @@ def _handlers(options: CloudOptions, services: _Services, compute: Compute, *, g
         QueueHandler(services.queues, keeps=options.persist is not None),
         QueuePolicyHandler(services.queues),
         TableHandler(services.dynamodb.database, keeps=options.persist is not None),
-        BucketHandler(services.s3.prepare),
+        BucketHandler(services.s3.prepare, keeps=options.persist is not None),
         BucketPolicyHandler(services.s3.prepare),
         *_lambda_handlers(options, services, compute),
         *gateway_handlers(gateway),

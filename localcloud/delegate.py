@@ -1,34 +1,52 @@
 """The long tail of AWS by moto, in this process: called as a function, never as a server of its own.
 
 Owns the one worker thread in which moto is loaded (at its first call: 0.8 s) and called; one thread is the lock that
-moto needs, for it does not support more (https://github.com/getmoto/moto/issues/7166). moto answers from memory; what
-it has no answer for is refused here, so nothing ever reaches the network.
+moto needs, for it does not support more (https://github.com/getmoto/moto/issues/7166). moto answers from memory, which
+a `Keeper` may fill and keep; what it has no answer for is refused here, so nothing ever reaches the network.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from localcloud.refusals import refuse
 from localcloud.services.contract import Permission, WireRequest, WireResponse
 
-__all__ = ["Delegate", "DelegatedService"]
+__all__ = ["Ask", "Delegate", "DelegatedService", "Keeper"]
 
 _LOG: Final = logging.getLogger(__name__)
-_Ask: TypeAlias = Callable[[WireRequest, str], WireResponse | None]
+Ask: TypeAlias = Callable[[WireRequest], WireResponse]
+_AskAt: TypeAlias = Callable[[WireRequest, str], WireResponse | None]
 _Needs: TypeAlias = Callable[[WireRequest], tuple[Permission, ...]]
 
 
-class Delegate:
-    """moto behind its lock. One for the whole local cloud; `close` it at the end."""
+class Keeper(Protocol):
+    """Keeps beyond the process what one API of moto holds. Called in the worker thread, by asking moto itself."""
 
-    def __init__(self) -> None:
+    def restore(self, ask: Ask) -> None:
+        """Give moto what was kept: once, when it is loaded and the template's own is made."""
+        ...
+
+    def hear(self, request: WireRequest, response: WireResponse, ask: Ask) -> None:
+        """Keep what an answered request has changed, before anybody learns of the answer."""
+        ...
+
+
+class Delegate:
+    """moto behind its lock. One for the whole local cloud; `close` it at the end.
+
+    `keepers`: by signing name, for the APIs that outlive the process.
+    """
+
+    def __init__(self, keepers: Mapping[str, Keeper] | None = None) -> None:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="moto")
-        self._ask: _Ask | None = None
+        self._ask: _AskAt | None = None
+        self._keepers = dict(keepers or {})
+        self._unrestored = list(self._keepers.values())
         self._deferred: list[tuple[WireRequest, str]] = []
 
     async def call(self, request: WireRequest, host: str) -> WireResponse:
@@ -50,12 +68,22 @@ class Delegate:
         ask = self._load()
         while self._deferred:
             setup, at = self._deferred.pop(0)
-            response = _ask(ask, setup, at)
+            response = self._perform(ask, setup, at)
             if response.status >= 300:
                 _LOG.error("delegate.setup_failed method=%s path=%s body=%s", setup.method, setup.path, response.body)
-        return _ask(ask, request, host)
+        while self._unrestored:
+            self._unrestored[0].restore(_at_home(ask))
+            self._unrestored.pop(0)
+        return self._perform(ask, request, host)
 
-    def _load(self) -> _Ask:
+    def _perform(self, ask: _AskAt, request: WireRequest, host: str) -> WireResponse:
+        answer = _ask(ask, request, host)
+        keeper = self._keepers.get(request.service)
+        if keeper is not None:
+            keeper.hear(request, answer, _at_home(ask))
+        return answer
+
+    def _load(self) -> _AskAt:
         if self._ask is None:
             _LOG.info("delegate.loading")
             from localcloud.moto_call import ask_moto  # noqa: PLC0415 - 0.8 s, at the first call only
@@ -64,7 +92,15 @@ class Delegate:
         return self._ask
 
 
-def _ask(ask: _Ask, request: WireRequest, host: str) -> WireResponse:
+def _home(request: WireRequest) -> str:
+    return f"{request.service}.{request.region}.amazonaws.com"
+
+
+def _at_home(ask: _AskAt) -> Ask:
+    return lambda request: _ask(ask, request, _home(request))
+
+
+def _ask(ask: _AskAt, request: WireRequest, host: str) -> WireResponse:
     answer = ask(request, host)
     if answer is None:
         message = f"{request.method} {request.path} of {request.service} is not served by this local cloud."

@@ -28,7 +28,7 @@ def _add_up(add: Callable[..., argparse.ArgumentParser]) -> None:
     up.add_argument(
         "--port", type=int, default=DEFAULT_PORT, metavar="N", help="AWS APIs on N, HTTP on N+1; 0: free ones"
     )
-    up.add_argument("--persist", type=Path, metavar="DIR", help="keep tables and queues in DIR across restarts")
+    up.add_argument("--persist", type=Path, metavar="DIR", help="keep tables, queues and buckets in DIR")
     up.add_argument("--allow", action="append", default=[], metavar="NAME", help="start although NAME is refused")
     up.add_argument("--model", default="scripted", metavar="scripted|embedded|URL", help="who answers Bedrock calls")
     up.add_argument("--detach", action="store_true", help="return when it is ready; stop it with `sluiceway down`")

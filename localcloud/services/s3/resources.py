@@ -21,20 +21,24 @@ __all__ = ["BucketHandler", "BucketPolicyHandler"]
 
 MAX_NAME_CHARS: Final = 63  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _XMLNS: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
-_MEMORY: Final = "recorded in the ledger only; objects are kept in memory, not encrypted"
+_PLAIN: Final = "recorded in the ledger only; objects are not encrypted, in memory or in the folder of `--persist`"
 
 Prepare = Callable[[WireRequest], Awaitable[WireResponse | None]]
+_OWNED: Final = "BucketAlreadyOwnedByYou"  # API_CreateBucket
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
 
 
 class BucketHandler:
-    """`AWS::S3::Bucket`. Ref is the name; attributes Arn and the domain names. `prepare` is the S3 service's."""
+    """`AWS::S3::Bucket`. Ref is the name; attributes Arn and the domain names.
+
+    `prepare` is the S3 service's; `keeps` says that buckets outlive the stack (`--persist`).
+    """
 
     type: str = "AWS::S3::Bucket"
     support: Supported = Supported(Support.DELEGATED, "answered by moto")
     properties: Mapping[str, Supported] = {
         "AccessControl": Supported(Support.REFUSED, "access control lists are not evaluated here", values=("Private",)),
-        "BucketEncryption": Supported(Support.PARTIAL, _MEMORY),
+        "BucketEncryption": Supported(Support.PARTIAL, _PLAIN),
         "BucketName": Supported(Support.DELEGATED),
         "CorsConfiguration": Supported(Support.REFUSED, "buckets here answer no browser of another origin"),
         "LifecycleConfiguration": Supported(Support.PARTIAL, "objects do not expire here"),
@@ -45,15 +49,19 @@ class BucketHandler:
         ),
         "ReplicationConfiguration": Supported(Support.REFUSED, "buckets here are not replicated"),
         "Tags": Supported(Support.DELEGATED),
-        "VersioningConfiguration": Supported(Support.DELEGATED),
+        "VersioningConfiguration": Supported(
+            Support.DELEGATED, "answered by moto; `--persist` keeps the newest version of an object only"
+        ),
         "WebsiteConfiguration": Supported(Support.REFUSED, "buckets here serve no websites"),
     }
 
-    def __init__(self, prepare: Prepare) -> None:
+    def __init__(self, prepare: Prepare, *, keeps: bool = False) -> None:
         self._prepare = prepare
+        self._keeps = keeps
+        self._made: set[str] = set()
 
     async def create(self, resource: Resource) -> Physical:
-        """Make the bucket. Raises TemplateError for what S3 refuses."""
+        """Make the bucket, or take over the kept one. Raises TemplateError for what S3 refuses."""
         read = read_properties(resource)
         context = resource.context
         made = re.sub(r"[^a-z0-9-]", "-", f"{context.stack_name}-{resource.logical_id}".lower())[:MAX_NAME_CHARS]
@@ -62,8 +70,11 @@ class BucketHandler:
             raise read.error("BucketName", f"the specified bucket is not valid: {name!r}")
         region = "" if context.region == "us-east-1" else f"<LocationConstraint>{context.region}</LocationConstraint>"
         body = f'<CreateBucketConfiguration xmlns="{_XMLNS}">{region}</CreateBucketConfiguration>' if region else ""
+        if name in self._made:
+            raise read.error("BucketName", f"the bucket {name} is made by another resource of this template")
         target = _Target(self._prepare, read, f"/{name}", context.region)
-        await target.put("", body)
+        await target.put("", body, accept=_OWNED if self._keeps else "")
+        self._made.add(name)
         status = read.nested("VersioningConfiguration")
         if "Status" in status:
             wanted = status.choice("Status", ("Enabled", "Suspended"))
@@ -78,7 +89,10 @@ class BucketHandler:
         return Physical(name, _attributes(name, context.region, context.partition))
 
     async def delete(self, resource: Resource, physical: Physical) -> None:
-        """Delete the bucket where it is empty; one with objects stays, as it would on AWS."""
+        """Delete the bucket where it is empty and not kept between runs; one with objects stays, as it would on AWS."""
+        self._made.discard(physical.ref)
+        if self._keeps:
+            return
         await _Target(self._prepare, read_properties(resource), f"/{physical.ref}", resource.context.region).delete("")
 
 
@@ -127,10 +141,13 @@ class _Target:
     path: str
     region: str
 
-    async def put(self, query: str, body: str) -> None:
+    async def put(self, query: str, body: str, *, accept: str = "") -> None:
+        """PUT; the error code `accept` is as good as success."""
         response = await self.prepare(self._request("PUT", query, body.encode()))
         if response is not None and response.status >= 300:
             said = response.body.decode(errors="replace") if isinstance(response.body, bytes) else ""
+            if accept and f"<Code>{accept}</Code>" in said:
+                return
             message = re.search(r"<Message>(.*?)</Message>", said, re.DOTALL)
             raise self.read.error("", message[1] if message else f"S3 answered {response.status}")
 
