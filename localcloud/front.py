@@ -77,7 +77,7 @@ class Front:
     async def serve(self, listener: socket.socket) -> AsyncGenerator[str]:
         """Answer on `listener` (see `open_listener`) while the context lasts. Gives the root URL."""
         host, port = listener.getsockname()[:2]
-        server = web.Server(self._answer, handler_cancellation=True, access_log=None)
+        server = web.Server(self._answer, handler_cancellation=True, access_log=None, auto_decompress=False)
         runner = web.ServerRunner(server, shutdown_timeout=GRACE_S)
         await runner.setup()
         try:
