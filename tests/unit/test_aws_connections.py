@@ -13,9 +13,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sluiceway.aws import http
+from sluiceway.aws.dynamodb import DYNAMODB
+from sluiceway.aws.s3 import S3
 from sluiceway.aws.wire import Outside, Wire
 from sluiceway.errors import DeadlineExceeded, Misconfigured, ServiceUnavailable
-from tests.unit.wire_server import DYNAMODB, S3, Received, always, answer, environ, raw_server
+from tests.unit.wire_server import Received, always, answer, environ, raw_server
 
 
 async def no_pause(_seconds: float) -> None:

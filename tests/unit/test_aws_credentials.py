@@ -10,9 +10,10 @@ import pytest
 from localcloud.clock import LoopClock, run_virtual
 from sluiceway.aws.credentials import CredentialSource
 from sluiceway.aws.reply import Reply
+from sluiceway.aws.sqs import SQS
 from sluiceway.aws.wire import Wire
 from sluiceway.errors import DeadlineExceeded, Misconfigured, ServiceUnavailable
-from tests.unit.wire_server import SQS, Received, answer, raw_server
+from tests.unit.wire_server import Received, answer, raw_server
 
 CONTAINER = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/creds"}
 HOUR_S = 3600

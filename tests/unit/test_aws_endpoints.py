@@ -6,9 +6,12 @@ import pytest
 from botocore.config import Config
 from botocore.session import get_session
 
+from sluiceway.aws.bedrock import BEDROCK_RUNTIME
+from sluiceway.aws.dynamodb import DYNAMODB
 from sluiceway.aws.endpoints import parse_url, read_region, resolve_endpoint
+from sluiceway.aws.s3 import S3
+from sluiceway.aws.sqs import SQS
 from sluiceway.errors import Misconfigured
-from tests.unit.wire_server import BEDROCK, DYNAMODB, S3, SQS
 
 REGIONS = ["us-east-1", "il-central-1", "cn-north-1", "us-gov-west-1"]
 
@@ -19,7 +22,7 @@ def boto_session():
     return get_session()
 
 
-@pytest.mark.parametrize("service", [DYNAMODB, SQS, S3, BEDROCK], ids=lambda service: service.endpoint_prefix)
+@pytest.mark.parametrize("service", [DYNAMODB, SQS, S3, BEDROCK_RUNTIME], ids=lambda service: service.endpoint_prefix)
 def test_regional_addresses_equal_botocores(boto_session, service):
     """Host names of every partition served, and the signing name and target prefix of the API model."""
     regional = Config(s3={"us_east_1_regional_endpoint": "regional"})
@@ -39,7 +42,7 @@ def test_precedence_of_settings():
     """The service's own address, then the one for all, then the Region's; both are ignored when told so."""
     one, every = "http://127.0.0.1:4600", "http://127.0.0.1:4700/base/"
     environ = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": one, "AWS_ENDPOINT_URL": every}
-    assert resolve_endpoint(BEDROCK, "eu-west-1", environ).host == "127.0.0.1:4600"
+    assert resolve_endpoint(BEDROCK_RUNTIME, "eu-west-1", environ).host == "127.0.0.1:4600"
     endpoint = resolve_endpoint(SQS, "eu-west-1", environ)
     assert (endpoint.host, endpoint.path) == ("127.0.0.1:4700", "/base")
     ignored = {**environ, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "TRUE"}

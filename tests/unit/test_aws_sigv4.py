@@ -14,10 +14,12 @@ from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sluiceway.aws.bedrock import BEDROCK_RUNTIME
+from sluiceway.aws.dynamodb import DYNAMODB
 from sluiceway.aws.endpoints import parse_url
 from sluiceway.aws.request import prepare_request
+from sluiceway.aws.s3 import S3
 from sluiceway.aws.sigv4 import Credentials, Signable, Signer, encode_label, encode_query
-from tests.unit.wire_server import BEDROCK, DYNAMODB, S3
 
 NOW = dt.datetime(2026, 11, 23, 10, 0, 0)  # noqa: DTZ001 - botocore wants it naive
 AMZ_DATE = "20261123T100000Z"
@@ -171,7 +173,7 @@ def test_signing_key_follows_date_and_secret():
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    case=st.sampled_from([(DYNAMODB, "POST"), (BEDROCK, "POST"), (S3, "PUT"), (S3, "GET")]),
+    case=st.sampled_from([(DYNAMODB, "POST"), (BEDROCK_RUNTIME, "POST"), (S3, "PUT"), (S3, "GET")]),
     segment=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10),
     query=st.dictionaries(plain.filter(bool), plain, max_size=3),
     extra=st.dictionaries(names, st.text("abc  \t,é", max_size=8), max_size=3),

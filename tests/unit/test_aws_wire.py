@@ -8,6 +8,10 @@ import zlib
 
 import pytest
 
+from sluiceway.aws.bedrock import BEDROCK_RUNTIME
+from sluiceway.aws.dynamodb import DYNAMODB
+from sluiceway.aws.s3 import S3
+from sluiceway.aws.sqs import SQS
 from sluiceway.aws.wire import FAILURE_CODES, Outside, Wire
 from sluiceway.errors import (
     ConditionFailed,
@@ -19,7 +23,7 @@ from sluiceway.errors import (
     ServiceRefused,
     ServiceUnavailable,
 )
-from tests.unit.wire_server import BEDROCK, DYNAMODB, S3, SQS, MemoryNetwork, answer, environ, refuse
+from tests.unit.wire_server import MemoryNetwork, answer, environ, refuse
 
 NOW_S = 1_795_428_000.0  # 2026-11-23T10:00:00Z
 OK = answer(body=b'{"ok":true}')
@@ -100,11 +104,11 @@ def test_rest_json_sends_a_content_type_with_a_body_only():
 
     async def main():
         async with Wire.open(environ(AWS_ENDPOINT_URL="http://cloud.test")) as wire:
-            await wire.call(BEDROCK, "Converse", {"a": 1}, path="/model/m%3A0/converse")
+            await wire.call(BEDROCK_RUNTIME, "Converse", {"a": 1}, path="/model/m%3A0/converse")
             await wire.call(
-                BEDROCK, "InvokeModel", b"x", path="/model/m/invoke", headers={"Content-Type": "text/plain"}
+                BEDROCK_RUNTIME, "InvokeModel", b"x", path="/model/m/invoke", headers={"Content-Type": "text/plain"}
             )
-            await wire.call(BEDROCK, "List", path="/l", method="GET")
+            await wire.call(BEDROCK_RUNTIME, "List", path="/l", method="GET")
 
     network.run(main)
     types = [header(request, "content-type") for request in network.requests]

@@ -13,7 +13,7 @@ from botocore.serialize import create_serializer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluiceway.aws.dynamodb import Expression, QueryRequest, Table, found_item
+from sluiceway.aws.dynamodb import DYNAMODB, Expression, QueryRequest, Table, found_item
 from sluiceway.aws.reply import Reply
 from sluiceway.errors import ConditionFailed
 from tests.fakes import RecordingCaller
@@ -45,6 +45,11 @@ def sent_by(caller: RecordingCaller) -> dict[str, Any]:
     body = caller.calls[0].body
     assert not isinstance(body, bytes)
     return json.loads(json.dumps(body))
+
+
+def test_dynamodb_is_tried_more_often_and_sooner_than_other_services():
+    """Four attempts and 25 ms at first, as the SDKs have it since their revision of 2026."""
+    assert (DYNAMODB.max_attempts, DYNAMODB.retry_base_s) == (4, 0.025)
 
 
 @given(key=keys, item=items, conditional=st.booleans())

@@ -9,14 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from localcloud.clock import VirtualLoop
-from sluiceway.aws.wire import ServiceSpec
-
-DYNAMODB = ServiceSpec(
-    "dynamodb", "dynamodb", "json-1.0", "DYNAMODB", "DynamoDB_20120810", max_attempts=4, retry_base_s=0.025
-)
-SQS = ServiceSpec("sqs", "sqs", "json-1.0", "SQS", "AmazonSQS")
-BEDROCK = ServiceSpec("bedrock-runtime", "bedrock", "rest-json", "BEDROCK_RUNTIME")
-S3 = ServiceSpec("s3", "s3", "rest", "S3")
 
 
 def environ(**more: str) -> dict[str, str]:

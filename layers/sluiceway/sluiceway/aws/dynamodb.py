@@ -24,6 +24,8 @@ DYNAMODB: Final = ServiceSpec(
     protocol="json-1.0",
     env_name="DYNAMODB",
     target_prefix="DynamoDB_20120810",
+    max_attempts=4,  # these two: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+    retry_base_s=0.025,
 )
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 ReturnValues = Literal["NONE", "ALL_OLD", "UPDATED_OLD", "ALL_NEW", "UPDATED_NEW"]
