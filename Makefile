@@ -72,5 +72,5 @@ $(VENV)/model.stamp: requirements/model.txt $(VENV)/run.stamp
 .venv-sam/sam.stamp: requirements/sam.txt
 	@echo "Installing aws-sam-cli into .venv-sam (once)..."
 	@test -x .venv-sam/bin/python || $(PYTHON) -m venv .venv-sam
-	@.venv-sam/bin/python -m pip --disable-pip-version-check -qq install --require-hashes --only-binary=:all: -r requirements/sam.txt
+	@.venv-sam/bin/python -m pip --disable-pip-version-check -qq install --no-deps --require-hashes --only-binary=:all: -r requirements/sam.txt
 	@touch $@
