@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from sluiceway import settings
 from sluiceway.app import App
@@ -20,11 +21,17 @@ from sluiceway.flows.batch import BatchDesk, process_batch
 from sluiceway.flows.job import JobWorker, run_job
 from sluiceway.genai.bedrock import BedrockProvider
 from sluiceway.ports import SystemChance, SystemClock
+from sluiceway.rules.jobs import MAX_TOKENS
 from sluiceway.steps.log_context import log_context
 from sluiceway.steps.metrics import metrics
 from sluiceway.steps.trace import trace
 
-__all__ = ["Services", "handler"]
+__all__ = ["handler"]
+
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+MAX_VISIBILITY_S: Final = 43_200
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
+MAX_RECEIVES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +47,10 @@ async def lifespan() -> AsyncGenerator[Services]:
     """Settings and connections. Raises `Misconfigured` that names the setting."""
     table, bucket = settings.text("JOBS_TABLE"), settings.text("RESULTS_BUCKET")
     queue_url, dead_letters_url = settings.url("JOBS_QUEUE_URL"), settings.url("DEAD_LETTERS_URL")
-    visibility_s = settings.integer("QUEUE_VISIBILITY_S", minimum=0, maximum=43_200)
+    visibility_s = settings.integer("QUEUE_VISIBILITY_S", minimum=0, maximum=MAX_VISIBILITY_S)
     model_id = settings.text("MODEL_ID")
-    max_output_tokens = settings.integer("MAX_OUTPUT_TOKENS", minimum=1, maximum=8192)
-    max_receives = settings.integer("MAX_RECEIVES", minimum=1, maximum=1000)
+    max_output_tokens = settings.integer("MAX_OUTPUT_TOKENS", minimum=1, maximum=MAX_TOKENS)
+    max_receives = settings.integer("MAX_RECEIVES", minimum=1, maximum=MAX_RECEIVES)
     async with Wire.open(settings.environ()) as wire:
         worker = JobWorker(
             store=DynamoDbJobStore(Table(wire, table)),

@@ -21,16 +21,16 @@ from sluiceway.steps.trace import trace
 
 __all__ = ["handler"]
 
-MAX_RETENTION_S: Final = (
-    1_209_600  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
-)
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+MIN_RETENTION_S: Final = 60
+MAX_RETENTION_S: Final = 1_209_600
 
 
 @asynccontextmanager
 async def lifespan() -> AsyncGenerator[JobDesk]:
     """Settings and connections. Raises `Misconfigured` that names the setting."""
     table, bucket = settings.text("JOBS_TABLE"), settings.text("RESULTS_BUCKET")
-    retention_s = settings.integer("QUEUE_RETENTION_S", minimum=60, maximum=MAX_RETENTION_S)
+    retention_s = settings.integer("QUEUE_RETENTION_S", minimum=MIN_RETENTION_S, maximum=MAX_RETENTION_S)
     origin = settings.url("CONSOLE_ORIGIN")
     async with Wire.open(settings.environ()) as wire:
         yield JobDesk(

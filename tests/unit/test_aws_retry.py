@@ -7,7 +7,7 @@ from botocore.retries import standard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.aws.retry import RetryQuota, choose_pause_s, classify, read_max_attempts
+from sluiceway.aws.retry import RetryQuota, choose_pause_s, classify, read_advice_s, read_max_attempts
 from sluiceway.errors import Misconfigured
 
 
@@ -33,18 +33,42 @@ def test_other_answers_are_final(status):
 
 def test_pauses_double_up_to_twenty_seconds():
     """min(base * 2^i, 20), bounded before chance is applied."""
-    pauses = [choose_pause_s("throttling", i, chance=1.0, base_s=0.05, advice=None) for i in range(7)]
+    pauses = [choose_pause_s("throttling", i, chance=1.0, base_s=0.05, advice_s=None) for i in range(7)]
     assert pauses == [1, 2, 4, 8, 16, 20, 20]
-    assert choose_pause_s("transient", 2, chance=0.5, base_s=0.05, advice=None) == pytest.approx(0.1)
-    assert choose_pause_s("throttling", 90, chance=0.5, base_s=0.05, advice=None) == 10
+    assert choose_pause_s("transient", 2, chance=0.5, base_s=0.05, advice_s=None) == pytest.approx(0.1)
+    assert choose_pause_s("throttling", 90, chance=0.5, base_s=0.05, advice_s=None) == 10
 
 
-@given(st.integers(0, 99), st.floats(0, 1), st.text(max_size=12) | st.integers(-5, 10**10).map(str))
-def test_no_advice_makes_a_pause_shorter_or_endless(retries, chance, advice):
-    """Whatever a service says, the pause stays within the drawn one and five seconds more."""
-    drawn = choose_pause_s("transient", retries, chance=chance, base_s=0.05, advice=None)
-    pause = choose_pause_s("transient", retries, chance=chance, base_s=0.05, advice=advice)
+@given(st.integers(0, 99), st.floats(0, 1), st.none() | st.floats(0, 10**9))
+def test_no_advice_makes_a_pause_shorter_or_endless(retries, chance, advice_s):
+    """Whatever a service asks for, the pause stays within the drawn one and five seconds more."""
+    drawn = choose_pause_s("transient", retries, chance=chance, base_s=0.05, advice_s=None)
+    pause = choose_pause_s("transient", retries, chance=chance, base_s=0.05, advice_s=advice_s)
     assert drawn <= pause <= drawn + 5
+
+
+@pytest.mark.parametrize(
+    ("headers", "advice_s"),
+    [
+        ({}, None),
+        ({"x-amz-retry-after": "700"}, 0.7),
+        ({"retry-after": "2"}, 2.0),
+        ({"x-amz-retry-after": "1", "retry-after": "2"}, 0.001),
+        ({"x-amz-retry-after": "soon", "retry-after": "2"}, None),
+        ({"retry-after": "\u00b2"}, None),
+        ({"x-amz-retry-after": "1" * 10}, None),
+    ],
+)
+def test_a_services_advice_is_read_once(headers, advice_s):
+    """Milliseconds in AWS's own header, seconds in HTTP's, AWS's first; what is no number that makes sense is none."""
+    assert read_advice_s(headers) == pytest.approx(advice_s)
+
+
+@given(st.text(max_size=12) | st.integers(-5, 10**10).map(str))
+def test_any_text_is_an_advice_or_none(text):
+    """Whatever stands in the header."""
+    advice_s = read_advice_s({"x-amz-retry-after": text})
+    assert advice_s is None or 0 <= advice_s < 10**6
 
 
 def test_the_quota():

@@ -4,7 +4,8 @@
 work goes to the dead-letter queue with its reason. `Misconfigured`: the deployment is wrong, whatever the work: fail at
 init, and where it shows later only, the work goes back and waits for somebody to mend the deployment.
 `ServiceError` tells what an AWS service answered, and is one of the three as well.
-Fields carry the facts; `str()` is for people. This module knows nothing of AWS, Lambda or HTTP.
+Fields carry the facts; `str()` is for people. Must not know which code of a service means which branch:
+`sluiceway.aws` does.
 """
 
 from __future__ import annotations

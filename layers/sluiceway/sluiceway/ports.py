@@ -1,6 +1,7 @@
 """What flows need of the outside world. Two implementations each: `sluiceway.aws` and the in-memory ones of the tests.
 
-Ports speak the domain (jobs, blobs, dead letters), never AWS request shapes.
+Ports speak the domain (jobs, blobs, dead letters), never AWS request shapes. The machine's own clock and chance, which
+need no AWS, stand here beside their ports.
 """
 
 from __future__ import annotations

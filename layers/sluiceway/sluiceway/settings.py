@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from sluiceway.errors import Misconfigured
 
 __all__ = ["environ", "in_lambda", "initialization_type", "integer", "json_object", "text", "trace_header", "url"]
+
+T = TypeVar("T")
 
 _RUNTIME_API: Final = "AWS_LAMBDA_RUNTIME_API"
 _INITIALIZATION_TYPE: Final = "AWS_LAMBDA_INITIALIZATION_TYPE"
@@ -31,9 +33,10 @@ def _raw(name: str) -> str | None:
     return os.environ.get(name) or None  # noqa: TID251 - this module is the reader that the rule names
 
 
-def _required(name: str, default: object) -> None:
+def _given(name: str, default: T | None) -> T:
     if default is None:
         raise Misconfigured(f"{name} is not set", what=name)
+    return default
 
 
 def text(name: str, *, default: str | None = None) -> str:
@@ -41,11 +44,7 @@ def text(name: str, *, default: str | None = None) -> str:
 
     Raises: Misconfigured where it is unset or blank and there is no default.
     """
-    value = (_raw(name) or "").strip()
-    if value:
-        return value
-    _required(name, default)
-    return cast("str", default)
+    return (_raw(name) or "").strip() or _given(name, default)
 
 
 def integer(name: str, *, minimum: int, maximum: int, default: int | None = None) -> int:
@@ -55,8 +54,7 @@ def integer(name: str, *, minimum: int, maximum: int, default: int | None = None
     """
     value = (_raw(name) or "").strip()
     if not value:
-        _required(name, default)
-        return cast("int", default)
+        return _given(name, default)
     digits = value.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
         raise Misconfigured(f"{name} is not a whole number", what=name)

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from sluiceway.errors import Misconfigured
 
-__all__ = ["Cause", "RetryQuota", "choose_pause_s", "classify", "read_max_attempts"]
+__all__ = ["Cause", "RetryQuota", "choose_pause_s", "classify", "read_advice_s", "read_max_attempts"]
 
 Cause = Literal["transient", "throttling"]
 
@@ -24,6 +24,7 @@ COST: Final[Mapping[Cause, int]] = {"transient": 14, "throttling": 5}
 THROTTLING_BASE_S: Final = 1.0
 MAX_PAUSE_S: Final = 20.0
 MAX_ADVICE_S: Final = 5.0  # how much longer than the computed pause a service's advice may make it
+MAX_ADVICE_DIGITS: Final = 9  # of milliseconds: 11 days; more is no advice
 
 TRANSIENT_STATUS: Final = frozenset({500, 502, 503, 504})
 TRANSIENT_CODES: Final = frozenset(
@@ -85,17 +86,25 @@ def classify(status: int, code: str) -> Cause | None:
     return None
 
 
-def choose_pause_s(cause: Cause, retries: int, *, chance: float, base_s: float, advice: str | None) -> float:
+def choose_pause_s(cause: Cause, retries: int, *, chance: float, base_s: float, advice_s: float | None) -> float:
     """Seconds to wait before the next attempt.
 
     `retries`: how many there were already. `chance`: 0 to 1. `base_s`: the service's first pause after a transient
-    error. `advice`: the `x-amz-retry-after` header (milliseconds), which is heeded within limits.
+    error. `advice_s`: the pause that the service asks for (0 or more), which is heeded within limits.
     """
     base = THROTTLING_BASE_S if cause == "throttling" else base_s
     pause = chance * min(base * 2.0**retries, MAX_PAUSE_S)
-    if advice is None or not (advice.isascii() and advice.isdigit()) or len(advice) > 9:
-        return pause
-    return max(pause, min(int(advice) / 1000, pause + MAX_ADVICE_S))
+    return pause if advice_s is None else max(pause, min(advice_s, pause + MAX_ADVICE_S))
+
+
+def read_advice_s(headers: Mapping[str, str]) -> float | None:
+    """The pause that a service asks for: `x-amz-retry-after` (milliseconds), else `retry-after`; None without sense."""
+    for name, unit_s in (("x-amz-retry-after", 0.001), ("retry-after", 1.0)):
+        text = headers.get(name)
+        if text is not None:
+            plain = text.isascii() and text.isdigit() and len(text) <= MAX_ADVICE_DIGITS
+            return int(text) * unit_s if plain else None
+    return None
 
 
 def read_max_attempts(environ: Mapping[str, str]) -> int | None:

@@ -22,7 +22,7 @@ from sluiceway.aws.endpoints import Endpoint, ServiceSpec, parse_url, read_regio
 from sluiceway.aws.http import Exchange, Failure, Origin, Pool, TransportError
 from sluiceway.aws.reply import SIGNATURE_CODES, Fault, Reply, read_fault
 from sluiceway.aws.request import Request, prepare_request
-from sluiceway.aws.retry import Cause, RetryQuota, choose_pause_s, classify, read_max_attempts
+from sluiceway.aws.retry import Cause, RetryQuota, choose_pause_s, classify, read_advice_s, read_max_attempts
 from sluiceway.aws.sigv4 import Credentials, Signer, encode_label
 from sluiceway.errors import DeadlineExceeded, Misconfigured
 
@@ -31,7 +31,6 @@ __all__ = ["Caller", "Outside", "Reply", "ServiceSpec", "Wire", "encode_label"]
 FOREVER: Final = float("inf")
 FETCH_TIMEOUT_S: Final = 2.0  # of the container credentials endpoint (botocore: ContainerMetadataFetcher)
 MAX_SKEW_S: Final = 240.0  # AWS refuses a signature that is 5 minutes old; the SDKs mend the clock from 4 on
-MAX_ADVICE_DIGITS: Final = 9  # of milliseconds: 11 days
 EXPIRED_CODES: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 FAILURE_CODES: Final[Mapping[Failure, str]] = {
     "connect": "ConnectFailed",
@@ -122,11 +121,11 @@ class _Ask:
 
 
 class _Miss(NamedTuple):
-    """An attempt that failed: what to tell, whether another may help, and the pause the service advises (ms)."""
+    """An attempt that failed: what to tell, whether another may help, and the pause that the service asks for."""
 
     fault: Fault
     cause: Cause | None
-    advice: str | None = None
+    advice_s: float | None = None
 
 
 _CORRUPT: Final = Fault(200, "ChecksumMismatch", "the answer does not have its own checksum", "")
@@ -233,7 +232,7 @@ class Wire:
         if fault.code in EXPIRED_CODES:
             self._credentials.forget(credentials)
             cause = "transient"
-        return _Miss(fault, cause, _advice(reply.headers))
+        return _Miss(fault, cause, read_advice_s(reply.headers))
 
     def _explain(self, ask: _Ask, error: TransportError) -> _Miss:
         where = f"{ask.service.endpoint_prefix} {ask.operation}"
@@ -250,13 +249,13 @@ class Wire:
         if miss.cause is None:
             raise fault.refusal(name, ask.operation)
         pause_s = choose_pause_s(
-            miss.cause, ask.retries, chance=self._outside.draw(), base_s=service.retry_base_s, advice=miss.advice
+            miss.cause, ask.retries, chance=self._outside.draw(), base_s=service.retry_base_s, advice_s=miss.advice_s
         )
         more = ask.retries + 1 < (self._max_attempts or service.max_attempts)
         in_time = asyncio.get_running_loop().time() + pause_s < ask.give_up_at
         spent = self._quota.spend(miss.cause) if more and in_time else 0
         if not spent:
-            raise fault.outage(name, ask.operation, after_s=_advised_s(miss.advice))
+            raise fault.outage(name, ask.operation, after_s=miss.advice_s)
         ask.spent = spent
         ask.retries += 1
         await self._outside.sleep(pause_s)
@@ -291,21 +290,6 @@ def _is_whole(reply: Reply) -> bool:
     """DynamoDB sends a checksum with every answer; the SDKs hold the body against it and ask again when it differs."""
     checksum = reply.headers.get("x-amz-crc32")
     return checksum is None or checksum == str(zlib.crc32(reply.body)) or "content-encoding" in reply.headers
-
-
-def _advice(headers: Mapping[str, str]) -> str | None:
-    """The pause that the service asks for, in milliseconds."""
-    advice = headers.get("x-amz-retry-after")
-    if advice is None and headers.get("retry-after", "").isdigit():
-        advice = f"{headers['retry-after']}000"
-    return advice
-
-
-def _advised_s(advice: str | None) -> float | None:
-    """The pause that the service asks for, in seconds; not bounded, as the waits within a call are."""
-    if advice is None or not (advice.isascii() and advice.isdigit()) or len(advice) > MAX_ADVICE_DIGITS:
-        return None
-    return int(advice) / 1000
 
 
 def _read_date(text: str) -> float | None:

@@ -45,7 +45,7 @@ class BedrockProvider:
         self._model_id = model_id
 
     async def converse(self, request: ModelRequest, context: CallContext) -> Answer:
-        """The whole answer, within `context.deadline`. Raises the errors of `sluiceway.genai.faults`."""
+        """The whole answer, within `context.deadline`. Raises: as `ModelProvider.converse`."""
         question = Converse(
             model_id=self._model_id,
             turns=tuple(Turn(message.role, message.text) for message in request.messages),

@@ -99,7 +99,11 @@ class ModelProvider(Protocol):
     """Whoever answers. One instance serves many calls at a time, for the lifetime of an execution environment."""
 
     async def converse(self, request: ModelRequest, context: CallContext) -> Answer:
-        """The whole answer. Raises the errors of `sluiceway.genai.faults`, `DeadlineExceeded`, nothing else."""
+        """The whole answer.
+
+        Raises the errors of `sluiceway.genai.faults`; `DeadlineExceeded`; `Rejected` (reason `unreadable-answer`) where
+        the answer is not text; `Misconfigured` where the provider cannot be asked at all.
+        """
         ...
 
 

@@ -15,11 +15,11 @@ from typing import Final, cast
 
 from sluiceway.errors import Rejected
 
-__all__ = ["JobId", "JobRequest", "parse_job_id", "parse_job_request"]
+__all__ = ["MAX_TOKENS", "JobId", "JobRequest", "parse_job_id", "parse_job_request"]
 
 MAX_PROMPT: Final = 262_144  # characters (code points), as the template's schema counts
 MAX_SYSTEM: Final = 16_384
-MAX_TOKENS: Final = 8_192
+MAX_TOKENS: Final = 8_192  # and of a deployment's own MAX_OUTPUT_TOKENS
 MAX_ID: Final = 1_024  # the longest key (128 characters of 4 bytes) in base64 makes 684; SQS and S3 keys take this
 
 _JOB_ID: Final = re.compile(
