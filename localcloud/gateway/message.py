@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
-__all__ = ["HttpRequest", "HttpResponse", "last_values", "query_items", "single_values", "unquote_path"]
+__all__ = ["HttpRequest", "HttpResponse", "last_values", "query_items"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,6 @@ class HttpResponse:
 def query_items(query: str) -> list[tuple[str, str]]:
     """The decoded parameters of a raw query string, in order."""
     return parse_qsl(query, keep_blank_values=True)
-
-
-def unquote_path(segment: str) -> str:
-    """A decoded path segment (a `+` stays a `+`)."""
-    return unquote(segment)
-
-
-def single_values(items: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Name to last value."""
-    return dict(items)
 
 
 def last_values(items: Iterable[tuple[str, str]]) -> dict[str, str]:

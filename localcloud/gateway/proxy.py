@@ -21,9 +21,8 @@ from localcloud.gateway.ports import Functions, FunctionUnavailableError
 
 __all__ = ["call_function", "is_binary"]
 
-MAX_PAYLOAD_BYTES: Final = (
-    10 * 1024 * 1024
-)  # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+MAX_PAYLOAD_BYTES: Final = 10 * 1024 * 1024
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _REPLY_KEYS: Final = frozenset({"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"})

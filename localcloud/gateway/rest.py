@@ -32,9 +32,8 @@ from localcloud.services.contract import Dispatch
 
 __all__ = ["MAX_BODY_BYTES", "MAX_HEADER_BYTES", "Backends", "RestStage"]
 
-MAX_BODY_BYTES: Final = (
-    10 * 1024 * 1024
-)  # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 MAX_HEADER_BYTES: Final = 10_240  # the same page: total combined size of request line and header values
 
 _REMAPPED: Final = frozenset(

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-
-from localcloud.gateway.message import unquote_path
+from urllib.parse import unquote
 
 __all__ = ["Resources"]
 
@@ -52,7 +51,7 @@ class Resources:
         if found is None:
             return None
         resource, variables = found
-        return resource, {name: unquote_path(value) for name, value in variables}
+        return resource, {name: unquote(value) for name, value in variables}  # a `+` stays a `+`
 
 
 def _segments(path: str) -> list[str]:

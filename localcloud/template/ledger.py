@@ -72,10 +72,6 @@ class Ledger:
         """The lines of one resource."""
         return tuple(line for line in self.lines if line.logical_id == logical_id)
 
-    def extended(self, lines: Iterable[Line]) -> Ledger:
-        """This ledger and facts that turned up later (an interpreter that is missing)."""
-        return Ledger((*self.lines, *lines))
-
     def to_json(self) -> list[dict[str, Any]]:
         """Every line, in the template's order."""
         return [line.to_json() for line in self.lines]

@@ -6,7 +6,7 @@ Owns the order of these steps, and what a stack is called. Knows nothing of hand
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -46,7 +46,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack ready to be deployed. `translated`: SAM was asked, `cached`: its answer was remembered."""
+    """A stack ready to be deployed. `cached`: what SAM makes of the template was remembered from an earlier start."""
 
     context: StackContext
     graph: Graph
@@ -87,18 +87,11 @@ def prepare_stack(source: Source, context: StackContext, settled: Settled | None
     )
     expanded = expand_includes(source.body, outer)
     translation = translate(expanded, values, region=context.region, cache=settled.cache)
-    scope = Scope(
-        context=context,
-        parameters=values,
-        mappings=_section(translation.body, "Mappings"),
-        conditions=_section(translation.body, "Conditions"),
-        exports=settled.exports,
-        secrets=settled.secrets,
-        extensions=outer.extensions,
-    )
+    body = translation.body
+    scope = replace(outer, mappings=_section(body, "Mappings"), conditions=_section(body, "Conditions"))
     return Stack(
         context=context,
-        graph=build_graph(translation.body, scope),
+        graph=build_graph(body, scope),
         declared=declared,
         metadata=_section(source.body, "Metadata"),
         cached=translation.cached,

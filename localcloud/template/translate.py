@@ -102,11 +102,10 @@ def _store(path: Path, translated: Mapping[str, Any]) -> None:
 
 
 def _run_translator(body: Mapping[str, Any], parameters: Mapping[str, ParameterValue], region: str) -> dict[str, Any]:
-    # half a second of imports: only here, only on a miss of the cache
-    from boto3 import Session  # noqa: PLC0415
-    from samtranslator.model.exceptions import InvalidDocumentException  # noqa: PLC0415
-    from samtranslator.parser.parser import Parser  # noqa: PLC0415
-    from samtranslator.translator.translator import Translator  # noqa: PLC0415
+    from boto3 import Session  # noqa: PLC0415 - half a second of imports: only here, only on a miss of the cache
+    from samtranslator.model.exceptions import InvalidDocumentException  # noqa: PLC0415 - the same
+    from samtranslator.parser.parser import Parser  # noqa: PLC0415 - the same
+    from samtranslator.translator.translator import Translator  # noqa: PLC0415 - the same
 
     logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it warns of its own feature toggles and metrics
     template = cast("dict[str, Any]", json.loads(json.dumps(body)))
@@ -127,8 +126,8 @@ def _run_translator(body: Mapping[str, Any], parameters: Mapping[str, ParameterV
 
 
 def _managed_policies(region: str) -> Any:
-    from samtranslator.internal.managed_policies import get_bundled_managed_policy_map  # noqa: PLC0415
-    from samtranslator.translator.arn_generator import ArnGenerator  # noqa: PLC0415
+    from samtranslator.internal.managed_policies import get_bundled_managed_policy_map  # noqa: PLC0415 - the same
+    from samtranslator.translator.arn_generator import ArnGenerator  # noqa: PLC0415 - the same
 
     bundled = get_bundled_managed_policy_map(ArnGenerator.get_partition_name(region)) or {}
     return lambda: bundled

@@ -180,7 +180,7 @@ def test_the_authoriser_names_the_first_missing_permission_and_records_each(iam:
     deleted = Call("fn", WORKER, "sqs:DeleteMessage", QUEUE, allowed=False)
     assert list(record)[:2] == [sent, deleted]
     assert record.count(sent) == 2
-    assert read_calls((tmp_path / "calls.jsonl").read_text()) == list(record) == read_calls(record.to_jsonl())
+    assert read_calls((tmp_path / "calls.jsonl").read_text()) == list(record)
 
 
 def test_an_explicit_deny_is_said(iam: Iam) -> None:

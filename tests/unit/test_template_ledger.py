@@ -173,9 +173,3 @@ def test_the_json_form_has_every_line() -> None:
             "allowed": False,
         },
     ]
-
-
-def test_later_facts_can_be_added() -> None:
-    """Such as an interpreter that is missing on this machine."""
-    line = Line("R", "T::S::R", "Runtime", PARTIAL, "python3.13 is not here")
-    assert _example().extended([line]).of("R")[-1] == line

@@ -72,11 +72,6 @@ class TableDefinition:
     is_protected: bool = False
     tags: tuple[tuple[str, str], ...] = ()
 
-    @property
-    def hash_type(self) -> str:
-        """The type of the partition key: S, N or B."""
-        return self.types[self.keys.hash_name]
-
 
 def primary_key(definition: TableDefinition, item: Mapping[str, Value], *, exact: bool = False) -> PrimaryKey:
     """The primary key in `item`; `exact` where `item` must be the key and nothing else.

@@ -54,7 +54,7 @@ class CallRecord:
         self._calls[call] = known + 1
         if not known and self._path is not None:
             with self._path.open("a") as file:
-                file.write(f"{_line(call)}\n")
+                file.write(f"{json.dumps(asdict(call), separators=(',', ':'))}\n")
 
     def __iter__(self) -> Iterator[Call]:
         return iter(self._calls)
@@ -62,14 +62,6 @@ class CallRecord:
     def count(self, call: Call) -> int:
         """How often `call` was made."""
         return self._calls.get(call, 0)
-
-    def to_jsonl(self) -> str:
-        """Every distinct call, a line each."""
-        return "".join(f"{_line(call)}\n" for call in self._calls)
-
-
-def _line(call: Call) -> str:
-    return json.dumps(asdict(call), separators=(",", ":"))
 
 
 def read_calls(text: str) -> list[Call]:
