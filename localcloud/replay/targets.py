@@ -6,7 +6,6 @@ Each target turns one case into one reply in the form that was recorded. It comp
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from urllib.parse import quote, urlencode
 from localcloud.caller import TIMEOUT_S, Answer, LambdaEndpoint, Unreachable, fetch
 from localcloud.replay.cases import Case
 from localcloud.replay.websocket import WebSocket
+from sluiceway.rules.tokens import name_caller
 
 __all__ = ["HttpTarget", "LambdaTarget", "SamTarget", "Target", "WebSocketTarget", "logical_id"]
 
@@ -158,11 +158,10 @@ def caller_of(token: str) -> str:
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        named = f"{claims['iss']}\n{claims['sub']}"
+        return name_caller(str(claims["iss"]), str(claims["sub"]))
     except (ValueError, LookupError, TypeError) as error:
         message = "the token is no JSON Web Token with an issuer and a subject"
         raise ValueError(message) from error
-    return base64.urlsafe_b64encode(hashlib.sha256(named.encode()).digest()).decode()[:22]
 
 
 def _proxy_reply(answer: Answer, recorded: object) -> dict[str, object]:
