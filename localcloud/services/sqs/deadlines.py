@@ -14,36 +14,37 @@ _SLACK: Final = 64  # untrue entries that are never worth a rebuild
 
 
 class Deadlines(Generic[T]):
-    """Items by the moment they are due. `holds(item, due)` says whether an entry is still true.
+    """Items by the moment they are due. `holds(item, number)` says whether the entry of that number is still true.
 
     add: O(log n). due and next_due: O(log n) for each entry that surfaces. compact: amortised O(1).
     """
 
-    def __init__(self, holds: Callable[[T, float], bool]) -> None:
+    def __init__(self, holds: Callable[[T, int], bool]) -> None:
         self._holds = holds
         self._heap: list[tuple[float, int, T]] = []
         self._added = 0  # ties come out in the order they were put in
 
-    def add(self, due: float, item: T) -> None:
-        """Put `item`, due at `due`."""
+    def add(self, due: float, item: T) -> int:
+        """Put `item`, due at `due`; the entry's number."""
         self._added += 1
         heapq.heappush(self._heap, (due, self._added, item))
+        return self._added
 
     def due(self, now: float) -> Iterator[T]:
         """Take out, in order, what is due at `now` and still true."""
         while self._heap and self._heap[0][0] <= now:
-            due, _, item = heapq.heappop(self._heap)
-            if self._holds(item, due):
+            _, number, item = heapq.heappop(self._heap)
+            if self._holds(item, number):
                 yield item
 
     def next_due(self) -> float | None:
         """The earliest moment that is still true."""
-        while self._heap and not self._holds(self._heap[0][2], self._heap[0][0]):
+        while self._heap and not self._holds(self._heap[0][2], self._heap[0][1]):
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def compact(self, true_count: int) -> None:
         """Rebuild without the untrue entries where they outnumber the `true_count` true ones."""
         if len(self._heap) > 2 * true_count + _SLACK:
-            self._heap = [entry for entry in self._heap if self._holds(entry[2], entry[0])]
+            self._heap = [entry for entry in self._heap if self._holds(entry[2], entry[1])]
             heapq.heapify(self._heap)

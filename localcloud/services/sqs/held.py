@@ -31,7 +31,8 @@ TIMED: Final = (State.DELAYED, State.IN_FLIGHT)
 class Held:
     """A message in a queue. `due` and `received_at` are loop time, `..._s` dates in epoch seconds.
 
-    `receives` counts in this queue, `receives_ever` in the queues before it as well.
+    `turn` is its latest among those that wait for their time; older ones have lapsed. `receives` counts in this queue,
+    `receives_ever` in the queues before it as well.
     """
 
     message_id: str
@@ -40,6 +41,7 @@ class Held:
     sent_s: float
     state: State = State.VISIBLE
     due: float = 0.0
+    turn: int = 0
     receives: int = 0
     receives_ever: int = 0
     first_received_s: float = 0.0

@@ -66,7 +66,7 @@ class Queue:
         self._redrive: Redrive | None = None
         self._messages: dict[str, Held] = {}
         self._visible: deque[Held] = deque()
-        self._waiting = Deadlines[Held](lambda held, due: held.due == due and held.state in TIMED)
+        self._waiting = Deadlines[Held](lambda held, turn: held.turn == turn and held.state in TIMED)
         self._expiring = Deadlines[Held](lambda held, _: held.state is not State.GONE)
         self._count = dict.fromkeys(State, 0)
         self._waiters: deque[asyncio.Future[None]] = deque()
@@ -280,8 +280,7 @@ class Queue:
 
     def _wait_until(self, held: Held, due: float, state: State) -> None:
         self._move(held, state)
-        held.due = due
-        self._waiting.add(due, held)
+        held.due, held.turn = due, self._waiting.add(due, held)
         self._waiting.compact(self._count[State.DELAYED] + self._count[State.IN_FLIGHT])
         if self._waiters:
             self._arm()
