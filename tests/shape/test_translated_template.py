@@ -169,21 +169,33 @@ def test_functions_keep_what_the_template_says(
         assert set(made["Environment"]["Variables"]) == named
 
 
-def test_each_function_has_a_role_of_its_own_with_only_its_policies(
+def test_each_function_has_a_role_of_its_own_that_names_every_resource(
     source: dict[str, Any], resources: dict[str, Any]
 ) -> None:
-    """One role a function: the template's statements, and managed policies for logs, polling and traces alone."""
-    allowed = {"AWSLambdaBasicExecutionRole", "AWSLambdaSQSQueueExecutionRole", "AWSXrayWriteOnlyAccess"}
+    """One role a function; no statement is for every resource or every action; of AWS's own policies traces alone."""
     roles = {name: resources[name]["Properties"]["Role"]["Fn::GetAtt"][0] for name in _functions(source)}
     assert len(set(roles.values())) == len(roles)
-    for name, role in roles.items():
-        made = resources[role]["Properties"]
-        managed = {str(arn).rsplit("/", 1)[-1].rstrip("'}") for arn in made["ManagedPolicyArns"]}
-        assert managed <= allowed, name
-        written = _functions(source)[name].get("Policies", [])
-        assert [policy["PolicyDocument"]["Statement"] for policy in made.get("Policies", [])] == [
-            policy["Statement"] for policy in written
-        ]
+    made = {name for name, resource in resources.items() if resource["Type"] == "AWS::IAM::Role"}
+    assert made == {*roles.values(), "ApiRole"}
+    traces = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"}
+    for name in made:
+        properties = resources[name]["Properties"]
+        managed = [{"Fn::If": ["TracesRequests", traces, {"Ref": "AWS::NoValue"}]}] if name != "ApiRole" else []
+        assert properties.get("ManagedPolicyArns", []) == managed, name
+        for statement in (each for policy in properties["Policies"] for each in policy["PolicyDocument"]["Statement"]):
+            named = statement["Resource"]
+            assert "Fn::GetAtt" in named or named["Fn::Sub"].startswith(("${ResultsBucket.Arn}/results/", "arn:")), name
+            assert "*" not in json.dumps(statement["Action"]), name
+
+
+def test_each_function_may_write_its_own_log(source: dict[str, Any], resources: dict[str, Any]) -> None:
+    """The role may write the group that the function's logging names, and no other."""
+    for name in _functions(source):
+        properties = resources[name]["Properties"]
+        role = resources[properties["Role"]["Fn::GetAtt"][0]]["Properties"]
+        statements = [each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]]
+        logs = [each["Resource"] for each in statements if "logs:PutLogEvents" in each["Action"]]
+        assert logs == [{"Fn::GetAtt": [properties["LoggingConfig"]["LogGroup"]["Ref"], "Arn"]}], name
 
 
 def test_the_queue_drives_the_worker_as_written(source: dict[str, Any], resources: dict[str, Any]) -> None:
