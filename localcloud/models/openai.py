@@ -38,7 +38,9 @@ class OpenAIEngine:
 
         headers = {"authorization": f"Bearer {self._api_key}"} if self._api_key else {}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=300.0)
-        self._session = aiohttp.ClientSession(headers=headers, timeout=timeout)
+        # a connection a prompt: a POST on one that the server has just closed fails and may not be sent again
+        connector = aiohttp.TCPConnector(force_close=True)
+        self._session = aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector)
 
     async def close(self) -> None:
         """Close the connections."""
