@@ -286,6 +286,20 @@ def test_gateway_responses_are_problems(resources: dict[str, Any]) -> None:
         assert "gatewayresponse.header.Access-Control-Allow-Origin" in parameters, name
 
 
+def test_every_alarm_watches_something_that_is_here(resources: dict[str, Any]) -> None:
+    """Each dimension refers to a resource of the template, or names the API and its stage as the template does."""
+    api, stage = resources["Api"]["Properties"], resources["Apiv1Stage"]["Properties"]
+    alarms = {name: each["Properties"] for name, each in resources.items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+    watched = {"AWS/ApiGateway", "AWS/Lambda", "AWS/SQS", "Sluiceway"}
+    assert {alarm["Namespace"] for alarm in alarms.values()} == watched
+    for name, alarm in alarms.items():
+        values = [each["Value"] for each in alarm["Dimensions"]]
+        if alarm["Namespace"] == "AWS/ApiGateway":
+            assert values == [api["Name"], stage["StageName"]], name
+        else:
+            assert all((value.get("Ref") or value["Fn::GetAtt"][0]) in resources for value in values), name
+
+
 def test_every_endpoint_and_name_is_an_output(source: dict[str, Any], resources: dict[str, Any]) -> None:
     """The API, both queues, the table, the bucket and every function can be found from outside."""
     text = json.dumps(source["Outputs"])
