@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sluiceway.aws import http
+from sluiceway.aws import connection, http
 from sluiceway.aws.dynamodb import DYNAMODB
 from sluiceway.aws.s3 import S3
 from sluiceway.aws.wire import Outside, Wire
@@ -68,7 +68,7 @@ async def test_a_stale_connection_is_replaced_without_spending_an_attempt():
 
 async def test_a_connection_idle_for_long_is_looked_at_before_use(monkeypatch):
     """Its end may sit unread in the socket, as after a frozen environment thaws: the request goes to a fresh one."""
-    monkeypatch.setattr(http, "WARY_AFTER_S", -1.0)
+    monkeypatch.setattr(connection, "WARY_AFTER_S", -1.0)
     async with raw_server(always(answer())) as server:
         async with Wire.open(environ(AWS_ENDPOINT_URL=server.url, AWS_MAX_ATTEMPTS="1")) as wire:
             await wire.call(DYNAMODB, "GetItem", {})

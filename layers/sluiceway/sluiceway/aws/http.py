@@ -1,7 +1,7 @@
-"""HTTP/1.1 connections on asyncio: one request at a time each, kept alive in a bounded pool for each origin.
+"""Connections to HTTP/1.1 origins: kept alive in a bounded pool for each.
 
-Owns sockets, TLS and time limits. It knows nothing of AWS. A connection goes back to its pool only after a whole reply:
-an exchange that is cancelled, late or broken closes its connection, so no call can ever read another call's answer.
+Owns who gets which connection. It knows nothing of AWS. A connection goes back to its pool only after a whole reply: an
+exchange that is cancelled, late or broken closes its connection, so no call can ever read another call's answer.
 Times are on the event loop's clock, in seconds.
 """
 
@@ -11,32 +11,16 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple, cast
+from typing import Final, NamedTuple
 
-from sluiceway.aws.http1 import Head, ProtocolViolationError, ReplyParser
+from sluiceway.aws.connection import Connection, Exchange, TransportError
+from sluiceway.aws.http1 import Head
 
-__all__ = ["Exchange", "Failure", "Origin", "Pool", "TransportError"]
+__all__ = ["Origin", "Pool", "Reading"]
 
 MAX_CONNECTIONS: Final = 64  # for one origin; botocore keeps 10 for its threads, an event loop drives more
 MAX_IDLE_S: Final = 60.0  # then the peer has most likely closed it; a NAT gateway forgets it after 350 s
-WARY_AFTER_S: Final = 1.0  # a connection idle for longer is checked for an end that the loop has not read yet
-READ_BYTES: Final = 64 * 1024  # lent to the loop for each connection
 CONNECT_TIMEOUT_S: Final = 10.0  # botocore waits 60 s; in one Region a connection takes milliseconds or never comes
-
-Failure = Literal["connect", "stale", "reset", "timeout", "deadline", "violation", "certificate"]
-
-
-class TransportError(Exception):
-    """No whole reply came. `failure` says why.
-
-    `connect`: no connection; `stale`: a kept-alive connection had ended before the reply began; `reset`: it ended
-    later; `timeout`: silence for too long; `deadline`: the caller's time is over; `violation`: not HTTP/1.1;
-    `certificate`: the peer is not who it must be.
-    """
-
-    def __init__(self, failure: Failure, detail: str) -> None:
-        super().__init__(detail)
-        self.failure: Failure = failure
 
 
 class Origin(NamedTuple):
@@ -47,175 +31,36 @@ class Origin(NamedTuple):
     port: int
 
 
-class Exchange(NamedTuple):
-    """One request: its bytes, whether it is a HEAD, the longest silence and the time it must be over."""
+class Reading:
+    """A reply whose body still arrives. Close it: unless it was read to its end, that closes its connection at once."""
 
-    request: bytes
-    bodiless: bool
-    read_timeout_s: float
-    give_up_at: float
+    __slots__ = ("_connection", "_take_back", "head")
 
+    def __init__(self, head: Head, connection: Connection, take_back: Callable[[Connection], None]) -> None:
+        self.head = head
+        self._connection: Connection | None = connection
+        self._take_back = take_back
 
-class Connection(asyncio.BufferedProtocol):
-    """One connection. `idle_since` is when its last exchange ended.
+    async def read(self) -> bytes:
+        """The next bytes of the body as soon as there are any; b"" at its end. Raises TransportError."""
+        return b"" if self._connection is None else await self._connection.read()
 
-    It lends the loop a buffer to read into: without one, asyncio allocates 256 KiB for every read, which costs more
-    than the signature of the request (docs/adr/0002-own-wire-client.md).
-    """
-
-    __slots__ = (
-        "_buffer",
-        "_exchange",
-        "_heard_at",
-        "_loop",
-        "_parser",
-        "_timer",
-        "_transport",
-        "_waiter",
-        "closed",
-        "idle_since",
-        "used",
-    )
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.closed = False
-        self.used = False
-        self.idle_since = 0.0
-        self._loop = loop
-        self._buffer = memoryview(bytearray(READ_BYTES))
-        self._transport: asyncio.Transport | None = None
-        self._parser: ReplyParser | None = None
-        self._exchange: Exchange | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._heard_at = 0.0
-
-    async def run(self, exchange: Exchange) -> tuple[Head, bytes]:
-        """Send the request and wait for the whole reply. Raises TransportError; cancelled or failed, it is closed."""
-        parser = self._parser = ReplyParser(bodiless=exchange.bodiless)
-        self._exchange = exchange
-        waiter = self._waiter = self._loop.create_future()
-        self._heard_at = self._loop.time()
-        self._watch()
+    async def read_to_end(self) -> bytes:
+        """All that is left of the body; then it is closed. Raises TransportError."""
+        pieces: list[bytes] = []
         try:
-            if self._transport is None or self.closed:
-                raise self._broken(None)
-            self._transport.write(exchange.request)
-            await waiter
+            while piece := await self.read():
+                pieces.append(piece)
         finally:
-            self._waiter = self._parser = self._exchange = None
-            if waiter.done() and not waiter.cancelled():
-                waiter.exception()  # seen, even where a cancellation came in the same turn
-            if not (parser.complete and parser.keep_alive):
-                self.close()
-        head = parser.head
-        if head is None:
-            raise TransportError("violation", "no head")
-        self.used = True
-        self.idle_since = self._heard_at
-        return head, parser.take_body()
+            self.close()
+        return b"".join(pieces)
 
     def close(self) -> None:
-        """Close at once; nothing more is sent or read."""
-        self.closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport (called by the loop)."""
-        self._transport = cast("asyncio.Transport", transport)
-
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's signature
-        """Lend the buffer to read into (called by the loop)."""
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take in what was read (called by the loop)."""
-        parser = self._parser
-        if parser is None:
-            self.close()  # nobody asked for anything
-            return
-        self._heard_at = self._loop.time()
-        try:
-            parser.feed(bytes(self._buffer[:nbytes]))
-        except ProtocolViolationError as violation:
-            self._settle(TransportError("violation", str(violation)))
-            return
-        if parser.complete:
-            self._settle(None)
-
-    def eof_received(self) -> bool:
-        """The peer will send no more (called by the loop); the transport closes itself."""
-        self._lose(None)
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone (called by the loop)."""
-        self._lose(exc)
-        self.close()
-
-    def _lose(self, exc: Exception | None) -> None:
-        self.closed = True
-        parser = self._parser
-        if parser is None or self._waiter is None or self._waiter.done():
-            return
-        if exc is not None or not parser.started:
-            self._settle(self._broken(exc))
-            return
-        try:
-            parser.end()
-        except ProtocolViolationError as cut:
-            self._settle(TransportError("reset", str(cut)))
-        else:
-            self._settle(None)
-
-    def _broken(self, exc: Exception | None) -> TransportError:
-        detail = str(exc) if exc is not None else "the peer closed the connection before it answered"
-        stale = self.used and (self._parser is None or not self._parser.started)
-        return TransportError("stale" if stale else "reset", detail)
-
-    def _settle(self, failure: TransportError | None) -> None:
-        waiter = self._waiter
-        if waiter is None or waiter.done():
-            return
-        if failure is None:
-            waiter.set_result(None)
-        else:
-            waiter.set_exception(failure)
-
-    def _due(self, exchange: Exchange) -> float:
-        return min(exchange.give_up_at, self._heard_at + exchange.read_timeout_s)
-
-    def _watch(self) -> None:
-        """See to it that a timer fires no later than the exchange is due.
-
-        A timer outlives its exchange and serves the next one: setting one for each call costs more than signing.
-        """
-        exchange = self._exchange
-        if exchange is None:
-            return
-        due = self._due(exchange)
-        if self._timer is not None:
-            if self._timer.when() <= due:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        exchange = self._exchange
-        if exchange is None:
-            return
-        now = self._loop.time()
-        if now < self._due(exchange):
-            self._watch()
-        elif now >= exchange.give_up_at:
-            self._settle(TransportError("deadline", "the deadline came before the reply"))
-        else:
-            self._settle(TransportError("timeout", f"silence for {exchange.read_timeout_s} s"))
+        """Read no more. May be called again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.end()
+            self._take_back(connection)
 
 
 class Pool:
@@ -229,6 +74,7 @@ class Pool:
         self._max = max_connections
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
+        self._lent: set[Connection] = set()  # to readings, which last long: they leave their place to others
         self._connecting = 0
         self._queue: deque[asyncio.Future[Connection | None]] = deque()
 
@@ -239,12 +85,8 @@ class Pool:
         retry of a connection error; here it takes no attempt and no pause.
         """
         while True:
-            if _now() >= exchange.give_up_at:
-                raise TransportError("deadline", "the deadline came before the request was sent")
-            connection = self._take_idle() or await self._obtain(exchange)
+            connection = await self._claim(exchange)
             try:
-                if connection.used and _now() - connection.idle_since > WARY_AFTER_S:
-                    await _let_loop_read()
                 return await connection.run(exchange)
             except TransportError as error:
                 if error.failure != "stale":
@@ -252,12 +94,40 @@ class Pool:
             finally:
                 self._give_back(connection)
 
+    async def begin(self, exchange: Exchange, *, idle_s: float) -> Reading:
+        """Run one exchange up to the head of its reply; the body is read as it arrives, and must be closed.
+
+        `idle_s`: the longest wait for a piece of the body, in seconds. Readings are not bounded: the connection of one
+        leaves its place in the pool to short exchanges. Raises TransportError.
+        """
+        while True:
+            connection = await self._claim(exchange)
+            head = None
+            try:
+                head = await connection.begin(exchange, idle_s=idle_s)
+            except TransportError as error:
+                if error.failure != "stale":
+                    raise
+            finally:
+                if head is None:
+                    self._give_back(connection)
+            if head is not None:
+                self._open.discard(connection)
+                self._lent.add(connection)
+                self._offer_place()
+                return Reading(head, connection, self._take_back)
+
     def close(self) -> None:
         """Close every connection."""
-        for connection in list(self._open):
+        for connection in [*self._open, *self._lent]:
             connection.close()
         self._open.clear()
         self._idle.clear()
+
+    async def _claim(self, exchange: Exchange) -> Connection:
+        if _now() >= exchange.give_up_at:
+            raise TransportError("deadline", "the deadline came before the request was sent")
+        return self._take_idle() or await self._obtain(exchange)
 
     def _take_idle(self) -> Connection | None:
         """The connection used last, if it may still serve; those that may not are dropped."""
@@ -336,6 +206,15 @@ class Pool:
             raise TransportError("connect", str(error)) from error
         return connection
 
+    def _take_back(self, connection: Connection) -> None:
+        """A reading is over: its connection serves again if its reply was whole and there is a place for it."""
+        self._lent.discard(connection)
+        if not connection.closed and len(self._open) + self._connecting < self._max:
+            self._open.add(connection)
+            self._give_back(connection)
+        else:
+            connection.close()
+
     def _give_back(self, connection: Connection) -> None:
         if connection.closed:
             self._open.discard(connection)
@@ -358,9 +237,3 @@ class Pool:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def _let_loop_read() -> None:
-    """Two turns of the event loop: one reads what the sockets hold, the next tells the protocols."""
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)

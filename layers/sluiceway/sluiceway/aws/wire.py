@@ -12,23 +12,26 @@ import ssl
 import time
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from sluiceway import settings
+from sluiceway.aws.connection import Exchange, Failure, TransportError
 from sluiceway.aws.credentials import CredentialSource
 from sluiceway.aws.endpoints import Endpoint, ServiceSpec, parse_url, read_region, resolve_endpoint
-from sluiceway.aws.http import Exchange, Failure, Origin, Pool, TransportError
+from sluiceway.aws.http import Origin, Pool, Reading
 from sluiceway.aws.reply import SIGNATURE_CODES, Fault, Reply, read_fault
 from sluiceway.aws.request import Request, prepare_request
 from sluiceway.aws.retry import Cause, RetryQuota, choose_pause_s, classify, read_advice_s, read_max_attempts
 from sluiceway.aws.sigv4 import Credentials, Signer, encode_label
+from sluiceway.aws.stream import Stream
 from sluiceway.errors import DeadlineExceeded, Misconfigured
 
-__all__ = ["Caller", "Outside", "Reply", "ServiceSpec", "Wire", "encode_label"]
+__all__ = ["Caller", "Outside", "Reply", "ServiceSpec", "Stream", "StreamingCaller", "Wire", "encode_label"]
 
 FOREVER: Final = float("inf")
+STALLED_AFTER_S: Final = 60.0  # between two pieces of a body, as in AWS SDKs
 FETCH_TIMEOUT_S: Final = 2.0  # of the container credentials endpoint (botocore: ContainerMetadataFetcher)
 MAX_SKEW_S: Final = 240.0  # AWS refuses a signature that is 5 minutes old; the SDKs mend the clock from 4 on
 EXPIRED_CODES: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
@@ -65,6 +68,28 @@ class Caller(Protocol):
         Raises `ServiceUnavailable` (retries spent, or unreachable), `ServiceRefused`, `ConditionFailed`,
         `ServiceMisconfigured` (permissions, credentials or the resource), `DeadlineExceeded`, `Misconfigured` (no
         region or credentials), `Rejected` (a header cannot be sent).
+        """
+        ...
+
+
+class StreamingCaller(Caller, Protocol):
+    """What operations need whose answer is read as it is made."""
+
+    def stream(  # noqa: PLR0913 - the parts of one HTTP request, keyword-only
+        self,
+        service: ServiceSpec,
+        operation: str,
+        body: Mapping[str, object],
+        *,
+        path: str,
+        deadline: float | None = None,
+        idle_s: float = STALLED_AFTER_S,
+    ) -> AbstractAsyncContextManager[Stream]:
+        """POST one request; gives the body of its answer, as it arrives, once the head says that it is a success.
+
+        Until then it is retried as `call` is, and raises the same; after it nothing is. `idle_s` is the longest wait
+        for a piece of the body, in seconds. Leaving the context closes the connection at once, cancelled or not,
+        unless the body was read to its end.
         """
         ...
 
@@ -118,6 +143,19 @@ class _Ask:
     give_up_at: float
     retries: int = 0
     spent: int = 0
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Service and operation, for errors."""
+        return self.service.endpoint_prefix, self.operation
+
+
+class _Sent(NamedTuple):
+    """An attempt under way, signed with these credentials `at` that time."""
+
+    exchange: Exchange
+    credentials: Credentials
+    at: float
 
 
 class _Miss(NamedTuple):
@@ -186,6 +224,31 @@ class Wire:
                 return outcome
             await self._pause(ask, outcome)
 
+    @asynccontextmanager
+    async def stream(  # noqa: PLR0913 - see StreamingCaller
+        self,
+        service: ServiceSpec,
+        operation: str,
+        body: Mapping[str, object],
+        *,
+        path: str,
+        deadline: float | None = None,
+        idle_s: float = STALLED_AFTER_S,
+    ) -> AsyncGenerator[Stream]:
+        """As `StreamingCaller.stream` says."""
+        target = self._targets.get(service) or self._aim(service)
+        request = prepare_request(
+            service, operation, body, endpoint=target.endpoint, method="POST", path=path, query=None, headers=None
+        )
+        ask = _Ask(service, operation, target, request, FOREVER if deadline is None else deadline)
+        while not isinstance(outcome := await self._begin(ask, idle_s), Reading):
+            await self._pause(ask, outcome)
+        self._quota.win_back(ask.spent)
+        try:
+            yield Stream(outcome, lambda error: _explain(ask, error).fault.outage(*ask.name, after_s=None))
+        finally:
+            outcome.close()
+
     def _aim(self, service: ServiceSpec) -> _Target:
         endpoint = resolve_endpoint(service, self._region, self._environ)
         signer = Signer(service=service.signing_name, region=self._region, s3_paths=service.signing_name == "s3")
@@ -212,42 +275,52 @@ class Wire:
 
     async def _attempt(self, ask: _Ask) -> Reply | _Miss:
         """Send the request once, signed now. Raises DeadlineExceeded and Misconfigured."""
-        target, request = ask.target, ask.request
-        credentials = self._credentials.at_hand() or await self._fresh_credentials(ask)
-        trace = self._outside.trace_header() if self._traced else ""
-        sent_at = self._outside.now()
-        content = request.sign(target.signer, credentials, _amz_date(sent_at + target.skew_s), trace=trace)
-        exchange = Exchange(content, request.method == "HEAD", ask.service.read_timeout_s, ask.give_up_at)
+        sent = await self._sign(ask)
         try:
-            head, body = await target.pool.exchange(exchange)
+            head, body = await ask.target.pool.exchange(sent.exchange)
         except TransportError as error:
-            return self._explain(ask, error)
+            return _explain(ask, error)
         reply = Reply(head.status, head.headers, body)
         if 200 <= head.status < 300:
             return reply if _is_whole(reply) else _Miss(_CORRUPT, "transient")
+        return self._diagnose(ask, reply, sent)
+
+    async def _begin(self, ask: _Ask, idle_s: float) -> Reading | _Miss:
+        """As `_attempt`, up to the head of a success; a refusal is read to its end."""
+        sent = await self._sign(ask)
+        try:
+            reading = await ask.target.pool.begin(sent.exchange, idle_s=idle_s)
+            if 200 <= reading.head.status < 300:
+                return reading
+            reply = Reply(*reading.head, body=await reading.read_to_end())
+        except TransportError as error:
+            return _explain(ask, error)
+        return self._diagnose(ask, reply, sent)
+
+    async def _sign(self, ask: _Ask) -> _Sent:
+        target, request = ask.target, ask.request
+        credentials = self._credentials.at_hand() or await self._fresh_credentials(ask)
+        trace = self._outside.trace_header() if self._traced else ""
+        now = self._outside.now()
+        content = request.sign(target.signer, credentials, _amz_date(now + target.skew_s), trace=trace)
+        exchange = Exchange(content, request.method == "HEAD", ask.service.read_timeout_s, ask.give_up_at)
+        return _Sent(exchange, credentials, now)
+
+    def _diagnose(self, ask: _Ask, reply: Reply, sent: _Sent) -> _Miss:
         fault = read_fault(reply)
         cause = classify(fault.status, fault.code)
-        if fault.code in SIGNATURE_CODES and target.mend_clock(reply.headers.get("date", ""), sent_at):
+        if fault.code in SIGNATURE_CODES and ask.target.mend_clock(reply.headers.get("date", ""), sent.at):
             cause = "transient"
         if fault.code in EXPIRED_CODES:
-            self._credentials.forget(credentials)
+            self._credentials.forget(sent.credentials)
             cause = "transient"
         return _Miss(fault, cause, read_advice_s(reply.headers))
-
-    def _explain(self, ask: _Ask, error: TransportError) -> _Miss:
-        where = f"{ask.service.endpoint_prefix} {ask.operation}"
-        if error.failure == "deadline":
-            raise DeadlineExceeded(f"{where}: {error}") from error
-        if error.failure == "certificate":
-            raise Misconfigured(f"{where}: {error}", what="AWS_CA_BUNDLE") from error
-        return _Miss(Fault(0, FAILURE_CODES[error.failure], str(error), ""), "transient")
 
     async def _pause(self, ask: _Ask, miss: _Miss) -> None:
         """Wait before the next attempt, or raise what the caller must know when there is none."""
         service, fault = ask.service, miss.fault
-        name = service.endpoint_prefix
         if miss.cause is None:
-            raise fault.refusal(name, ask.operation)
+            raise fault.refusal(*ask.name)
         pause_s = choose_pause_s(
             miss.cause, ask.retries, chance=self._outside.draw(), base_s=service.retry_base_s, advice_s=miss.advice_s
         )
@@ -255,7 +328,7 @@ class Wire:
         in_time = asyncio.get_running_loop().time() + pause_s < ask.give_up_at
         spent = self._quota.spend(miss.cause) if more and in_time else 0
         if not spent:
-            raise fault.outage(name, ask.operation, after_s=miss.advice_s)
+            raise fault.outage(*ask.name, after_s=miss.advice_s)
         ask.spent = spent
         ask.retries += 1
         await self._outside.sleep(pause_s)
@@ -280,6 +353,15 @@ class Wire:
         except TransportError as error:
             raise OSError(str(error)) from error
         return Reply(head.status, head.headers, body)
+
+
+def _explain(ask: _Ask, error: TransportError) -> _Miss:
+    where = " ".join(ask.name)
+    if error.failure == "deadline":
+        raise DeadlineExceeded(f"{where}: {error}") from error
+    if error.failure == "certificate":
+        raise Misconfigured(f"{where}: {error}", what="AWS_CA_BUNDLE") from error
+    return _Miss(Fault(0, FAILURE_CODES[error.failure], str(error), ""), "transient")
 
 
 def _amz_date(epoch_s: float) -> str:
