@@ -9,8 +9,8 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 UV: Final = (
-    "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header",
-    "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--upgrade",
+    sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
+    "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--upgrade",
 )  # fmt: skip
 # botocore and what only it needs are the Lambda runtime's own
 RUNTIME_OWNS: Final = ("botocore", "urllib3", "python-dateutil", "six")
