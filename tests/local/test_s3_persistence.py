@@ -262,16 +262,19 @@ async def test_files_that_nothing_names_are_removed(world: World) -> None:
 
 
 async def test_what_cannot_be_kept_is_said(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """An access control list is accepted by moto and warned about by name."""
+    """An access control list and an object that nobody may read before it is restored are warned about by name."""
 
     def work(s3: Any) -> None:
         s3.put_object(Bucket=BUCKET, Key="k", Body=b"1")
         s3.put_object_acl(Bucket=BUCKET, Key="k", ACL="public-read")
+        s3.put_object(Bucket=BUCKET, Key="cold", Body=b"1", StorageClass="GLACIER")
 
     await world.life(work)
     assert [record.getMessage() for record in caplog.records if record.name.endswith("s3.keeping")] == [
-        f"s3.not_kept what=acl bucket={BUCKET} key=k"
+        f"s3.not_kept what=acl bucket={BUCKET} key=k",
+        f"s3.not_kept what=object bucket={BUCKET} key=cold",
     ]
+    assert await world.life(keys_of) == [["k"]]
 
 
 async def test_a_kept_bucket_is_taken_over_though_moto_has_it(world: World) -> None:
