@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from tests.local.conftest import ROOT, RunningCloud, call_api, start_cloud
@@ -18,6 +19,7 @@ from tests.local.conftest import ROOT, RunningCloud, call_api, start_cloud
 pytestmark = pytest.mark.local
 
 JOBS = 50
+POISON_EVERY = 10
 KILLS = 12
 END_S = 150
 
@@ -66,7 +68,8 @@ def _workers(function: str) -> list[int]:
 
 
 def _submit(cloud: RunningCloud, token: str, number: int) -> str:
-    body = {"prompt": f"Job {number} & more", "max_tokens": 48} if number % 10 else {"prompt": " ", "max_tokens": 1}
+    """Every tenth is poison: half a surrogate pair, which the API cannot tell from text and the worker refuses."""
+    body = {"prompt": f"Job {number} & more" if number % POISON_EVERY else "\ud800", "max_tokens": 48}
     reply = call_api(cloud.api, "POST", "jobs", token=token, body=body, idempotency_key=f"kill-{number}")
     assert reply.status == 202, reply
     return reply.json()["job_id"]
@@ -81,7 +84,7 @@ def _state(cloud: RunningCloud, token: str, job_id: str) -> dict[str, Any]:
 def test_every_job_ends_once_though_workers_are_killed(tmp_path: Path) -> None:
     """50 jobs, a dozen SIGKILLs at seeded moments, a model that fails: each job ends succeeded or failed, exactly once.
 
-    A dead letter carries its reason, or its job's record does.
+    Each failed job has a dead letter, which carries its reason, or its job's record does.
     """
     chance = random.Random(20261123)
     template = _impatient_template(tmp_path / "app")
@@ -107,6 +110,9 @@ def test_every_job_ends_once_though_workers_are_killed(tmp_path: Path) -> None:
         for job, state in states.items():
             assert ("result" in state) != ("problem" in state and state["state"] == "failed"), (job, state)
         _each_ended_once(cloud, jobs)
+        failed = {job: state for job, state in states.items() if state["state"] == "failed"}
+        assert {job for number, job in enumerate(jobs) if number % POISON_EVERY == 0} <= set(failed)
+        _each_failure_left_its_reason(cloud, failed)
     finally:
         cloud.sluiceway("down")
 
@@ -121,3 +127,27 @@ def _each_ended_once(cloud: RunningCloud, jobs: list[str]) -> None:
             ended[record["job_id"]] = ended.get(record["job_id"], 0) + 1
     assert set(ended) <= set(jobs)
     assert set(ended.values()) == {1}
+
+
+def _each_failure_left_its_reason(cloud: RunningCloud, failed: dict[str, dict[str, Any]]) -> None:
+    """The letter comes after the record; a worker that is killed between the two leaves it to the next delivery."""
+    keys = {"aws_access_key_id": "developer", "aws_secret_access_key": "x"}
+    sqs = boto3.client("sqs", endpoint_url=cloud.status["endpoints"]["aws"], region_name="us-east-1", **keys)
+    url = cloud.status["outputs"]["JobsDeadLettersUrl"]
+    buried: set[str] = set()
+    ends = time.monotonic() + END_S
+    while not set(failed) <= buried:
+        assert time.monotonic() < ends, set(failed) - buried
+        found = sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=10,
+            WaitTimeSeconds=1,
+            MessageAttributeNames=["All"],
+            VisibilityTimeout=3600,
+        )
+        for letter in found.get("Messages", []):
+            told = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+            buried.add(told["job_id"])
+            assert told.get("reason") or failed[told["job_id"]]["problem"], told
+    reasons = {state["problem"]["type"] for state in failed.values()}
+    assert "/problems/invalid-body" in reasons
