@@ -3,7 +3,8 @@
 The rules, as Lambda has them:
 1. Init may take 10 s. Where it fails or takes longer, it is done again by the first invocation, in the function's own
    time, and what that meets is the invocation's error.
-2. An invocation that outlives its timeout, or whose process ends, costs the environment: `alive` is False after it.
+2. An invocation that outlives its timeout, whose process ends, or that cuts its streamed response short, costs the
+   environment: `alive` is False after it.
 3. An error that the handler raises costs nothing: the process goes on.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
@@ -27,7 +28,8 @@ from localcloud.compute.function import LATEST, FunctionSpec
 from localcloud.compute.platform_log import PlatformLog, Report
 from localcloud.compute.process import RuntimeProcess, describe_exit
 from localcloud.compute.reaper import Reaper
-from localcloud.compute.runtime_api import Answer, Event
+from localcloud.compute.response_stream import ResponseStream
+from localcloud.compute.runtime_api import TRUNCATED, Answer, Event
 from localcloud.compute.runtimes import ManagedRuntime, Runtimes
 from localcloud.compute.variables import CredentialsSource, Sandbox
 from localcloud.services.logs.model import Logs
@@ -40,22 +42,30 @@ _EXIT_ERROR: Final = "Runtime.ExitError"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One invocation. `request_id` stays the same over the retries of an asynchronous one."""
+    """One invocation. `request_id` stays the same over the retries of an asynchronous one.
+
+    `on_stream`: whom to give a response that streams, when it begins; without, one is gathered as any other.
+    """
 
     request_id: str
     payload: bytes
     trace_header: str = ""
     client_context: str = ""
     function_arn: str = ""
+    on_stream: Callable[[ResponseStream], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it. `error_type` "" is success; `log_tail` is the last 4 KB of the log."""
+    """What came of it. `error_type` "" is success; `log_tail` is the last 4 KB of the log.
+
+    `payload` is the response, empty where it was streamed, or the error's JSON.
+    """
 
     payload: bytes
     error_type: str = ""
     log_tail: bytes = b""
+    content_type: str = ""
 
 
 class ExecutionEnvironment(Protocol):
@@ -194,17 +204,19 @@ class Environment:
                 function_arn=request.function_arn or self._spec.arn,
                 trace_header=request.trace_header,
                 client_context=request.client_context,
+                on_stream=request.on_stream,
             )
         )
         failed = await _wait(process, answer, deadline)
         process.drain()
-        return answer.result() if failed is None else self._word(failed, request)
+        found = failed or answer.result()
+        return self._word(found, request) if failed or found is TRUNCATED else found
 
     def _word(self, failed: Answer, request: Request) -> Answer:
         """The platform's own failures in Lambda's words, and in the log; what the runtime posted stays as it is."""
         if failed.error_type == "Sandbox.Timedout":
             message = f"Task timed out after {self._spec.timeout_s}.00 seconds"
-        elif failed.error_type in {_EXIT_ERROR, "Runtime.InvalidEntrypoint"}:
+        elif failed.error_type in {_EXIT_ERROR, "Runtime.InvalidEntrypoint"} or failed is TRUNCATED:
             message = failed.payload.decode()
         else:
             return failed
@@ -217,9 +229,10 @@ class Environment:
         process = self._process
         duration_ms = (asyncio.get_running_loop().time() - began) * 1000
         status = "error" if answer.failed else "success"
+        gone = process is None or process.exited.done() or not process.started
         if answer.error_type == "Sandbox.Timedout":
             status, duration_ms = "timeout", self._spec.timeout_s * 1000.0
-        elif process is None or process.exited.done() or not process.started:
+        elif gone or answer.error_type == TRUNCATED.error_type:
             status = "failure"
         self._log.report(
             Report(
@@ -236,7 +249,8 @@ class Environment:
         if status in {"timeout", "failure"} or (process is not None and process.api.failed_init):
             self._ended = True
             self._drop_process()
-        return Outcome(answer.payload, answer.error_type if answer.failed else "", self._log.tail())
+        error_type = answer.error_type if answer.failed else ""
+        return Outcome(answer.payload, error_type, self._log.tail(), answer.content_type)
 
     def _drop_process(self) -> None:
         if self._process is not None:

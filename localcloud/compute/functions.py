@@ -17,6 +17,7 @@ from localcloud.clock import Clock
 from localcloud.compute.environment import ExecutionEnvironment, Outcome, Request
 from localcloud.compute.function import LATEST, FunctionSpec, parse_reference
 from localcloud.compute.pool import Pool
+from localcloud.compute.streamed import StreamedInvocation
 from localcloud.compute.trace import complete_trace_header
 from localcloud.services.lambda_.errors import LambdaError, bad_content, no_such_function, throttled, too_large
 from localcloud.services.logs.model import Logs
@@ -149,14 +150,45 @@ class Functions:
             return InvokeResult(202)
         return _result(await self._run(known, request), log_tail=log_tail)
 
+    async def invoke_stream(
+        self,
+        name_or_arn: str,
+        payload: bytes,
+        *,
+        client_context: str = "",
+        trace_header: str = "",
+        qualifier: str = "",
+    ) -> StreamedInvocation:
+        """Invoke a function and give its response from the first byte; the caller owes the answer a `leave()`.
+
+        Returns when the response begins or the invocation has ended without one. Raises as `invoke` does.
+        """
+        known = self._find(name_or_arn, qualifier)
+        _check_payload(payload, MAX_SYNC_BYTES)
+        streamed = StreamedInvocation()
+        request = Request(
+            request_id=self._new_id(),
+            payload=payload or b"{}",
+            trace_header=complete_trace_header(
+                trace_header, sampled=known.spec.tracing, clock=self._clock, rng=self._rng
+            ),
+            client_context=client_context,
+            function_arn=known.spec.arn,
+            on_stream=streamed.take,
+        )
+        await streamed.begin(self._start(known, request))
+        return streamed
+
     async def _run(self, known: _Function, request: Request) -> Outcome:
-        self._admit(known)
-        known.in_flight += 1
-        task = self._group.create_task(self._guard(known, request))
-        outcome = await asyncio.shield(task)
+        outcome = await asyncio.shield(self._start(known, request))
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    def _start(self, known: _Function, request: Request) -> asyncio.Task[Outcome | Exception]:
+        self._admit(known)
+        known.in_flight += 1
+        return self._group.create_task(self._guard(known, request))
 
     async def _guard(self, known: _Function, request: Request) -> Outcome | Exception:
         """Whatever goes wrong belongs to this invocation, never to the group."""

@@ -5,6 +5,7 @@ The rules:
 2. The request id in the path is checked before the state: an unknown id is 400, a second answer is 403.
 3. `init/error` is allowed before the first `next` only. A transition that is not allowed is 403.
 4. A response over the limit fails the invocation and is told so with 413.
+5. A response that streams is handed on from its head (`begin`), where the caller takes it so, and settled at its end.
 
 Sources: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html and the behaviour of the runtime interface
 emulator (lambda/rapi and lambda/core of aws/aws-lambda-runtime-interface-emulator), whose
@@ -22,11 +23,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, cast
 
-__all__ = ["MAX_PAYLOAD_BYTES", "Answer", "Call", "Event", "Reply", "RuntimeApi"]
+from localcloud.compute.response_stream import MAX_STREAM_BYTES, ResponseStream
+
+__all__ = ["MAX_PAYLOAD_BYTES", "TRUNCATED", "Answer", "Call", "Event", "Reply", "RuntimeApi"]
 
 MAX_PAYLOAD_BYTES: Final = 6 * 1024 * 1024 + 100  # the emulator's MaxPayloadSize; the documentation says 6 MB
 
 PREFIX: Final = "/2018-06-01/runtime/"
+_MODE: Final = "lambda-runtime-function-response-mode"
+_ERROR_TYPE: Final = "lambda-runtime-function-error-type"
 NOT_ALLOWED: Final = "State transition from {} to {} failed for runtime. Error: State transition is not allowed"
 
 
@@ -51,6 +56,7 @@ class Event:
     trace_header: str = ""
     client_context: str = ""
     cognito_identity: str = ""
+    on_stream: Callable[[ResponseStream], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class Answer:
     payload: bytes
     error_type: str = ""
     failed: bool = False
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,8 @@ class Reply:
 
 
 ACCEPTED: Final = Reply(202, b'{"status":"OK"}\n')
+TRUNCATED: Final = Answer(b"Response was truncated", "Runtime.TruncatedResponse", failed=True)
+"""The connection ended before the streamed response did. Source: the emulator's lambda/fatalerror."""
 INVALID_ID: Final = Reply(400, b'{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}\n')
 INVALID_MODE: Final = Reply(
     400, b'{"errorMessage":"Invalid function response mode","errorType":"InvalidFunctionResponseMode"}\n'
@@ -119,6 +128,7 @@ class RuntimeApi:
         self._answered_id = ""
         self._answer: asyncio.Future[Answer] | None = None
         self._waiting: Callable[[Reply], None] | None = None
+        self._stream: ResponseStream | None = None
 
     @property
     def failed_init(self) -> bool:
@@ -156,12 +166,50 @@ class RuntimeApi:
             return self._next()
         return self._init_error(call) if verb == "init/error" else self._settle(request_id, verb, call)
 
+    def begin(self, call: Call) -> ResponseStream | None:
+        """The head of a request has come: where to write its body, None where it is gathered for `call`.
+
+        Whoever gets a stream owes it `finish` or `break_off`.
+        """
+        event = self._event
+        if event is None or event.on_stream is None or self._state is not _State.RUNNING:
+            return None
+        if call.method != "POST" or call.path != f"{PREFIX}invocation/{event.request_id}/response":
+            return None
+        if call.headers.get(_MODE, "") != "streaming":
+            return None
+        self._state = _State.RESPONDING
+        self._stream = ResponseStream(call.headers.get("content-type", ""))
+        event.on_stream(self._stream)
+        return self._stream
+
+    def finish(self, stream: ResponseStream, trailers: Mapping[str, str]) -> Reply:
+        """The streamed response has ended as it should; its trailers say whether the handler failed on the way."""
+        error_type = trailers.get(_ERROR_TYPE, "")
+        answer, reply = Answer(b"", content_type=stream.content_type), ACCEPTED
+        if stream.is_oversized:
+            answer, reply = _too_large(MAX_STREAM_BYTES), TOO_LARGE
+        elif error_type:
+            answer = Answer(_trailing_error(trailers, error_type), error_type, failed=True)
+        self._settle_stream(stream, answer)
+        return reply
+
+    def break_off(self, stream: ResponseStream) -> None:
+        """The connection ended in the middle of the streamed response."""
+        self._settle_stream(stream, TRUNCATED)
+
+    def _settle_stream(self, stream: ResponseStream, answer: Answer) -> None:
+        if stream is self._stream:
+            self._stream = None
+            self._settled(answer)
+        stream.end()
+
     def wait(self, answer: Callable[[Reply], None]) -> None:
         """Remember who waits in `next`; a runtime that asks twice loses the first wait."""
         self._waiting = answer
 
     def _next(self) -> Reply | None:
-        if self._state is _State.INIT_ERROR:
+        if self._state is _State.INIT_ERROR or self._stream is not None:
             return self._refuse("Ready")
         if not self.ready.done():
             self.ready.set_result(None)
@@ -174,7 +222,7 @@ class RuntimeApi:
         if self._state is not _State.STARTED or self.ready.done():
             return self._refuse(_State.INIT_ERROR.value)
         self._state = _State.INIT_ERROR
-        error_type = call.headers.get("lambda-runtime-function-error-type", "")
+        error_type = call.headers.get(_ERROR_TYPE, "")
         self.ready.set_result(Answer(call.content, error_type or _type_in(call.content), failed=True))
         return ACCEPTED
 
@@ -183,17 +231,18 @@ class RuntimeApi:
             return self._refuse("InvocationResponse" if verb == "response" else "InvocationErrorResponse")
         if self._event is None or request_id != self._event.request_id or self._state is not _State.RUNNING:
             return INVALID_ID
-        if verb == "response" and call.headers.get("lambda-runtime-function-response-mode", "") not in {
-            "",
-            "streaming",
-        }:
+        if verb == "response" and call.headers.get(_MODE, "") not in {"", "streaming"}:
             self._state = _State.RESPONDING  # the emulator never leaves it: the invocation times out
             return INVALID_MODE
         answer, reply = _read_answer(verb, call)
-        self._state, self._event, self._answered_id = _State.RESPONSE_SENT, None, request_id
+        self._settled(answer)
+        return reply
+
+    def _settled(self, answer: Answer) -> None:
+        self._answered_id = self._event.request_id if self._event is not None else ""
+        self._state, self._event = _State.RESPONSE_SENT, None
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(answer)
-        return reply
 
     def _refuses(self, request_id: str) -> bool:
         """Whether the invocation is known and an answer to it comes too late."""
@@ -209,16 +258,20 @@ class RuntimeApi:
 
 def _read_answer(verb: str, call: Call) -> tuple[Answer, Reply]:
     if call.oversized:
-        message = f"Response payload size exceeded maximum allowed payload size ({MAX_PAYLOAD_BYTES} bytes)."
-        error = {"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}
-        return Answer(json.dumps(error).encode(), "Function.ResponseSizeTooLarge", failed=True), TOO_LARGE
+        return _too_large(MAX_PAYLOAD_BYTES), TOO_LARGE
     if verb == "error":
-        error_type = call.headers.get("lambda-runtime-function-error-type", "") or _type_in(call.content)
+        error_type = call.headers.get(_ERROR_TYPE, "") or _type_in(call.content)
         return Answer(call.content, error_type, failed=True), ACCEPTED
-    error_type = call.trailers.get("lambda-runtime-function-error-type", "")
+    error_type = call.trailers.get(_ERROR_TYPE, "")
     if error_type:  # a streamed response that failed on the way
         return Answer(_trailing_error(call.trailers, error_type), error_type, failed=True), ACCEPTED
-    return Answer(call.content), ACCEPTED
+    return Answer(call.content, content_type=call.headers.get("content-type", "")), ACCEPTED
+
+
+def _too_large(limit_bytes: int) -> Answer:
+    message = f"Response payload size exceeded maximum allowed payload size ({limit_bytes} bytes)."
+    error = {"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}
+    return Answer(json.dumps(error).encode(), "Function.ResponseSizeTooLarge", failed=True)
 
 
 def _trailing_error(trailers: Mapping[str, str], error_type: str) -> bytes:

@@ -7,10 +7,13 @@ no path, so each environment has a listener of its own. Knows nothing of process
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 import h11
 
+from localcloud.compute.response_stream import ResponseStream
 from localcloud.compute.runtime_api import MAX_PAYLOAD_BYTES, Call, Reply, RuntimeApi
 
 __all__ = ["RuntimeServer"]
@@ -54,6 +57,7 @@ class _Connection(asyncio.Protocol):
         self._request: h11.Request | None = None
         self._chunks: list[bytes] = []
         self._size = 0
+        self._stream: ResponseStream | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.Transport):
@@ -65,6 +69,8 @@ class _Connection(asyncio.Protocol):
         self._connections.discard(self)
         self._transport = None
         self._api.forget_waiter(self._answer)
+        if self._stream is not None:
+            self._api.break_off(self._stream)
 
     def abort(self) -> None:
         """Drop the connection now."""
@@ -90,30 +96,47 @@ class _Connection(asyncio.Protocol):
         """Handle one parsed event; False where there is nothing more to parse now."""
         if isinstance(event, h11.Request):
             self._request, self._chunks, self._size = event, [], 0
+            self._stream = self._api.begin(_read_call(event))
+            if self._stream is not None:
+                self._stream.on_drained = self._resume
             if self._http.they_are_waiting_for_100_continue:
                 self._write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])))
             return True
         if isinstance(event, h11.Data):
-            self._size += len(event.data)
-            if self._size <= MAX_PAYLOAD_BYTES:
-                self._chunks.append(bytes(event.data))
+            self._gather(bytes(event.data))
             return True
         if isinstance(event, h11.EndOfMessage):
             self._dispatch(event)
             return True
         return False
 
+    def _gather(self, data: bytes) -> None:
+        if self._stream is None:
+            self._size += len(data)
+            if self._size <= MAX_PAYLOAD_BYTES:
+                self._chunks.append(data)
+            return
+        self._stream.feed(data)
+        if self._stream.is_full and self._transport is not None:
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def _dispatch(self, end: h11.EndOfMessage) -> None:
         request = self._request
         if request is None:
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers}
-        trailers = {name.decode("latin-1"): value.decode("latin-1") for name, value in end.headers}
+        trailers = _decode(end.headers)
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.on_drained = None
+            self._send(self._api.finish(stream, trailers))
+            return
         reply = self._api.call(
-            Call(
-                method=request.method.decode("latin-1"),
-                path=request.target.decode("latin-1").partition("?")[0],
-                headers=headers,
+            replace(
+                _read_call(request),
                 content=b"".join(self._chunks),
                 oversized=self._size > MAX_PAYLOAD_BYTES,
                 trailers=trailers,
@@ -154,3 +177,16 @@ class _Connection(asyncio.Protocol):
     def _write(self, data: bytes | None) -> None:
         if data and self._transport is not None:
             self._transport.write(data)
+
+
+def _read_call(request: h11.Request) -> Call:
+    """The head of a request."""
+    return Call(
+        method=request.method.decode("latin-1"),
+        path=request.target.decode("latin-1").partition("?")[0],
+        headers=_decode(request.headers),
+    )
+
+
+def _decode(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
