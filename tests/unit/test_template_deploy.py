@@ -221,7 +221,7 @@ def test_the_template_of_this_repository_can_be_deployed() -> None:
     assert worker["Environment"]["Variables"]["JOBS_TABLE"] == "JobsTable-ref"
     assert worker["Code"] == "functions/generate_answer"
     role = handlers["AWS::IAM::Role"].seen["ReadJobRole"].properties
-    assert role["Policies"][0]["PolicyDocument"]["Statement"][1]["Resource"] == "ResultsBucket-Arn/results/*"
+    assert role["Policies"][0]["PolicyDocument"]["Statement"][2]["Resource"] == "ResultsBucket-Arn/results/*"
     body = handlers["AWS::ApiGateway::RestApi"].seen["Api"].properties["Body"]
     post = body["paths"]["/jobs"]["post"]["x-amazon-apigateway-integration"]
     assert post["uri"] == "arn:aws:apigateway:us-east-1:sqs:path/123456789012/JobsQueue-QueueName"
