@@ -13,7 +13,7 @@ import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
@@ -124,6 +124,13 @@ class Front:
         )
 
 
+@runtime_checkable
+class _Closable(Protocol):
+    """A body that wants to know when nobody reads on."""
+
+    async def aclose(self) -> None: ...
+
+
 def open_listener(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     """A bound listener; port 0 takes a free one, which `getsockname()` tells.
 
@@ -184,8 +191,12 @@ async def _write(request: web.BaseRequest, response: WireResponse) -> web.Stream
     if isinstance(response.body, bytes):
         return web.Response(status=response.status, body=response.body, headers=headers)
     stream = web.StreamResponse(status=response.status, headers=headers)
-    await stream.prepare(request)
-    async for chunk in response.body:
-        await stream.write(chunk)
-    await stream.write_eof()
+    try:
+        await stream.prepare(request)
+        async for chunk in response.body:
+            await stream.write(chunk)
+        await stream.write_eof()
+    finally:  # also when the caller went away
+        if isinstance(response.body, _Closable):
+            await response.body.aclose()
     return stream

@@ -42,7 +42,10 @@ class WireRequest:
 
 @dataclass(frozen=True, slots=True)
 class WireResponse:
-    """The answer: whole bytes, or chunks as they are made. The front adds x-amzn-RequestId where absent."""
+    """The answer: whole bytes, or chunks as they are made. The front adds x-amzn-RequestId where absent.
+
+    Chunks that have an `aclose` (an async generator has) are closed when nobody reads on.
+    """
 
     status: int
     body: bytes | AsyncIterator[bytes] = b""
