@@ -5,10 +5,10 @@ The one place that knows every part. Owns the order of starting and stopping; no
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import random
-import re
 import socket
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -28,6 +28,10 @@ from localcloud.gateway.backends import IamRoles, LambdaFunctions
 from localcloud.gateway.resources import gateway_handlers
 from localcloud.gateway.rest import Backends
 from localcloud.gateway.server import Gateway, GatewayServer
+from localcloud.gateway.websocket.gateway import WebSocketGateway
+from localcloud.gateway.websocket.management import ManagementService
+from localcloud.gateway.websocket.resources import websocket_handlers
+from localcloud.gateway.websocket.server import WebSocketServer
 from localcloud.models.choose import choose_engine
 from localcloud.models.engine import Engine
 from localcloud.options import CloudOptions, cloud_parameters, read_issuer
@@ -59,12 +63,14 @@ from localcloud.template.handler import Resource, ResourceHandler
 from localcloud.template.ledger import Ledger, make_ledger
 from localcloud.template.source import read_template
 from localcloud.template.stack import Settled, Stack, prepare_stack, stack_context
+from localcloud.urls import Urls
 
 __all__ = ["LedgerRefused", "PortTaken", "RunningCloud", "open_cloud"]
 
 LAMBDA_RUNTIME: Final = "python3.13"  # whose absence the ledger tells
 HTTP_OFFSET: Final = 1  # AWS APIs on the port, HTTP endpoints on the next
-_Handlers: TypeAlias = Mapping[str, ResourceHandler]
+WEBSOCKET_OFFSET: Final = 2
+_Handlers: TypeAlias = dict[str, ResourceHandler]
 _MACHINES: Final = {"amd64": "x86_64", "aarch64": "arm64"}
 
 
@@ -126,30 +132,6 @@ class RunningCloud:
     handlers: Mapping[str, ResourceHandler]
 
 
-@dataclass(frozen=True, slots=True)
-class _Urls:
-    """Where things are here, and what stands for AWS's own names. No URL ends in a slash."""
-
-    aws: str
-    http: str
-    region: str
-
-    def localise(self, value: str) -> str:
-        """An address of API Gateway's as it is reached here; anything else as it is."""
-        pattern = rf"https://([\w-]+)\.execute-api\.{re.escape(self.region)}\.amazonaws\.com(?:\.cn)?"
-        return re.sub(pattern, rf"{self.http}/\1", value)
-
-    def endpoints(self, deployed: Deployed) -> dict[str, str]:
-        """Every stage by its API's lower-case logical id; the last one where an API has several."""
-        found: dict[str, str] = {}
-        for entry in deployed.made.values():
-            if entry.resource.type == "AWS::ApiGateway::Stage":
-                api_id = entry.resource.properties["RestApiId"]
-                owner = next(each for each in deployed.made.values() if each.physical.ref == api_id)
-                found[owner.resource.logical_id.lower()] = f"{self.http}/{api_id}/{entry.physical.ref}"
-        return found
-
-
 @asynccontextmanager
 async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random) -> AsyncGenerator[RunningCloud]:
     """Start everything and deploy the template, for the length of the block; nothing is left after it.
@@ -168,9 +150,14 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         services.queues.endpoint = aws
         compute = await cleanup.enter_async_context(_open_compute(options, services, aws, clock=clock, rng=rng))
         front.add(LambdaService(lambda region: compute.functions if region == options.region else None))
-        gateway = _gateway(services, compute, front, clock=clock, rng=rng)
+        backends = _backends(services, compute, front)
+        gateway = Gateway(backends=backends, clock=clock, random=rng)
         http = await _serve_http(gateway, options, cleanup)
+        sockets = WebSocketGateway(backends, group=compute.group, clock=clock, random=rng)
+        front.add(ManagementService(sockets))
+        websocket = await _serve_websocket(sockets, options, compute.group, cleanup=cleanup)
         handlers = _handlers(options, services, compute, gateway=gateway)
+        handlers |= {handler.type: handler for handler in websocket_handlers(sockets)}
         ledger = make_ledger(stack.graph, handlers, allow=options.allow)
         if ledger.refused:
             raise LedgerRefused(ledger)
@@ -178,7 +165,8 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         cleanup.callback(sweeper.cancel)
         deployed = await deploy(stack, handlers, ledger)
         cleanup.push_async_callback(undeploy, deployed)
-        urls = _Urls(aws, http, options.region)
+        ids = frozenset(api_id for api_id, _ in sockets.stages())
+        urls = Urls(aws, http, websocket, options.region, sockets=ids)
         state = _state(options, stack, deployed, ledger=ledger, urls=urls)
         yield RunningCloud(state, ledger, deployed, compute, handlers)
 
@@ -255,13 +243,12 @@ def _open_delegate(options: CloudOptions, cleanup: AsyncExitStack) -> Delegate:
     return delegate
 
 
-def _gateway(services: _Services, compute: Compute, front: Front, *, clock: Clock, rng: random.Random) -> Gateway:
+def _backends(services: _Services, compute: Compute, front: Front) -> Backends:
     def may_invoke(function_arn: str, *, principal: str, source_arn: str) -> bool:
         return services.policies.allows(function_arn, service=principal, source_arn=source_arn)
 
     functions = LambdaFunctions(compute.functions, may_invoke)
-    backends = Backends(functions=functions, dispatch=front.dispatch, roles=IamRoles(services.iam))
-    return Gateway(backends=backends, clock=clock, random=rng)
+    return Backends(functions=functions, dispatch=front.dispatch, roles=IamRoles(services.iam))
 
 
 async def _serve_http(gateway: Gateway, options: CloudOptions, cleanup: AsyncExitStack) -> str:
@@ -273,6 +260,19 @@ async def _serve_http(gateway: Gateway, options: CloudOptions, cleanup: AsyncExi
         raise PortTaken(port) from error
     cleanup.push_async_callback(server.stop)
     return f"http://127.0.0.1:{server.port}"
+
+
+async def _serve_websocket(
+    gateway: WebSocketGateway, options: CloudOptions, group: asyncio.TaskGroup, *, cleanup: AsyncExitStack
+) -> str:
+    server = WebSocketServer(gateway, group=group)
+    port = options.port and options.port + WEBSOCKET_OFFSET
+    try:
+        await server.start(port)
+    except OSError as error:
+        raise PortTaken(port) from error
+    cleanup.push_async_callback(server.stop)
+    return f"ws://127.0.0.1:{server.port}"
 
 
 def _front(services: _Services, *, rng: random.Random) -> Front:
@@ -339,7 +339,7 @@ def _lambda_handlers(options: CloudOptions, services: _Services, compute: Comput
     yield from refused_handlers()
 
 
-def _state(options: CloudOptions, stack: Stack, deployed: Deployed, *, ledger: Ledger, urls: _Urls) -> RunningState:
+def _state(options: CloudOptions, stack: Stack, deployed: Deployed, *, ledger: Ledger, urls: Urls) -> RunningState:
     made = deployed.made.values()
     functions = [entry for entry in made if entry.resource.type == "AWS::Lambda::Function"]
     outputs = {name: urls.localise(value) for name, value in deployed.outputs.items()}

@@ -22,7 +22,7 @@ class NotRunning(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunningState:
-    """The running cloud. `endpoints`: `aws`, and each HTTP API by its lower-case logical id; no URL ends in a slash.
+    """The running cloud. `endpoints`: `aws`, and each API by its lower-case logical id; no URL ends in a slash.
     `functions` maps logical ids to names, `logs` names to log files.
     """
 

@@ -20,14 +20,16 @@ from localcloud.gateway.policies import Malformed, Verdict, judge
 from localcloud.gateway.ports import Functions, FunctionUnavailableError
 from localcloud.gateway.vtl import as_text
 
-__all__ = ["Authorizers"]
+__all__ = ["Authorizers", "Grant", "function_error", "read_grant"]
 
 TIMEOUT_S: Final = 29.0
 MAX_CACHED: Final = 10_000  # ours: entries of one authorizer's cache
 
 
 @dataclass(frozen=True, slots=True)
-class _Grant:
+class Grant:
+    """What an authorizer's function answered, valid until `until_s` (epoch seconds)."""
+
     principal: str
     context: Mapping[str, Any]
     policy: Any
@@ -40,7 +42,7 @@ class Authorizers:
     def __init__(self, functions: Functions, clock: Clock) -> None:
         self._functions = functions
         self._clock = clock
-        self._grants: dict[tuple[str, tuple[str, ...]], _Grant] = {}
+        self._grants: dict[tuple[str, tuple[str, ...]], Grant] = {}
 
     async def authorize(self, exchange: Exchange, authorizer: Authorizer) -> None:
         """Let the request pass and note who sent it. Raises GatewayError."""
@@ -62,14 +64,14 @@ class Authorizers:
             explicit = " with an explicit deny" if verdict is Verdict.DENIED else ""
             raise GatewayError("ACCESS_DENIED", words + explicit, reason=verdict.value)
 
-    def _keep(self, key: tuple[str, tuple[str, ...]], grant: _Grant, authorizer: Authorizer) -> None:
+    def _keep(self, key: tuple[str, tuple[str, ...]], grant: Grant, authorizer: Authorizer) -> None:
         if not authorizer.ttl_s or not key[1]:
             return
         if len(self._grants) >= MAX_CACHED:
             self._grants.pop(next(iter(self._grants)))
         self._grants[key] = grant
 
-    async def _ask(self, exchange: Exchange, authorizer: Authorizer, identity: tuple[str, ...]) -> _Grant:
+    async def _ask(self, exchange: Exchange, authorizer: Authorizer, identity: tuple[str, ...]) -> Grant:
         api = exchange.api
         source = f"{exchange.method_arn().split('/')[0]}/authorizers/{authorizer.id}"
         if not self._functions.may_invoke(authorizer.function_arn, source_arn=source):
@@ -85,8 +87,8 @@ class Authorizers:
         except FunctionUnavailableError as error:
             raise GatewayError("AUTHORIZER_FAILURE", reason=f"{authorizer.name} of {api.id}: {error}") from error
         if reply.error:
-            raise _function_error(authorizer, reply.payload)
-        return _read_grant(authorizer, reply.payload, now_s=self._clock.time())
+            raise function_error(authorizer, reply.payload)
+        return read_grant(authorizer, reply.payload, now_s=self._clock.time())
 
 
 def _identity(exchange: Exchange, authorizer: Authorizer) -> tuple[str, ...]:
@@ -123,7 +125,7 @@ def _request_event(exchange: Exchange) -> dict[str, Any]:
     }
 
 
-def _function_error(authorizer: Authorizer, payload: bytes) -> GatewayError:
+def function_error(authorizer: Authorizer, payload: bytes) -> GatewayError:
     """`Unauthorized`, word for word, is the way a function answers 401; every other error is the function's failure."""
     try:
         message = json.loads(payload).get("errorMessage")
@@ -134,7 +136,8 @@ def _function_error(authorizer: Authorizer, payload: bytes) -> GatewayError:
     return GatewayError("AUTHORIZER_FAILURE", reason=f"{authorizer.name} failed: {message}")
 
 
-def _read_grant(authorizer: Authorizer, payload: bytes, *, now_s: float) -> _Grant:
+def read_grant(authorizer: Authorizer, payload: bytes, *, now_s: float) -> Grant:
+    """What the function answered. Raises GatewayError."""
     try:
         reply: object = json.loads(payload)
     except ValueError as error:
@@ -151,7 +154,7 @@ def _read_grant(authorizer: Authorizer, payload: bytes, *, now_s: float) -> _Gra
     policy = parts.get("policyDocument")
     if not isinstance(policy, dict):
         raise _misconfigured(authorizer, "its answer has no policyDocument")
-    return _Grant(principal, context, cast("Any", policy), now_s + authorizer.ttl_s)
+    return Grant(principal, context, cast("Any", policy), now_s + authorizer.ttl_s)
 
 
 def _read_context(authorizer: Authorizer, context: object) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""WebSocket APIs as API Gateway runs them. Ask its modules; nothing is re-exported."""

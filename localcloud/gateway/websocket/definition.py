@@ -1,0 +1,124 @@
+"""What a WebSocket API is: plain data, with its selection expressions and mapping templates read.
+
+Knows no CloudFormation and no sockets. Parts refer to one another by id, as API Gateway's resources do; a deployment is
+a copy (`snapshot`) that later changes do not reach.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from localcloud.gateway.definition import Authorizer, Template
+from localcloud.gateway.websocket.selection import Selection
+
+__all__ = ["CONNECT", "DISCONNECT", "Integration", "IntegrationResponse", "Route", "Stage", "Throttle", "WebSocketApi"]
+
+CONNECT: Final = "$connect"
+DISCONNECT: Final = "$disconnect"
+
+
+@dataclass(frozen=True, slots=True)
+class Integration:
+    """Where a route leads: `kind` aws_proxy (`uri` is a function's ARN), aws or mock.
+
+    `passthrough` is never, when_no_match or when_no_templates; `timeout_s` 0.05 to 29.
+    """
+
+    id: str
+    kind: str
+    method: str = ""
+    uri: str = ""
+    credentials: str = ""
+    passthrough: str = "when_no_match"
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    templates: Mapping[str, Template] = field(default_factory=dict[str, Template])
+    template_selection: Selection | None = None
+    timeout_s: float = 29.0
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrationResponse:
+    """How an integration's answer becomes the message back; `status` is None for the `$default` one."""
+
+    integration_id: str
+    status: re.Pattern[str] | None
+    templates: Mapping[str, Template] = field(default_factory=dict[str, Template])
+    template_selection: Selection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route key and what it leads to. `answers`: its RouteResponseSelectionExpression says `$default`."""
+
+    id: str
+    key: str
+    integration_id: str = ""
+    authorizer_id: str = ""
+    answers: bool = False
+
+
+@dataclass
+class WebSocketApi:
+    """A WebSocket API and its parts by id; `route_responses` are the ids of routes that have a `$default` one."""
+
+    id: str
+    name: str
+    region: str
+    account_id: str
+    partition: str
+    selection: Selection
+    routes: dict[str, Route] = field(default_factory=dict[str, Route])
+    integrations: dict[str, Integration] = field(default_factory=dict[str, Integration])
+    responses: dict[str, IntegrationResponse] = field(default_factory=dict[str, IntegrationResponse])
+    route_responses: dict[str, str] = field(default_factory=dict[str, str])
+    authorizers: dict[str, Authorizer] = field(default_factory=dict[str, Authorizer])
+
+    def snapshot(self) -> WebSocketApi:
+        """The API as it is now."""
+        return replace(
+            self,
+            routes=dict(self.routes),
+            integrations=dict(self.integrations),
+            responses=dict(self.responses),
+            route_responses=dict(self.route_responses),
+            authorizers=dict(self.authorizers),
+        )
+
+    def route(self, key: str) -> Route | None:
+        """The route of exactly this key."""
+        return next((route for route in self.routes.values() if route.key == key), None)
+
+    def is_two_way(self, route: Route) -> bool:
+        """Whether what the integration answers goes back to the client."""
+        return route.answers and route.id in self.route_responses.values()
+
+    @property
+    def domain_name(self) -> str:
+        """The host name the API has on AWS."""
+        suffix = ".cn" if self.region.startswith("cn-") else ""
+        return f"{self.id}.execute-api.{self.region}.amazonaws.com{suffix}"
+
+    def arn(self, rest: str) -> str:
+        """The ARN that permissions and policies name, ending in `rest` (`v1/$connect`, `authorizers/abc`)."""
+        return f"arn:{self.partition}:execute-api:{self.region}:{self.account_id}:{self.id}/{rest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """Messages a second, and at once; route key "" for every route that has none of its own."""
+
+    route_key: str
+    rate: float
+    burst: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage: its name, variables and throttles."""
+
+    name: str
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    throttles: tuple[Throttle, ...] = ()

@@ -1,0 +1,276 @@
+"""The deployed WebSocket stages and their open connections: what happens at the handshake, for a message, at the end.
+
+Owns routing, throttles and the table of connections. Knows no sockets and no HTTP but the handshake's request.
+Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-overview.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final
+
+from localcloud.clock import Clock
+from localcloud.gateway.errors import GatewayError
+from localcloud.gateway.message import HttpRequest
+from localcloud.gateway.rest import Backends
+from localcloud.gateway.throttle import TokenBucket
+from localcloud.gateway.websocket.authorizers import authorize
+from localcloud.gateway.websocket.connection import GOING_AWAY, BufferFull, Connection
+from localcloud.gateway.websocket.definition import CONNECT, DISCONNECT, Route, Stage, WebSocketApi
+from localcloud.gateway.websocket.exchange import Client, Ending, Exchange, make_id
+from localcloud.gateway.websocket.integrations import Answer, call_integration
+from localcloud.gateway.websocket.selection import DEFAULT
+
+__all__ = ["Accepted", "Refused", "WebSocketGateway"]
+
+NEW_CONNECTIONS_PER_S: Final = 500  # quota of an account and Region, the WebSocket quotas page
+RATE, BURST = 10_000, 5000  # account default, https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The handshake may be answered; then `connection.open(wire)`. `subprotocol` is "" where none was chosen."""
+
+    connection: Connection
+    subprotocol: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The handshake's answer where there is no connection."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(slots=True)
+class _Deployed:
+    """A stage; `definition` gives the API, which for an automatically deployed stage changes with its parts."""
+
+    stage: Stage
+    definition: Callable[[], WebSocketApi]
+    buckets: dict[str, TokenBucket]
+
+    def admits(self, route_key: str, now_s: float) -> bool:
+        """Whether the route may be called once more now."""
+        bucket = self.buckets.get(route_key) or self.buckets.get("")
+        return bucket is None or bucket.take(now_s)
+
+
+class WebSocketGateway:
+    """All stages and connections of one Region. `group` owns the tasks; `close()` before it ends."""
+
+    def __init__(self, backends: Backends, *, group: asyncio.TaskGroup, clock: Clock, random: Random) -> None:
+        self._backends = backends
+        self._group = group
+        self._clock = clock
+        self._random = random
+        self._stages: dict[tuple[str, str], _Deployed] = {}
+        self._connections: dict[str, Connection] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._arrivals = TokenBucket(NEW_CONNECTIONS_PER_S, NEW_CONNECTIONS_PER_S)
+        self._calls = TokenBucket(RATE, BURST)
+        self._is_closed = False
+
+    # ---- stages
+
+    def deploy(self, stage: Stage, definition: Callable[[], WebSocketApi]) -> None:
+        """Serve the API at the stage from now on; a stage of the same name is replaced."""
+        buckets = {each.route_key: TokenBucket(each.rate, each.burst) for each in stage.throttles}
+        self._stages[definition().id, stage.name] = _Deployed(stage, definition, buckets)
+
+    def remove(self, api_id: str, stage_name: str) -> None:
+        """Serve the stage no longer: its connections are closed."""
+        self._stages.pop((api_id, stage_name), None)
+        for connection in tuple(self._connections.values()):
+            if (connection.api_id, connection.stage) == (api_id, stage_name):
+                connection.close(GOING_AWAY)
+
+    def stages(self) -> list[tuple[str, str]]:
+        """API id and name of every stage."""
+        return list(self._stages)
+
+    def api(self, api_id: str, stage_name: str) -> WebSocketApi | None:
+        """What a stage serves, None where there is no such stage."""
+        deployed = self._stages.get((api_id, stage_name))
+        return deployed.definition() if deployed is not None else None
+
+    def find(self, connection_id: str) -> Connection | None:
+        """An open connection."""
+        return self._connections.get(connection_id)
+
+    def connections(self) -> list[Connection]:
+        """Every open connection."""
+        return list(self._connections.values())
+
+    def admit_call(self) -> bool:
+        """Whether the account may call back once more now; callbacks and messages share its rate."""
+        return self._calls.take(self._clock.time())
+
+    def close(self) -> None:
+        """Close every connection and drop what is under way."""
+        self._is_closed = True
+        for connection in tuple(self._connections.values()):
+            connection.close(GOING_AWAY)
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    # ---- the handshake
+
+    async def connect(self, api_id: str, stage_name: str, handshake: HttpRequest) -> Accepted | Refused:
+        """Run `$connect`. The connection is not open, and its id good for nothing, until the caller opens it."""
+        now_s = self._clock.time()
+        given = handshake.header("x-amzn-trace-id")
+        trace = given or f"Root=1-{int(now_s):08x}-{self._random.randbytes(12).hex()}"
+        client = Client(make_id(self._random), handshake, now_s, trace)
+        deployed = self._stages.get((api_id, stage_name))
+        if deployed is None:
+            return _refuse(GatewayError("WAF_FILTERED", reason=f"there is no stage {api_id}/{stage_name}"), client, "")
+        exchange = self._exchange(deployed, client, CONNECT)
+        try:
+            self._admit(self._arrivals, deployed, CONNECT)
+            answer = await self._run_connect(exchange)
+        except GatewayError as error:
+            return _refuse(error, client, exchange.request_id)
+        if not 200 <= answer.status < 300:
+            _LOG.info("websocket.connect_refused status=%s", answer.status)
+            return Refused(answer.status, answer.body, {"content-type": answer.headers.get("content-type", "")})
+        connection = Connection(client, api_id=api_id, stage=stage_name, listener=self, clock=self._clock)
+        return Accepted(connection, _subprotocol(handshake, answer))
+
+    async def _run_connect(self, exchange: Exchange) -> Answer:
+        route = exchange.api.route(CONNECT)
+        if route is None:
+            return Answer(200)
+        if route.authorizer_id:
+            authorizer = exchange.api.authorizers[route.authorizer_id]
+            await authorize(exchange, authorizer, functions=self._backends.functions, clock=self._clock)
+        return await call_integration(exchange, route, self._backends)
+
+    # ---- what connections tell
+
+    def opened(self, connection: Connection) -> None:
+        """The handshake is answered: the id may be used."""
+        self._connections[connection.id] = connection
+
+    def received(self, connection: Connection, text: str) -> None:
+        """A message: it is routed in a task of its own, so messages of one client may overtake each other."""
+        self._spawn(self._route(connection, text))
+
+    def ended(self, connection: Connection, ending: Ending) -> None:
+        """The connection is no more: `$disconnect` is told, at best."""
+        self._connections.pop(connection.id, None)
+        self._spawn(self._disconnect(connection, ending))
+
+    # ---- inside
+
+    async def _route(self, connection: Connection, text: str) -> None:
+        deployed = self._stages.get((connection.api_id, connection.stage))
+        if deployed is None:
+            return
+        exchange = self._exchange(deployed, connection.client, DEFAULT, body=text)
+        try:
+            route = self._select(exchange)
+            self._admit(self._calls, deployed, route.key)
+            answer = await call_integration(exchange, route, self._backends)
+        except GatewayError as error:
+            _log_error(error, exchange.route_key)
+            _tell(connection, _error_frame(error.message, connection.id, exchange.request_id))
+            return
+        if answer.body and exchange.api.is_two_way(route):
+            _tell(connection, answer.body)
+
+    def _select(self, exchange: Exchange) -> Route:
+        """The route of the message's key, else `$default`. Raises GatewayError."""
+        key = exchange.api.selection.evaluate(exchange.look_up)
+        route = exchange.api.route(key) if key and key not in {CONNECT, DISCONNECT} else None
+        route = route or exchange.api.route(DEFAULT)
+        if route is None:
+            raise GatewayError("WAF_FILTERED", reason="no route and no $default route")
+        exchange.route_key = route.key
+        return route
+
+    async def _disconnect(self, connection: Connection, ending: Ending) -> None:
+        deployed = self._stages.get((connection.api_id, connection.stage))
+        route = deployed.definition().route(DISCONNECT) if deployed is not None else None
+        if deployed is None or route is None:
+            return
+        exchange = self._exchange(deployed, connection.client, DISCONNECT, ending=ending)
+        try:
+            await call_integration(exchange, route, self._backends)
+        except GatewayError as error:
+            _log_error(error, DISCONNECT)
+
+    def _exchange(
+        self, deployed: _Deployed, client: Client, key: str, *, body: str | None = None, ending: Ending | None = None
+    ) -> Exchange:
+        return Exchange(
+            api=deployed.definition(),
+            stage=deployed.stage,
+            client=client,
+            route_key=key,
+            now_s=self._clock.time(),
+            random=self._random,
+            body=body,
+            ending=ending,
+        )
+
+    def _admit(self, account: TokenBucket, deployed: _Deployed, route_key: str) -> None:
+        """Raise GatewayError where the account's or the route's rate is used up."""
+        now_s = self._clock.time()
+        if not account.take(now_s) or not deployed.admits(route_key, now_s):
+            raise GatewayError("THROTTLED", reason=route_key)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._is_closed:
+            work.close()
+            return
+        task = self._group.create_task(_guard(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _guard(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception:  # noqa: BLE001 - the outermost edge: one message's failure is never the group's
+        _LOG.exception("websocket.failed")
+
+
+def _log_error(error: GatewayError, route_key: str) -> None:
+    _LOG.warning("websocket.answered_error route=%s kind=%s reason=%s", route_key, error.kind, error.reason)
+
+
+def _error_frame(message: str, connection_id: str, request_id: str) -> bytes:
+    return json.dumps({"message": message, "connectionId": connection_id, "requestId": request_id}).encode()
+
+
+def _tell(connection: Connection, data: bytes) -> None:
+    """Send what nobody waits for: a client that has gone or does not read misses it."""
+    try:
+        connection.post(data)
+    except (BufferFull, ConnectionError):
+        _LOG.info("websocket.answer_lost")
+
+
+def _refuse(error: GatewayError, client: Client, request_id: str) -> Refused:
+    _log_error(error, CONNECT)
+    body = _error_frame(error.message, client.connection_id, request_id or client.connection_id)
+    return Refused(error.status, body, {"content-type": "application/json"})
+
+
+def _subprotocol(handshake: HttpRequest, answer: Answer) -> str:
+    """What the integration chose of the client's subprotocols; without its word none is.
+
+    Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-connect-route-subprotocol.html
+    """
+    offered = {each.strip() for each in (handshake.header("sec-websocket-protocol") or "").split(",")}
+    chosen = answer.headers.get("sec-websocket-protocol", "")
+    return chosen if chosen in offered else ""

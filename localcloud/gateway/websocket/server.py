@@ -1,0 +1,244 @@
+"""The WebSocket front: sockets in, handshakes and bytes to the gateway, frames out.
+
+An API is at `ws://127.0.0.1:<port>/<api id>/<stage>`, and at `/<stage>` under the host name it has on AWS. The head of
+the handshake is parsed by h11, frames by `frames` (API Gateway's limit on one frame is below what HTTP servers give).
+Knows nothing of routes. Lifetime: `start` to `stop`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import logging
+import re
+from http import HTTPStatus
+from typing import Final
+
+import h11
+
+from localcloud.gateway.message import HttpRequest
+from localcloud.gateway.websocket.connection import Connection
+from localcloud.gateway.websocket.gateway import Accepted, Refused, WebSocketGateway
+
+__all__ = ["WebSocketServer"]
+
+HOST: Final = "127.0.0.1"
+MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_URL_CHARS: Final = 4096  # length of the URL, the WebSocket quotas page
+MAX_EARLY_BYTES: Final = 256 * 1024  # ours: what a client may send before its handshake is answered
+HANDSHAKE_S: Final = 10.0  # ours: for the head of a request to come
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
+_AWS_HOST: Final = re.compile(r"([\w-]+)\.execute-api\.[\w-]+\.[\w.-]+(?::\d+)?", re.IGNORECASE)
+_STATUSES: Final = frozenset(HTTPStatus)
+_LOG: Final = logging.getLogger(__name__)
+
+
+class WebSocketServer:
+    """Listens on loopback for a WebSocketGateway; `group` owns its handshakes."""
+
+    def __init__(self, gateway: WebSocketGateway, *, group: asyncio.TaskGroup) -> None:
+        self.gateway = gateway
+        self.group = group
+        self.sockets: set[_Socket] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    async def start(self, port: int = 0) -> int:
+        """Listen; 0 takes a free port. Returns the port. Raises OSError where it is taken."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Socket(self), HOST, port)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        return self.port
+
+    async def stop(self) -> None:
+        """Listen no more and cut every socket; the close frames that the gateway wrote are sent first."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self.gateway.close()
+        for each in tuple(self.sockets):
+            each.drop()
+
+
+class _Socket(asyncio.Protocol):
+    """One client's socket: first HTTP, then frames. It is the Wire of its connection."""
+
+    def __init__(self, server: WebSocketServer) -> None:
+        self._server = server
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
+        self._transport: asyncio.Transport | None = None
+        self._connection: Connection | None = None
+        self._handshake: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._early = bytearray()
+        self._is_lost = False
+
+    # ---- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+        self._server.sockets.add(self)
+        self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_S, self.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._is_lost = True
+        self._settle()
+        self._server.sockets.discard(self)
+        if self._connection is not None:
+            self._connection.lost()
+
+    def data_received(self, data: bytes) -> None:
+        if self._connection is not None:
+            self._connection.receive(data)
+        elif self._handshake is not None:
+            self._early += data
+            if len(self._early) > MAX_EARLY_BYTES:
+                self.abort()
+        else:
+            self._http.receive_data(data)
+            self._read_head()
+
+    def eof_received(self) -> bool:
+        return False
+
+    # ---- Wire
+
+    def write(self, data: bytes) -> None:
+        """Send, or buffer."""
+        if self._transport is not None and not self._is_lost:
+            self._transport.write(data)
+
+    def buffered_bytes(self) -> int:
+        """How much the client has not taken yet."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def finish(self) -> None:
+        """Send what is buffered, then say that nothing follows."""
+        if self._transport is not None and not self._is_lost and self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def close(self) -> None:
+        """Send what is buffered, then close."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def drop(self) -> None:
+        """Close at once where everything is sent; cut a client that does not read."""
+        if self._handshake is not None:
+            self._handshake.cancel()
+        if self.buffered_bytes():
+            self.abort()
+        else:
+            self.close()
+
+    # ---- the handshake
+
+    def _settle(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _read_head(self) -> None:
+        try:
+            event = self._http.next_event()
+        except h11.RemoteProtocolError as error:
+            self._refuse(Refused(error.error_status_hint, b"Bad Request"))
+            return
+        if not isinstance(event, h11.Request):
+            return
+        self._settle()
+        upgrade = _read_upgrade(event)
+        if isinstance(upgrade, Refused):
+            self._refuse(upgrade)
+            return
+        request = self._read_request(event)
+        self._early += self._http.trailing_data[0]
+        self._handshake = self._server.group.create_task(self._guard(request, key=upgrade))
+
+    def _read_request(self, event: h11.Request) -> HttpRequest:
+        target = event.target.decode("latin-1")
+        path, _, query = target.partition("?")
+        headers = tuple(
+            (name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in event.headers.raw_items()
+        )
+        peer = self._transport.get_extra_info("peername") if self._transport is not None else None
+        return HttpRequest("GET", path, query, headers, b"", source_ip=peer[0] if peer else HOST)
+
+    async def _guard(self, request: HttpRequest, *, key: bytes) -> None:
+        """Whatever goes wrong belongs to this client, never to the group."""
+        try:
+            await self._shake(request, key=key)
+        except Exception:  # noqa: BLE001 - the outermost edge of a handshake
+            _LOG.exception("websocket.handshake_failed")
+            self.abort()
+
+    async def _shake(self, request: HttpRequest, *, key: bytes) -> None:
+        api_id, stage = _address(request)
+        result = await self._server.gateway.connect(api_id, stage, request)
+        if isinstance(result, Refused):
+            self._refuse(result)
+            return
+        self._accept(result, key)
+
+    def _accept(self, accepted: Accepted, key: bytes) -> None:
+        digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
+        lines = [
+            b"HTTP/1.1 101 Switching Protocols",
+            b"upgrade: websocket",
+            b"connection: Upgrade",
+            b"sec-websocket-accept: " + base64.b64encode(digest),
+        ]
+        if accepted.subprotocol:
+            lines.append(b"sec-websocket-protocol: " + accepted.subprotocol.encode("latin-1", "replace"))
+        self.write(b"\r\n".join([*lines, b"", b""]))
+        self._connection = connection = accepted.connection
+        connection.open(self)
+        if self._is_lost:
+            connection.lost()
+        elif self._early:
+            connection.receive(bytes(self._early))
+            self._early.clear()
+
+    def _refuse(self, refused: Refused) -> None:
+        headers = [
+            (name.encode(), value.encode("latin-1", "replace")) for name, value in refused.headers.items() if value
+        ]
+        headers += [(b"content-length", str(len(refused.body)).encode()), (b"connection", b"close")]
+        phrase = HTTPStatus(refused.status).phrase if refused.status in _STATUSES else ""
+        head = b"".join(b"%s: %s\r\n" % header for header in headers)
+        self._settle()
+        self.write(f"HTTP/1.1 {refused.status} {phrase}\r\n".encode() + head + b"\r\n" + refused.body)
+        self.close()
+
+
+def _read_upgrade(event: h11.Request) -> bytes | Refused:
+    """The client's key. RFC 6455 4.2.1 says what else a handshake has."""
+    headers = {bytes(name): bytes(value) for name, value in event.headers}
+    tokens = {each.strip() for each in headers.get(b"connection", b"").lower().split(b",")}
+    if len(event.target) > MAX_URL_CHARS:
+        return Refused(414, b"URI Too Long")
+    if headers.get(b"upgrade", b"").lower() != b"websocket" or b"upgrade" not in tokens:
+        return Refused(426, b"Upgrade Required", {"upgrade": "websocket"})
+    key = headers.get(b"sec-websocket-key", b"")
+    if event.method != b"GET" or not key:
+        return Refused(400, b"Bad Request")
+    if headers.get(b"sec-websocket-version") != b"13":
+        return Refused(426, b"Upgrade Required", {"sec-websocket-version": "13"})
+    return key
+
+
+def _address(request: HttpRequest) -> tuple[str, str]:
+    """API id and stage of a path."""
+    named = _AWS_HOST.fullmatch(request.header("host") or "")
+    parts = [part for part in request.path.split("/") if part]
+    if named is not None:
+        parts.insert(0, named[1])
+    api_id, stage = (*parts, "", "")[:2]
+    return (api_id, stage) if len(parts) == 2 else ("", "")

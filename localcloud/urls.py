@@ -1,0 +1,49 @@
+"""Where a deployed stack's APIs are reached here, and what stands for AWS's own names.
+
+Knows the resource types that are stages and how AWS spells their addresses; opens nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from localcloud.template.deploy import Deployed
+
+__all__ = ["Urls"]
+
+_STAGES: Final = {"AWS::ApiGateway::Stage": "RestApiId", "AWS::ApiGatewayV2::Stage": "ApiId"}
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Where things are here, and what stands for AWS's own names. No URL ends in a slash."""
+
+    aws: str
+    http: str
+    websocket: str
+    region: str
+    sockets: frozenset[str]  # ids of WebSocket APIs, whose https addresses are the management API's
+
+    def localise(self, value: str) -> str:
+        """An address of API Gateway's as it is reached here; anything else as it is."""
+        pattern = rf"(https|wss)://([\w-]+)\.execute-api\.{re.escape(self.region)}\.amazonaws\.com(?:\.cn)?"
+        return re.sub(pattern, lambda found: f"{self._root(found[1], found[2])}/{found[2]}", value)
+
+    def _root(self, scheme: str, api_id: str) -> str:
+        if scheme == "wss":
+            return self.websocket
+        return self.aws if api_id in self.sockets else self.http
+
+    def endpoints(self, deployed: Deployed) -> dict[str, str]:
+        """The address of every stage by its API's lower-case logical id; the last one where an API has several."""
+        found: dict[str, str] = {}
+        for entry in deployed.made.values():
+            key = _STAGES.get(entry.resource.type)
+            if key is not None:
+                api_id = entry.resource.properties[key]
+                owner = next(each for each in deployed.made.values() if each.physical.ref == api_id)
+                root = self.websocket if api_id in self.sockets else self.http
+                found[owner.resource.logical_id.lower()] = f"{root}/{api_id}/{entry.physical.ref}"
+        return found
