@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Invocation"]
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """One invocation of a function.
 
     `deadline` is the event loop's clock (seconds, `loop.time()`) by which the flow returns what it has: Lambda's own
