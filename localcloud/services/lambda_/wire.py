@@ -1,4 +1,5 @@
-"""The Lambda API on the wire (REST-JSON): Invoke, GetFunction, GetFunctionConfiguration, ListFunctions.
+"""The Lambda API on the wire (REST-JSON): Invoke, InvokeWithResponseStream, GetFunction, GetFunctionConfiguration,
+ListFunctions.
 
 The other actions are refused by name. Source: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 """
@@ -19,13 +20,17 @@ from localcloud.compute.function import LATEST, FunctionSpec, parse_reference
 from localcloud.compute.functions import Functions, InvokeResult
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
 from localcloud.services.lambda_.errors import LambdaError, no_such_function, service_failed
+from localcloud.services.lambda_.event_stream import EVENT_STREAM, EventStreamBody
 from sluiceway.errors import Misconfigured
 
 __all__ = ["LambdaService"]
 
 _LOG: Final = logging.getLogger(__name__)
 _ROUTE: Final = re.compile(r"/2015-03-31/functions(?:/(?P<name>[^/]+)(?:/(?P<rest>.*))?)?/?")
+_STREAM_ROUTE: Final = re.compile(r"/2021-11-15/functions/(?P<name>[^/]+)/response-streaming-invocations/?")
 _TYPES: Final = ("RequestResponse", "Event", "DryRun")
+_STREAM_TYPES: Final = ("RequestResponse", "DryRun")
+_STREAM_ACTION: Final = "InvokeWithResponseStream"
 _MAX_CONTEXT_BYTES: Final = 3583  # Invoke: X-Amz-Client-Context, base64
 _ACTIONS: Final = {
     ("POST", "invocations"): "InvokeFunction",
@@ -70,7 +75,8 @@ class LambdaService:
             return ()
         if target.action == "ListFunctions":
             return (Permission("lambda:ListFunctions", "*"),)
-        return (Permission(f"lambda:{target.action}", _arn(target.name, request.region)),)
+        action = "InvokeFunction" if target.action == _STREAM_ACTION else target.action
+        return (Permission(f"lambda:{action}", _arn(target.name, request.region)),)
 
     async def _answer(self, request: WireRequest, target: _Target) -> WireResponse:
         functions = self._functions(request.region)
@@ -85,11 +91,16 @@ class LambdaService:
         qualifier = parse_qs(request.query).get("Qualifier", [""])[0]
         if target.action == "InvokeFunction":
             return await _invoke(functions, target.name, request, qualifier=qualifier)
+        if target.action == _STREAM_ACTION:
+            return await _invoke_stream(functions, target.name, request, qualifier=qualifier)
         spec = _get(functions, target.name, request.region, qualifier=qualifier)
         return _json(_description(spec) if target.action == "GetFunction" else _configuration(spec))
 
 
 def _read_target(request: WireRequest) -> _Target:
+    streaming = _STREAM_ROUTE.fullmatch(request.path)
+    if streaming is not None:
+        return _Target(_STREAM_ACTION if request.method == "POST" else "", unquote(streaming["name"]))
     found = _ROUTE.fullmatch(request.path)
     if found is None:
         return _Target("")
@@ -101,22 +112,42 @@ def _read_target(request: WireRequest) -> _Target:
 
 async def _invoke(functions: Functions, name: str, request: WireRequest, *, qualifier: str) -> WireResponse:
     headers = request.headers
-    kind = headers.get("x-amz-invocation-type", "RequestResponse")
-    log_type = headers.get("x-amz-log-type", "None")
-    if kind not in _TYPES:
-        raise _invalid(kind, "invocationType", _TYPES)
-    if log_type not in {"None", "Tail"}:
-        raise _invalid(log_type, "logType", ("None", "Tail"))
+    kind, log_tail = _read_kind(request, _TYPES)
     spec = _get(functions, name, request.region, qualifier=qualifier)
     result = await functions.invoke(
         spec.arn,
         request.body,
         invocation_type=kind,
-        log_tail=log_type == "Tail",
+        log_tail=log_tail,
         client_context=_client_context(headers.get("x-amz-client-context", "")),
         trace_header=headers.get("x-amzn-trace-id", ""),
     )
     return WireResponse(result.status, result.payload, _headers(result))
+
+
+async def _invoke_stream(functions: Functions, name: str, request: WireRequest, *, qualifier: str) -> WireResponse:
+    headers = request.headers
+    kind, log_tail = _read_kind(request, _STREAM_TYPES)
+    spec = _get(functions, name, request.region, qualifier=qualifier)
+    context = _client_context(headers.get("x-amz-client-context", ""))
+    if kind == "DryRun":
+        return WireResponse((await functions.invoke(spec.arn, request.body, invocation_type=kind)).status)
+    invocation = await functions.invoke_stream(
+        spec.arn, request.body, client_context=context, trace_header=headers.get("x-amzn-trace-id", "")
+    )
+    answered = {"content-type": EVENT_STREAM, "x-amz-executed-version": LATEST}
+    return WireResponse(200, EventStreamBody(invocation, log_tail=log_tail), answered)
+
+
+def _read_kind(request: WireRequest, kinds: tuple[str, ...]) -> tuple[str, bool]:
+    """The invocation type, and whether the end of the log is asked for."""
+    kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
+    log_type = request.headers.get("x-amz-log-type", "None")
+    if kind not in kinds:
+        raise _invalid(kind, "invocationType", kinds)
+    if log_type not in {"None", "Tail"}:
+        raise _invalid(log_type, "logType", ("None", "Tail"))
+    return kind, log_type == "Tail"
 
 
 def _headers(result: InvokeResult) -> dict[str, str]:
