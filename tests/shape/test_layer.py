@@ -27,8 +27,8 @@ def _distribution(name: str) -> str:
 
 
 def test_the_layer_holds_the_packages_that_are_named_here(built_layer: BuiltLayer) -> None:
-    """Everything lies under python/; its top level is this list and the metadata of what the lock pins."""
-    assert [path.name for path in built_layer.folder.iterdir()] == ["python"]
+    """Beside the wrapper all lies under python/; its top level is this list and the metadata of what the lock pins."""
+    assert sorted(path.name for path in built_layer.folder.iterdir()) == ["bootstrap", "python"]
     found = {path.name for path in (built_layer.folder / "python").iterdir()}
     metadata = {name for name in found if name.endswith(".dist-info")}
     assert found - metadata == PACKAGES
@@ -43,6 +43,13 @@ def test_the_framework_is_in_it_whole(built_layer: BuiltLayer) -> None:
     copied = built_layer.folder / "python" / "sluiceway"
     expected = {path.relative_to(SOURCE): path.read_bytes() for path in SOURCE.rglob("*.py")}
     assert {path.relative_to(copied): path.read_bytes() for path in copied.rglob("*.py")} == expected
+
+
+def test_the_wrapper_can_be_executed(built_layer: BuiltLayer) -> None:
+    """`AWS_LAMBDA_EXEC_WRAPPER=/opt/bootstrap` starts the layer's own runtime client."""
+    wrapper = built_layer.folder / "bootstrap"
+    assert wrapper.stat().st_mode & 0o777 == 0o755
+    assert wrapper.read_bytes() == (SOURCE.parent / "bootstrap").read_bytes()
 
 
 def test_every_module_is_compiled_for_the_runtime(built_layer: BuiltLayer) -> None:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from contextvars import ContextVar, copy_context
 from types import FrameType
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
@@ -21,8 +21,10 @@ from weakref import WeakSet
 
 from sluiceway import log, settings
 from sluiceway.codec import Source
+from sluiceway.codec.stream import encode_buffered, read_parts
 from sluiceway.errors import DeadlineExceeded, Retryable
 from sluiceway.events.invocation import Invocation
+from sluiceway.events.stream import ByteStream, HttpStream
 from sluiceway.steps import Next, Step
 
 __all__ = ["App", "LambdaContext"]
@@ -44,7 +46,11 @@ CLOSE_LIMIT_S: Final = 2.0  # all that Lambda leaves between SIGTERM and SIGKILL
 _MakeTask = Callable[..., "asyncio.Future[Any]"]
 _Sigterm = Callable[[int, FrameType | None], object] | int | None
 
+_Stream = ByteStream | HttpStream
+_Respond = Callable[[_Stream], Awaitable[None]]
+
 _owned: ContextVar[WeakSet[asyncio.Task[Any]] | None] = ContextVar("sluiceway_owned_tasks", default=None)
+_respond: ContextVar[_Respond | None] = ContextVar("sluiceway_respond", default=None)
 
 
 class LambdaContext(Protocol):
@@ -72,19 +78,26 @@ class _Environment(NamedTuple):
     earlier_make_task: _MakeTask | None
 
 
+class _Ready(NamedTuple):
+    """A reply that no codec has to write any more."""
+
+    reply: object
+
+
 class App(Generic[E, S, R]):
     """A Lambda handler: `handler = App(flow, source=codec.sqs, steps=[log_context], lifespan=lifespan)`.
 
-    `flow(event, call, services)` is the function's work. `steps` wrap it, outermost first. `lifespan` yields the
-    services, opened once an environment; settings are read inside it. `margin_s`: seconds between the flow's deadline
-    and Lambda's, at most a fifth of the invocation's time.
+    `flow(event, call, services)` is the function's work: it returns its reply, or a ByteStream or HttpStream, or is an
+    async generator of bytes. `steps` wrap it, outermost first, until the last part of a stream has been sent.
+    `lifespan` yields the services, opened once an environment; settings are read inside it. `margin_s`: seconds between
+    the flow's deadline and Lambda's, at most a fifth of the invocation's time.
 
     Made where a Runtime API waits, it enters the lifespan at once, so that what the lifespan raises is an init error.
     """
 
     def __init__(
         self,
-        flow: Callable[[E, Invocation, S], Awaitable[R]],
+        flow: Callable[[E, Invocation, S], Awaitable[R | _Stream] | AsyncIterable[bytes | str]],
         *,
         source: Source[E, R],
         lifespan: Callable[[], AbstractAsyncContextManager[S]],
@@ -167,21 +180,31 @@ class App(Generic[E, S, R]):
         async with asyncio.timeout(CLOSE_LIMIT_S):
             await environment.stack.aclose()
 
-    async def invoke(self, event: object, context: LambdaContext, *, trace_header: str | None = None) -> object:
+    async def invoke(
+        self,
+        event: object,
+        context: LambdaContext,
+        *,
+        trace_header: str | None = None,
+        respond: _Respond | None = None,
+    ) -> object:
         """Serve one invocation on the running loop; several may run at once.
 
         `trace_header`: the invocation's X-Ray header; None takes the one that the managed runtime leaves in the
-        environment. Raises: as `__call__`.
+        environment. `respond` sends a streamed reply, and its answer is then None; without it, the reply is made of all
+        its parts. Raises: as `__call__`.
         """
         environment = await self._opened()
         tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
-        token = _owned.set(tasks)
+        token, responding = _owned.set(tasks), _respond.set(respond)
         try:
             request = self._source.decode(event)
             call = self._describe(request, context, trace_header=trace_header)
-            return self._source.encode(cast("R", await environment.chain(request, call)))
+            reply = await environment.chain(request, call)
+            return reply.reply if isinstance(reply, _Ready) else self._source.encode(cast("R", reply))
         finally:
             _owned.reset(token)
+            _respond.reset(responding)
             if tasks:
                 await _end_strays(tasks, request_id=context.aws_request_id)
 
@@ -217,7 +240,9 @@ class App(Generic[E, S, R]):
             limit = asyncio.timeout_at(call.deadline + call.grace_s)
             try:
                 async with limit:
-                    return await self._flow(cast("E", event), call, services)
+                    begun = self._flow(cast("E", event), call, services)
+                    reply = ByteStream(begun) if isinstance(begun, AsyncIterable) else await begun
+                    return await _hand_over(reply) if isinstance(reply, _Stream) else reply
             except TimeoutError as cause:
                 if not limit.expired():
                     raise
@@ -294,6 +319,19 @@ class App(Generic[E, S, R]):
             elif earlier == signal.SIG_DFL:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 signal.raise_signal(signal.SIGTERM)
+
+
+async def _hand_over(stream: _Stream) -> _Ready:
+    """Send a stream where this invocation can, else put it together. Either way its generator is closed after it."""
+    respond = _respond.get()
+    if respond is not None:
+        await respond(stream)
+        return _Ready(None)
+    body = bytearray()
+    async with aclosing(read_parts(stream)) as parts:
+        async for part in parts:
+            body += part
+    return _Ready(encode_buffered(stream, bytes(body)))
 
 
 def _check_loop(environment: _Environment) -> _Environment:
