@@ -16,7 +16,7 @@ from sluiceway.aws.sigv4 import encode_label
 from sluiceway.aws.wire import Caller
 from sluiceway.errors import Rejected, ServiceError, ServiceRefused, ServiceUnavailable
 
-__all__ = ["BEDROCK_RUNTIME", "RETRYABLE_CODES", "Converse", "ConverseAnswer", "Turn", "converse"]
+__all__ = ["BEDROCK_RUNTIME", "RETRYABLE_CODES", "Converse", "ConverseAnswer", "Turn", "converse", "to_unavailable"]
 
 BEDROCK_RUNTIME: Final = ServiceSpec(
     endpoint_prefix="bedrock-runtime",
@@ -31,6 +31,7 @@ RETRYABLE_CODES: Final = frozenset(
         "InternalServerException",
         "ModelErrorException",
         "ModelNotReadyException",
+        "ModelStreamErrorException",  # inside a stream only
         "ModelTimeoutException",
         "ServiceUnavailableException",
         "ThrottlingException",
@@ -103,7 +104,7 @@ async def converse(caller: Caller, request: Converse, *, deadline: float | None 
         reply = await caller.call(BEDROCK_RUNTIME, "Converse", request.to_wire(), path=path, deadline=deadline)
     except ServiceRefused as error:
         if error.code in RETRYABLE_CODES:
-            raise _unavailable(error) from error
+            raise to_unavailable(error) from error
         raise
     try:
         return _read_answer(reply.json())
@@ -111,7 +112,8 @@ async def converse(caller: Caller, request: Converse, *, deadline: float | None 
         raise Rejected("the model's answer is not one of Converse", reason="unreadable-answer") from error
 
 
-def _unavailable(error: ServiceError) -> ServiceUnavailable:
+def to_unavailable(error: ServiceError) -> ServiceUnavailable:
+    """A refusal that another attempt may pass (its code is in `RETRYABLE_CODES`), as the error for that."""
     return ServiceUnavailable(
         str(error),
         service=error.service,
