@@ -140,9 +140,11 @@ def test_no_log_holds_a_prompt_or_a_token(cloud: RunningCloud) -> None:
 def test_down_leaves_nothing_behind(tmp_path: Path) -> None:
     """After `down` no process of the cloud runs and the state is gone; `status` says what to do."""
     cloud = start_cloud(tmp_path / "state")
-    cloud.sluiceway("invoke", "read_job", "-e", "events/read_job/unknown.json")
-    group = os.getpgid(cloud.status["pid"])
-    cloud.sluiceway("down")
+    try:
+        cloud.sluiceway("invoke", "read_job", "-e", "events/read_job/unknown.json")
+        group = os.getpgid(cloud.status["pid"])
+    finally:
+        cloud.sluiceway("down")
     assert not (tmp_path / "state" / "state.json").exists()
     listing = subprocess.run(["ps", "-eo", "pgid,args"], capture_output=True, text=True, check=True).stdout
     assert [line for line in listing.splitlines() if str(tmp_path) in line] == []
