@@ -42,17 +42,23 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side: its label, its task root under `bench/handlers`, and the packages it adds to the runtime's."""
+    """One side: its label, its task root under `bench/handlers`, and the packages it adds to the runtime's.
+
+    `client`: `official`, or `sluiceway` for the layer's, started as an exec wrapper; `variables` are added to Lambda's.
+    """
 
     label: str
     handler: str
     packages: tuple[str, ...] = ()
+    client: str = "official"
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 SLUICEWAY = Side("sluiceway", "sluiceway", ("sluiceway",))
 AIOBOTO3 = Side("aioboto3", "aioboto3", ("aioboto3",))
 AIOBOTO3_RUN = Side("aioboto3, asyncio.run", "aioboto3_run", ("aioboto3",))
 BOTO3 = Side("boto3", "boto3", ("boto3",))
+OWN_CLIENT = Side("sluiceway, own client", "sluiceway", ("sluiceway",), client="sluiceway")
 NOTHING = Side("no work", "nothing")
 
 
@@ -89,7 +95,11 @@ class Bench:
             "LAMBDA_TASK_ROOT": str(path[0]),
             "PYTHONPATH": ":".join(map(str, path)),
         }
+        environ |= dict(side.variables)
         command = [self._python, "-S", "-s", "-P", *options, "-m", "awslambdaric", "app.handler"]
+        if side.client == "sluiceway":
+            wrapper = self._packages("sluiceway").parent / "bootstrap"
+            command = [str(wrapper), *command[:-3], "bootstrap.py", environ["PYTHONPATH"]]
         return Worker(command, environ, folder=self._folder, api=self._api, port=port)
 
     def _task(self, side: Side) -> Path:
@@ -122,7 +132,7 @@ class Bench:
 
     def _layer(self) -> Path:
         """What the layer's own recipe makes."""
-        sources = [*sorted(LAYER.rglob("*.py")), LAYER / "Makefile", LAYER / "requirements.txt"]
+        sources = [*sorted(LAYER.rglob("*.py")), LAYER / "bootstrap", LAYER / "Makefile", LAYER / "requirements.txt"]
         folder = CACHE / f"sluiceway-{self._key(b''.join(source.read_bytes() for source in sources))}"
         if not folder.exists():
             print(f"Building {folder.name} (once)...", flush=True)
@@ -141,7 +151,7 @@ class Bench:
 
 
 class Worker:
-    """One execution environment: a process under the official runtime client."""
+    """One execution environment: a process under a runtime client."""
 
     def __init__(
         self, command: list[str], environ: dict[str, str], *, folder: Path, api: RuntimeApi, port: int

@@ -2,8 +2,8 @@
 
 import sys
 
-here = __file__.rpartition("/sluiceway/runtime/")[0]
-sys.path[0] = here  # instead of this folder, whose modules are not top-level ones
+folder = __file__.rpartition("/")[0]  # its modules are not top-level ones; Python puts it there, unless told not to
+sys.path[:] = [folder.removesuffix("/sluiceway/runtime"), *(place for place in sys.path if place != folder)]
 
 from sluiceway.runtime.starting import start  # noqa: E402 - found on the path that was just made
 

@@ -1,11 +1,12 @@
 """One connection to the Runtime API on asyncio: for streamed answers, and where several invocations run at once.
 
-A Protocol without streams: a request is written whole, or as parts with back-pressure, and its reply is awaited.
+A BufferedProtocol without streams: a request is written whole, or as parts with back-pressure, and its reply awaited.
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from sluiceway.aws.http1 import ProtocolViolationError, ReplyParser
 from sluiceway.runtime.context import Call
@@ -21,11 +22,14 @@ from sluiceway.runtime.requests import Requests
 
 __all__ = ["AsyncApi", "Channel"]
 
+RECEIVE_BYTES: Final = 64 * 1024
 
-class Channel(asyncio.Protocol):
+
+class Channel(asyncio.BufferedProtocol):
     """One connection; one request at a time. Made by `open`, closed by its owner."""
 
     def __init__(self) -> None:
+        self._buffer = memoryview(bytearray(RECEIVE_BYTES))
         self._transport: asyncio.Transport | None = None
         self._parser = ReplyParser()
         self._reply: asyncio.Future[Reply] | None = None
@@ -91,8 +95,12 @@ class Channel(asyncio.Protocol):
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
-        self._advance(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._advance(bytes(self._buffer[:nbytes]))
 
     def eof_received(self) -> bool:
         self._advance(b"")
