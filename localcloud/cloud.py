@@ -67,7 +67,6 @@ from localcloud.urls import Urls
 
 __all__ = ["LedgerRefused", "PortTaken", "RunningCloud", "open_cloud"]
 
-LAMBDA_RUNTIME: Final = "python3.13"  # whose absence the ledger tells
 HTTP_OFFSET: Final = 1  # AWS APIs on the port, HTTP endpoints on the next
 WEBSOCKET_OFFSET: Final = 2
 _Handlers: TypeAlias = dict[str, ResourceHandler]
@@ -326,7 +325,6 @@ def _lambda_handlers(options: CloudOptions, services: _Services, compute: Comput
         builder=builder,
         runtimes=compute.runtimes,
         clock=services.clock,
-        runtime_difference=compute.runtimes.choose(LAMBDA_RUNTIME).difference,
     )
     yield PermissionHandler(compute.functions, services.policies)
     yield EventSourceMappingHandler(
@@ -343,7 +341,7 @@ def _state(options: CloudOptions, stack: Stack, deployed: Deployed, *, ledger: L
     made = deployed.made.values()
     functions = [entry for entry in made if entry.resource.type == "AWS::Lambda::Function"]
     outputs = {name: urls.localise(value) for name, value in deployed.outputs.items()}
-    issuer = read_issuer(read_template(options.template))
+    issuer = read_issuer(stack.metadata, stack.declared)
     return RunningState(
         pid=os.getpid(),
         template=str(options.template),

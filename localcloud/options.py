@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -45,12 +45,10 @@ class TokenIssuer:
     keys: str = ""
 
 
-def read_issuer(source: Source) -> TokenIssuer:
-    """What the template's metadata says. Raises TemplateError for a parameter that it does not declare."""
-    metadata = cast("dict[str, Any]", source.body.get("Metadata") or {})
+def read_issuer(metadata: Mapping[str, Any], declared: Collection[str]) -> TokenIssuer:
+    """What a template's metadata says. Raises TemplateError for a parameter that is not among those `declared`."""
     own = cast("dict[str, Any]", metadata.get("Sluiceway") or {})
     named = cast("dict[str, Any]", own.get("TokenIssuer") or {})
-    declared = cast("dict[str, Any]", source.body.get("Parameters") or {})
     for key, parameter in named.items():
         if key not in {"Issuer", "Audience", "Keys"} or parameter not in declared:
             raise TemplateError(f"names no parameter: {key}: {parameter}", where="Metadata.Sluiceway.TokenIssuer")
@@ -69,7 +67,7 @@ def cloud_parameters(options: CloudOptions, source: Source, machine: str) -> dic
         values |= read_settings(options.template.parent / "samconfig.toml", environment=options.config_env).parameters
     if "Architecture" in declared:
         values["Architecture"] = machine
-    named = read_issuer(source)
+    named = read_issuer(cast("dict[str, Any]", source.body.get("Metadata") or {}), declared)
     if named.issuer and named.keys:
         values |= {named.issuer: ISSUER, named.keys: read_key_set(options.state)}
     return {

@@ -48,10 +48,10 @@ def _partial(reason: str) -> Supported:
     return Supported(Support.PARTIAL, reason)
 
 
-def _function_table(runtime_difference: str) -> dict[str, Supported]:
-    here = Supported(reason="only Python functions run here", values=RUNTIMES)
-    if runtime_difference:
-        here = Supported(Support.PARTIAL, runtime_difference, RUNTIMES)
+def _function_table(runtimes: Runtimes) -> dict[str, Supported]:
+    def differs(runtime: str) -> str:
+        return runtimes.choose(runtime).difference
+
     return {
         "Architectures": _partial("functions run on this machine's own architecture"),
         "Code": Supported(),
@@ -74,7 +74,7 @@ def _function_table(runtime_difference: str) -> dict[str, Supported]:
         "PackageType": Supported(reason="container images are not served here", values=("Zip",)),
         "ReservedConcurrentExecutions": Supported(),
         "Role": Supported(),
-        "Runtime": here,
+        "Runtime": Supported(reason="only Python functions run here", values=RUNTIMES, differs=differs),
         "RuntimeManagementConfig": _partial("the runtime is this machine's"),
         "SnapStart": _refused("SnapStart is not served here"),
         "Tags": Supported(),
@@ -132,12 +132,12 @@ class LayerHandler:
 
 
 class FunctionHandler:
-    """`AWS::Lambda::Function`. Ref is the name; attribute Arn. `runtime_difference` is for the ledger."""
+    """`AWS::Lambda::Function`. Ref is the name; attribute Arn. The ledger tells where its own runtime differs here."""
 
     type: str = "AWS::Lambda::Function"
     support: Supported = Supported()
 
-    def __init__(  # noqa: PLR0913 - what a function is made of, all keyword-only but one
+    def __init__(
         self,
         functions: Functions,
         *,
@@ -145,9 +145,8 @@ class FunctionHandler:
         builder: Builder,
         runtimes: Runtimes,
         clock: Clock,
-        runtime_difference: str = "",
     ) -> None:
-        self.properties: Mapping[str, Supported] = _function_table(runtime_difference)
+        self.properties: Mapping[str, Supported] = _function_table(runtimes)
         self._functions = functions
         self._layers = layers
         self._builder = builder

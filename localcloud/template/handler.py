@@ -16,7 +16,7 @@ in the SAM template, which names the `build-<id>` target of `BuildMethod: makefi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -39,11 +39,13 @@ class Supported:
     """One entry of a handler's table; `reason` is a sentence for people, required unless served.
 
     `values`: where given, only these values are supported (anything else is refused, with the reason).
+    `differs`: what differs here for one supported value, "" where nothing does; a difference makes it PARTIAL.
     """
 
     support: Support = Support.SERVED
     reason: str = ""
     values: tuple[Any, ...] = ()
+    differs: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,8 @@ def _weigh(name: str, value: Any, entry: Supported | None, *, partly: bool) -> S
     if entry.values and find_function(value) is None and not _is_among(value, entry.values):
         served = ", ".join(str(scalar_text(item)) for item in entry.values)
         return Supported(Support.REFUSED, f"{entry.reason or 'not served here'} (is {value!r}, served: {served})")
-    return entry
+    difference = entry.differs(value) if entry.differs and isinstance(value, str) else ""
+    return Supported(Support.PARTIAL, difference) if difference else entry
 
 
 def _is_hollow(value: Any) -> bool:

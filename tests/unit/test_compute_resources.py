@@ -344,3 +344,21 @@ def test_events_are_kept_in_order_and_heard() -> None:
     assert [event.message for event in logs.events("/g", stream="a", since_ms=1)] == ["three"]
     assert heard == ["one", "two"]
     assert json.dumps(heard)
+
+
+class OldPythonIsMissing(NoRuntimes):
+    """A machine that has every Python but 3.9."""
+
+    def choose(self, runtime: str) -> InterpreterChoice:
+        own = find_interpreter("python3.11", environ=os.environ).interpreter
+        return InterpreterChoice(own, "python3.9 is not on this machine" if runtime == "python3.9" else "")
+
+
+def test_a_functions_runtime_differs_only_where_it_is_not_here() -> None:
+    """The ledger's word on Runtime is about the runtime that a function names, not about another function's."""
+    runtimes: Any = OldPythonIsMissing()
+    nothing: Any = None
+    handler = FunctionHandler(nothing, layers=nothing, builder=nothing, runtimes=runtimes, clock=nothing)
+    differs = handler.properties["Runtime"].differs
+    assert differs is not None
+    assert [differs("python3.9"), differs("python3.13")] == ["python3.9 is not on this machine", ""]

@@ -173,3 +173,16 @@ def test_the_json_form_has_every_line() -> None:
             "allowed": False,
         },
     ]
+
+
+def test_a_difference_of_one_value_is_told_where_that_value_stands() -> None:
+    """Two resources of one type: the one whose value differs here is partial, the other is served."""
+    kind = Supported(values=("old", "new"), differs=lambda value: "new is near enough" if value == "new" else "")
+    graph = build_graph(
+        {"Resources": {name: {"Type": "T::S::R", "Properties": {"Kind": name}} for name in ("old", "new", "odd")}},
+        Scope(context=stack_context(Path())),
+    )
+    ledger = make_ledger(graph, {"T::S::R": TableHandler({"Kind": kind})})
+    told = [(line.logical_id, line.support, line.reason) for line in ledger.lines if line.property]
+    assert told[:2] == [("old", SERVED, ""), ("new", PARTIAL, "new is near enough")]
+    assert told[2][:2] == ("odd", REFUSED)
