@@ -11,8 +11,9 @@ import json
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from localcloud.clock import Clock
 from localcloud.gateway.errors import GatewayError
@@ -30,6 +31,7 @@ __all__ = ["Accepted", "Refused", "WebSocketGateway"]
 
 NEW_CONNECTIONS_PER_S: Final = 500  # quota of an account and Region, the WebSocket quotas page
 RATE, BURST = 10_000, 5000  # account default, https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+_Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -162,12 +164,12 @@ class WebSocketGateway:
 
     def received(self, connection: Connection, text: str) -> None:
         """A message: it is routed in a task of its own, so messages of one client may overtake each other."""
-        self._spawn(self._route(connection, text))
+        self._spawn(partial(self._route, connection, text))
 
     def ended(self, connection: Connection, ending: Ending) -> None:
         """The connection is no more: `$disconnect` is told, at best."""
         self._connections.pop(connection.id, None)
-        self._spawn(self._disconnect(connection, ending))
+        self._spawn(partial(self._disconnect, connection, ending))
 
     # ---- inside
 
@@ -228,18 +230,17 @@ class WebSocketGateway:
         if not account.take(now_s) or not deployed.admits(route_key, now_s):
             raise GatewayError("THROTTLED", reason=route_key)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: _Work) -> None:
         if self._is_closed:
-            work.close()
             return
         task = self._group.create_task(_guard(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-async def _guard(work: Coroutine[Any, Any, None]) -> None:
+async def _guard(work: _Work) -> None:
     try:
-        await work
+        await work()
     except Exception:  # noqa: BLE001 - the outermost edge: one message's failure is never the group's
         _LOG.exception("websocket.failed")
 
