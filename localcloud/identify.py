@@ -29,6 +29,7 @@ _TARGETS: Final = {
 _PATHS: Final = (
     (re.compile(r"/20\d\d-\d\d-\d\d/(functions|event-source-mappings|layers|tags)\b"), "lambda"),
     (re.compile(r"/model/"), "bedrock"),
+    (re.compile(r"(/[^/]+){0,2}/(@|%40)connections/"), "execute-api"),
     (re.compile(r"/\d{12}/[A-Za-z0-9_.-]+$"), "sqs"),
 )
 _AGENT: Final = re.compile(r"\bapi/([a-z0-9-]+)[#/]")
