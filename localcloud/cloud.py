@@ -24,7 +24,9 @@ from localcloud.compute.policies import FunctionPolicies
 from localcloud.compute.resources import FunctionHandler, LayerHandler, refused_handlers
 from localcloud.delegate import Delegate, DelegatedService, Keeper
 from localcloud.front import Front, open_listener
-from localcloud.gateway.backends import IamRoles, LambdaFunctions
+from localcloud.gateway.backends import IamRoles, LambdaFunctions, UrlPolicies
+from localcloud.gateway.function_url import FunctionUrls
+from localcloud.gateway.function_url_resources import FunctionUrlHandler
 from localcloud.gateway.resources import gateway_handlers
 from localcloud.gateway.rest import Backends
 from localcloud.gateway.server import Gateway, GatewayServer
@@ -150,13 +152,15 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         compute = await cleanup.enter_async_context(_open_compute(options, services, aws, clock=clock, rng=rng))
         front.add(LambdaService(lambda region: compute.functions if region == options.region else None))
         backends = _backends(services, compute, front)
-        gateway = Gateway(backends=backends, clock=clock, random=rng)
+        function_urls = _function_urls(services, backends)
+        gateway = Gateway(backends=backends, clock=clock, random=rng, urls=function_urls)
         http = await _serve_http(gateway, options, cleanup)
         sockets = WebSocketGateway(backends, group=compute.group, clock=clock, random=rng)
         front.add(ManagementService(sockets))
         websocket = await _serve_websocket(sockets, options, compute.group, cleanup=cleanup)
         handlers = _handlers(options, services, compute, gateway=gateway)
         handlers |= {handler.type: handler for handler in websocket_handlers(sockets)}
+        handlers |= {"AWS::Lambda::Url": FunctionUrlHandler(compute.functions, function_urls)}
         ledger = make_ledger(stack.graph, handlers, allow=options.allow)
         if ledger.refused:
             raise LedgerRefused(ledger)
@@ -193,7 +197,7 @@ async def _open_services(
     tables = Store(options.persist) if options.persist else None
     dynamodb = DynamoService(clock, store=tables, randomness=rng)
     cleanup.callback(dynamodb.close)
-    engine = choose_engine(options.model, progress=options.progress)
+    engine = choose_engine(options.model, progress=options.progress, api_key=options.model_key)
     await engine.start()
     cleanup.push_async_callback(engine.close)
     logs = Logs(clock=clock)
@@ -250,6 +254,11 @@ def _backends(services: _Services, compute: Compute, front: Front) -> Backends:
     return Backends(functions=functions, dispatch=front.dispatch, roles=IamRoles(services.iam))
 
 
+def _function_urls(services: _Services, backends: Backends) -> FunctionUrls:
+    access = UrlPolicies(services.iam, _authoriser(services), services.policies)
+    return FunctionUrls(backends.functions, access, clock=services.clock, random=services.rng)
+
+
 async def _serve_http(gateway: Gateway, options: CloudOptions, cleanup: AsyncExitStack) -> str:
     server = GatewayServer(gateway)
     port = options.port and options.port + HTTP_OFFSET
@@ -276,7 +285,11 @@ async def _serve_websocket(
 
 def _front(services: _Services, *, rng: random.Random) -> Front:
     apis = [SqsService(services.queues), services.dynamodb, services.s3, BedrockService(services.engine)]
-    return Front(apis, authorise=Authoriser(services.iam, services.record, policy_of=services.policy_of), rng=rng)
+    return Front(apis, authorise=_authoriser(services), rng=rng)
+
+
+def _authoriser(services: _Services) -> Authoriser:
+    return Authoriser(services.iam, services.record, policy_of=services.policy_of)
 
 
 @asynccontextmanager

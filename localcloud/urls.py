@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from localcloud.gateway.function_url import PATH
 from localcloud.template.deploy import Deployed
 
 __all__ = ["Urls"]
@@ -27,9 +28,10 @@ class Urls:
     sockets: frozenset[str]  # ids of WebSocket APIs, whose https addresses are the management API's
 
     def localise(self, value: str) -> str:
-        """An address of API Gateway's as it is reached here; anything else as it is."""
+        """An address of API Gateway's, or a Function URL, as it is reached here; anything else as it is."""
         pattern = rf"(https|wss)://([\w-]+)\.execute-api\.{re.escape(self.region)}\.amazonaws\.com(?:\.cn)?"
-        return re.sub(pattern, lambda found: f"{self._root(found[1], found[2])}/{found[2]}", value)
+        named = re.sub(pattern, lambda found: f"{self._root(found[1], found[2])}/{found[2]}", value)
+        return re.sub(rf"https://(\w+)\.lambda-url\.{re.escape(self.region)}\.on\.aws", rf"{self.http}{PATH}\1", named)
 
     def _root(self, scheme: str, api_id: str) -> str:
         if scheme == "wss":
@@ -37,9 +39,15 @@ class Urls:
         return self.aws if api_id in self.sockets else self.http
 
     def endpoints(self, deployed: Deployed) -> dict[str, str]:
-        """The address of every stage by its API's lower-case logical id; the last one where an API has several."""
+        """The address of every stage by its API's lower-case logical id; the last one where an API has several.
+
+        That of a Function URL by its own lower-case logical id.
+        """
         found: dict[str, str] = {}
         for entry in deployed.made.values():
+            if entry.resource.type == "AWS::Lambda::Url":
+                address = self.localise(entry.physical.attributes["FunctionUrl"])
+                found[entry.resource.logical_id.lower()] = address.rstrip("/")
             key = _STAGES.get(entry.resource.type)
             if key is not None:
                 api_id = entry.resource.properties[key]

@@ -41,8 +41,8 @@ class PermissionHandler:
         "Action": Supported(),
         "EventSourceToken": Supported(Support.REFUSED, "Alexa skills are not served here"),
         "FunctionName": Supported(),
-        "FunctionUrlAuthType": Supported(Support.REFUSED, "Function URLs are not served here"),
-        "InvokedViaFunctionUrl": Supported(Support.REFUSED, "Function URLs are not served here"),
+        "FunctionUrlAuthType": Supported(),
+        "InvokedViaFunctionUrl": Supported(),
         "Principal": Supported(),
         "PrincipalOrgID": Supported(Support.REFUSED, "organisations are not served here"),
         "SourceAccount": Supported(),
@@ -64,6 +64,8 @@ class PermissionHandler:
             principal=read.text("Principal"),
             source_arn=read.text("SourceArn", ""),
             source_account=read.text("SourceAccount", ""),
+            url_auth_type=read.choice("FunctionUrlAuthType", ("", "AWS_IAM", "NONE"), ""),
+            via_url=read.flag("InvokedViaFunctionUrl", default=False),
         )
         self._policies.add(spec.arn, grant)
         return Physical(sid, {"Id": sid})

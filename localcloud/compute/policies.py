@@ -17,13 +17,18 @@ __all__ = ["FunctionPolicies", "Grant"]
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One statement. `source_arn` may have wildcards; "" for any source."""
+    """One statement. `source_arn` may have wildcards; "" for any source.
+
+    `url_auth_type`: for Function URLs with this AuthType only; `via_url`: for invocations through a URL only.
+    """
 
     sid: str
     action: str
     principal: str
     source_arn: str = ""
     source_account: str = ""
+    url_auth_type: str = ""
+    via_url: bool = False
 
 
 class FunctionPolicies:
@@ -46,10 +51,27 @@ class FunctionPolicies:
         return any(
             grant.principal in {service, "*"}
             and match_action(grant.action, "lambda:InvokeFunction")
+            and not grant.via_url
             and (not grant.source_arn or match_arn_like(grant.source_arn, source_arn))
             and grant.source_account in {"", source_arn.split(":")[4]}
             for grant in self._grants.get(function_arn, ())
         )
+
+    def allows_anyone(self, function_arn: str) -> bool:
+        """Whether everybody may invoke the function through a URL with AuthType NONE: both actions are needed.
+
+        Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html#urls-auth-none
+        """
+        public = [
+            grant
+            for grant in self._grants.get(function_arn, ())
+            if grant.principal == "*" and not grant.source_arn and not grant.source_account
+        ]
+        reaches = any(
+            match_action(grant.action, "lambda:InvokeFunctionUrl") and grant.url_auth_type in {"", "NONE"}
+            for grant in public
+        )
+        return reaches and any(match_action(grant.action, "lambda:InvokeFunction") for grant in public)
 
     def policy_of(self, function_arn: str) -> Document | None:
         """The policy as a document, None where nothing is granted."""
@@ -74,4 +96,8 @@ def _statement(grant: Grant, function_arn: str) -> dict[str, Any]:
         conditions["ArnLike"] = {"AWS:SourceArn": grant.source_arn}
     if grant.source_account:
         conditions["StringEquals"] = {"AWS:SourceAccount": grant.source_account}
+    if grant.url_auth_type:
+        conditions.setdefault("StringEquals", {})["lambda:FunctionUrlAuthType"] = grant.url_auth_type
+    if grant.via_url:
+        conditions["Bool"] = {"lambda:InvokedViaFunctionUrl": "true"}
     return statement | ({"Condition": conditions} if conditions else {})

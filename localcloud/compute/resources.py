@@ -32,7 +32,6 @@ _DEFAULT_RUNTIME: Final = "python3.13"
 _NOT_HERE: Final = {
     "AWS::Lambda::Alias": "aliases are not served here: functions have $LATEST only",
     "AWS::Lambda::Version": "versions are not served here: functions have $LATEST only",
-    "AWS::Lambda::Url": "Function URLs are not served here",
     "AWS::Lambda::EventInvokeConfig": "destinations and other retries of asynchronous invocations are not served here",
     "AWS::Lambda::CodeSigningConfig": "code signing is not served here",
     "AWS::Lambda::LayerVersionPermission": "layers of other accounts are not served here",

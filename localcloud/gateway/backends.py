@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from localcloud.compute.functions import Functions as FunctionRegistry
-from localcloud.gateway.ports import FunctionReply, FunctionUnavailableError
+from localcloud.compute.policies import FunctionPolicies
+from localcloud.compute.streamed import StreamedInvocation
+from localcloud.gateway.ports import FunctionReply, FunctionUnavailableError, Identity
+from localcloud.services.contract import Authorise, Permission
 from localcloud.services.iam.errors import IamError
 from localcloud.services.iam.model import Iam
 from localcloud.services.lambda_.errors import LambdaError
 
-__all__ = ["IamRoles", "LambdaFunctions", "MayInvoke"]
+__all__ = ["IamRoles", "LambdaFunctions", "MayInvoke", "UrlPolicies"]
 
 PRINCIPAL: Final = "apigateway.amazonaws.com"
 _SESSION: Final = "BackplaneAssumeRoleSession"  # the session name API Gateway's calls carry in CloudTrail
 _TOO_LARGE: Final = 413
+_THROTTLED: Final = 429
 
 
 class MayInvoke(Protocol):
@@ -37,12 +41,53 @@ class LambdaFunctions:
         try:
             result = await self._functions.invoke(function_arn, payload, trace_header=trace_header)
         except LambdaError as error:
-            raise FunctionUnavailableError(str(error), is_too_large=error.status == _TOO_LARGE) from error
+            raise _unavailable(error) from error
         return FunctionReply(result.payload, result.function_error)
+
+    async def invoke_stream(self, function_arn: str, payload: bytes, *, trace_header: str) -> StreamedInvocation:
+        """Invoke and return when the response begins. Raises FunctionUnavailableError."""
+        try:
+            return await self._functions.invoke_stream(function_arn, payload, trace_header=trace_header)
+        except LambdaError as error:
+            raise _unavailable(error) from error
 
     def may_invoke(self, function_arn: str, *, source_arn: str) -> bool:
         """Whether the function's resource policy lets API Gateway in."""
         return self._may_invoke(function_arn, principal=PRINCIPAL, source_arn=source_arn)
+
+
+def _unavailable(error: LambdaError) -> FunctionUnavailableError:
+    return FunctionUnavailableError(
+        str(error), is_too_large=error.status == _TOO_LARGE, is_throttled=error.status == _THROTTLED
+    )
+
+
+class UrlPolicies:
+    """IAM and the functions' resource policies as Function URLs ask them.
+
+    A caller needs both actions. Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
+    """
+
+    def __init__(self, iam: Iam, authorise: Authorise, policies: FunctionPolicies) -> None:
+        self._iam = iam
+        self._authorise = authorise
+        self._policies = policies
+
+    def may_anyone(self, function_arn: str) -> bool:
+        """Whether the function's policy lets everybody in through a URL with AuthType NONE."""
+        return self._policies.allows_anyone(function_arn)
+
+    def identify(self, access_key: str, function_arn: str) -> Identity | None:
+        """Who owns the key, None where they may not invoke the function through its URL."""
+        needs = (
+            Permission("lambda:InvokeFunctionUrl", function_arn, (("lambda:FunctionUrlAuthType", "AWS_IAM"),)),
+            Permission("lambda:InvokeFunction", function_arn, (("lambda:InvokedViaFunctionUrl", "true"),)),
+        )
+        if self._authorise(access_key, needs) is not None:
+            return None
+        principal = self._iam.principal_of(access_key)
+        user_id = f"{access_key}:{principal.session}" if principal.session else principal.account
+        return Identity(access_key, principal.account, principal.arn, user_id)
 
 
 class IamRoles:

@@ -35,7 +35,10 @@ class IntegrationResponse:
 
 @dataclass(frozen=True, slots=True)
 class Integration:
-    """Where a method leads: `kind` aws_proxy, aws or mock; `passthrough` never, when_no_match, when_no_templates."""
+    """Where a method leads: `kind` aws_proxy, aws or mock; `passthrough` never, when_no_match, when_no_templates.
+
+    `streams`: the function's response is handed on as it is made.
+    """
 
     kind: str
     method: str = ""
@@ -46,6 +49,7 @@ class Integration:
     templates: Mapping[str, Template] = field(default_factory=dict[str, Template])
     responses: tuple[IntegrationResponse, ...] = ()
     timeout_s: float = 29.0
+    streams: bool = False
 
 
 @dataclass(frozen=True, slots=True)

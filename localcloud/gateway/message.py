@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import parse_qsl
 
-__all__ = ["HttpRequest", "HttpResponse", "last_values", "query_items"]
+__all__ = ["ByteStream", "HttpRequest", "HttpResponse", "StreamCutError", "last_values", "query_items"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +29,37 @@ class HttpRequest:
         return next((value for key, value in reversed(self.headers) if key.lower() == wanted), None)
 
 
+class ByteStream(Protocol):
+    """A body as it is made; an async generator is one."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None:
+        """Nobody reads on."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """One answer; a header may be there several times."""
+    """One answer; a header may be there several times.
+
+    `stream` follows `body`, as it is made; whoever sends it closes it in the end. Where it raises StreamCutError, the
+    client's connection ends without the end of the answer.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    stream: ByteStream | None = None
 
     def header(self, name: str) -> str | None:
         """The last value of the header, whatever its case."""
         wanted = name.lower()
         return next((value for key, value in reversed(self.headers) if key.lower() == wanted), None)
+
+
+class StreamCutError(Exception):
+    """A streamed answer cannot be sent to its end: the function failed midway, or took too long."""
 
 
 def query_items(query: str) -> list[tuple[str, str]]:

@@ -18,6 +18,9 @@ __all__ = ["SERVED_SERVICES", "read_integration"]
 
 SERVED_SERVICES: Final = frozenset({"sqs"})
 MIN_TIMEOUT_MS: Final = 50
+MAX_STREAM_TIMEOUT_MS: Final = (
+    900_000  # https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode.html
+)
 MAX_TIMEOUT_MS: Final = 29_000  # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 
 _KEYS: Final = frozenset(
@@ -41,6 +44,9 @@ _RESPONSE_KEYS: Final = frozenset({"statusCode", "responseParameters", "response
 _LAMBDA_URI: Final = re.compile(
     r"arn:[\w-]+:apigateway:[\w-]+:lambda:path/2015-03-31/functions/(arn:[^/]+)/invocations"
 )
+_STREAMING_URI: Final = re.compile(
+    r"arn:[\w-]+:apigateway:[\w-]+:lambda:path/2021-11-15/functions/(arn:[^/]+)/response-streaming-invocations"
+)
 _SERVICE_URI: Final = re.compile(r"arn:[\w-]+:apigateway:([\w-]+):([\w.-]+):(path|action)/(.*)")
 _STATUS: Final = re.compile(r"[1-5]\d\d")
 
@@ -49,7 +55,7 @@ def read_integration(section: Section) -> Integration:
     """The integration. Raises DefinitionError."""
     section.refuse_unknown(_KEYS)
     section.refuse_unless("connectionType", "INTERNET")
-    section.refuse_unless("responseTransferMode", "BUFFERED")
+    section.refuse_unless("responseTransferMode", "BUFFERED", "STREAM")
     section.refuse_unless("payloadFormatVersion", "1.0")
     section.refuse_unless("contentHandling")
     kind = section.text("type").lower()
@@ -68,15 +74,21 @@ def read_integration(section: Section) -> Integration:
         templates=read_templates(section, "requestTemplates"),
         responses=_read_responses(section),
         timeout_s=_read_timeout(section),
+        streams=_streams(section),
     )
     _check_kind(section, integration)
     return integration
 
 
+def _streams(section: Section) -> bool:
+    return section.text("responseTransferMode", "BUFFERED") == "STREAM"
+
+
 def _read_timeout(section: Section) -> float:
     timeout_ms = section.whole("timeoutInMillis", MAX_TIMEOUT_MS)
-    if not MIN_TIMEOUT_MS <= timeout_ms <= MAX_TIMEOUT_MS:
-        raise section.error("timeoutInMillis", f"must be {MIN_TIMEOUT_MS} to {MAX_TIMEOUT_MS} ms")
+    highest_ms = MAX_STREAM_TIMEOUT_MS if _streams(section) else MAX_TIMEOUT_MS
+    if not MIN_TIMEOUT_MS <= timeout_ms <= highest_ms:
+        raise section.error("timeoutInMillis", f"must be {MIN_TIMEOUT_MS} to {highest_ms} ms")
     return timeout_ms / 1000
 
 
@@ -85,9 +97,10 @@ def _read_uri(section: Section, kind: str) -> str:
     if kind == "mock":
         return ""
     if kind == "aws_proxy":
-        found = _LAMBDA_URI.fullmatch(uri)
+        streams = _streams(section)
+        found = (_STREAMING_URI if streams else _LAMBDA_URI).fullmatch(uri)
         if found is None:
-            raise section.error("uri", f"{uri!r} is not a buffered Lambda invocation")
+            raise section.error("uri", f"{uri!r} is not a {'streaming' if streams else 'buffered'} Lambda invocation")
         return found[1]
     found = _SERVICE_URI.fullmatch(uri)
     if found is None:
@@ -103,6 +116,8 @@ def _check_kind(section: Section, integration: Integration) -> None:
     if integration.kind == "aws_proxy" and (integration.parameters or integration.credentials):
         key = "credentials" if integration.credentials else "requestParameters"
         raise section.error(key, "is not served here for a proxy integration")
+    if integration.streams and integration.kind != "aws_proxy":
+        raise section.error("responseTransferMode", "STREAM is for proxy integrations only")
     if integration.kind == "aws" and not integration.method:
         raise section.error("httpMethod", "is missing")
     if integration.kind == "aws" and not integration.credentials:

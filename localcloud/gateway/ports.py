@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["FunctionReply", "FunctionUnavailableError", "Functions", "Roles"]
+from localcloud.compute.streamed import StreamedInvocation
+
+__all__ = ["FunctionReply", "FunctionUnavailableError", "Functions", "Identity", "Roles", "UrlAccess"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +19,12 @@ class FunctionReply:
 
 
 class FunctionUnavailableError(Exception):
-    """The invocation did not reach the function: not there, throttled, or (`is_too_large`) over Lambda's 6 MB."""
+    """The invocation did not reach the function: not there, `is_throttled`, or (`is_too_large`) over Lambda's 6 MB."""
 
-    def __init__(self, message: str, *, is_too_large: bool = False) -> None:
+    def __init__(self, message: str, *, is_too_large: bool = False, is_throttled: bool = False) -> None:
         super().__init__(message)
         self.is_too_large = is_too_large
+        self.is_throttled = is_throttled
 
 
 class Functions(Protocol):
@@ -31,8 +34,34 @@ class Functions(Protocol):
         """Invoke and wait. Raises FunctionUnavailableError."""
         ...
 
+    async def invoke_stream(self, function_arn: str, payload: bytes, *, trace_header: str) -> StreamedInvocation:
+        """Invoke and return when the response begins; the caller owes it `leave()`. Raises FunctionUnavailableError."""
+        ...
+
     def may_invoke(self, function_arn: str, *, source_arn: str) -> bool:
         """Whether the function's resource policy lets apigateway.amazonaws.com invoke it from `source_arn`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks at a Function URL with AuthType AWS_IAM."""
+
+    access_key: str
+    account: str
+    arn: str
+    user_id: str
+
+
+class UrlAccess(Protocol):
+    """Identity policies and the functions' resource policies, as a Function URL asks them."""
+
+    def may_anyone(self, function_arn: str) -> bool:
+        """Whether the function's policy lets everybody invoke it through a URL with AuthType NONE."""
+        ...
+
+    def identify(self, access_key: str, function_arn: str) -> Identity | None:
+        """Who owns the key, None where they may not invoke the function through its URL."""
         ...
 
 

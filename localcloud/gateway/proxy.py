@@ -19,7 +19,15 @@ from localcloud.gateway.exchange import Exchange
 from localcloud.gateway.message import HttpResponse
 from localcloud.gateway.ports import Functions, FunctionUnavailableError
 
-__all__ = ["call_function", "is_binary"]
+__all__ = [
+    "call_function",
+    "check_permission",
+    "is_binary",
+    "make_payload",
+    "malformed",
+    "read_headers",
+    "read_status",
+]
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 MAX_PAYLOAD_BYTES: Final = 10 * 1024 * 1024
@@ -39,21 +47,30 @@ def is_binary(media_type: str, binary_types: frozenset[str]) -> bool:
 async def call_function(exchange: Exchange, integration: Integration, functions: Functions) -> HttpResponse:
     """Invoke the method's function. Raises GatewayError."""
     arn = integration.uri
-    if not functions.may_invoke(arn, source_arn=_source_arn(exchange)):
-        reason = f"{arn} has no permission for {_source_arn(exchange)} (Invalid permissions on Lambda function)"
-        raise GatewayError("DEFAULT_5XX", "Internal server error", reason=reason)
-    payload = json.dumps(_event(exchange), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    check_permission(exchange, arn, functions)
     try:
         async with asyncio.timeout(integration.timeout_s):
-            reply = await functions.invoke(arn, payload, trace_header=exchange.trace_id)
+            reply = await functions.invoke(arn, make_payload(exchange), trace_header=exchange.trace_id)
     except TimeoutError as error:
         raise GatewayError("INTEGRATION_TIMEOUT", reason=f"{arn} took too long") from error
     except FunctionUnavailableError as error:
         kind = "REQUEST_TOO_LARGE" if error.is_too_large else "DEFAULT_5XX"
         raise GatewayError(kind, reason=f"{arn}: {error}") from error
     if reply.error:
-        raise _malformed(f"{arn} failed ({reply.error})")
+        raise malformed(f"{arn} failed ({reply.error})")
     return _read_reply(exchange, reply.payload)
+
+
+def check_permission(exchange: Exchange, arn: str, functions: Functions) -> None:
+    """Raise GatewayError where the function's resource policy does not let this method in."""
+    if not functions.may_invoke(arn, source_arn=_source_arn(exchange)):
+        reason = f"{arn} has no permission for {_source_arn(exchange)} (Invalid permissions on Lambda function)"
+        raise GatewayError("DEFAULT_5XX", "Internal server error", reason=reason)
+
+
+def make_payload(exchange: Exchange) -> bytes:
+    """The event that the function gets, in JSON."""
+    return json.dumps(_event(exchange), ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def _source_arn(exchange: Exchange) -> str:
@@ -93,7 +110,8 @@ def _encode_body(exchange: Exchange) -> tuple[str | None, bool]:
     return body.decode("utf-8", "replace"), False
 
 
-def _malformed(reason: str) -> GatewayError:
+def malformed(reason: str) -> GatewayError:
+    """The error of a reply that is none: 502, whatever is wrong with it."""
     return GatewayError("DEFAULT_5XX", status=502, reason=reason)
 
 
@@ -101,35 +119,36 @@ def _read_reply(exchange: Exchange, payload: bytes) -> HttpResponse:
     try:
         reply: object = json.loads(payload)
     except ValueError as error:
-        raise _malformed("Malformed Lambda proxy response: not JSON") from error
+        raise malformed("Malformed Lambda proxy response: not JSON") from error
     if not isinstance(reply, dict):
-        raise _malformed("Malformed Lambda proxy response: not an object")
+        raise malformed("Malformed Lambda proxy response: not an object")
     parts = cast("dict[str, Any]", reply)
     unknown = sorted(set(parts) - _REPLY_KEYS)
     if unknown:
-        raise _malformed(f"Malformed Lambda proxy response: {', '.join(unknown)} cannot be there")
-    headers = _read_headers(parts)
+        raise malformed(f"Malformed Lambda proxy response: {', '.join(unknown)} cannot be there")
+    headers = read_headers(parts)
     body = _read_body(exchange, parts, headers)
     if len(body) > MAX_PAYLOAD_BYTES:
-        raise _malformed("the reply is larger than 10 MB")
+        raise malformed("the reply is larger than 10 MB")
     if "content-type" not in {name.lower() for name, _ in headers}:
         headers.append(("Content-Type", "application/json"))
-    return HttpResponse(_read_status(parts), tuple(headers), body)
+    return HttpResponse(read_status(parts), tuple(headers), body)
 
 
-def _read_status(parts: Mapping[str, Any]) -> int:
+def read_status(parts: Mapping[str, Any]) -> int:
+    """The `statusCode` of a reply, 200 where it has none. Raises GatewayError."""
     given = parts.get("statusCode", 200)
     status = int(given) if isinstance(given, str) and given.isdecimal() else given
     if not isinstance(status, int) or isinstance(status, bool) or not 100 <= status <= 599:
-        raise _malformed(f"Malformed Lambda proxy response: statusCode is {given!r}")
+        raise malformed(f"Malformed Lambda proxy response: statusCode is {given!r}")
     return status
 
 
-def _read_headers(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Single headers, and multi-value ones, which win over a single one of the same name."""
+def read_headers(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Single headers, and multi-value ones, which win over a single one of the same name. Raises GatewayError."""
     single, multiple = (_or_empty(parts.get(key)) for key in ("headers", "multiValueHeaders"))
     if not isinstance(single, dict) or not isinstance(multiple, dict):
-        raise _malformed("Malformed Lambda proxy response: headers are not an object")
+        raise malformed("Malformed Lambda proxy response: headers are not an object")
     many = cast("dict[str, Any]", multiple)
     taken = {name.lower() for name in many}
     headers = [
@@ -139,7 +158,7 @@ def _read_headers(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     for name, values in many.items():
         if not isinstance(values, list):
-            raise _malformed("Malformed Lambda proxy response: a multi-value header is not a list")
+            raise malformed("Malformed Lambda proxy response: a multi-value header is not a list")
         headers.extend((name, _header_text(value)) for value in cast("list[Any]", values))
     return headers
 
@@ -153,7 +172,7 @@ def _header_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (str, int, float)) and not _CONTROL.search(str(value)):
         return str(value)
-    raise _malformed("Malformed Lambda proxy response: a header is not a line of text")
+    raise malformed("Malformed Lambda proxy response: a header is not a line of text")
 
 
 def _read_body(exchange: Exchange, parts: Mapping[str, Any], headers: list[tuple[str, str]]) -> bytes:
@@ -161,7 +180,7 @@ def _read_body(exchange: Exchange, parts: Mapping[str, Any], headers: list[tuple
     if body is None:
         return b""
     if not isinstance(body, str):
-        raise _malformed("Malformed Lambda proxy response: body is not a string")
+        raise malformed("Malformed Lambda proxy response: body is not a string")
     if parts.get("isBase64Encoded") is not True:
         return body.encode("utf-8", "replace")
     content_type = next((value for name, value in headers if name.lower() == "content-type"), "application/json")
@@ -173,4 +192,4 @@ def _read_body(exchange: Exchange, parts: Mapping[str, Any], headers: list[tuple
     try:
         return base64.b64decode(body, validate=True)
     except binascii.Error as error:
-        raise _malformed("Malformed Lambda proxy response: body is not base64") from error
+        raise malformed("Malformed Lambda proxy response: body is not base64") from error

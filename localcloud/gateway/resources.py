@@ -24,7 +24,15 @@ from localcloud.template.errors import TemplateError
 from localcloud.template.handler import Physical, Resource, ResourceHandler, Support, Supported
 from localcloud.template.properties import Properties, read_properties
 
-__all__ = ["AccountHandler", "Apis", "DeploymentHandler", "RestApiHandler", "StageHandler", "gateway_handlers"]
+__all__ = [
+    "AccountHandler",
+    "Apis",
+    "DeploymentHandler",
+    "RestApiHandler",
+    "StageHandler",
+    "gateway_handlers",
+    "make_id",
+]
 
 _SERVED: Final = Supported()
 _ID_CHARACTERS: Final = string.ascii_lowercase + string.digits
@@ -36,8 +44,8 @@ _BURST: Final = 5000  # account default, https://docs.aws.amazon.com/apigateway/
 _RATE: Final = 10_000
 
 
-def _make_id(length: int, *parts: str) -> str:
-    """An id as API Gateway's own, the same for the same stack every time."""
+def make_id(length: int, *parts: str) -> str:
+    """An id as AWS's own, of `length` lower-case letters and digits, the same for the same parts every time."""
     number = int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest())
     characters: list[str] = []
     while len(characters) < length:
@@ -117,7 +125,7 @@ class RestApiHandler:
         """Read the definition. Raises TemplateError with the path of what is not served."""
         read = read_properties(resource)
         context = resource.context
-        api_id = _make_id(10, "api", context.stack_name, context.region, resource.logical_id)
+        api_id = make_id(10, "api", context.stack_name, context.region, resource.logical_id)
         body, name = _read_body(resource, read)
         try:
             api = read_api(body, api_id=api_id, region=context.region, account_id=context.account_id)
@@ -126,7 +134,7 @@ class RestApiHandler:
             raise TemplateError(error.detail, where=where) from error
         binary = frozenset(each.replace("~1", "/").lower() for each in read.texts("BinaryMediaTypes"))
         self._apis.add(replace(api, name=read.text("Name", api.name), binary_types=api.binary_types | binary))
-        return Physical(api_id, {"RestApiId": api_id, "RootResourceId": _make_id(10, "root", api_id)})
+        return Physical(api_id, {"RestApiId": api_id, "RootResourceId": make_id(10, "root", api_id)})
 
     async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
         """Forget the API."""
@@ -167,7 +175,7 @@ class DeploymentHandler:
     async def create(self, resource: Resource) -> Physical:
         """Keep the API as it is now, and serve it where a StageName is given. Raises TemplateError."""
         read = read_properties(resource)
-        deployment_id = _make_id(6, "deployment", resource.context.stack_name, resource.logical_id)
+        deployment_id = make_id(6, "deployment", resource.context.stack_name, resource.logical_id)
         self._apis.snapshot(read, deployment_id)
         if "StageName" in read:
             api = self._apis.deployed(read, deployment_id)

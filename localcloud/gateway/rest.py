@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
 from localcloud.clock import Clock
 from localcloud.gateway.authorizers import Authorizers
-from localcloud.gateway.definition import Api, Method
+from localcloud.gateway.definition import Api, Integration, Method
 from localcloud.gateway.errors import GatewayError
 from localcloud.gateway.exchange import Exchange, Stage, Throttle
 from localcloud.gateway.gateway_responses import gateway_response
@@ -26,6 +26,7 @@ from localcloud.gateway.ports import Functions, Roles
 from localcloud.gateway.proxy import call_function
 from localcloud.gateway.routing import Resources
 from localcloud.gateway.service import call_service, mock_answer
+from localcloud.gateway.streaming import stream_function
 from localcloud.gateway.throttle import TokenBucket
 from localcloud.gateway.validation import BodyValidator, check_parameters
 from localcloud.services.contract import Dispatch
@@ -126,11 +127,24 @@ class RestStage:
 
     async def _integrate(self, exchange: Exchange, method: Method) -> HttpResponse:
         integration = method.integration
+        if integration.streams:
+            return await _stream(exchange, integration, self._backends.functions)
         if integration.kind == "aws_proxy":
             return await call_function(exchange, integration, self._backends.functions)
         if integration.kind == "mock":
             return mock_answer(exchange, integration)
         return await call_service(exchange, integration, dispatch=self._backends.dispatch, roles=self._backends.roles)
+
+
+async def _stream(exchange: Exchange, integration: Integration, functions: Functions) -> HttpResponse:
+    response = await stream_function(exchange, integration, functions)
+    try:
+        _check_headers(response)
+    except GatewayError:
+        if response.stream is not None:
+            await response.stream.aclose()
+        raise
+    return response
 
 
 def _validators(api: Api) -> Mapping[tuple[str, str, str], BodyValidator]:
@@ -165,4 +179,4 @@ def _finish(exchange: Exchange, response: HttpResponse) -> HttpResponse:
     headers += [("x-amzn-RequestId", exchange.request_id), ("x-amz-apigw-id", exchange.extended_id)]
     if exchange.stage.is_traced or (exchange.method is not None and exchange.method.integration.kind == "aws_proxy"):
         headers.append(("X-Amzn-Trace-Id", exchange.trace_id))
-    return HttpResponse(response.status, tuple(headers), response.body)
+    return replace(response, headers=tuple(headers))

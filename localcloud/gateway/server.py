@@ -1,11 +1,13 @@
 """The HTTP front of the gateway: sockets in, HttpRequests to stages, answers out.
 
-An API is at `http://127.0.0.1:<port>/<api id>/<stage>/...`, and at `/<stage>/...` under the host name it has on AWS.
+An API is at `http://127.0.0.1:<port>/<api id>/<stage>/...`, and at `/<stage>/...` under the host name it has on AWS; a
+Function URL at `/lambda-url/<id>/...`.
 Knows nothing of integrations. Lifetime: `start` to `stop`; requests under way are given `GRACE_S` to end.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from random import Random
 from typing import Final
@@ -16,8 +18,9 @@ from multidict import CIMultiDict
 from localcloud.clock import Clock
 from localcloud.gateway.definition import Api
 from localcloud.gateway.exchange import Stage
+from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.gateway_responses import default_response
-from localcloud.gateway.message import HttpRequest, HttpResponse
+from localcloud.gateway.message import ByteStream, HttpRequest, HttpResponse, StreamCutError
 from localcloud.gateway.rest import MAX_BODY_BYTES, MAX_HEADER_BYTES, Backends, RestStage
 
 __all__ = ["Gateway", "GatewayServer"]
@@ -25,14 +28,16 @@ __all__ = ["Gateway", "GatewayServer"]
 HOST: Final = "127.0.0.1"
 GRACE_S: Final = 5.0
 
+_LOG: Final = logging.getLogger(__name__)
 _AWS_HOST: Final = re.compile(r"([\w-]+)\.execute-api\.[\w-]+\.[\w.-]+(?::\d+)?", re.IGNORECASE)
 _PARSER_LIMIT: Final = 64 * 1024  # what the parser reads before the total below is judged
 
 
 class Gateway:
-    """The deployed stages."""
+    """The deployed stages, and the Function URLs beside them."""
 
-    def __init__(self, *, backends: Backends, clock: Clock, random: Random) -> None:
+    def __init__(self, *, backends: Backends, clock: Clock, random: Random, urls: FunctionUrls | None = None) -> None:
+        self._urls = urls
         self._backends = backends
         self._clock = clock
         self._random = random
@@ -57,6 +62,9 @@ class Gateway:
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Answer a request whose path still has API id (unless the host has it) and stage; never raises."""
+        answer = await self._urls.handle(request) if self._urls is not None else None
+        if answer is not None:
+            return answer
         named = _AWS_HOST.fullmatch(request.host)
         path = request.path if named is None else f"/{named[1]}{request.path}"
         _, api_id, stage_name, rest = (*path.split("/", 3), "", "", "")[:4]
@@ -129,7 +137,10 @@ class GatewayServer:
             source_ip=request.remote or HOST,
             protocol=f"HTTP/{request.version.major}.{request.version.minor}",
         )
-        return _to_aiohttp(await self._gateway.handle(asked), close=len(body) > MAX_BODY_BYTES)
+        response = await self._gateway.handle(asked)
+        if response.stream is not None:
+            return await _send_stream(request, response, response.stream)
+        return _to_aiohttp(response, close=len(body) > MAX_BODY_BYTES)
 
 
 def _decode(raw: bytes) -> str:
@@ -158,10 +169,33 @@ async def _read_body(request: web.BaseRequest) -> bytes:
     return b"".join(chunks)[: MAX_BODY_BYTES + 1]
 
 
-def _to_aiohttp(response: HttpResponse, *, close: bool) -> web.Response:
+async def _send_stream(request: web.BaseRequest, response: HttpResponse, stream: ByteStream) -> web.StreamResponse:
+    """Send chunks as they come. Where the stream is cut, the connection is, so that the client knows."""
+    answer = web.StreamResponse(status=response.status, headers=_headers(response))
+    try:
+        await answer.prepare(request)
+        async for chunk in stream:
+            await answer.write(chunk)
+        await answer.write_eof()
+    except ConnectionError:
+        _LOG.info("gateway.client_gone %s", request.path)
+    except StreamCutError as error:
+        _LOG.warning("gateway.stream_cut %s %s", error, request.path)
+        if request.transport is not None:
+            request.transport.close()
+    finally:
+        await stream.aclose()
+    return answer
+
+
+def _headers(response: HttpResponse) -> CIMultiDict[str]:
     headers = CIMultiDict[str](response.headers)
     headers.setdefault("Server", "sluiceway")
-    answer = web.Response(status=response.status, headers=headers, body=response.body)
+    return headers
+
+
+def _to_aiohttp(response: HttpResponse, *, close: bool) -> web.Response:
+    answer = web.Response(status=response.status, headers=_headers(response), body=response.body)
     if close:
         answer.force_close()
     return answer

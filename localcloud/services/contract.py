@@ -54,10 +54,14 @@ class WireResponse:
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """An IAM action that a request needs (`sqs:SendMessage`), and the ARN it needs it on (`*` where IAM has none)."""
+    """An IAM action that a request needs (`sqs:SendMessage`), and the ARN it needs it on (`*` where IAM has none).
+
+    `context`: the action's own condition keys, with this request's values.
+    """
 
     action: str
     resource: str
+    context: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

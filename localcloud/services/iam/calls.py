@@ -116,7 +116,13 @@ class Authoriser:
     def _decide(self, access_key: str, permission: Permission) -> tuple[Call, Denied | None]:
         principal = self._iam.principal_of(access_key)
         attached = self._policy_of(permission.resource) if self._policy_of is not None else None
-        decision = self._iam.decide(principal, permission.action, permission.resource, resource_policy=attached)
+        decision = self._iam.decide(
+            principal,
+            permission.action,
+            permission.resource,
+            context=dict(permission.context),
+            resource_policy=attached,
+        )
         call = Call(
             function=principal.session,
             role_arn=principal.role_arn,
