@@ -96,7 +96,7 @@ def test_message_events_have_no_headers() -> None:
         assert (event["body"], context["routeKey"], context["eventType"]) == ("no JSON", "$default", "MESSAGE")
         assert context["requestTimeEpoch"] - context["connectedAt"] == 2000
         assert len(context["messageId"]) == 16
-        assert context["authorizer"]["principalId"] == "ann"
+        assert context["authorizer"] == {"principalId": "ann", "team": "blue"}
 
     _run(scenario)
 

@@ -204,7 +204,9 @@ class Exchange:
             identity = {"userAgent": client.user_agent, **identity}
         context = self._named_context() | {"identity": identity}
         if client.authorizer is not None:
-            context["authorizer"] = {**client.authorizer, "integrationLatency": self.integration_latency_ms}
+            context["authorizer"] = dict(client.authorizer)
+            if self.event_type == "CONNECT":
+                context["authorizer"]["integrationLatency"] = self.integration_latency_ms
         return context
 
     def context(self) -> dict[str, Any]:
