@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,23 @@ def test_no_log_holds_a_prompt_or_a_token(cloud: RunningCloud) -> None:
     assert logs
     assert "three rivers" not in logs
     assert "eyJ" not in logs
+
+
+def _log_of_job(cloud: RunningCloud, name: str, job: str) -> list[dict[str, Any]]:
+    """The lines of a function's log that name the job."""
+    text = "".join(path.read_text() for path in (cloud.state / "logs").glob(f"*{name}.log"))
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return [line for line in lines if line.get("job_id") == job]
+
+
+def test_the_request_id_of_the_202_finds_the_jobs_log_lines(cloud: RunningCloud) -> None:
+    """The `x-amzn-RequestId` of the reply is the `correlation_id` of what generate_answer logs of its job."""
+    accepted = call_api(cloud.api, "POST", "jobs", token=cloud.token(), body={"prompt": "Who asked?"})
+    job, end = accepted.json()["job_id"], time.monotonic() + 60
+    while not (lines := _log_of_job(cloud, "generate_answer", job)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert "job.succeeded" in {line["message"] for line in lines}
+    assert {line["correlation_id"] for line in lines} == {accepted.headers["x-amzn-requestid"]}
 
 
 def test_down_leaves_nothing_behind(tmp_path: Path) -> None:
