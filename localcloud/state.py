@@ -37,6 +37,11 @@ class RunningState:
     ledger: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     ready: bool = True
 
+    @property
+    def known(self) -> dict[str, str]:
+        """Endpoints, then outputs, by name; an endpoint wins over an output of its name."""
+        return self.endpoints | self.outputs | self.endpoints
+
     def lambda_endpoint(self) -> LambdaEndpoint:
         """The Invoke API of this cloud; any key is a developer's own here."""
         return LambdaEndpoint(self.endpoints["aws"], self.region, Credentials("local", "local"))

@@ -10,27 +10,60 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from localcloud.state import STATE_FOLDER, NotRunning
 
 __all__ = ["main"]
 
 DEFAULT_PORT: Final = 4600
+LAST_PORT: Final = 65_533  # of 65,535: the HTTP and the WebSocket endpoints are on the two after it
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > LAST_PORT:
+        message = f"a port is 0 to {LAST_PORT}, not {text}"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        message = f"a number of lines is 0 or more, not {text}"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
 
 
 def _add_up(add: Callable[..., argparse.ArgumentParser]) -> None:
     up = add("up", help="start the local cloud on a template")
-    up.add_argument("--template", "-t", type=Path, default=Path("template.yaml"), metavar="FILE")
-    up.add_argument("--config-env", metavar="ENV", help="environment of samconfig.toml whose parameters apply")
-    up.add_argument("--parameter-overrides", nargs="*", default=[], metavar="KEY=VALUE")
-    up.add_argument("--region", default="us-east-1")
     up.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, metavar="N", help="AWS APIs on N, HTTP on N+1; 0: free ones"
+        "--template",
+        "-t",
+        type=Path,
+        default=Path("template.yaml"),
+        metavar="FILE",
+        help="a SAM or CloudFormation template; default: template.yaml",
+    )
+    up.add_argument("--config-env", metavar="ENV", help="environment of samconfig.toml whose parameters apply")
+    up.add_argument(
+        "--parameter-overrides", nargs="*", default=[], metavar="KEY=VALUE", help="the template's parameters"
+    )
+    up.add_argument("--region", default="us-east-1", help="default: us-east-1")
+    up.add_argument(
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        metavar="N",
+        help=f"AWS APIs on N, HTTP on N+1, WebSocket on N+2; 0: free ones; default: {DEFAULT_PORT}",
     )
     up.add_argument("--persist", type=Path, metavar="DIR", help="keep tables, queues and buckets in DIR")
     up.add_argument("--allow", action="append", default=[], metavar="NAME", help="start although NAME is refused")
-    up.add_argument("--model", default="scripted", metavar="scripted|embedded|URL", help="who answers Bedrock calls")
+    up.add_argument(
+        "--model",
+        default="scripted",
+        metavar="scripted|scripted:FILE|embedded|URL",
+        help="who answers Bedrock calls; default: scripted",
+    )
     up.add_argument("--detach", action="store_true", help="return when it is ready; stop it with `sluiceway down`")
     up.set_defaults(module="up")
 
@@ -41,16 +74,16 @@ def _add_running(add: Callable[..., argparse.ArgumentParser]) -> None:
     status.add_argument(
         "endpoint", nargs="?", help="print only this endpoint or output, for scripts: API=$(... status api)"
     )
-    status.add_argument("--json", action="store_true", dest="as_json")
+    status.add_argument("--json", action="store_true", dest="as_json", help="everything, with the ledger's lines")
     logs = add("logs", help="what functions logged")
     logs.add_argument("function", nargs="?", help="logical id or name; every function where left out")
-    logs.add_argument("--follow", "-f", action="store_true")
-    logs.add_argument("--lines", "-n", type=int, default=200)
+    logs.add_argument("--follow", "-f", action="store_true", help="go on with what is logged from now on")
+    logs.add_argument("--lines", "-n", type=_count, default=200, metavar="N", help="the last N lines; default: 200")
     token = add("token", help="a bearer token of the local issuer")
-    token.add_argument("--subject", default="developer")
-    token.add_argument("--minutes", type=int, default=60)
+    token.add_argument("--subject", default="developer", metavar="NAME", help="who calls; default: developer")
+    token.add_argument("--minutes", type=int, default=60, metavar="N", help="how long it is good; default: 60")
     invoke = add("invoke", help="invoke a function as `sam local invoke` does")
-    invoke.add_argument("name", help="logical id or name")
+    invoke.add_argument("name", metavar="function", help="logical id or name")
     source = invoke.add_mutually_exclusive_group()
     source.add_argument("--event", "-e", metavar="FILE", help="the event's JSON; `-` reads standard input")
     source.add_argument("--no-event", action="store_true", help="an empty event, the default")
@@ -58,20 +91,34 @@ def _add_running(add: Callable[..., argparse.ArgumentParser]) -> None:
         parser.set_defaults(module="running")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sluiceway", description="Run a SAM application on this machine.")
-    parser.add_argument("--state", type=Path, default=STATE_FOLDER, metavar="DIR", help="default: .sluiceway")
-    commands = parser.add_subparsers(dest="command", required=True)
-    _add_up(commands.add_parser)
-    _add_running(commands.add_parser)
-    model = commands.add_parser("model", help="the embedded language model")
-    model.add_argument("action", choices=["install", "status"])
+def _add_others(add: Callable[..., argparse.ArgumentParser]) -> None:
+    model = add("model", help="the embedded language model")
+    model.add_argument("action", choices=["install", "status"], help="fetch it, or say whether it is there")
     model.set_defaults(module="model")
-    ledger = commands.add_parser("ledger", help="what is served, delegated, partial and refused")
-    ledger.add_argument("--markdown", action="store_true")
+    ledger = add("ledger", help="what is served, delegated, partial and refused")
+    ledger.add_argument("--markdown", action="store_true", help="as docs/ledger.md")
     ledger.set_defaults(module="ledger")
-    replay = commands.add_parser("replay", help="send recorded events and compare the replies", add_help=False)
+    replay = add("replay", help="send recorded events and compare the replies", add_help=False)
     replay.set_defaults(module="replay")
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Words are taken whole: `--det` is not `--detach`, for the detached process is given the same words."""
+    parser = argparse.ArgumentParser(
+        prog="sluiceway", description="Run a SAM application on this machine.", allow_abbrev=False
+    )
+    where = "where the running cloud is described, before or after the command; default: .sluiceway"
+    parser.add_argument("--state", type=Path, default=STATE_FOLDER, metavar="DIR", help=where)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    def add(name: str, **settings: Any) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, allow_abbrev=False, **settings)
+        command.add_argument("--state", type=Path, default=argparse.SUPPRESS, metavar="DIR", help=argparse.SUPPRESS)
+        return command
+
+    _add_up(add)
+    _add_running(add)
+    _add_others(add)
     return parser
 
 

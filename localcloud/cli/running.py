@@ -43,14 +43,13 @@ def _down(_options: argparse.Namespace, state: RunningState) -> int:
 
 
 def _status(options: argparse.Namespace, state: RunningState) -> int:
-    known = state.outputs | state.endpoints
+    known = state.known
     if options.endpoint:
-        if options.endpoint not in known:
-            sys.stderr.write(
-                f"sluiceway: no endpoint or output {options.endpoint}; there are {', '.join(sorted(known))}\n"
-            )
+        alike = [name for name in known if name.lower() == options.endpoint.lower()]
+        if options.endpoint not in known and len(alike) != 1:
+            sys.stderr.write(f"sluiceway: no endpoint or output {options.endpoint}; there are {', '.join(known)}\n")
             return 2
-        sys.stdout.write(f"{known[options.endpoint]}\n")
+        sys.stdout.write(f"{known.get(options.endpoint) or known[alike[0]]}\n")
     elif options.as_json:
         sys.stdout.write(json.dumps(asdict(state), indent=1) + "\n")
     else:
@@ -101,11 +100,15 @@ def _invoke(options: argparse.Namespace, state: RunningState) -> int:
 def _event(options: argparse.Namespace) -> bytes:
     if not options.event:
         return b"{}"
-    raw = sys.stdin.buffer.read() if options.event == "-" else Path(options.event).read_bytes()
+    name = "the event on standard input" if options.event == "-" else options.event
     try:
+        raw = sys.stdin.buffer.read() if options.event == "-" else Path(options.event).read_bytes()
         json.loads(raw)
+    except OSError as error:
+        message = f"{name}: {error.strerror}"
+        raise ValueError(message) from error
     except ValueError as error:
-        message = f"{options.event} is not JSON: {error}"
+        message = f"{name} is not JSON: {error}"
         raise ValueError(message) from error
     return raw
 
@@ -116,27 +119,37 @@ def _logs(options: argparse.Namespace, state: RunningState) -> int:
     except Unreachable as error:
         sys.stderr.write(f"sluiceway: {error}\n")
         return 2
-    files = [path for name in names if (path := Path(state.logs[name])).exists()]
-    for path in files:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-options.lines :]
-        sys.stdout.writelines(f"{_label(path, files)}{line}\n" for line in lines)
+    labels = _labels({Path(state.logs[name]): name for name in names}, state.functions)
+    ends: dict[Path, int] = {}
+    for path, label in labels.items():
+        raw = path.read_bytes() if path.exists() else b""
+        ends[path] = len(raw)
+        lines = raw.decode(errors="replace").splitlines()
+        sys.stdout.writelines(f"{label}{line}\n" for line in lines[max(0, len(lines) - options.lines) :])
     sys.stdout.flush()
     if options.follow:
-        _follow(files)
+        _follow(labels, ends)
     return 0
 
 
-def _label(path: Path, files: list[Path]) -> str:
-    return f"{path.stem}  " if len(files) > 1 else ""
+def _labels(files: Mapping[Path, str], functions: Mapping[str, str]) -> dict[Path, str]:
+    """What stands before a line of each file: the logical id of its function, nothing for one file alone."""
+    if len(files) == 1:
+        return dict.fromkeys(files, "")
+    ids = {name: logical_id for logical_id, name in functions.items()}
+    width = max((len(ids[name]) for name in files.values()), default=0)
+    return {path: f"{ids[name]:<{width}}  " for path, name in files.items()}
 
 
-def _follow(files: list[Path]) -> None:
-    ends = {path: path.stat().st_size for path in files}
+def _follow(labels: Mapping[Path, str], ends: dict[Path, int]) -> None:
+    """Go on from `ends`; a function that has not logged yet has no file."""
     while True:
-        for path in files:
+        for path, label in labels.items():
+            if not path.exists():
+                continue
             with path.open(encoding="utf-8", errors="replace") as log:
                 log.seek(ends[path])
-                sys.stdout.writelines(f"{_label(path, files)}{line}" for line in log)
+                sys.stdout.writelines(f"{label}{line}" for line in log)
                 ends[path] = log.tell()
         sys.stdout.flush()
         time.sleep(POLL_S * 4)

@@ -33,14 +33,17 @@ READY_FD: Final = "SLUICEWAY_READY_FD"
 def run(options: argparse.Namespace) -> int:
     """Start; 0 after a clean stop (detached: when ready), 1 where it could not start, 3 where the ledger refused."""
     environ = dict(os.environ)  # noqa: TID251 - the command's own environment; functions see none of it
-    if options.detach:
-        return _detach(options, environ)
     try:
         settings = _settings(options, environ)
     except ValueError as error:
         return _fail(str(error), 2)
     if running := _running(options.state):
-        return _fail(f"a local cloud runs from here already (process {running}); stop it with `sluiceway down`", 1)
+        another = "or start another with --port 0 and a --state folder of its own"
+        return _fail(
+            f"a local cloud runs from here already (process {running}); stop it with `sluiceway down`, {another}", 1
+        )
+    if options.detach:
+        return _detach(options, environ)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
     ready = int(environ.get(READY_FD, "-1"))
     with asyncio.Runner() as runner:
@@ -61,6 +64,12 @@ def _tell(sentence: str) -> None:
 
 
 def _settings(options: argparse.Namespace, environ: dict[str, str]) -> CloudOptions:
+    if not options.template.exists():
+        message = f"there is no {options.template}; name the template with --template FILE"
+        raise ValueError(message)
+    if options.config_env and not (options.template.parent / "samconfig.toml").exists():
+        message = f"there is no samconfig.toml beside {options.template} that could say what {options.config_env} is"
+        raise ValueError(message)
     overrides: dict[str, str] = {}
     for pair in options.parameter_overrides:
         name, equals, value = pair.partition("=")
@@ -112,7 +121,14 @@ async def _serve(settings: CloudOptions, ready: int) -> int:
 
 
 def _sentence(group: BaseExceptionGroup[Exception]) -> str:
-    return "; ".join(str(error) for error in _leaves(group))
+    return "; ".join(_said(error) for error in _leaves(group))
+
+
+def _said(error: BaseException) -> str:
+    """The system's own errors without their number: `replies.json: No such file or directory`."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> list[BaseException]:
@@ -125,8 +141,9 @@ def _leaves(group: BaseExceptionGroup[Exception]) -> list[BaseException]:
 def _refuse(group: BaseExceptionGroup[LedgerRefused]) -> int:
     for error in _leaves(group):
         if isinstance(error, LedgerRefused):
-            sys.stderr.writelines(f"refused: {line}\n" for line in error.ledger.refused)
-    return _fail("the template asks for what is not served here; start without it by --allow NAME (see above)", REFUSED)
+            sys.stderr.writelines(f"{line}\n" for line in error.ledger.refused)
+    said = "the template asks for what is not served here; start without it by --allow and the name of each line above"
+    return _fail(said, REFUSED)
 
 
 def _fail(message: str, code: int) -> int:
@@ -136,11 +153,12 @@ def _fail(message: str, code: int) -> int:
 
 def _say(cloud: RunningCloud) -> None:
     state = cloud.state
-    known = state.endpoints | state.outputs
+    known = state.known
     width = max(map(len, known))
     sys.stdout.write(cloud.ledger.text() + "\n\n")
     sys.stdout.writelines(f"  {name:<{width}}  {value}\n" for name, value in known.items())
-    sys.stdout.write("\nready; `sluiceway token` gives a bearer token, Ctrl-C or `sluiceway down` stops\n")
+    token = "`sluiceway token` gives a bearer token, " if state.audience else ""
+    sys.stdout.write(f"\nready; {token}Ctrl-C or `sluiceway down` stops\n")
     sys.stdout.flush()
 
 
@@ -161,7 +179,7 @@ def _detach(options: argparse.Namespace, environ: dict[str, str]) -> int:
         )
     os.close(writer)
     _until_closed(reader)
-    if (options.state / "state.json").exists() and child.poll() is None:
+    if _running(options.state) == child.pid:
         return _report(log, sys.stdout.write, 0)
     return _report(log, sys.stderr.write, child.wait())
 

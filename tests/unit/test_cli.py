@@ -1,0 +1,225 @@
+"""The command's words: what it takes, what it answers where something is missing, and its exit codes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud.cli.main import main
+from localcloud.state import RunningState, write_state
+
+TEMPLATE = "Resources: {Jobs: {Type: AWS::SQS::Queue}}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to stand in, with nothing of the developer's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _run(folder: Path, **members: Any) -> None:
+    """This very process as a cloud that runs in `folder`."""
+    logs = {f"stack-{name}": str(folder / f"{name}.log") for name in ("ReadJob", "Work")}
+    known: dict[str, Any] = {
+        "pid": os.getpid(),
+        "template": "template.yaml",
+        "region": "us-east-1",
+        "audience": "",
+        "endpoints": {"aws": "http://127.0.0.1:1", "serverlessrestapi": "http://127.0.0.1:2/x/Prod"},
+        "outputs": {"JobsUrl": "http://127.0.0.1:1/jobs"},
+        "functions": {"ReadJob": "stack-ReadJob", "Work": "stack-Work"},
+        "logs": logs,
+    }
+    write_state(folder / ".sluiceway", RunningState(**(known | members)))
+
+
+# ---------------------------------------------------------------- words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["up", "--port", "65534"], "a port is 0 to 65533, not 65534"),
+        (["up", "--port", "-1"], "a port is 0 to 65533, not -1"),
+        (["up", "--port", "http"], "a port is 0 to 65533, not http"),
+        (["up", "--det"], "unrecognized arguments: --det"),
+        (["logs", "-n", "-3"], "a number of lines is 0 or more, not -3"),
+        (["status", "--jason"], "unrecognized arguments: --jason"),
+        (["fly"], "invalid choice: 'fly'"),
+        ([], "required: command"),
+    ],
+)
+def test_words_that_are_not_taken_are_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    """Exit code 2 and one sentence; abbreviations are no words either."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["up", "-t", "gone.yaml"], "there is no gone.yaml; name the template with --template FILE"),
+        (["up", "--config-env", "dev"], "there is no samconfig.toml beside template.yaml that could say what dev is"),
+        (["up", "--parameter-overrides", "Size"], "--parameter-overrides takes KEY=VALUE, not Size"),
+    ],
+)
+@pytest.mark.parametrize("detached", [[], ["--detach"]])
+def test_up_called_wrongly_starts_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str, detached: list[str]
+) -> None:
+    """Exit code 2, one sentence that says what to write, and no state folder."""
+    (folder / "template.yaml").write_text(TEMPLATE, encoding="utf-8")
+    assert main([*arguments, *detached]) == 2
+    assert capsys.readouterr().err == f"sluiceway: {said}\n"
+    assert not (folder / ".sluiceway").exists()
+
+
+@pytest.mark.parametrize("detached", [[], ["--detach"]])
+def test_up_beside_a_cloud_that_runs_says_both_ways_on(
+    folder: Path, capsys: pytest.CaptureFixture[str], detached: list[str]
+) -> None:
+    """Its process is named, and its log of a detached start is left as it is."""
+    (folder / "template.yaml").write_text(TEMPLATE, encoding="utf-8")
+    _run(folder)
+    (folder / ".sluiceway" / "up.log").write_text("theirs", encoding="utf-8")
+    assert main(["up", *detached]) == 1
+    said = capsys.readouterr().err
+    assert f"process {os.getpid()}" in said
+    assert "`sluiceway down`" in said
+    assert "--port 0 and a --state folder of its own" in said
+    assert (folder / ".sluiceway" / "up.log").read_text(encoding="utf-8") == "theirs"
+
+
+def test_a_refusal_is_said_once_with_its_way_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each line names what --allow takes; exit code 3."""
+    (folder / "template.yaml").write_text(
+        "Resources: {Jobs: {Type: AWS::SQS::Queue, Properties: {Colour: red}}}", encoding="utf-8"
+    )
+    assert main(["up", "--port", "0"]) == 3
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "refused   Jobs.Colour (AWS::SQS::Queue): Colour is not served here"
+    assert "--allow" in second
+
+
+def test_a_file_of_replies_that_is_not_there_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The system's words, without its number."""
+    (folder / "template.yaml").write_text(TEMPLATE, encoding="utf-8")
+    assert main(["up", "--port", "0", "--model", "scripted:gone.json"]) == 1
+    assert capsys.readouterr().err == "sluiceway: gone.json: No such file or directory\n"
+
+
+@pytest.mark.parametrize("command", [["status"], ["down"], ["logs"], ["token"], ["invoke", "x"]])
+def test_without_a_cloud_the_next_step_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    """Exit code 1."""
+    assert main(command) == 1
+    assert "start one with `sluiceway up`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--state", "there", "status", "aws"], ["status", "aws", "--state", "there"]], ids=["before", "after"]
+)
+def test_the_state_folder_is_named_before_or_after_the_command(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """Both places mean the same."""
+    _run(folder)
+    (folder / ".sluiceway").rename(folder / "there")
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == "http://127.0.0.1:1\n"
+
+
+# ---------------------------------------------------------------- status
+
+
+def test_status_shows_endpoints_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the order of `up`: what one connects to, then the stack's outputs."""
+    _run(folder)
+    assert main(["status"]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert names == ["aws", "serverlessrestapi", "JobsUrl"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ServerlessRestApi", "http://127.0.0.1:2/x/Prod"), ("jobsurl", "http://127.0.0.1:1/jobs")],
+)
+def test_status_takes_a_name_in_any_case(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    """A logical id as the template spells it is the endpoint of that API."""
+    _run(folder)
+    assert main(["status", name]) == 0
+    assert capsys.readouterr().out == f"{value}\n"
+
+
+def test_status_does_not_choose_between_names_that_are_alike(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The exact one, or none."""
+    _run(folder, outputs={"Url": "one", "URL": "two"})
+    assert main(["status", "URL"]) == 0
+    assert main(["status", "url"]) == 2
+    said = capsys.readouterr()
+    assert said.out == "two\n"
+    assert "no endpoint or output url; there are aws, serverlessrestapi, Url, URL" in said.err
+
+
+# ---------------------------------------------------------------- logs
+
+
+def test_logs_of_several_functions_name_each_by_its_logical_id(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last lines of each, in columns; a function that has not logged yet has none."""
+    _run(folder)
+    (folder / "ReadJob.log").write_text("one\ntwo\n", encoding="utf-8")
+    (folder / "Work.log").write_text("three\n", encoding="utf-8")
+    assert main(["logs", "-n", "1"]) == 0
+    assert capsys.readouterr().out == "ReadJob  two\nWork     three\n"
+
+
+def test_logs_of_one_function_stand_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As they were written; `-n 0` shows none of them."""
+    _run(folder)
+    (folder / "ReadJob.log").write_text("one\ntwo\n", encoding="utf-8")
+    assert main(["logs", "read_job"]) == 0
+    assert main(["logs", "read_job", "-n", "0"]) == 0
+    assert capsys.readouterr().out == "one\ntwo\n"
+
+
+# ---------------------------------------------------------------- invoke
+
+
+def test_an_event_file_that_is_not_there_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2."""
+    _run(folder)
+    assert main(["invoke", "read_job", "-e", "gone.json"]) == 2
+    assert capsys.readouterr().err == "sluiceway: gone.json: No such file or directory\n"
+
+
+def test_an_event_that_is_no_json_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Standard input by that name, not as `-`."""
+    _run(folder)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"no json")))
+    assert main(["invoke", "read_job", "-e", "-"]) == 2
+    assert "the event on standard input is not JSON" in capsys.readouterr().err
+
+
+def test_status_as_json_is_the_state(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For scripts that want more than one value."""
+    _run(folder)
+    assert main(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["endpoints"]["aws"] == "http://127.0.0.1:1"
