@@ -204,9 +204,8 @@ class Exchange:
             identity = {"userAgent": client.user_agent, **identity}
         context = self._named_context() | {"identity": identity}
         if client.authorizer is not None:
-            context["authorizer"] = dict(client.authorizer)
-            if self.event_type == "CONNECT":
-                context["authorizer"]["integrationLatency"] = self.integration_latency_ms
+            latency = {"integrationLatency": self.integration_latency_ms} if self.event_type == "CONNECT" else {}
+            context["authorizer"] = {**client.authorizer, **latency}
         return context
 
     def context(self) -> dict[str, Any]:
