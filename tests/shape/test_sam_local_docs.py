@@ -1,0 +1,68 @@
+"""The environment that docs/testing.md gives to `sam local invoke` is the template's own."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud.template.source import read_template
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE: dict[str, Any] = dict(read_template(ROOT / "template.yaml").body)
+
+
+def recipe() -> str:
+    """The shell block that makes env.json."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "testing.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    (block,) = [block for block in blocks if "env.json" in block]
+    return block
+
+
+def environments() -> dict[str, dict[str, str]]:
+    """env.json as the shell writes it, `$(...)` left as it is."""
+    written = re.search(r"<<JSON\n(.*?)\nJSON\n", recipe(), flags=re.DOTALL)
+    assert written is not None
+    return json.loads(written[1])
+
+
+def template_variables(function: str) -> dict[str, Any]:
+    return SOURCE["Resources"][function]["Properties"]["Environment"]["Variables"]
+
+
+@pytest.mark.parametrize("function", ["GenerateAnswer", "ReadJob"])
+def test_every_variable_of_the_template_is_given(function: str) -> None:
+    """No variable is missing and none is invented, which sam would drop without a word; plain values are the same."""
+    given, declared = environments()[function], template_variables(function)
+    assert set(given) == set(declared)
+    assert {name: given[name] for name, value in declared.items() if isinstance(value, str)} == {
+        name: value for name, value in declared.items() if isinstance(value, str)
+    }
+
+
+def test_both_functions_with_services_are_covered() -> None:
+    """The functions whose variables name resources or endpoints of the local cloud are those of env.json."""
+    functions = [name for name, entry in SOURCE["Resources"].items() if entry["Type"] == "AWS::Serverless::Function"]
+    assert set(environments()) == {name for name in functions if "JOBS_TABLE" in template_variables(name)}
+
+
+def test_every_name_that_status_is_asked_for_exists() -> None:
+    """`sluiceway status NAME` finds an output of the template, or an endpoint."""
+    asked = set(re.findall(r"\$\(sluiceway status (\w+)\)", recipe()))
+    assert asked - {"aws"} <= set(SOURCE["Outputs"])
+
+
+def test_the_endpoint_takes_the_place_of_a_variable_that_the_template_declares() -> None:
+    """The line that sed looks for stands once in the template: without it the endpoint would not reach the function."""
+    assert recipe().count("s|POWERTOOLS_LOG_LEVEL: INFO|AWS_ENDPOINT_URL: ") == 1
+    assert (ROOT / "template.yaml").read_text(encoding="utf-8").count("POWERTOOLS_LOG_LEVEL: INFO\n") == 1
+
+
+def test_every_recorded_event_of_the_recipe_exists() -> None:
+    """The events are there and belong to the functions that they are sent to."""
+    for function, case in re.findall(r"(\w+):(\w+/\w+)", recipe().partition("for event in ")[2].partition(";")[0]):
+        assert SOURCE["Resources"][function]["Properties"]["CodeUri"] == f"functions/{case.partition('/')[0]}"
+        assert (ROOT / "events" / f"{case}.json").exists()
