@@ -56,6 +56,29 @@ async def test_faults_hit_the_calls_they_name() -> None:
     assert (provider.calls, provider.active) == (3, 0)
 
 
+async def test_a_fault_may_come_after_tokens() -> None:
+    """The tokens before it are heard; a call that says fewer fails at its end."""
+    for after, heard in ((2, 2), (99, 24)):
+        provider = ScriptedProvider(Script(faults={0: Throttled("slow down")}, fault_after=after))
+        seen: list[str] = []
+        with pytest.raises(Throttled):
+            await listen(provider, seen)
+        assert (len(seen), provider.active) == (heard, 0)
+
+
+async def listen(provider: ScriptedProvider, seen: list[str]) -> None:
+    async with provider.stream(ask(), FOREVER) as events:
+        async for event in events:
+            if isinstance(event, Delta):
+                seen.append(event.text)
+
+
+async def test_a_provider_that_does_not_tell_the_usage() -> None:
+    """The usage is the estimate of the text."""
+    answer = await ScriptedProvider(Script(answer="one two", tells_usage=False)).converse(ask(), FOREVER)
+    assert answer.usage == Usage(6, 2, estimated=True)
+
+
 def test_the_cadence_is_the_loops_time() -> None:
     """0.5 s to the first of 5 tokens and 0.1 s to each other make 0.9 s."""
 

@@ -6,10 +6,12 @@ within the deadline) are all the retrying there is.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Final
 
 from sluiceway.aws.bedrock import Converse, ConverseAnswer, Turn, converse
-from sluiceway.aws.wire import Caller
+from sluiceway.aws.wire import STALLED_AFTER_S, StreamingCaller
 from sluiceway.errors import (
     Rejected,
     Retryable,
@@ -19,9 +21,9 @@ from sluiceway.errors import (
     ServiceUnavailable,
 )
 from sluiceway.genai.faults import ContentFiltered, ContextTooLong, Denied, Invalid, Overloaded, Throttled, Timeout
-from sluiceway.genai.provider import Answer, CallContext, ModelRequest, Usage
+from sluiceway.genai.provider import Answer, CallContext, ModelRequest, StreamEvent, Usage
 
-__all__ = ["BedrockProvider"]
+__all__ = ["BedrockProvider", "check_stop_reason", "translate"]
 
 _RETRYABLE: Final[dict[str, type[Retryable]]] = {
     "ThrottlingException": Throttled,
@@ -38,15 +40,40 @@ _FILTERED: Final = frozenset({"content_filtered", "guardrail_intervened"})
 
 
 class BedrockProvider:
-    """One Bedrock model. Holds no connection: those are the `Caller`'s."""
+    """One Bedrock model. Holds no connection: those are the `Caller`'s.
 
-    def __init__(self, caller: Caller, model_id: str) -> None:
+    `idle_s`: the longest silence inside a stream, in seconds; after it the model counts as stalled.
+    """
+
+    def __init__(self, caller: StreamingCaller, model_id: str, *, idle_s: float = STALLED_AFTER_S) -> None:
         self._caller = caller
         self._model_id = model_id
+        self._idle_s = idle_s
 
     async def converse(self, request: ModelRequest, context: CallContext) -> Answer:
         """The whole answer, within `context.deadline`. Raises: as `ModelProvider.converse`."""
-        question = Converse(
+        try:
+            answer = await converse(self._caller, self._ask(request), deadline=context.deadline)
+        except (ServiceUnavailable, ServiceRefused, ServiceMisconfigured) as error:
+            raise translate(error) from error
+        return _read(answer)
+
+    @asynccontextmanager
+    async def stream(self, request: ModelRequest, context: CallContext) -> AsyncGenerator[AsyncIterator[StreamEvent]]:
+        """The answer as it is made. As `StreamingProvider.stream`; usage is estimated where Bedrock does not tell."""
+        from sluiceway.aws.bedrock_stream import converse_stream  # noqa: PLC0415 - a buffered function never streams
+        from sluiceway.genai.bedrock_stream import follow_answer  # noqa: PLC0415 - the same
+
+        asked = converse_stream(self._caller, self._ask(request), deadline=context.deadline, idle_s=self._idle_s)
+        async with AsyncExitStack() as stack:
+            try:
+                events = await stack.enter_async_context(asked)
+            except (ServiceUnavailable, ServiceRefused, ServiceMisconfigured) as error:
+                raise translate(error) from error
+            yield await stack.enter_async_context(aclosing(follow_answer(events, request)))
+
+    def _ask(self, request: ModelRequest) -> Converse:
+        return Converse(
             model_id=self._model_id,
             turns=tuple(Turn(message.role, message.text) for message in request.messages),
             max_tokens=request.max_tokens,
@@ -54,23 +81,23 @@ class BedrockProvider:
             temperature=request.temperature,
             stop_sequences=request.stop_sequences,
         )
-        try:
-            answer = await converse(self._caller, question, deadline=context.deadline)
-        except (ServiceUnavailable, ServiceRefused, ServiceMisconfigured) as error:
-            raise _translate(error) from error
-        return _read(answer)
+
+
+def check_stop_reason(stop_reason: str) -> None:
+    """Raise what a reason to stop means that leaves no answer to use."""
+    if stop_reason in _FILTERED:
+        raise ContentFiltered(f"the answer was withheld ({stop_reason})")
+    if stop_reason == "model_context_window_exceeded":
+        raise ContextTooLong("prompt and answer together exceed the model's context window")
 
 
 def _read(answer: ConverseAnswer) -> Answer:
-    if answer.stop_reason in _FILTERED:
-        raise ContentFiltered(f"the answer was withheld ({answer.stop_reason})")
-    if answer.stop_reason == "model_context_window_exceeded":
-        raise ContextTooLong("prompt and answer together exceed the model's context window")
+    check_stop_reason(answer.stop_reason)
     usage = Usage(answer.input_tokens, answer.output_tokens, answer.cache_read_tokens, answer.cache_write_tokens)
     return Answer(answer.text, answer.stop_reason, usage, answer.latency_ms)
 
 
-def _translate(error: ServiceUnavailable | ServiceRefused | ServiceMisconfigured) -> Retryable | Rejected | Denied:
+def translate(error: ServiceUnavailable | ServiceRefused | ServiceMisconfigured) -> Retryable | Rejected | Denied:
     """The fault that `error` is. Bedrock's own words stay in the cause: they may quote the prompt."""
     said = _describe(error)
     if isinstance(error, ServiceUnavailable):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 __all__ = [
     "Answer",
@@ -22,8 +22,13 @@ __all__ = [
     "StreamEvent",
     "StreamingProvider",
     "Usage",
+    "estimate_usage",
     "fold_stream",
 ]
+
+CHARACTERS_A_TOKEN: Final = (
+    4  # of English; https://docs.aws.amazon.com/bedrock/latest/userguide/model-customization-prepare.html
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +64,13 @@ class CallContext:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the provider billed them."""
+    """Tokens as the provider billed them, or (`estimated`) as they are guessed from the text where it did not say."""
 
     input_tokens: int
     output_tokens: int
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +119,23 @@ class StreamingProvider(ModelProvider, Protocol):
     def stream(
         self, request: ModelRequest, context: CallContext
     ) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
-        """The events of one answer, `Finish` last. Leaving the context stops the generation."""
+        """The events of one answer, `Finish` last. Leaving the context stops the generation.
+
+        Raises what `converse` raises, at the start or at any event. A provider retries before the first event only;
+        whoever has shown a `Delta` decides what a later error means. An answer that was left or broke off has no
+        `Finish`: `estimate_usage` tells what it will have cost.
+        """
         ...
+
+
+def estimate_usage(request: ModelRequest, said: str) -> Usage:
+    """What asking `request` and hearing `said` costs, where the provider does not tell: four characters a token."""
+    asked = len(request.system) + sum(len(message.text) for message in request.messages)
+    return Usage(_estimate_tokens(asked), _estimate_tokens(len(said)), estimated=True)
+
+
+def _estimate_tokens(characters: int) -> int:
+    return -(-characters // CHARACTERS_A_TOKEN)
 
 
 async def fold_stream(events: AsyncIterator[StreamEvent], *, latency_ms: int = 0) -> Answer:

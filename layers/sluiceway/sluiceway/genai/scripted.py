@@ -16,7 +16,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sluiceway.errors import DeadlineExceeded, SluicewayError
-from sluiceway.genai.provider import Answer, CallContext, Delta, Finish, ModelRequest, StreamEvent, Usage, fold_stream
+from sluiceway.genai.provider import (
+    Answer,
+    CallContext,
+    Delta,
+    Finish,
+    ModelRequest,
+    StreamEvent,
+    Usage,
+    estimate_usage,
+    fold_stream,
+)
 
 __all__ = ["Script", "ScriptedProvider", "count_tokens"]
 
@@ -45,8 +55,10 @@ _WORDS: Final = (
 class Script:
     """How the model behaves. Times in seconds.
 
-    `faults` maps the number of a call (0 is the first) to what it raises instead of answering. `first_s` passes before
-    the first token, `token_s` between tokens. `answer` replaces the seeded text. `tokens` is the seeded text's length.
+    `faults` maps the number of a call (0 is the first) to what it raises instead of answering, or once it has said
+    `fault_after` tokens. `first_s` passes before the first token, `token_s` between tokens. `answer` replaces the
+    seeded text. `tokens` is the seeded text's length. Without `tells_usage` the usage is an estimate, as where a
+    provider does not tell it.
     """
 
     seed: int = 0
@@ -55,6 +67,8 @@ class Script:
     first_s: float = 0.0
     token_s: float = 0.0
     faults: Mapping[int, SluicewayError] = field(default_factory=dict[int, SluicewayError])
+    fault_after: int = 0
+    tells_usage: bool = True
 
 
 class ScriptedProvider:
@@ -79,9 +93,9 @@ class ScriptedProvider:
         fault = self._script.faults.get(self.calls)
         self.calls += 1
         self.active += 1
-        events = self._events(request, context.deadline)
+        events = self._events(request, context.deadline, fault)
         try:
-            if fault is not None:
+            if fault is not None and not self._script.fault_after:
                 await _wait(self._script.first_s, context.deadline)
                 raise fault
             yield events
@@ -89,17 +103,28 @@ class ScriptedProvider:
             self.active -= 1
             await events.aclose()
 
-    async def _events(self, request: ModelRequest, deadline: float) -> AsyncGenerator[StreamEvent, None]:
+    async def _events(
+        self, request: ModelRequest, deadline: float, fault: SluicewayError | None
+    ) -> AsyncGenerator[StreamEvent, None]:
         text = self._script.answer or self._compose(request)
         pieces = _pieces(text)
         await _wait(self._script.first_s, deadline)
         for index, piece in enumerate(pieces[: request.max_tokens]):
             if index:
                 await _wait(self._script.token_s, deadline)
+            if fault is not None and index == self._script.fault_after:
+                raise fault
             yield Delta(piece)
+        if fault is not None:
+            raise fault  # of a call that says less than it would have said before it failed
         stopped = "max_tokens" if len(pieces) > request.max_tokens else "end_turn"
+        yield Finish(stopped, self._count(request, pieces[: request.max_tokens]))
+
+    def _count(self, request: ModelRequest, said: list[str]) -> Usage:
+        if not self._script.tells_usage:
+            return estimate_usage(request, "".join(said))
         asked = sum(count_tokens(message.text) for message in request.messages) + count_tokens(request.system)
-        yield Finish(stopped, Usage(asked, min(len(pieces), request.max_tokens)))
+        return Usage(asked, len(said))
 
     def _compose(self, request: ModelRequest) -> str:
         said = "\x00".join(message.text for message in request.messages)
