@@ -36,7 +36,7 @@ _FORBIDDEN: Final = (
     "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 )
 _HOP_BY_HOP: Final = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"})
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # or half a character
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LOG: Final = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ from localcloud.gateway.vtl import as_text
 __all__ = ["default_response", "gateway_response"]
 
 _VARIABLE: Final = re.compile(r"\$(?:(context|stageVariables)\.([\w.-]*\w)|(method\.request\.\w+\.[\w-]+))")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # or half a character
 _DEFAULT_TEMPLATE: Final = '{"message":$context.error.messageString}'
 _DENIED_TEMPLATE: Final = '{"Message":$context.error.messageString}'  # the one with a capital letter
 
@@ -51,7 +52,8 @@ def gateway_response(exchange: Exchange, error: GatewayError) -> HttpResponse:
             headers[name.lower()] = (name, value if isinstance(value, str) else ",".join(value))
     status = chosen.status if chosen is not None and chosen.status is not None else error.status
     body = _substitute(template, sources, is_json=content_type.startswith("application/json"))
-    return HttpResponse(status, tuple(headers.values()), body.encode())
+    sent = (header for header in headers.values() if not _CONTROL.search(header[1]))  # values may quote the request
+    return HttpResponse(status, tuple(sent), body.encode("utf-8", "replace"))
 
 
 def _template(exchange: Exchange, error: GatewayError, chosen: GatewayResponse | None) -> tuple[str, str]:

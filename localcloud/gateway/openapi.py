@@ -18,6 +18,7 @@ from localcloud.gateway.errors import DefinitionError
 from localcloud.gateway.openapi_integration import read_integration
 from localcloud.gateway.openapi_security import read_authorizers, read_gateway_responses, short_id
 from localcloud.gateway.routing import Resources
+from localcloud.gateway.schemas import check_references
 from localcloud.gateway.section import Section
 
 __all__ = ["read_api"]
@@ -167,7 +168,9 @@ class _Reader:
         except SchemaError as error:
             raise DefinitionError(f"is not a JSON schema (draft 4): {error.message}", where=section.where) from error
         beside = {key: self._root.values[key] for key in ("components", "definitions") if key in self._root.values}
-        return {**beside, **section.values}
+        schema = {**beside, **section.values}
+        check_references(schema, section.values, where=section.where)
+        return schema
 
     def _read_response_headers(self, section: Section) -> dict[int, frozenset[str]]:
         headers: dict[int, frozenset[str]] = {}

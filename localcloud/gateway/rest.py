@@ -43,7 +43,7 @@ _REMAPPED: Final = frozenset(
     | {"www-authenticate"}
 )  # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # or half a character
 _log = logging.getLogger(__name__)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol, cast
 
 from jsonschema import Draft4Validator
+from referencing import Registry
 
 from localcloud.gateway.errors import GatewayError
 
@@ -41,16 +42,22 @@ class BodyValidator:
     """Checks bodies against one schema; made once, at deployment."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._validator = Draft4Validator(dict(schema))
+        self._validator = Draft4Validator(dict(schema), registry=Registry())  # of nothing: no reference is fetched
 
     def check(self, body: bytes) -> None:
-        """Raise GatewayError BAD_REQUEST_BODY where `body` does not fit; an empty body counts as `{}`."""
+        """Raise GatewayError BAD_REQUEST_BODY where `body` does not fit; an empty body counts as `{}`.
+
+        It is UTF-8 to the letter, as the integration reads it: no mark at its start, no other encoding, no surrogates.
+        """
         try:
-            document = json.loads(body or b"{}", parse_constant=_refuse_constant)
+            document = json.loads(body.decode() or "{}", parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise GatewayError("BAD_REQUEST_BODY", validation="[Invalid JSON]", reason="not JSON") from error
         iterate = cast("Callable[[Any], Iterable[_Failure]]", self._validator.iter_errors)  # pyright: ignore[reportUnknownMemberType] - untyped library
-        failures = sorted(iterate(document), key=lambda each: [str(step) for step in each.absolute_path])
+        try:
+            failures = sorted(iterate(document), key=lambda each: [str(step) for step in each.absolute_path])
+        except RecursionError as error:  # the schema refers to itself, and the body goes as deep as it likes
+            raise GatewayError("BAD_REQUEST_BODY", validation="[Invalid JSON]", reason="nested too deeply") from error
         if failures:
             told = dict.fromkeys(
                 (*each.absolute_path, _describe(each)) for each in failures

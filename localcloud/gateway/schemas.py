@@ -1,0 +1,71 @@
+"""References inside the schemas of an API: each must lead to a place in the same document, and end there.
+
+Knows nothing of requests. A reference to another document is refused at deployment: looking it up would let a template
+make the gateway fetch addresses. API Gateway takes its own models' addresses too; they
+are not served here.
+Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/models-mappings-models.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+from urllib.parse import unquote
+
+from localcloud.gateway.errors import DefinitionError
+
+__all__ = ["check_references"]
+
+
+def check_references(document: Mapping[str, Any], schema: Mapping[str, Any], *, where: str) -> None:
+    """Raise DefinitionError where a reference that `schema` can reach leaves `document`, or leads to itself only."""
+    seen: set[str] = set()
+    pending: list[object] = [schema]
+    while pending:
+        for reference in _references(pending.pop()):
+            if reference not in seen:
+                seen.add(reference)
+                pending.append(_follow(document, reference, where=where))
+
+
+def _references(value: object) -> Iterator[str]:
+    """Every reference in `value`, which the YAML or JSON parser has bounded in depth."""
+    if isinstance(value, dict):
+        members = cast("dict[str, object]", value)
+        reference = members.get("$ref")
+        if isinstance(reference, str):  # a map is a property of that name
+            yield reference
+        value = list(members.values())
+    if isinstance(value, list):
+        for item in cast("list[object]", value):
+            yield from _references(item)
+
+
+def _follow(document: Mapping[str, Any], reference: str, *, where: str) -> object:
+    passed: set[str] = set()
+    target = _look_up(document, reference, where=where)
+    while isinstance(target, dict):
+        named = cast("dict[str, object]", target).get("$ref")
+        if not isinstance(named, str):
+            break
+        if named in passed:
+            raise DefinitionError(f"$ref {reference!r} leads to itself only", where=where)
+        passed.add(named)
+        target = _look_up(document, named, where=where)
+    return cast("object", target)
+
+
+def _look_up(document: Mapping[str, Any], reference: str, *, where: str) -> object:
+    """RFC 6901, section 6: the reference is a URI fragment."""
+    if not reference.startswith("#/"):
+        raise DefinitionError(f"$ref {reference!r} leads out of the document, which is not served here", where=where)
+    current: object = document
+    for part in unquote(reference[2:]).split("/"):
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(current, list) and key.isdecimal() and int(key) < len(cast("list[object]", current)):
+            current = cast("list[object]", current)[int(key)]
+        elif isinstance(current, Mapping) and key in current:
+            current = cast("Mapping[str, object]", current)[key]
+        else:
+            raise DefinitionError(f"$ref {reference!r} leads nowhere", where=where)
+    return current
