@@ -357,7 +357,7 @@ def _state(options: CloudOptions, stack: Stack, deployed: Deployed, *, ledger: L
     issuer = read_issuer(stack.metadata, stack.declared)
     return RunningState(
         pid=os.getpid(),
-        template=str(options.template),
+        template=str(options.template.resolve()),
         region=options.region,
         audience=str(stack.graph.scope.parameters.get(issuer.audience, "")),
         endpoints={"aws": urls.aws} | urls.endpoints(deployed),

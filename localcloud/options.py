@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ class CloudOptions:
 
     `state` is the folder of state.json, logs and the issuer's key; `cache` that of translations and builds.
     `environ` is the developer's own environment, for finding interpreters; functions see nothing of it.
+    `model_key` is what the server of `model` asks for, "" for nothing: sent to that server alone.
     """
 
     template: Path
@@ -34,6 +35,7 @@ class CloudOptions:
     persist: Path | None = None
     allow: tuple[str, ...] = ()
     model: str = "scripted"
+    model_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

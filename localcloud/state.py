@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
-from localcloud.caller import LambdaEndpoint
+from localcloud.caller import LambdaEndpoint, Unreachable
 from sluiceway.aws.sigv4 import Credentials
 
 __all__ = ["STATE_FOLDER", "NotRunning", "RunningState", "is_running", "read_state", "remove_state", "write_state"]
@@ -45,6 +45,17 @@ class RunningState:
     def lambda_endpoint(self) -> LambdaEndpoint:
         """The Invoke API of this cloud; any key is a developer's own here."""
         return LambdaEndpoint(self.endpoints["aws"], self.region, Credentials("local", "local"))
+
+    def find_function(self, name: str) -> str:
+        """The function's name for a logical id, a name or a folder's name. Raises Unreachable."""
+        folder = "".join(word.capitalize() for word in name.split("_"))
+        for candidate in (name, folder):
+            if candidate in self.functions:
+                return self.functions[candidate]
+        if name in self.functions.values():
+            return name
+        message = f"there is no function {name}; there are {', '.join(sorted(self.functions))}"
+        raise Unreachable(message)
 
 
 def _path(folder: Path) -> Path:

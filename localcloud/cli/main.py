@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from localcloud.cli.invoke import add_invoke, explain_flag
 from localcloud.state import STATE_FOLDER, NotRunning
 
 __all__ = ["main"]
@@ -82,12 +83,7 @@ def _add_running(add: Callable[..., argparse.ArgumentParser]) -> None:
     token = add("token", help="a bearer token of the local issuer")
     token.add_argument("--subject", default="developer", metavar="NAME", help="who calls; default: developer")
     token.add_argument("--minutes", type=int, default=60, metavar="N", help="how long it is good; default: 60")
-    invoke = add("invoke", help="invoke a function as `sam local invoke` does")
-    invoke.add_argument("name", metavar="function", help="logical id or name")
-    source = invoke.add_mutually_exclusive_group()
-    source.add_argument("--event", "-e", metavar="FILE", help="the event's JSON; `-` reads standard input")
-    source.add_argument("--no-event", action="store_true", help="an empty event, the default")
-    for parser in (down, status, logs, token, invoke):
+    for parser in (down, status, logs, token):
         parser.set_defaults(module="running")
 
 
@@ -118,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_up(add)
     _add_running(add)
+    add_invoke(add)
     _add_others(add)
     return parser
 
@@ -129,7 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "replay":
         options.arguments = rest
     elif rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        reason = explain_flag(rest) if options.command == "invoke" else ""
+        parser.error(reason or f"unrecognized arguments: {' '.join(rest)}")
     try:
         module = import_module(f"localcloud.cli.{options.module}")
         return int(module.run(options))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from localcloud.caller import Unreachable
+from localcloud.cli.invoke import invoke
 from localcloud.clock import SystemClock
 from localcloud.state import RunningState, is_running, read_state
 
@@ -59,18 +60,6 @@ def _status(options: argparse.Namespace, state: RunningState) -> int:
     return 0
 
 
-def _find(name: str, functions: Mapping[str, str]) -> str:
-    """The function's name for a logical id, a name or a folder's name. Raises Unreachable."""
-    folder = "".join(word.capitalize() for word in name.split("_"))
-    for candidate in (name, folder):
-        if candidate in functions:
-            return functions[candidate]
-    if name in functions.values():
-        return name
-    message = f"there is no function {name}; there are {', '.join(sorted(functions))}"
-    raise Unreachable(message)
-
-
 def _token(options: argparse.Namespace, state: RunningState) -> int:
     from localcloud.issuer import LocalIssuer  # noqa: PLC0415 - cryptography costs 0.1 s, only this command needs it
 
@@ -85,37 +74,9 @@ def _token(options: argparse.Namespace, state: RunningState) -> int:
     return 0
 
 
-def _invoke(options: argparse.Namespace, state: RunningState) -> int:
-    try:
-        payload = _event(options)
-        invoked = state.lambda_endpoint().invoke(_find(options.name, state.functions), payload, log_tail=True)
-    except (Unreachable, ValueError, OSError) as error:
-        sys.stderr.write(f"sluiceway: {error}\n")
-        return 2
-    sys.stderr.write(invoked.log)
-    sys.stdout.write(invoked.payload.decode() + "\n")
-    return 1 if invoked.function_error else 0
-
-
-def _event(options: argparse.Namespace) -> bytes:
-    if not options.event:
-        return b"{}"
-    name = "the event on standard input" if options.event == "-" else options.event
-    try:
-        raw = sys.stdin.buffer.read() if options.event == "-" else Path(options.event).read_bytes()
-        json.loads(raw)
-    except OSError as error:
-        message = f"{name}: {error.strerror}"
-        raise ValueError(message) from error
-    except ValueError as error:
-        message = f"{name} is not JSON: {error}"
-        raise ValueError(message) from error
-    return raw
-
-
 def _logs(options: argparse.Namespace, state: RunningState) -> int:
     try:
-        names = [_find(options.function, state.functions)] if options.function else sorted(state.functions.values())
+        names = [state.find_function(options.function)] if options.function else sorted(state.functions.values())
     except Unreachable as error:
         sys.stderr.write(f"sluiceway: {error}\n")
         return 2
@@ -160,5 +121,5 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace, RunningState], int]]] =
     "status": _status,
     "logs": _logs,
     "token": _token,
-    "invoke": _invoke,
+    "invoke": invoke,
 }

@@ -28,6 +28,7 @@ __all__ = ["run"]
 
 REFUSED: Final = 3
 READY_FD: Final = "SLUICEWAY_READY_FD"
+MODEL_KEY: Final = "OPENAI_API_KEY"  # the name that OpenAI's own clients read
 
 
 def run(options: argparse.Namespace) -> int:
@@ -82,7 +83,7 @@ def _settings(options: argparse.Namespace, environ: dict[str, str]) -> CloudOpti
         template=options.template,
         state=options.state,
         cache=cache,
-        environ=environ,
+        environ={name: value for name, value in environ.items() if name != MODEL_KEY},
         progress=_tell,
         config_env=options.config_env,
         overrides=overrides,
@@ -91,6 +92,7 @@ def _settings(options: argparse.Namespace, environ: dict[str, str]) -> CloudOpti
         persist=options.persist,
         allow=tuple(options.allow),
         model=options.model,
+        model_key=environ.get(MODEL_KEY, "").strip(),
     )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIEngine", "chat_request", "read_chunks"]
 
 _TOO_LONG: Final = ("context_length_exceeded", "exceed_context_size_error", "context length", "context size")
+_DENIED: Final = (401, 403)  # its text may repeat the key, so it is not passed on
 
 
 class OpenAIEngine:
@@ -160,6 +161,8 @@ async def _events(content: aiohttp.StreamReader) -> AsyncGenerator[dict[str, Any
 def _failure(status: int, text: str) -> ModelFailure:
     if any(sign in text for sign in _TOO_LONG):
         return ModelFailure("too_long", text)
+    if status in _DENIED:
+        return ModelFailure("failed", f"The model's server answered {status}: `sluiceway up` sends it OPENAI_API_KEY")
     if status == 429:
         return ModelFailure("throttled", text)
     return ModelFailure(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -238,3 +239,27 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
         assert caught.value.kind == "unavailable"
     finally:
         await engine.close()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_server_that_refuses_the_key_names_the_variable_and_never_the_key(status: int) -> None:
+    """The server's own text may repeat the key, so the failure says only where the key comes from."""
+
+    async def refuse(request: web.Request) -> web.Response:
+        return web.Response(status=status, text=f"no such key: {request.headers['authorization']}")
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", refuse)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    engine = OpenAIEngine(f"http://127.0.0.1:{runner.addresses[0][1]}/v1#m", api_key="sk-1234")
+    await engine.start()
+    try:
+        with pytest.raises(ModelFailure, match="OPENAI_API_KEY") as caught:
+            await collect(engine.generate(prompt()))
+        assert "sk-1234" not in str(caught.value)
+        assert caught.value.kind == "failed"
+    finally:
+        await engine.close()
+        await runner.cleanup()
