@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict
 from decimal import Decimal
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from awslambdaric.lambda_runtime_exception import FaultException
@@ -19,7 +19,11 @@ from sluiceway.runtime.faults import RuntimeFault
 from sluiceway.runtime.marshal import encode_plain, encode_reply, read_event
 
 OFFICIAL = LambdaMarshaller()
-Point = namedtuple("Point", "x y")
+
+
+class Point(NamedTuple):
+    x: int
+    y: str
 
 
 class Level(IntEnum):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import sys
 import time
 import traceback
@@ -84,7 +85,7 @@ class FramedSink:
     """The telemetry descriptor: type (4 bytes), length (4), microseconds (8), message; big-endian, UTF-8."""
 
     def __init__(self, descriptor: int) -> None:
-        self._file = open(descriptor, "wb", buffering=0)  # noqa: SIM115 - lives as long as the process
+        self._descriptor = descriptor
 
     def log(self, message: str, frame: int = _TEXT_FRAME) -> None:
         """Write one message as one frame."""
@@ -92,7 +93,7 @@ class FramedSink:
         head = frame.to_bytes(4, "big") + len(data).to_bytes(4, "big") + (time.time_ns() // 1000).to_bytes(8, "big")
         rest = memoryview(head + data)
         while rest:
-            rest = rest[self._file.write(rest) :]
+            rest = rest[os.write(self._descriptor, rest) :]
 
     def log_lines(self, lines: list[str], frame: int) -> None:
         """Write the lines of one error as one frame."""
