@@ -29,13 +29,13 @@ class Pace:
         self._free_at = 0.0
 
     async def take(self, size_bytes: int) -> None:
-        """Wait until so many bytes more may pass."""
+        """Wait until what passed before has had its time; so two paces in a row are as fast as the slower one."""
+        loop = asyncio.get_running_loop()
+        if self._free_at > loop.time():
+            await asyncio.sleep(self._free_at - loop.time())
         over = max(0, size_bytes - self._left)
         self._left = max(0, self._left - size_bytes)
-        if over:
-            now = asyncio.get_running_loop().time()
-            self._free_at = max(now, self._free_at) + over / self._rate
-            await asyncio.sleep(self._free_at - now)
+        self._free_at = loop.time() + over / self._rate
 
 
 class ResponseStream:

@@ -29,10 +29,13 @@ def test_a_pace_lets_the_burst_through_and_then_so_much_a_second() -> None:
         await pace.take(40)
         assert loop.time() == 0
         await pace.take(20)
+        assert loop.time() == 0
+        await pace.take(5)
         assert loop.time() == pytest.approx(2)
         await asyncio.sleep(60)
-        await pace.take(5)
-        assert loop.time() == pytest.approx(62.5)
+        await pace.take(20)
+        await pace.take(1)
+        assert loop.time() == pytest.approx(64)
 
     run_virtual(main)
 
@@ -56,7 +59,7 @@ def test_a_large_response_arrives_at_lambdas_rate() -> None:
                 burst_s = loop.time() if size <= BURST_BYTES else burst_s
             assert size == BURST_BYTES + 4 * RATE_BYTES_S
             assert burst_s == 0
-            assert loop.time() == pytest.approx(4)
+            assert loop.time() == pytest.approx(4, abs=0.1)
 
     run_virtual(main)
 
