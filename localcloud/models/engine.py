@@ -26,13 +26,18 @@ __all__ = [
 
 READY_WITHIN_S: Final = 30.0  # how long a prompt waits for a model that is still loading
 
-FailureKind: TypeAlias = Literal["failed", "not_ready", "throttled", "timeout", "too_long", "unavailable"]
+FailureKind: TypeAlias = Literal[
+    "corrupt", "cut", "failed", "not_ready", "throttled", "timeout", "too_long", "unavailable"
+]
 Role: TypeAlias = Literal["user", "assistant"]
 StopReason: TypeAlias = Literal["end_turn", "max_tokens", "stop_sequence"]
 
 
 class ModelFailure(Exception):
-    """The model gave no answer, or not all of it. `kind` says what to do about it."""
+    """The model gave no answer, or not all of it. `kind` says what to do about it.
+
+    `cut` and `corrupt` are failures of the way between: the answer's connection breaks, or its bytes are damaged.
+    """
 
     def __init__(self, kind: FailureKind, message: str) -> None:
         super().__init__(message)

@@ -7,6 +7,7 @@ A script (a JSON file) tells it what to say and when to fail:
      "faults": [{"call": 0, "kind": "throttled"}, {"call": 3, "kind": "unavailable", "after_tokens": 5}]}
 
 Calls are counted from 0 in the order in which they begin; a fault with `every` instead of `call` hits each n-th call.
+Its kind is a `FailureKind`, or `stall`: then nothing more is said, and nothing fails until the caller gives up.
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ import json
 import random
 import re
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast, get_args
+from typing import Final, Literal, TypeAlias, cast, get_args
 
 from localcloud.models.engine import Chunk, Delta, FailureKind, Finished, ModelFailure, Prompt, StopText, Usage
 
 __all__ = ["Fault", "Reply", "Script", "ScriptedEngine", "read_script"]
 
 CONTEXT_TOKENS: Final = 128_000  # that of Amazon Nova Micro, the template's default model
+FaultKind: TypeAlias = FailureKind | Literal["stall"]
+_KINDS: Final = (*get_args(FailureKind), "stall")
 _TOKEN: Final = re.compile(r"\s*(?:\w{1,8}|[^\w\s])|\s+$")
 _WORDS: Final = (
     "water moves slowly through the open gate and every stone below it holds a small cold light "
@@ -45,7 +49,7 @@ class Reply:
 class Fault:
     """A failure of one call (`call`, from 0) or of each n-th one (`every`), after so many tokens."""
 
-    kind: FailureKind
+    kind: FaultKind
     call: int | None = None
     every: int | None = None
     after_tokens: int = 0
@@ -64,13 +68,14 @@ class Script:
 
 
 class ScriptedEngine:
-    """Says what its script says."""
+    """Says what its script says. `calls` counts the prompts taken, `active` those being answered now."""
 
     name = "scripted"
 
     def __init__(self, script: Script | None = None) -> None:
         self._script = script or Script()
         self.calls = 0
+        self.active = 0
 
     async def start(self) -> None:
         """Nothing to load."""
@@ -80,6 +85,15 @@ class ScriptedEngine:
 
     async def generate(self, prompt: Prompt) -> AsyncGenerator[Chunk]:
         """The scripted text, token by token. Raises ModelFailure."""
+        self.active += 1
+        try:
+            async with aclosing(self._say(prompt)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            self.active -= 1
+
+    async def _say(self, prompt: Prompt) -> AsyncGenerator[Chunk]:
         script, call = self._script, self.calls
         self.calls += 1
         fault = next((fault for fault in script.faults if _hits(fault, call)), None)
@@ -102,7 +116,7 @@ class ScriptedEngine:
                 return
             await asyncio.sleep(script.token_s)
         if fault is not None:
-            raise ModelFailure(fault.kind, f"The script lets call {call} fail.")
+            await _fail(fault, call)
         rest = stop.rest()
         if rest:
             yield Delta(rest)
@@ -147,14 +161,21 @@ def _texts(path: Path, value: Mapping[str, object]) -> dict[str, str]:
 
 def _fault(path: Path, value: Mapping[str, object]) -> Fault:
     kind = value.get("kind")
-    if kind not in get_args(FailureKind):
-        raise ValueError(f"{path}: the kind of a fault is one of {', '.join(get_args(FailureKind))}")
+    if kind not in _KINDS:
+        raise ValueError(f"{path}: the kind of a fault is one of {', '.join(_KINDS)}")
     if ("call" in value) == ("every" in value) or value.keys() - {"kind", "call", "every", "after_tokens"}:
         raise ValueError(f"{path}: a fault has `kind`, either `call` or `every`, and may have `after_tokens`")
     numbers = {name: number for name, number in value.items() if name != "kind"}
     if not all(isinstance(number, int) and number >= (name == "every") for name, number in numbers.items()):
         raise ValueError(f"{path}: the numbers of a fault are whole, `every` at least 1")
-    return Fault(cast("FailureKind", kind), **cast("dict[str, int]", numbers))
+    return Fault(cast("FaultKind", kind), **cast("dict[str, int]", numbers))
+
+
+async def _fail(fault: Fault, call: int) -> None:
+    if fault.kind == "stall":
+        await asyncio.get_running_loop().create_future()
+    else:
+        raise ModelFailure(fault.kind, f"The script lets call {call} fail.")
 
 
 def _hits(fault: Fault, call: int) -> bool:

@@ -10,7 +10,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-__all__ = ["ACCOUNT_ID", "Authorise", "Denied", "Dispatch", "Permission", "Service", "WireRequest", "WireResponse"]
+__all__ = [
+    "ACCOUNT_ID",
+    "Authorise",
+    "BodyCut",
+    "Denied",
+    "Dispatch",
+    "Permission",
+    "Service",
+    "WireRequest",
+    "WireResponse",
+]
 
 ACCOUNT_ID: Final = "123456789012"  # AWS's own example account
 
@@ -40,11 +50,16 @@ class WireRequest:
         return self.headers.get("x-amz-target", "")
 
 
+class BodyCut(Exception):
+    """A streamed body breaks off here: a fault that was asked for, not one of the local cloud's."""
+
+
 @dataclass(frozen=True, slots=True)
 class WireResponse:
     """The answer: whole bytes, or chunks as they are made. The front adds x-amzn-RequestId where absent.
 
-    Chunks that have an `aclose` (an async generator has) are closed when nobody reads on.
+    Chunks that have an `aclose` (an async generator has) are closed when nobody reads on. Chunks that raise BodyCut end
+    with the connection, in the middle of the answer.
     """
 
     status: int

@@ -95,8 +95,8 @@ def test_requests_are_checked_as_bedrock_checks_them(body: Any, message: str) ->
 
 
 def test_what_is_not_served_yet_says_so() -> None:
-    """Streaming and the other actions of the runtime are refused by name."""
-    for action in ("converse-stream", "invoke", "count-tokens"):
+    """The other actions of the runtime are refused by name."""
+    for action in ("invoke", "invoke-with-response-stream", "count-tokens"):
         status, code, told = converse({"messages": [USER]}, action=action)
         assert (status, code) == (400, "ValidationException")
         assert f"{action} of Bedrock is not served" in told["message"]
@@ -109,6 +109,8 @@ def test_what_is_not_served_yet_says_so() -> None:
         ("not_ready", 429, "ModelNotReadyException"),
         ("unavailable", 503, "ServiceUnavailableException"),
         ("failed", 424, "ModelErrorException"),
+        ("cut", 500, "InternalServerException"),
+        ("corrupt", 500, "InternalServerException"),
         ("timeout", 408, "ModelTimeoutException"),
         ("too_long", 400, "ValidationException"),
     ],

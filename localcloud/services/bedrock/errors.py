@@ -1,4 +1,4 @@
-"""The errors of the Bedrock runtime, and which of them a model's failure is.
+"""The errors of the Bedrock runtime, which of them a model's failure is, and how usage is told.
 
 Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_Errors
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from localcloud.models.engine import FailureKind, ModelFailure
+from localcloud.models.engine import FailureKind, ModelFailure, Usage
 
-__all__ = ["BedrockError", "from_failure", "invalid"]
+__all__ = ["BedrockError", "describe_usage", "exception_in_stream", "from_failure", "invalid"]
 
 _STATUS: Final = {
     "InternalServerException": 500,
@@ -23,12 +23,23 @@ _STATUS: Final = {
     "ValidationException": 400,
 }
 _FAILURES: Final[Mapping[FailureKind, tuple[str, str]]] = {
+    "corrupt": ("InternalServerException", "The server encountered an internal error. Try your request again."),
+    "cut": ("InternalServerException", "The server encountered an internal error. Try your request again."),
     "failed": ("ModelErrorException", "The model failed to process the request. Try your request again."),
     "not_ready": ("ModelNotReadyException", "The model is not ready for inference. Wait and try your request again."),
     "throttled": ("ThrottlingException", "Too many requests, please wait before trying again."),
     "timeout": ("ModelTimeoutException", "Model has timed out in processing the request. Try your request again."),
     "too_long": ("ValidationException", "Input is too long for requested model."),
     "unavailable": ("ServiceUnavailableException", "Bedrock is unable to process your request."),
+}
+
+
+# ConverseStreamOutput has five exceptions; what else may happen to a model is a modelStreamErrorException with a status
+_IN_STREAM: Final[Mapping[FailureKind, str]] = {
+    "not_ready": "serviceUnavailableException",
+    "throttled": "throttlingException",
+    "too_long": "validationException",
+    "unavailable": "serviceUnavailableException",
 }
 
 
@@ -50,3 +61,22 @@ def invalid(message: str) -> BedrockError:
 def from_failure(failure: ModelFailure) -> BedrockError:
     """A model's failure, in AWS's words; the model's own are for the log."""
     return BedrockError(*_FAILURES[failure.kind])
+
+
+def exception_in_stream(failure: ModelFailure) -> tuple[str, dict[str, object]]:
+    """The exception event of a model's failure after the stream has begun: its type and its payload."""
+    error = from_failure(failure)
+    name = _IN_STREAM.get(failure.kind)
+    if name is not None:
+        return name, {"message": error.message}
+    original = {"originalStatusCode": error.status, "originalMessage": error.message}
+    return "modelStreamErrorException", {"message": error.message, **original}
+
+
+def describe_usage(usage: Usage) -> dict[str, object]:
+    """A TokenUsage."""
+    return {
+        "inputTokens": usage.input,
+        "outputTokens": usage.output,
+        "totalTokens": usage.input + usage.output,
+    }

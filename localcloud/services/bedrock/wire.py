@@ -1,4 +1,4 @@
-"""The Bedrock runtime on the wire (REST-JSON): Converse. The other actions are refused by name.
+"""The Bedrock runtime on the wire (REST-JSON): Converse and ConverseStream. The other actions are refused by name.
 
 Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
 """
@@ -14,8 +14,9 @@ from typing import Final
 from urllib.parse import unquote
 
 from localcloud.models.engine import Delta, Engine, Finished, ModelFailure, Prompt
-from localcloud.services.bedrock.errors import BedrockError, from_failure, invalid
+from localcloud.services.bedrock.errors import BedrockError, describe_usage, from_failure, invalid
 from localcloud.services.bedrock.model import read_converse
+from localcloud.services.bedrock.stream import EVENT_STREAM, begin_answer
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
 
 __all__ = ["BedrockService"]
@@ -24,6 +25,7 @@ MODEL_TIMEOUT_S: Final = 900.0  # no generation here takes longer; AWS answers M
 _LOG: Final = logging.getLogger(__name__)
 _MODEL: Final = re.compile(r"/model/([^/]+)/([a-z-]+)")
 _ID: Final = re.compile(r"[a-zA-Z0-9-:._/]{1,2048}")
+_SERVED: Final = ("converse", "converse-stream")
 _STREAMING: Final = ("converse-stream", "invoke-with-response-stream", "invoke-with-bidirectional-stream")
 _GEOGRAPHY: Final = re.compile(r"(us|us-gov|eu|apac|au|ca|jp|global)\.")  # of cross-Region inference profiles
 
@@ -39,8 +41,11 @@ class BedrockService:
     async def handle(self, request: WireRequest) -> WireResponse:
         """Answer `request`. A caller who goes away stops the generation."""
         try:
-            _check_action(request)
+            action = _check_action(request)
             prompt = read_converse(_read_json(request))
+            if action == "converse-stream":
+                answering = await begin_answer(self._engine, prompt, within_s=MODEL_TIMEOUT_S)
+                return WireResponse(200, answering, {"content-type": EVENT_STREAM})
             async with asyncio.timeout(MODEL_TIMEOUT_S):
                 answer = await self._converse(prompt)
         except BedrockError as error:
@@ -82,27 +87,24 @@ class BedrockService:
                     finished = chunk
         if finished is None:
             raise ModelFailure("failed", "The model's answer broke off.")
-        usage = finished.usage
         return {
             "output": {"message": {"role": "assistant", "content": [{"text": "".join(texts)}]}},
             "stopReason": finished.reason,
-            "usage": {
-                "inputTokens": usage.input,
-                "outputTokens": usage.output,
-                "totalTokens": usage.input + usage.output,
-            },
+            "usage": describe_usage(finished.usage),
             "metrics": {"latencyMs": round((loop.time() - started) * 1000)},
         }
 
 
-def _check_action(request: WireRequest) -> None:
+def _check_action(request: WireRequest) -> str:
+    """The action, if it is served. Raises BedrockError."""
     found = _MODEL.fullmatch(request.path)
     if not found:
         raise invalid(f"{request.method} {request.path} of Bedrock is not served by this local cloud.")
     if not _ID.fullmatch(unquote(found[1])):
         raise invalid("The provided model identifier is invalid.")
-    if found[2] != "converse" or request.method != "POST":
-        raise invalid(f"{found[2]} of Bedrock is not served by this local cloud; converse is.")
+    if found[2] not in _SERVED or request.method != "POST":
+        raise invalid(f"{found[2]} of Bedrock is not served by this local cloud; {' and '.join(_SERVED)} are.")
+    return found[2]
 
 
 def _read_json(request: WireRequest) -> object:
