@@ -1,7 +1,8 @@
 """The AWS port: one HTTP listener for every AWS API, and the same entry for callers inside the process.
 
 Owns: which service a request is for, request ids, IAM's check, body limits, errors that no service answers. Knows
-nothing of any service's actions. Signatures are not verified: any key may call, and counts as the principal it names.
+nothing of any service's actions. Signatures are not verified: any key may call, and counts as the principal it names;
+web pages of other sites may not.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final, Protocol, runtime_checkable
-from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 
 from localcloud.chunked import MalformedChunks, decode_aws_chunked
+from localcloud.http_log import SERVER_LOG
 from localcloud.identify import guess_service, read_scope
 from localcloud.refusals import refuse, refuse_denied
 from localcloud.services.contract import Authorise, Service, WireRequest, WireResponse
+from localcloud.sites import is_from_elsewhere
 
 __all__ = ["HEALTH_PATH", "Front", "open_listener"]
 
@@ -77,7 +79,9 @@ class Front:
     async def serve(self, listener: socket.socket) -> AsyncGenerator[str]:
         """Answer on `listener` (see `open_listener`) while the context lasts. Gives the root URL."""
         host, port = listener.getsockname()[:2]
-        server = web.Server(self._answer, handler_cancellation=True, access_log=None, auto_decompress=False)
+        server = web.Server(
+            self._answer, handler_cancellation=True, access_log=None, auto_decompress=False, logger=SERVER_LOG
+        )
         runner = web.ServerRunner(server, shutdown_timeout=GRACE_S)
         await runner.setup()
         try:
@@ -87,14 +91,16 @@ class Front:
             await runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        target = urlsplit(request.raw_path)
-        if target.path == HEALTH_PATH:
+        headers = {name.lower(): _whole(value) for name, value in request.headers.items()}
+        if is_from_elsewhere(headers):
+            return web.Response(status=403, text="The AWS port of the local cloud answers no other site's web pages.\n")
+        path, query = _split_target(request.raw_path)
+        if path == HEALTH_PATH:
             return web.json_response({"status": "ok", "services": sorted(self._services)})
         if headers.get("expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
-        wire = self._identify(request.method, target, headers)
+        wire = self._identify(request.method, path, query, headers=headers)
         limit = MAX_OBJECT_BYTES if wire.service == "s3" else MAX_BODY_BYTES
         body = await _read(request, limit)
         if body is None:
@@ -109,14 +115,14 @@ class Front:
             return await _write(request, _with_id(answer, wire))
         return await _write(request, await self.dispatch(wire))
 
-    def _identify(self, method: str, target: SplitResult, headers: Mapping[str, str]) -> WireRequest:
-        scope = read_scope(headers, target.query)
+    def _identify(self, method: str, path: str, query: str, *, headers: Mapping[str, str]) -> WireRequest:
+        scope = read_scope(headers, query)
         return WireRequest(
-            service=scope.service if scope else guess_service(headers, target.path),
+            service=scope.service if scope else guess_service(headers, path),
             region=scope.region if scope else "us-east-1",
             method=method,
-            path=target.path,
-            query=target.query,
+            path=path,
+            query=query,
             headers=headers,
             body=b"",
             access_key=scope.access_key if scope else "",
@@ -129,6 +135,19 @@ class _Closable(Protocol):
     """A body that wants to know when nobody reads on."""
 
     async def aclose(self) -> None: ...
+
+
+def _whole(value: str) -> str:
+    """A header as text that can be written again: bytes that were no UTF-8 are marked."""
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _split_target(target: str) -> tuple[str, str]:
+    """Path and query of a request line, which may be an absolute address; a path may begin with two slashes."""
+    if not target.startswith("/"):
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    path, _, query = target.partition("?")
+    return path, query
 
 
 def open_listener(host: str = "127.0.0.1", port: int = 0) -> socket.socket:

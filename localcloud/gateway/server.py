@@ -22,6 +22,7 @@ from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.gateway_responses import default_response
 from localcloud.gateway.message import ByteStream, HttpRequest, HttpResponse, StreamCutError
 from localcloud.gateway.rest import MAX_BODY_BYTES, MAX_HEADER_BYTES, Backends, RestStage
+from localcloud.http_log import SERVER_LOG
 
 __all__ = ["Gateway", "GatewayServer"]
 
@@ -99,6 +100,7 @@ class GatewayServer:
         server = web.Server(
             self._handle,
             auto_decompress=False,
+            logger=SERVER_LOG,
             max_line_size=_PARSER_LIMIT,
             max_field_size=_PARSER_LIMIT,
         )
