@@ -11,4 +11,4 @@ __all__ = ["run"]
 
 def run(options: argparse.Namespace) -> int:
     """Everything after `replay` is the replay tool's own."""
-    return main(["--state", str(options.state), *options.arguments])
+    return main(["--state", str(options.state), *options.arguments], program="sluiceway replay")

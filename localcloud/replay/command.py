@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from localcloud.caller import LambdaEndpoint, Unreachable
+from localcloud.clock import SystemClock
+from localcloud.issuer import LocalIssuer
 from localcloud.replay.cases import Case, differences, load_cases
 from localcloud.replay.targets import (
     HttpTarget,
@@ -19,7 +21,7 @@ from localcloud.replay.targets import (
     logical_id,
 )
 from localcloud.replay.websocket import WebSocketRefused
-from localcloud.state import STATE_FOLDER, NotRunning, read_state
+from localcloud.state import STATE_FOLDER, NotRunning, RunningState, read_state
 from sluiceway.aws.sigv4 import Credentials
 
 __all__ = ["main"]
@@ -29,15 +31,26 @@ class _Misused(Exception):
     """The command's words do not fit; exit code 2."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="replay", description="Send recorded events and compare the replies.")
-    parser.add_argument("--target", required=True, metavar="local|sam|lambda:NAME|URL")
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program, description="Send recorded events and compare the replies.", allow_abbrev=False
+    )
+    parser.add_argument("--target", required=True, metavar="local|sam|lambda:NAME|URL", help="where to send them")
     parser.add_argument("--case", action="append", default=[], metavar="FUNCTION[/CASE]", help="all where left out")
-    parser.add_argument("--events", type=Path, default=Path("events"), metavar="DIR")
-    parser.add_argument("--token", default=os.environ.get("TOKEN", ""), help="bearer token; default: $TOKEN")  # noqa: TID251 - a command line, not a function
-    parser.add_argument("--region", default=os.environ.get("AWS_REGION", "us-east-1"))  # noqa: TID251 - the same
-    parser.add_argument("--template", type=Path, default=Path("template.yaml"), help="for sam")
-    parser.add_argument("--state", type=Path, default=STATE_FOLDER, help="for local")
+    parser.add_argument("--events", type=Path, default=Path("events"), metavar="DIR", help="default: events")
+    parser.add_argument(
+        "--token",
+        default=os.environ.get("TOKEN", ""),  # noqa: TID251 - a command line, not a function
+        help="bearer token; default: $TOKEN, for local one of the local issuer's",
+    )
+    region = os.environ.get("AWS_REGION", "us-east-1")  # noqa: TID251 - the same
+    parser.add_argument("--region", default=region, help="for lambda:NAME; default: $AWS_REGION")
+    parser.add_argument(
+        "--template", type=Path, default=Path("template.yaml"), metavar="FILE", help="for sam; default: template.yaml"
+    )
+    parser.add_argument(
+        "--state", type=Path, default=STATE_FOLDER, metavar="DIR", help=f"for local; default: {STATE_FOLDER}"
+    )
     parser.add_argument("sam_arguments", nargs="*", help="after --: given to `sam local invoke` unchanged")
     return parser
 
@@ -68,6 +81,9 @@ def _deployed(options: argparse.Namespace, name: str) -> LambdaTarget:
 
 
 def _target(options: argparse.Namespace) -> Target:
+    if not options.events.is_dir():
+        message = f"there is no folder {options.events}; name that of the recorded events with --events"
+        raise _Misused(message)
     kind, _, rest = options.target.partition(":")
     if options.target == "local":
         state = read_state(options.state)
@@ -76,7 +92,7 @@ def _target(options: argparse.Namespace) -> Target:
             for folder in _folders(options)
             if logical_id(folder) in state.functions
         }
-        return LambdaTarget(state.lambda_endpoint(), names, options.token)
+        return LambdaTarget(state.lambda_endpoint(), names, options.token or _own_token(options.state, state))
     if options.target == "sam":
         return SamTarget(options.template, tuple(options.sam_arguments))
     if kind == "lambda" and rest:
@@ -85,8 +101,19 @@ def _target(options: argparse.Namespace) -> Target:
         return HttpTarget(options.target, options.token)
     if kind in {"ws", "wss"}:
         return WebSocketTarget(options.target, options.token)
-    message = f"--target is local, sam, lambda:NAME or an http or ws URL, not {options.target}"
+    message = f"--target is local, sam, lambda:NAME or an http or ws URL, not {options.target or 'nothing'}"
     raise _Misused(message)
+
+
+def _own_token(folder: Path, state: RunningState) -> str:
+    """A token of the issuer that the running cloud trusts; "" where it has none, or where nothing can sign here."""
+    if not state.audience or not (folder / "issuer.pem").exists():
+        return ""
+    try:
+        issuer = LocalIssuer.open(folder)
+        return issuer.token(subject="developer", audience=state.audience, minutes=5, clock=SystemClock())
+    except ImportError:  # a bare checkout: cryptography and PyJWT are not installed
+        return ""
 
 
 def _folders(options: argparse.Namespace) -> list[str]:
@@ -95,8 +122,8 @@ def _folders(options: argparse.Namespace) -> list[str]:
 
 def _replay(case: Case, target: Target) -> str:
     """One word (same, differs, sent, skipped) and its lines."""
-    if not target.accepts(case):
-        return "skipped  (this target cannot take it)"
+    if refusal := target.refusal(case):
+        return f"skipped  ({refusal})"
     reply = target.send(case)
     if case.reply is None:
         return f"sent     (no reply is recorded) {str(reply)[:200]}"
@@ -104,9 +131,9 @@ def _replay(case: Case, target: Target) -> str:
     return "same" if not found else "\n    ".join(["differs", *found])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, program: str = "replay") -> int:
     """Replay; 0 when every reply is as recorded, 1 when one differs or none was sent, 2 when called wrongly."""
-    options = _parser().parse_args(arguments)
+    options = _parser(program).parse_args(arguments)
     try:
         target = _target(options)
         cases = list(load_cases(options.events, names=options.case))

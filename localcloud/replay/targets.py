@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 from urllib.parse import quote, urlencode
 
 from localcloud.caller import TIMEOUT_S, Answer, LambdaEndpoint, Unreachable, fetch
@@ -25,13 +25,16 @@ __all__ = ["HttpTarget", "LambdaTarget", "SamTarget", "Target", "WebSocketTarget
 class Target(Protocol):
     """One place to send events to."""
 
-    def accepts(self, case: Case) -> bool:
-        """Whether this kind of event can be sent here."""
+    def refusal(self, case: Case) -> str:
+        """Why this event cannot be sent here, in a few words; "" where it can."""
         ...
 
     def send(self, case: Case) -> object:
         """Send it; the reply in its recorded form. Raises Unreachable."""
         ...
+
+
+_NEEDS_BEARER: Final = "it needs a bearer token: --token or $TOKEN"
 
 
 def logical_id(function: str) -> str:
@@ -47,9 +50,11 @@ class LambdaTarget:
     names: Mapping[str, str]
     token: str = ""
 
-    def accepts(self, case: Case) -> bool:
+    def refusal(self, case: Case) -> str:
         """Only functions that this target knows; token cases need a token."""
-        return case.function in self.names and bool(self.token or not case.needs_token)
+        if case.function not in self.names:
+            return f"there is no function {logical_id(case.function)}"
+        return _NEEDS_BEARER if case.needs_token and not self.token else ""
 
     def send(self, case: Case) -> object:
         """Invoke it; a function error's payload is the reply, as Lambda gives it."""
@@ -66,9 +71,9 @@ class SamTarget:
     extra: Sequence[str] = ()
     program: str = "sam"
 
-    def accepts(self, case: Case) -> bool:
+    def refusal(self, case: Case) -> str:
         """Everything but cases that need a token: sam sends the file as it is."""
-        return not case.needs_token
+        return "sam sends the file as it is, without a token" if case.needs_token else ""
 
     def arguments(self, case: Case) -> list[str]:
         """The argument list that is run for `case`."""
@@ -99,13 +104,11 @@ class HttpTarget:
     url: str
     token: str = ""
 
-    def accepts(self, case: Case) -> bool:
+    def refusal(self, case: Case) -> str:
         """Proxy events only; those behind an authorizer need a token."""
-        return (
-            "httpMethod" in case.event
-            and case.event.get("type") != "REQUEST"
-            and bool(self.token or not case.principal)
-        )
+        if "httpMethod" not in case.event or case.event.get("type") == "REQUEST":
+            return "no HTTP request alone makes it"
+        return _NEEDS_BEARER if case.principal and not self.token else ""
 
     def send(self, case: Case) -> object:
         """Send it; status, body and the recorded headers as the function's proxy reply has them. Raises Unreachable."""
@@ -131,10 +134,11 @@ class WebSocketTarget:
     token: str = ""
     timeout_s: float = 30.0
 
-    def accepts(self, case: Case) -> bool:
+    def refusal(self, case: Case) -> str:
         """Events of a WebSocket API that carry a message."""
         context = cast("dict[str, Any]", case.event.get("requestContext") or {})
-        return context.get("eventType") == "MESSAGE" and "body" in case.event
+        sendable = context.get("eventType") == "MESSAGE" and "body" in case.event
+        return "" if sendable else "it is no message of a WebSocket API"
 
     def send(self, case: Case) -> object:
         """One connection, one message out, one message in. Raises Unreachable, WebSocketRefused."""

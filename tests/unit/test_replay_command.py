@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from localcloud.issuer import LocalIssuer
 from localcloud.replay.command import main
 from localcloud.state import RunningState, write_state
 
@@ -132,7 +133,7 @@ def test_no_target_is_2(events: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_folder_without_events_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The folder is named."""
     assert main(["--events", str(tmp_path / "gone"), "--target", "lambda:ReadJob", "--case", "a"]) == 2
-    assert "gone" in capsys.readouterr().err
+    assert "gone; name that of the recorded events with --events" in capsys.readouterr().err
 
 
 def test_a_broken_event_is_2_and_named(
@@ -184,8 +185,24 @@ def test_local_reads_the_state_of_the_cloud_that_runs(
     write_state(tmp_path / "state", _state())
     assert _run(events, "--target", "local", "--state", str(tmp_path / "state")) == 1
     said = capsys.readouterr()
-    assert "generate_answer/one: skipped  (this target cannot take it)" in said.out
+    assert "generate_answer/one: skipped  (there is no function GenerateAnswer)" in said.out
     assert "http://127.0.0.1:1 does not answer" in said.err
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["with the local issuer", "without an issuer"])
+def test_a_local_case_with_a_token_gets_one_of_the_local_issuer(
+    events: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kept: bool
+) -> None:
+    """No --token is needed where the cloud's own issuer is; without it the case is skipped, and the reason said."""
+    state = tmp_path / "state"
+    write_state(state, _state())
+    if kept:
+        LocalIssuer.open(state)
+    (events / "read_job" / "one.json").write_text('{"authorization": "{{token}}"}', encoding="utf-8")
+    assert _run(events, "--target", "local", "--case", "read_job", "--state", str(state)) == 1
+    said = capsys.readouterr()
+    assert ("http://127.0.0.1:1 does not answer" in said.err) is kept
+    assert ("read_job/one: skipped  (it needs a bearer token: --token or $TOKEN)" in said.out) is not kept
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_LAMBDA"])

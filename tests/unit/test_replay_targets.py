@@ -40,6 +40,7 @@ def _token(claims: dict[str, Any]) -> str:
     return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + ".x"
 
 
+NEEDS_TOKEN = "it needs a bearer token: --token or $TOKEN"
 TOKEN = _token({"iss": "https://issuer.example", "sub": "developer"})
 
 
@@ -154,7 +155,8 @@ def test_a_missing_sam_is_said(tmp_path: Path) -> None:
 def test_sam_takes_no_case_with_a_token() -> None:
     """sam sends the file as it is, and the placeholder is no token."""
     target = SamTarget(Path("template.yaml"))
-    assert [target.accepts(_case(event)) for event in ({}, {"authorization": "{{token}}"})] == [True, False]
+    refusals = [target.refusal(_case(event)) for event in ({}, {"authorization": "{{token}}"})]
+    assert refusals == ["", "sam sends the file as it is, without a token"]
 
 
 # ---------------------------------------------------------------- Lambda
@@ -229,9 +231,9 @@ def test_lambda_takes_known_functions_and_token_cases_only_with_a_token() -> Non
     """A folder without a function is skipped, and so is a case that needs a token where there is none."""
     endpoint = LambdaEndpoint(NOBODY, "us-east-1", Credentials("a", "b"))
     needs = _case({"authorization": "{{token}}"})
-    assert not LambdaTarget(endpoint, {}).accepts(_case({}))
-    assert not LambdaTarget(endpoint, {"read_job": "f"}).accepts(needs)
-    assert LambdaTarget(endpoint, {"read_job": "f"}, "t").accepts(needs)
+    assert LambdaTarget(endpoint, {}).refusal(_case({})) == "there is no function ReadJob"
+    assert LambdaTarget(endpoint, {"read_job": "f"}).refusal(needs) == NEEDS_TOKEN
+    assert LambdaTarget(endpoint, {"read_job": "f"}, "t").refusal(needs) == ""
 
 
 def test_an_endpoint_that_does_not_answer_is_named() -> None:
@@ -313,20 +315,20 @@ def test_a_reply_recorded_in_any_form_is_no_trouble(server: Recorded, recorded: 
 
 
 @pytest.mark.parametrize(
-    ("event", "token", "taken"),
+    ("event", "token", "refusal"),
     [
-        (_proxy(), "", True),
-        (_proxy(requestContext={"authorizer": {"principalId": "p"}}), "", False),
-        (_proxy(requestContext={"authorizer": {"principalId": "p"}}), TOKEN, True),
-        ({"type": "REQUEST", "httpMethod": "GET", "path": "/"}, TOKEN, False),
-        ({"Records": []}, TOKEN, False),
+        (_proxy(), "", ""),
+        (_proxy(requestContext={"authorizer": {"principalId": "p"}}), "", NEEDS_TOKEN),
+        (_proxy(requestContext={"authorizer": {"principalId": "p"}}), TOKEN, ""),
+        ({"type": "REQUEST", "httpMethod": "GET", "path": "/"}, TOKEN, "no HTTP request alone makes it"),
+        ({"Records": []}, TOKEN, "no HTTP request alone makes it"),
     ],
 )
 def test_http_takes_proxy_events_and_those_behind_an_authorizer_with_a_token(
-    event: dict[str, Any], token: str, taken: bool
+    event: dict[str, Any], token: str, refusal: str
 ) -> None:
     """Authorizer events and queue batches have no request to be made from."""
-    assert HttpTarget(NOBODY, token).accepts(_case(event)) is taken
+    assert HttpTarget(NOBODY, token).refusal(_case(event)) == refusal
 
 
 def test_the_caller_is_the_authorizers_principal() -> None:
@@ -383,7 +385,7 @@ async def test_a_recorded_message_goes_out_and_the_next_one_back_is_the_reply() 
 )
 def test_websocket_takes_messages_alone(event: dict[str, Any], taken: bool) -> None:
     """$connect and $disconnect carry no message to send."""
-    assert WebSocketTarget("ws://127.0.0.1:1").accepts(_case(event)) is taken
+    assert (WebSocketTarget("ws://127.0.0.1:1").refusal(_case(event)) == "") is taken
 
 
 def test_a_websocket_that_does_not_answer_is_named() -> None:
