@@ -60,6 +60,8 @@ class FakeApi:
     address: str
     events: list[bytes] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
+    closing: list[int] = field(default_factory=list)
+    """Connections that are closed once the reply is out."""
     decide: Callable[[Received], Reply] | None = None
     idle: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -109,6 +111,8 @@ class _Connection(threading.Thread):
                 if reply is None:
                     return
                 self._socket.sendall(reply)
+                if self._number in self._api.closing:
+                    return
 
     def _read(self) -> Received | None:
         head = self._until(b"\r\n\r\n")
