@@ -246,9 +246,14 @@ async def test_a_client_that_leaves_does_not_stop_the_function(tmp_path: Path, f
 
 async def written(path: Path) -> str:
     async with asyncio.timeout(20):
-        while not (path.exists() and path.read_text()):  # noqa: ASYNC110 - another process writes it
+        while not content(path):  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.01)
-    return path.read_text()
+    return content(path)
+
+
+def content(path: Path) -> str:
+    """What is in a file now, "" where it is not there."""
+    return path.read_text() if path.exists() else ""
 
 
 async def test_a_slow_reader_holds_the_function_back(tmp_path: Path) -> None:
@@ -281,7 +286,7 @@ async def standing(path: Path) -> int:
     async with asyncio.timeout(20):
         while True:
             await asyncio.sleep(0.3)
-            again = path.read_text() or text
+            again = content(path) or text
             if again == text:
                 return int(text)
             text = again
