@@ -19,6 +19,7 @@ from localcloud.compute.function import LATEST, FunctionSpec, parse_reference
 from localcloud.compute.pool import Pool
 from localcloud.compute.streamed import StreamedInvocation
 from localcloud.compute.trace import complete_trace_header
+from localcloud.json_text import MalformedJson, parse_json
 from localcloud.services.lambda_.errors import LambdaError, bad_content, no_such_function, throttled, too_large
 from localcloud.services.logs.model import Logs
 
@@ -268,8 +269,8 @@ def _check_payload(payload: bytes, limit_bytes: int) -> None:
         raise too_large(limit_bytes)
     try:
         if payload:
-            json.loads(payload)
-    except ValueError as error:
+            parse_json(payload)
+    except MalformedJson as error:
         raise bad_content(str(error)) from None
 
 

@@ -311,6 +311,8 @@ def test_a_dry_run_runs_nothing() -> None:
     ("payload", "kind", "code"),
     [
         (b"{", "RequestResponse", "InvalidRequestContentException"),
+        (b"NaN", "RequestResponse", "InvalidRequestContentException"),
+        (b"[" * 100_000, "Event", "InvalidRequestContentException"),
         (b'"' + b"x" * (6 * 1024 * 1024) + b'"', "RequestResponse", "RequestTooLargeException"),
         (b'"' + b"x" * (1024 * 1024) + b'"', "Event", "RequestTooLargeException"),
     ],

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, Final, cast
 
 from localcloud.clock import Clock
+from localcloud.json_text import MalformedJson, read_json
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
 from localcloud.services.dynamodb import batches, control, items, queries, scans, transactions
 from localcloud.services.dynamodb.access import needed_permissions
@@ -117,8 +118,8 @@ class DynamoService:
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        raw = json.loads(body or b"{}")
-    except (ValueError, RecursionError) as error:
+        raw = read_json(body or b"{}")
+    except MalformedJson as error:
         raise malformed("The request body is not JSON") from error
     if not isinstance(raw, dict):
         raise malformed("Unexpected value type in payload")

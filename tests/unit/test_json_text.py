@@ -1,0 +1,77 @@
+"""JSON as AWS's services read it."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localcloud.clock import SystemClock
+from localcloud.json_text import MalformedJson, parse_json, read_json
+from localcloud.services.contract import WireRequest
+from localcloud.services.dynamodb.wire import DynamoService
+
+MALFORMED = [
+    (b"{", "Expecting property name enclosed in double quotes: line 1 column 2"),
+    (b"", "Expecting value: line 1 column 1"),
+    (b"NaN", "NaN is no JSON"),
+    (b'{"a":-Infinity}', "-Infinity is no JSON"),
+    (b'"\xff"', "Invalid UTF-8 at byte 1"),
+    (b'"\xed\xa0\x80"', "Invalid UTF-8 at byte 1"),
+    (b'\xef\xbb\xbf"a"', "Unexpected UTF-8 BOM"),
+    ('"a"'.encode("utf-16"), "Invalid UTF-8 at byte 0"),
+    (b"[" * 100_000, "Nested too deeply"),
+    (b"9" * 5000, "Exceeds the limit"),
+]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@pytest.mark.parametrize(("body", "words"), MALFORMED, ids=[words for _, words in MALFORMED])
+def test_what_is_no_json_is_refused_with_its_place(body: bytes, words: str) -> None:
+    """One error for every way to be no JSON, and it quotes nothing of the body."""
+    with pytest.raises(MalformedJson, match=words):
+        parse_json(body)
+
+
+@pytest.mark.parametrize("body", [b'"\\ud800"', b'{"\\uDFFF":1}', b'["a","\\ud83dx"]'])
+def test_half_a_character_is_parsed_and_not_read(body: bytes) -> None:
+    """A payload that is only passed on may hold one; text that will be written again may not."""
+    parse_json(body)
+    with pytest.raises(MalformedJson, match="Half of a surrogate pair"):
+        read_json(body)
+
+
+@given(VALUES, st.booleans())
+def test_what_json_writes_is_read(value: Any, ascii_only: bool) -> None:
+    """Pairs of escapes are whole characters."""
+    assert read_json(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        ("PutItem", b'{"TableName":"t","Item":{"k":{"SS":["\\ud800"]}}}'),
+        ("TransactGetItems", b'{"ReturnConsumedCapacity":"\\ud800"}'),
+        ("PutItem", b"[" * 100_000),
+    ],
+)
+async def test_dynamodb_refuses_what_it_could_not_answer(operation: str, body: bytes) -> None:
+    """A SerializationException, whatever operation it came to; never a 500."""
+    service = DynamoService(SystemClock(), randomness=random.Random(1))
+    request = WireRequest("dynamodb", "eu-west-1", "POST", "/", "", _target(operation), body, "AK", "id")
+    answer = await service.handle(request)
+    assert isinstance(answer.body, bytes)
+    assert (answer.status, json.loads(answer.body)["__type"].rpartition("#")[2]) == (400, "SerializationException")
+    assert service.permissions(request) == ()
+
+
+def _target(operation: str) -> dict[str, str]:
+    return {"x-amz-target": f"DynamoDB_20120810.{operation}"}
