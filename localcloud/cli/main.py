@@ -6,6 +6,7 @@ Its exit codes: 0 done, 1 failed, 2 called wrongly, 3 refused by the ledger.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -130,12 +131,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(reason or f"unrecognized arguments: {' '.join(rest)}")
     try:
         module = import_module(f"localcloud.cli.{options.module}")
-        return int(module.run(options))
+        code = int(module.run(options))
+        sys.stdout.flush()
     except ModuleNotFoundError as error:
         sys.stderr.write(f"sluiceway: {error}; the local cloud needs its extra: pip install 'sluiceway[local]'\n")
         return 1
     except NotRunning as error:
         sys.stderr.write(f"sluiceway: {error}\n")
         return 1
+    except BrokenPipeError:  # `sluiceway logs | head`: the reader has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Source: docs.python.org/3/library/signal.html
+        return 0
     except KeyboardInterrupt:
         return 130
+    return code

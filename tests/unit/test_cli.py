@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from localcloud.cli.main import main
 from localcloud.state import RunningState, write_state
 
+ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = "Resources: {Jobs: {Type: AWS::SQS::Queue}}"
 
 
@@ -223,3 +225,19 @@ def test_status_as_json_is_the_state(folder: Path, capsys: pytest.CaptureFixture
     _run(folder)
     assert main(["status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["endpoints"]["aws"] == "http://127.0.0.1:1"
+
+
+def test_a_reader_that_has_enough_ends_the_command_quietly(folder: Path) -> None:
+    """`sluiceway logs | head -1`: exit code 0, no traceback."""
+    _run(folder)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "localcloud", "status"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+        env=dict(os.environ) | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'layers' / 'sluiceway'}"},
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
