@@ -31,7 +31,7 @@ from localcloud.gateway.rest import Backends
 from localcloud.gateway.server import Gateway, GatewayServer
 from localcloud.services.iam.model import Iam
 from localcloud.services.lambda_.wire import LambdaService
-from tests.local.compute_world import World, open_world
+from tests.local.compute_world import ROOT, World, open_world
 from tests.local.streaming_runtime import add_streaming
 
 pytestmark = pytest.mark.local
@@ -321,3 +321,31 @@ async def test_a_dry_run_and_what_the_api_refuses(tmp_path: Path) -> None:
             await asyncio.to_thread(
                 lambda: client.invoke_with_response_stream(FunctionName="f", InvocationType="Event")
             )
+
+
+async def test_an_async_handler_of_the_layer_streams(tmp_path: Path) -> None:
+    """The layer's runtime client, reached through the exec wrapper: parts of an async generator, as they are made."""
+    source = """
+import asyncio, pathlib
+from sluiceway.events.stream import HttpStream
+
+async def parts():
+    yield "one"
+    while not pathlib.Path(__file__ + ".go").exists():
+        await asyncio.sleep(0.01)
+    yield "two"
+
+async def handler(event, context):
+    return HttpStream(parts(), 201, {"content-type": "text/event-stream"}, cookies=("a=1",))
+"""
+    layer = tmp_path / "layer"
+    (layer / "python").mkdir(parents=True)
+    (layer / "python" / "sluiceway").symlink_to(ROOT / "layers" / "sluiceway" / "sluiceway")
+    (layer / "bootstrap").symlink_to(ROOT / "layers" / "sluiceway" / "bootstrap")
+    async with fronts(tmp_path) as there, aiohttp.ClientSession() as client:
+        there.world.add(source, layer_dirs=(layer,), environment={"AWS_LAMBDA_EXEC_WRAPPER": "/opt/bootstrap"})
+        async with client.get(there.url) as response:
+            assert (response.status, response.headers["Content-Type"]) == (201, "text/event-stream")
+            assert response.headers["Set-Cookie"] == "a=1"
+            assert await response.content.readany() == b"one"
+            assert await let_go_later(there, response.content.read) == b"two"
