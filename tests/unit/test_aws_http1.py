@@ -212,3 +212,11 @@ def test_the_body_is_bounded_however_it_comes(monkeypatch):
     ):
         with pytest.raises(ProtocolViolationError):
             parse(raw)
+
+
+def test_interim_replies_have_an_end():
+    """A peer that only ever announces a reply is cut off, whatever the deadline; a few are taken."""
+    interim = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
+    assert parse(interim * http1.MAX_INTERIM + COUNTED).complete
+    with pytest.raises(ProtocolViolationError, match="interim"):
+        parse(interim * (http1.MAX_INTERIM + 1))

@@ -79,6 +79,14 @@ def test_json_of_a_reply():
         Reply(200, {}, b"[]").json()
 
 
+def test_a_body_without_a_floor_is_no_json():
+    """A reply nested deeper than the stack is a wrong reply, not an end of the worker."""
+    deep = b'{"a":' * 100_000
+    with pytest.raises(ValueError, match="nested too deeply"):
+        Reply(200, {}, deep).json()
+    assert read_fault(Reply(400, {}, deep)).code == "400"
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [

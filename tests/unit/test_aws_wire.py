@@ -330,7 +330,16 @@ def test_a_wrong_signature_with_a_right_clock_is_refused():
     assert str(error) == "dynamodb DoThing: InvalidSignatureException"  # the service's words repeat what was signed
 
 
-@pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Nov 2026 99:99:99 GMT"])
+@pytest.mark.parametrize(
+    "date",
+    [
+        "",
+        "yesterday",
+        "Mon, 99 Nov 2026 99:99:99 GMT",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2020 00:00:00 +99999999999999",
+    ],
+)
 def test_a_date_that_is_none_teaches_nothing(date):
     """A refusal without a readable date is a plain refusal."""
     [error] = call_over(MemoryNetwork([refuse(403, "RequestTimeTooSkewed", Date=date)]), S3)

@@ -80,6 +80,7 @@ def test_callers_differ_where_issuer_or_subject_differ(one: tuple[str, str], two
         ({**CLAIMS, "aud": ["other", "more"]}, "audience"),
         ({**CLAIMS, "sub": ""}, "subject"),
         ({**CLAIMS, "sub": "s" * 256}, "subject"),
+        ({**CLAIMS, "sub": "\ud800"}, "subject"),
         ({**CLAIMS, "exp": True}, "claims"),
         ({**CLAIMS, "exp": str(NOW + 60)}, "claims"),
         ({**CLAIMS, "exp": -1}, "claims"),

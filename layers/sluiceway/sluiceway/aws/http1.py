@@ -19,6 +19,7 @@ __all__ = ["Head", "ProtocolViolationError", "ReplyParser"]
 MAX_HEAD_BYTES: Final = 64 * 1024  # h11 takes 16 KiB, http.client 64 KiB a line
 MAX_BODY_BYTES: Final = 256 * 1024 * 1024  # an object of S3 in a function's memory; every other reply is far smaller
 MAX_CHUNK_LINE_BYTES: Final = 1024
+MAX_INTERIM: Final = 16  # replies of 100 to 199 before the final one; AWS sends one 100 at most
 
 _STATUS: Final = re.compile(r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: .*)?")
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -49,6 +50,7 @@ class ReplyParser:
         "_bodiless",
         "_body",
         "_buffer",
+        "_interim",
         "_left",
         "_received",
         "_step",
@@ -67,6 +69,7 @@ class ReplyParser:
         self._body: list[bytes] = []
         self._received = 0
         self._left = 0
+        self._interim = 0
         self._step: Callable[[], bool] = self._read_head
 
     @property
@@ -112,6 +115,10 @@ class ReplyParser:
         if status >= 200:
             self.head = Head(status, _parse_headers(lines))
             self._choose_body(self.head, minor=line[1])
+        else:
+            self._interim += 1
+            if self._interim > MAX_INTERIM:
+                raise ProtocolViolationError("interim replies without end")
         return True
 
     def _choose_body(self, head: Head, *, minor: str) -> None:

@@ -101,7 +101,10 @@ class Reply(NamedTuple):
         """The body decoded; an empty body is an empty object. Raises ValueError when it is no JSON object."""
         if not self.body:
             return {}
-        decoded = json.loads(self.body)
+        try:
+            decoded = json.loads(self.body)
+        except RecursionError:
+            raise ValueError("the reply's body is nested too deeply") from None
         if not isinstance(decoded, dict):
             raise ValueError("the reply's body is not a JSON object")  # noqa: TRY004 - it is the data that is wrong
         return cast("dict[str, Any]", decoded)
@@ -184,7 +187,7 @@ def _read_json(body: bytes) -> dict[str, object] | None:
         return None if body else {}
     try:
         return cast("dict[str, object]", json.loads(body))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

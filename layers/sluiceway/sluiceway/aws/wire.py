@@ -379,5 +379,5 @@ def _read_date(text: str) -> float | None:
 
     try:
         return parsedate_to_datetime(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -156,7 +156,10 @@ class Verifier:
         subject = claims.get("sub")
         if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT:
             raise InvalidToken("subject")
-        caller = name_caller(self._issuer, subject)
+        try:
+            caller = name_caller(self._issuer, subject)
+        except UnicodeEncodeError:
+            raise InvalidToken("subject") from None  # half of a surrogate pair is no character
         return Identity(caller=caller, subject=subject, issuer=self._issuer, expires_s=expires_s)
 
     def _key_for(self, token: str) -> RSAPublicKey:
