@@ -29,7 +29,7 @@ OVERRUN_BYTES: Final = 256 * 1024  # a reader this far behind is better served b
 SHORTEST_SILENCE_S: Final = 15.0  # a heartbeat comes after 15 to 25 s without a post: proxies cut at 30 and 60
 SILENCE_SPREAD_S: Final = 10.0
 
-_ESCAPED: Final = re.compile(r'["\\\b\f\n\r\t]')  # two bytes each in JSON; the other control characters take six
+_ESCAPED: Final = '"\\\b\f\n\r\t'  # two bytes each in JSON; the other control characters take six
 _CONTROL: Final = re.compile(r"[\x00-\x07\x0b\x0e-\x1f]")
 
 
@@ -155,7 +155,7 @@ class Coalescer:
 def measure_json(text: str) -> int:
     """The bytes of `text` inside a JSON string in UTF-8, with nothing escaped that need not be."""
     size = len(text.encode("utf-8", "surrogatepass"))
-    return size + len(_ESCAPED.findall(text)) + 5 * len(_CONTROL.findall(text))
+    return size + sum([text.count(character) for character in _ESCAPED]) + 5 * len(_CONTROL.findall(text))
 
 
 def _fit(text: str) -> int:
