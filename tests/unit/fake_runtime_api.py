@@ -92,7 +92,7 @@ class FakeApi:
     def wait_for(self, count: int, *, timeout_s: float = 20) -> list[Received]:
         """The answers, once there are `count`."""
         with self.settled:
-            assert self.settled.wait_for(lambda: len(self.answers()) >= count, timeout_s), self.received
+            assert self.settled.wait_for(lambda: len(self.answers()) >= count, timeout_s), self.received[-3:]
         return self.answers()
 
 

@@ -216,6 +216,7 @@ class _JsonFormatter(logging.Formatter):
             "logger": record.name,
             **_exception_members(record),
             "requestId": getattr(record, "aws_request_id", None),
+            "location": f"{record.pathname}:{record.funcName}:{record.lineno}" if record.exc_info else None,
             "tenantId": getattr(record, "tenant_id", None),
         }
         extra = {name: value for name, value in vars(record).items() if name not in _RESERVED and name not in members}
@@ -230,5 +231,4 @@ def _exception_members(record: logging.LogRecord) -> dict[str, object]:
         "stackTrace": traceback.format_tb(trace),
         "errorType": kind.__name__,
         "errorMessage": str(error),
-        "location": f"{record.pathname}:{record.funcName}:{record.lineno}",
     }
