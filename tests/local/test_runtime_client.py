@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from localcloud.compute.log_pipe import split_frames
 from tests.local.compute_world import open_world
 from tests.local.generated_handlers import generate
 from tests.local.runtime_clients import OFFICIAL, OURS, client, make_layer
+from tests.local.sam_tools import emulate, find_emulator, find_python313
 from tests.unit.fake_runtime_api import Received, chunks, event
 
 pytestmark = pytest.mark.local
@@ -181,6 +183,7 @@ def test_sigterm_cancels_what_runs_and_closes_the_lifespan(code: Path, variables
     with client(OURS, code, event(BATCH), WORK_S="60", **variables) as running:
         while "began" not in running.said():
             assert running.process.poll() is None
+            time.sleep(0.01)
         running.process.send_signal(signal.SIGTERM)
         assert running.wait() == -signal.SIGTERM
         assert running.said().split() == ["entered", "began", "left"]
@@ -298,3 +301,77 @@ def test_chunks_of_a_stream_in_a_process(code: Path):
         (answer,) = running.api.wait_for(1)
     assert chunks(answer.body)[1:] == [b"streamed ", b"answer"]
     assert answer.connection == 2
+
+
+# ---------------------------------------------------------------- the runtime interface emulator
+
+
+EMULATED = """
+import asyncio
+from sluiceway.events.stream import ByteStream
+
+count = 0
+
+async def handler(event, context):
+    global count
+    count += 1
+    await asyncio.sleep(0)
+    if event == "error":
+        raise ValueError("no")
+    if event == "stream":
+        async def parts():
+            yield '"streamed '
+            await asyncio.sleep(0.01)
+            yield 'answer"'
+        return ByteStream(parts(), "application/json")
+    left = context.get_remaining_time_in_millis()
+    return {"event": event, "count": count, "name": context.function_name, "left": left}
+"""
+
+
+def test_under_the_runtime_interface_emulator(tmp_path: Path, code: Path):
+    """The wrapper in the emulator's argument list, before interpreter and script, as Lambda gives it."""
+    find_emulator()
+    python = str(find_python313().executable)
+    layer = make_layer(tmp_path)
+    (code / "app.py").write_text(EMULATED)
+    variables = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "en_US.UTF-8",
+        "AWS_LAMBDA_FUNCTION_NAME": "f",
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": "10",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+        "AWS_REGION": "eu-west-1",
+        "_HANDLER": "app.handler",
+        "LAMBDA_TASK_ROOT": str(code),
+    }
+    command = [str(layer / "bootstrap"), python, "-B", "/var/runtime/bootstrap.py"]
+    with emulate(command, task_root=code, variables=variables, log=tmp_path / "emulator.log") as function:
+        first = function.invoke({"ä": [1, None]})
+        error = function.invoke("error")
+        streamed = function.invoke("stream")
+        large = function.invoke("x" * 1_000_000)
+        last = function.invoke(1)
+    assert isinstance(first, dict)
+    assert 0 < first.pop("left") <= 10_000
+    assert first == {"event": {"ä": [1, None]}, "count": 1, "name": "f"}
+    assert isinstance(error, dict)
+    assert (error["errorType"], error["errorMessage"]) == ("ValueError", "no")
+    assert streamed == "streamed answer"
+    assert isinstance(large, dict)
+    assert len(large["event"]) == 1_000_000
+    assert isinstance(last, dict)
+    assert last["count"] == 5
+
+
+def test_an_init_error_under_the_emulator(tmp_path: Path, code: Path):
+    """The emulator tells it as it tells the official client's."""
+    find_emulator()
+    python = str(find_python313().executable)
+    layer = make_layer(tmp_path)
+    variables = {"PATH": "/usr/bin:/bin", "_HANDLER": "nowhere.handler", "LAMBDA_TASK_ROOT": str(code)}
+    command = [str(layer / "bootstrap"), python, "-B", "/var/runtime/bootstrap.py"]
+    with emulate(command, task_root=code, variables=variables, log=tmp_path / "emulator.log") as function:
+        error = function.invoke(1)
+    assert isinstance(error, dict)
+    assert error["errorType"] == "Runtime.ImportModuleError"
