@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.issuer import ISSUER
+from sluiceway.rules.tokens import name_caller
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```(?:python|py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -43,6 +46,12 @@ BLOCKS = list(find_blocks())
 def test_the_readme_shows_a_function() -> None:
     """There is something to hold: the README's example is among the blocks."""
     assert "README.md" in {block.page for block in BLOCKS}
+
+
+def test_the_readme_shows_the_job_id_that_one_gets() -> None:
+    """The caller's pseudonym and the key `k1` in base64url: the lines can be copied as they stand."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\bk\.[\w-]+\.\w+", text)) == {f"k.{name_caller(ISSUER, 'developer')}.azE"}
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
