@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 from botocore.eventstream import EventStreamBuffer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluiceway.aws.event_stream import Message, MessageParser, TornMessageError, encode_message
@@ -59,6 +59,7 @@ def header(name: str, raw: bytes) -> bytes:
     return bytes((len(name.encode()),)) + name.encode() + raw
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(STRINGS, st.binary(max_size=60)), max_size=4), st.data())
 def test_what_is_written_is_read_again_however_it_is_cut(
     messages: list[tuple[dict[str, str], bytes]], data: st.DataObject
@@ -73,6 +74,7 @@ def test_what_is_written_is_read_again_however_it_is_cut(
     assert botocore_parse(raw) == expected
 
 
+@settings(deadline=None)
 @given(st.dictionaries(NAMES, VALUES, max_size=5), st.binary(max_size=30))
 def test_headers_of_every_type_are_read_as_botocore_reads_them(headers: dict[str, bytes], payload: bytes) -> None:
     """Booleans, integers of four sizes, bytes, strings, timestamps and UUIDs."""

@@ -212,6 +212,7 @@ def test_a_reader_too_far_behind_is_overrun() -> None:
     assert coalescer.is_overrun
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=()), max_size=60))
 def test_the_measure_is_what_json_writes(text: str) -> None:
     """Escapes, control characters, and every plane of Unicode."""
@@ -234,6 +235,7 @@ def test_pieces_are_as_large_as_may_be_and_no_larger(character: str, count: int)
     assert all(measure_json(piece) > MAX_PIECE_BYTES - 6 for piece in pieces[:-1])
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["add", "flush", "post", "refuse"]), st.floats(0, 2), st.text(max_size=5)),

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localcloud.clock import run_virtual
@@ -240,6 +240,7 @@ async def test_a_character_in_two_events_is_one() -> None:
     assert [event.text for event in await read(upstream) if isinstance(event, Delta)] == ["a", "😀b", "\ufffd"]
 
 
+@settings(deadline=None)
 @given(st.text(), st.data())
 def test_joined_halves_are_the_text(whole: str, data: st.DataObject) -> None:
     """However UTF-16 is cut, what is joined is the text, and every piece of it can be encoded."""

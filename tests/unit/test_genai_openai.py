@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluiceway.errors import DeadlineExceeded, Misconfigured, Rejected
@@ -238,6 +238,7 @@ async def test_settings_that_cannot_be(settings: dict[str, str]) -> None:
             pass
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), min_size=1), max_size=4),
     st.sampled_from(["\n", "\r\n", "\r"]),
