@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,8 @@ __all__ = ["FunctionHandler", "LayerHandler", "RefusedHandler", "refused_handler
 
 RUNTIMES: Final = tuple(f"python3.{minor}" for minor in range(9, 16))
 MAX_NAME_CHARS: Final = 64  # CreateFunction: FunctionName
+_NAME: Final = re.compile(rf"[a-zA-Z0-9_-]{{1,{MAX_NAME_CHARS}}}")  # the same; an ARN would be taken there too
+_VARIABLE: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")  # CreateFunction: Environment
 MAX_VARIABLES_BYTES: Final = 4096  # gettingstarted-limits: environment variables, in all
 _DEFAULT_RUNTIME: Final = "python3.13"
 _NOT_HERE: Final = {
@@ -156,6 +159,8 @@ class FunctionHandler:
         """Build its code and register it. Raises TemplateError for what CreateFunction would refuse."""
         read, context = read_properties(resource), resource.context
         name = read.text("FunctionName", f"{context.stack_name}-{resource.logical_id}"[:MAX_NAME_CHARS])
+        if not _NAME.fullmatch(name):
+            raise read.error("FunctionName", f"must be 1 to {MAX_NAME_CHARS} letters, digits, - and _, is {name!r}")
         arn = f"arn:{context.partition}:lambda:{context.region}:{context.account_id}:function:{name}"
         runtime = read.choice("Runtime", RUNTIMES)
         origin = str(resource.metadata.get("SamResourceId") or resource.logical_id)
@@ -243,6 +248,11 @@ def _write_inline(folder: Path, text: str) -> None:
 def _variables(read: Properties) -> dict[str, str]:
     nested = read.nested("Environment")
     variables = nested.text_map("Variables")
+    for variable, value in variables.items():
+        if not _VARIABLE.fullmatch(variable):
+            raise nested.error("Variables", f"{variable!r} must be letters, digits and _, at least two, a letter first")
+        if "\0" in value:
+            raise nested.error(f"Variables.{variable}", "must not hold a NUL character")
     reserved = sorted(RESERVED_VARIABLES & set(variables))
     if reserved:
         raise nested.error("Variables", f"Lambda reserves {', '.join(reserved)}")

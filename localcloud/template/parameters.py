@@ -79,7 +79,7 @@ def _read_parameter(name: str, entry: Any) -> Parameter:
         kind=kind,
         default=_read_default(read),
         hidden=read.flag("NoEcho", default=False),
-        allowed_pattern=read.text("AllowedPattern", "") or None,
+        allowed_pattern=_pattern(read),
         allowed_values=tuple(read.texts("AllowedValues")),
         bounds=(_decimal(read, "MinValue"), _decimal(read, "MaxValue")),
         lengths=(_length(read, "MinLength"), _length(read, "MaxLength")),
@@ -106,6 +106,15 @@ def _read_default(read: Properties) -> str | None:
     if isinstance(value, list):
         raise read.error("Default", "must be text; a list is written with commas")
     return read.text("Default")
+
+
+def _pattern(read: Properties) -> str | None:
+    pattern = read.text("AllowedPattern", "")
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise read.error("AllowedPattern", f"is not a regular expression: {error}") from error
+    return pattern or None
 
 
 def _decimal(read: Properties, name: str) -> Decimal | None:

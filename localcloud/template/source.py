@@ -24,6 +24,7 @@ MAX_TEMPLATE_BYTES: Final = 1024 * 1024
 
 Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
 
+MAX_DEPTH: Final = 100  # ours; a deep state machine inside a template has about 40 levels
 SHORT_FORMS: Final = (
     "And", "Base64", "Cidr", "Equals", "FindInMap", "GetAtt", "GetAZs", "If", "ImportValue", "Join", "Length", "Not",
     "Or", "Select", "Split", "Sub", "ToJsonString", "Transform",
@@ -53,6 +54,14 @@ class Settings:
 class _TemplateLoader(_Loader):
     """Safe YAML, and: short tags, dates stay text (as in CloudFormation), a key written twice is an error."""
 
+    def flatten_mapping(self, node: Any) -> None:
+        """Merge `<<`: merged pairs come first, so the map's own win. A key stays once, or merges would multiply."""
+        cast("Any", super()).flatten_mapping(node)
+        pairs: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value:
+            pairs[_key_text(key)] = (key, value)
+        node.value = list(pairs.values())
+
 
 def _long_form(loader: Any, suffix: str, node: yaml.Node) -> Any:
     if suffix in {"Ref", "Condition"}:
@@ -71,15 +80,19 @@ def _argument(loader: Any, suffix: str, node: yaml.Node) -> Any:
     return _unique_map(loader, node)
 
 
+def _key_text(key: yaml.Node) -> str:
+    if not isinstance(key, yaml.ScalarNode):
+        raise yaml.MarkedYAMLError(problem="a key must be text", problem_mark=key.start_mark)
+    return str(key.value)
+
+
 def _unique_map(loader: Any, node: Any) -> dict[str, Any]:
     written: set[str] = set()
     for key, _ in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise yaml.MarkedYAMLError(problem="a key must be text", problem_mark=key.start_mark)
-        if key.value in written:
+        if _key_text(key) in written:
             raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
         written.add(key.value)
-    loader.flatten_mapping(node)  # `<<`: merged pairs come first, so the map's own win
+    loader.flatten_mapping(node)
     return {key.value: loader.construct_object(value, deep=True) for key, value in node.value}
 
 
@@ -95,13 +108,40 @@ _TemplateLoader.add_constructor("tag:yaml.org,2002:timestamp", _plain_text)
 def parse_template(text: str, *, name: str) -> Any:
     """The YAML or JSON `text` as plain values. Raises TemplateError with `name`, line and column."""
     try:
-        return yaml.load(text, Loader=_TemplateLoader)  # noqa: S506 - a safe loader with CloudFormation's tags
+        value: Any = yaml.load(text, Loader=_TemplateLoader)  # noqa: S506 - a safe loader with CloudFormation's tags
+        size, depth = _measure(value, {})
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark is not None else name
         raise TemplateError(error.problem or "is no YAML", where=place) from error
     except yaml.YAMLError as error:
         raise TemplateError(str(error), where=name) from error
+    except RecursionError as error:
+        raise TemplateError(f"is nested deeper than {MAX_DEPTH} levels", where=name) from error
+    if depth > MAX_DEPTH:
+        raise TemplateError(f"is nested {depth} levels deep, {MAX_DEPTH} are served", where=name)
+    if size > MAX_TEMPLATE_BYTES:
+        detail = f"has {size} characters with its aliases written out, CloudFormation takes {MAX_TEMPLATE_BYTES} bytes"
+        raise TemplateError(detail, where=name)
+    return value
+
+
+def _measure(value: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """Characters and depth of `value` with every alias written out; each object is looked at once."""
+    if isinstance(value, str):
+        return len(value), 0
+    if not isinstance(value, (dict, list)):
+        return 1, 0
+    found = known.get(id(cast("object", value)))
+    if found is None:
+        parts: list[Any] = cast("list[Any]", value)
+        if isinstance(value, dict):
+            members = cast("dict[Any, Any]", value)
+            parts = [*members, *members.values()]
+        inner = [_measure(part, known) for part in parts]
+        found = (1 + sum(size for size, _ in inner), 1 + max((depth for _, depth in inner), default=0))
+        known[id(cast("object", value))] = found
+    return found
 
 
 def read_template(path: Path) -> Source:

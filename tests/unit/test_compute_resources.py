@@ -106,7 +106,7 @@ async def test_a_function_with_everything(tmp_path: Path) -> None:
             Timeout="60",
             MemorySize="512",
             Description="d",
-            Environment={"Variables": {"A": 1, "B": True}},
+            Environment={"Variables": {"ONE": 1, "TWO": True}},
             TracingConfig={"Mode": "Active"},
             LoggingConfig={"LogFormat": "JSON", "LogGroup": "/g"},
             Architectures=["arm64"],
@@ -117,7 +117,7 @@ async def test_a_function_with_everything(tmp_path: Path) -> None:
     assert made.ref == "stack-Thing"
     assert made.attributes == {"Arn": "arn:aws:lambda:us-east-1:123456789012:function:stack-Thing"}
     assert (spec.timeout_s, spec.memory_mb, spec.tracing, spec.reserved_concurrency) == (60, 512, True, 5)
-    assert spec.environment == {"A": "1", "B": "true"}
+    assert spec.environment == {"ONE": "1", "TWO": "true"}
     assert (spec.log_format, spec.group, spec.log_level) == (LogFormat.JSON, "/g", "INFO")
     assert (spec.code_dir, spec.role_arn, spec.tags) == (tmp_path / "code", ROLE, {"k": "v"})
 
@@ -142,7 +142,10 @@ async def test_the_defaults_of_a_function(tmp_path: Path) -> None:
         ({"Timeout": 901}, "Timeout", "from 1 to 900"),
         ({"MemorySize": 64}, "MemorySize", "from 128 to 10240"),
         ({"Environment": {"Variables": {"AWS_REGION": "x"}}}, "Environment.Variables", "Lambda reserves AWS_REGION"),
-        ({"Environment": {"Variables": {"A": "x" * 5000}}}, "Environment.Variables", "at most 4 KB"),
+        ({"Environment": {"Variables": {"LONG": "x" * 5000}}}, "Environment.Variables", "at most 4 KB"),
+        ({"Environment": {"Variables": {"A=B": "x"}}}, "Environment.Variables", "'A=B' must be letters"),
+        ({"Environment": {"Variables": {"NUL": "a\0b"}}}, "Environment.Variables.NUL", "NUL character"),
+        ({"FunctionName": "../x"}, "FunctionName", "must be 1 to 64 letters"),
         ({"Layers": ["arn:aws:lambda:us-east-1:1:layer:l:1"]}, "Layers[0]", "not a layer of this stack"),
         ({"LoggingConfig": {"LogFormat": "XML"}}, "LoggingConfig.LogFormat", "must be one of"),
         ({"LoggingConfig": {"ApplicationLogLevel": "INFO"}}, "ApplicationLogLevel", "needs LogFormat JSON"),
@@ -309,6 +312,8 @@ async def test_a_log_group_keeps_its_retention() -> None:
     assert [(group.name, group.retention_days) for group in logs.groups()] == [("/g", 14)]
     with pytest.raises(TemplateError, match="RetentionInDays"):
         await handler.create(Resource("H", handler.type, {"RetentionInDays": 8}, context))
+    with pytest.raises(TemplateError, match="LogGroupName"):
+        await handler.create(Resource("H", handler.type, {"LogGroupName": "a b"}, context))
     await handler.delete(good, made)
     assert logs.groups() == ()
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from localcloud.services.logs.model import LogEvent
 
 __all__ = ["LogFiles", "log_path"]
 
 
+MAX_NAME_CHARS: Final = 200  # a group's name may have 512 characters, a file's 255 bytes
+
+
 def log_path(folder: Path, group: str) -> Path:
-    """The file of a group: `/aws/lambda/x` is `aws.lambda.x.log`."""
-    return folder / f"{group.strip('/').replace('/', '.')}.log"
+    """The file of a group: `/aws/lambda/x` is `aws.lambda.x.log`. A name too long for a file ends in its digest."""
+    name = group.strip("/").replace("/", ".")
+    if len(name) > MAX_NAME_CHARS:
+        name = f"{name[:MAX_NAME_CHARS]}.{sha256(group.encode()).hexdigest()[:16]}"
+    return folder / f"{name}.log"
 
 
 class LogFiles:

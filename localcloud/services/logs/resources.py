@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -15,6 +16,7 @@ __all__ = ["LogGroupHandler"]
 RETENTION_DAYS: Final = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
+_NAME: Final = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")  # CreateLogGroup: logGroupName
 
 
 class LogGroupHandler:
@@ -41,6 +43,8 @@ class LogGroupHandler:
         """Declare the group. Raises TemplateError for a retention that CloudWatch does not have."""
         read, context = read_properties(resource), resource.context
         name = read.text("LogGroupName", f"{context.stack_name}-{resource.logical_id}")
+        if not _NAME.fullmatch(name):
+            raise read.error("LogGroupName", f"must be 1 to 512 letters, digits and ._-/#, is {name!r}")
         days = read.integer("RetentionInDays") if "RetentionInDays" in read else None
         if days is not None and days not in RETENTION_DAYS:
             raise read.error("RetentionInDays", f"must be one of {', '.join(map(str, RETENTION_DAYS))}, is {days}")
