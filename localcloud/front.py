@@ -22,7 +22,7 @@ from localcloud.chunked import MalformedChunks, decode_aws_chunked
 from localcloud.http_log import SERVER_LOG
 from localcloud.identify import guess_service, read_scope
 from localcloud.refusals import refuse, refuse_denied
-from localcloud.services.contract import Authorise, Service, WireRequest, WireResponse
+from localcloud.services.contract import Authorise, BodyCut, Service, WireRequest, WireResponse
 from localcloud.sites import is_from_elsewhere
 
 __all__ = ["HEALTH_PATH", "Front", "open_listener"]
@@ -215,6 +215,9 @@ async def _write(request: web.BaseRequest, response: WireResponse) -> web.Stream
         async for chunk in response.body:
             await stream.write(chunk)
         await stream.write_eof()
+    except BodyCut:
+        if request.transport is not None:
+            request.transport.close()  # what was written goes out, and then nothing
     finally:  # also when the caller went away
         if isinstance(response.body, _Closable):
             await response.body.aclose()
