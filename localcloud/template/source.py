@@ -56,7 +56,8 @@ class _TemplateLoader(_Loader):
 
     def flatten_mapping(self, node: Any) -> None:
         """Merge `<<`: merged pairs come first, so the map's own win. A key stays once, or merges would multiply."""
-        cast("Any", super()).flatten_mapping(node)
+        safe: Any = super()
+        safe.flatten_mapping(node)
         pairs: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         for key, value in node.value:
             pairs[_key_text(key)] = (key, value)
