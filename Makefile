@@ -55,13 +55,13 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "python3 has no venv module; on Debian: apt-get install python3-venv"; exit 1; }
 
 $(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(BIN)/python
-	@echo "Installing the local cloud into $(VENV) (once)..."
+	@echo "Installing the local cloud into $(VENV) (once, about a minute)..."
 	@$(PIP) install --require-hashes --only-binary=:all: -r requirements/run.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
-	@echo "Installing the test tools into $(VENV) (once)..."
+	@echo "Installing the test tools into $(VENV) (once, about a minute)..."
 	@$(PIP) install --require-hashes --only-binary=:all: -r requirements/test.txt
 	@touch $@
 
@@ -70,7 +70,7 @@ $(VENV)/model.stamp: requirements/model.txt $(VENV)/run.stamp
 	@touch $@
 
 .venv-sam/sam.stamp: requirements/sam.txt
-	@echo "Installing aws-sam-cli into .venv-sam (once)..."
+	@echo "Installing aws-sam-cli into .venv-sam (once, about a minute)..."
 	@test -x .venv-sam/bin/python || $(PYTHON) -m venv .venv-sam
 	@.venv-sam/bin/python -m pip --disable-pip-version-check -qq install --no-deps --require-hashes --only-binary=:all: -r requirements/sam.txt
 	@touch $@
