@@ -110,7 +110,7 @@ class Environment:
         self._spec = spec
         self._host = host
         self._log = PlatformLog(spec, _stream_name(spec, host), logs=host.logs, clock=host.clock)
-        self._home = Path(tempfile.mkdtemp(prefix="sluiceway-"))
+        self._home = Path(tempfile.mkdtemp(dir=host.reaper.scratch()))
         self._process: RuntimeProcess | None = None
         self._init_ms = 0.0
         self._ended = False

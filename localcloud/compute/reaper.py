@@ -1,7 +1,8 @@
-"""A tiny process that outlives the local cloud by an instant, to kill the process groups it leaves behind.
+"""A tiny process that outlives the local cloud by an instant, to clear away what it leaves behind.
 
-It holds the end of a pipe; when the local cloud is gone, however it went, the pipe ends and every group still on the
-list is killed. Knows process group ids and nothing else.
+It holds the end of a pipe; when the local cloud is gone, however it went, the pipe ends, every process group still on
+the list is killed, and the folder in which functions had their scratch space is removed. Knows process group ids and
+that folder, nothing else.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Final
 
 __all__ = ["Reaper", "kill_group"]
 
 _SCRIPT: Final = """
-import os, signal, sys
+import os, shutil, signal, sys
 groups = set()
 for line in sys.stdin:
     group = int(line[1:])
@@ -25,14 +28,23 @@ for group in groups:
         os.killpg(group, signal.SIGKILL)
     except OSError:
         pass
+shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
 
 
 class Reaper:
-    """Started at the first group; ends by itself."""
+    """Started when the scratch folder or a group is first asked for; ends by itself."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._scratch: Path | None = None
+
+    def scratch(self) -> Path:
+        """The folder, of mode 0700, that goes when the local cloud does."""
+        if self._scratch is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix="sluiceway-"))
+            self._start(self._scratch)
+        return self._scratch
 
     def add(self, group: int) -> None:
         """Kill this process group should the local cloud end before `remove`."""
@@ -43,22 +55,24 @@ class Reaper:
         self._tell(f"-{group}\n")
 
     def close(self) -> None:
-        """End it, killing what is still on its list."""
+        """End it, killing what is still on its list; the scratch folder is gone after that."""
         if self._process is not None:
             if self._process.stdin is not None:
                 self._process.stdin.close()
             self._process.wait()
-            self._process = None
+            self._process, self._scratch = None, None
+
+    def _start(self, scratch: Path) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - our own script
+            [sys.executable, "-I", "-S", "-c", _SCRIPT, str(scratch)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def _tell(self, line: str) -> None:
-        if self._process is None:
-            self._process = subprocess.Popen(  # noqa: S603 - our own script
-                [sys.executable, "-I", "-S", "-c", _SCRIPT],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        if self._process.stdin is not None:
+        self.scratch()
+        if self._process is not None and self._process.stdin is not None:
             os.write(self._process.stdin.fileno(), line.encode())
 
 
