@@ -32,7 +32,12 @@ def _lint(folder: Path) -> tuple[int, dict[str, str]]:
         "NO_COLOR": "1",
         "COLUMNS": "200",
     }
-    code = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
+    # An editable installation puts the checkout on the path too, and `functions`, a namespace, would be both trees.
+    elsewhere = [] if folder == ROOT else [str(ROOT), str(ROOT / "layers" / "sluiceway")]
+    code = (
+        f"import sys; sys.path[:] = [entry for entry in sys.path if entry not in {elsewhere!r}]; "
+        "from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, "--no-cache"],
         cwd=folder,
