@@ -61,6 +61,8 @@ def test_an_answer_has_the_shape_of_converse() -> None:
     ("body", "message"),
     [
         (b"{", "not JSON"),
+        (b"[" * 100_000, "not JSON: Nested too deeply"),
+        (b'{"messages":[{"role":"user","content":[{"text":"\\ud800"}]}]}', "not JSON: Half of a surrogate pair"),
         ([], "not a structure"),
         ({}, "must start with a user message"),
         ({"messages": []}, "must start with a user message"),

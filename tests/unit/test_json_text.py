@@ -66,12 +66,24 @@ def test_what_json_writes_is_read(value: Any, ascii_only: bool) -> None:
 async def test_dynamodb_refuses_what_it_could_not_answer(operation: str, body: bytes) -> None:
     """A SerializationException, whatever operation it came to; never a 500."""
     service = DynamoService(SystemClock(), randomness=random.Random(1))
-    request = WireRequest("dynamodb", "eu-west-1", "POST", "/", "", _target(operation), body, "AK", "id")
-    answer = await service.handle(request)
-    assert isinstance(answer.body, bytes)
-    assert (answer.status, json.loads(answer.body)["__type"].rpartition("#")[2]) == (400, "SerializationException")
+    request = _request(operation, body)
+    assert await _refusal(service, request) == "SerializationException"
     assert service.permissions(request) == ()
 
 
-def _target(operation: str) -> dict[str, str]:
-    return {"x-amz-target": f"DynamoDB_20120810.{operation}"}
+async def test_a_batch_for_a_table_without_a_name_is_refused() -> None:
+    """A member may be named with no letter at all."""
+    service = DynamoService(SystemClock(), randomness=random.Random(1))
+    assert await _refusal(service, _request("BatchWriteItem", b'{"RequestItems":{"":null}}')) == "ValidationException"
+
+
+async def _refusal(service: DynamoService, request: WireRequest) -> str:
+    answer = await service.handle(request)
+    assert isinstance(answer.body, bytes)
+    assert answer.status == 400
+    return json.loads(answer.body)["__type"].rpartition("#")[2]
+
+
+def _request(operation: str, body: bytes) -> WireRequest:
+    target = {"x-amz-target": f"DynamoDB_20120810.{operation}"}
+    return WireRequest("dynamodb", "eu-west-1", "POST", "/", "", target, body, "AK", "id")

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from typing import Final
 from urllib.parse import unquote
 
+from localcloud.json_text import MalformedJson, read_json
 from localcloud.models.engine import Delta, Engine, Finished, ModelFailure, Prompt
 from localcloud.services.bedrock.errors import BedrockError, describe_usage, from_failure, invalid
 from localcloud.services.bedrock.model import read_converse
@@ -109,9 +110,9 @@ def _check_action(request: WireRequest) -> str:
 
 def _read_json(request: WireRequest) -> object:
     try:
-        return json.loads(request.body or b"{}")
-    except ValueError as error:
-        raise invalid("Malformed input request: the body is not JSON.") from error
+        return read_json(request.body or b"{}")
+    except MalformedJson as error:
+        raise invalid(f"Malformed input request: the body is not JSON: {error}.") from error
 
 
 def _arn(model: str, region: str) -> str:

@@ -128,7 +128,7 @@ class Members:
         return None if value is None else Members(value, self._at(name))
 
     def _at(self, name: str) -> str:
-        lowered = name[0].lower() + name[1:]
+        lowered = name[:1].lower() + name[1:]
         return f"{self._path}.{lowered}" if self._path else lowered
 
 
