@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -23,7 +23,8 @@ class NotRunning(Exception):
 @dataclass(frozen=True, slots=True)
 class RunningState:
     """The running cloud. `endpoints`: `aws`, and each API by its lower-case logical id; no URL ends in a slash.
-    `functions` maps logical ids to names, `logs` names to log files.
+    `functions` maps logical ids to names, `logs` names to log files. `born` tells the process from a later one with
+    the same number; "" where the system does not tell, and in what is not written yet.
     """
 
     pid: int
@@ -36,6 +37,7 @@ class RunningState:
     logs: dict[str, str]
     ledger: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     ready: bool = True
+    born: str = ""
 
     @property
     def known(self) -> dict[str, str]:
@@ -66,7 +68,7 @@ def write_state(folder: Path, state: RunningState) -> None:
     """Write atomically: a reader sees the old state or the new one."""
     folder.mkdir(parents=True, exist_ok=True)
     fresh = _path(folder).with_suffix(".json.new")
-    fresh.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
+    fresh.write_text(json.dumps(asdict(replace(state, born=_born(state.pid))), indent=1), encoding="utf-8")
     fresh.replace(_path(folder))
 
 
@@ -81,10 +83,28 @@ def read_state(folder: Path) -> RunningState:
     except (ValueError, TypeError) as error:
         message = f"{_path(folder)} is not readable as state: {error}"
         raise NotRunning(message) from error
-    if not is_running(state.pid):
+    if not _is_process(state.pid) or not is_running(state.pid) or (state.born and state.born != _born(state.pid)):
         message = f"the local cloud that ran here (process {state.pid}) has ended; start one with `sluiceway up`"
         raise NotRunning(message)
     return state
+
+
+def _is_process(pid: object) -> bool:
+    """0 and negative numbers name groups of processes, which are never a local cloud."""
+    return isinstance(pid, int) and not isinstance(pid, bool) and pid > 0
+
+
+def _born(pid: int) -> str:
+    """When the process started, in ticks of this boot: numbers of processes are used again. "" without /proc.
+
+    Source: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html (field 22, starttime)
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+    return f"{boot}:{stat.rpartition(')')[2].split()[19]}"
 
 
 def remove_state(folder: Path) -> None:

@@ -1,0 +1,55 @@
+"""Which process `sluiceway down` may stop: the one that wrote the state, and nobody with its number."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud.state import NotRunning, RunningState, read_state, write_state
+
+KNOWN: dict[str, Any] = {
+    "template": "template.yaml",
+    "region": "us-east-1",
+    "audience": "",
+    "endpoints": {"aws": "http://127.0.0.1:1"},
+    "outputs": {},
+    "functions": {},
+    "logs": {},
+}
+
+
+def _change(folder: Path, **members: object) -> None:
+    path = folder / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | members))
+
+
+def test_the_process_that_wrote_the_state_is_found(tmp_path: Path) -> None:
+    """Its number and its birth agree."""
+    write_state(tmp_path, RunningState(os.getpid(), **KNOWN))
+    assert read_state(tmp_path).pid == os.getpid()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not tell when a process started")
+def test_a_later_process_with_the_same_number_is_another(tmp_path: Path) -> None:
+    """A killed cloud leaves its state, and its number is used again: that process must not be stopped."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        write_state(tmp_path, RunningState(other.pid, **KNOWN))
+        _change(tmp_path, pid=os.getpid())
+        with pytest.raises(NotRunning, match="has ended"):
+            read_state(tmp_path)
+        other.communicate(b"\n")
+
+
+@pytest.mark.parametrize("pid", [0, -1, -os.getpid(), True, "1", None, 1.0])
+def test_what_is_no_single_process_is_never_signalled(tmp_path: Path, pid: object) -> None:
+    """A state file may come with a repository: -1 would be every process of the user's."""
+    write_state(tmp_path, RunningState(os.getpid(), **KNOWN))
+    _change(tmp_path, pid=pid, born="")
+    with pytest.raises(NotRunning):
+        read_state(tmp_path)
