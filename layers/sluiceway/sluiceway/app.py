@@ -241,7 +241,7 @@ class App(Generic[E, S, R]):
             try:
                 async with limit:
                     begun = self._flow(cast("E", event), call, services)
-                    reply = ByteStream(begun) if isinstance(begun, AsyncIterable) else await begun
+                    reply = await begun if isinstance(begun, Awaitable) else ByteStream(begun)
                     return await _hand_over(reply) if isinstance(reply, _Stream) else reply
             except TimeoutError as cause:
                 if not limit.expired():
