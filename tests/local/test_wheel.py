@@ -215,7 +215,16 @@ def test_up_without_the_extra_says_what_to_install(bare_command: str, project: P
 def test_the_script_of_the_checkout_needs_nothing_installed(tmp_path: Path) -> None:
     """`events/replay.py` runs on a bare interpreter from the checkout alone."""
     done = _run(
-        [sys.executable, "-I", "-S", str(ROOT / "events" / "replay.py"), "--target", "nowhere"],
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            str(ROOT / "events" / "replay.py"),
+            "--target",
+            "nowhere",
+            "--events",
+            str(ROOT / "events"),
+        ],
         cwd=tmp_path,
         check=False,
     )
