@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
@@ -11,13 +14,27 @@ from typing import Any, Final, cast
 from localcloud.caller import LambdaEndpoint, Unreachable
 from sluiceway.aws.sigv4 import Credentials
 
-__all__ = ["STATE_FOLDER", "NotRunning", "RunningState", "is_running", "read_state", "remove_state", "write_state"]
+__all__ = [
+    "STATE_FOLDER",
+    "FolderTaken",
+    "NotRunning",
+    "RunningState",
+    "hold_state",
+    "is_running",
+    "read_state",
+    "remove_state",
+    "write_state",
+]
 
 STATE_FOLDER: Final = Path(".sluiceway")
 
 
 class NotRunning(Exception):
     """No local cloud runs here; the message says what to do."""
+
+
+class FolderTaken(Exception):
+    """Another local cloud runs, or starts, from this folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +79,18 @@ class RunningState:
 
 def _path(folder: Path) -> Path:
     return folder / "state.json"
+
+
+@contextmanager
+def hold_state(folder: Path) -> Generator[None]:
+    """Make `folder`, and be the one cloud that runs from it for the length of the block. Raises FolderTaken."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "state.lock").open("a", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderTaken from None
+        yield
 
 
 def write_state(folder: Path, state: RunningState) -> None:

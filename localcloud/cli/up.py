@@ -20,7 +20,7 @@ from typing import Final
 from localcloud.clock import SystemClock
 from localcloud.cloud import LedgerRefused, PortTaken, RunningCloud, open_cloud
 from localcloud.options import CloudOptions
-from localcloud.state import NotRunning, read_state, remove_state, write_state
+from localcloud.state import FolderTaken, NotRunning, hold_state, read_state, remove_state, write_state
 from localcloud.template.errors import TemplateError
 from sluiceway.errors import Misconfigured
 
@@ -28,6 +28,7 @@ __all__ = ["run"]
 
 REFUSED: Final = 3
 READY_FD: Final = "SLUICEWAY_READY_FD"
+_ANOTHER: Final = "or start another with --port 0 and a --state folder of its own"
 MODEL_KEY: Final = "OPENAI_API_KEY"  # the name that OpenAI's own clients read
 
 
@@ -39,16 +40,18 @@ def run(options: argparse.Namespace) -> int:
     except ValueError as error:
         return _fail(str(error), 2)
     if running := _running(options.state):
-        another = "or start another with --port 0 and a --state folder of its own"
         return _fail(
-            f"a local cloud runs from here already (process {running}); stop it with `sluiceway down`, {another}", 1
+            f"a local cloud runs from here already (process {running}); stop it with `sluiceway down`, {_ANOTHER}", 1
         )
     if options.detach:
         return _detach(options, environ)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
     ready = int(environ.get(READY_FD, "-1"))
-    with asyncio.Runner() as runner:
-        return runner.run(_serve(settings, ready))
+    try:
+        with hold_state(options.state), asyncio.Runner() as runner:
+            return runner.run(_serve(settings, ready))
+    except FolderTaken:
+        return _fail(f"a local cloud starts from here at this moment; wait until it is ready, {_ANOTHER}", 1)
 
 
 def _running(state: Path) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.state import NotRunning, RunningState, read_state, write_state
+from localcloud.state import FolderTaken, NotRunning, RunningState, hold_state, read_state, write_state
 
 KNOWN: dict[str, Any] = {
     "template": "template.yaml",
@@ -53,3 +53,14 @@ def test_what_is_no_single_process_is_never_signalled(tmp_path: Path, pid: objec
     _change(tmp_path, pid=pid, born="")
     with pytest.raises(NotRunning):
         read_state(tmp_path)
+
+
+def test_one_cloud_at_a_time_starts_from_a_folder(tmp_path: Path) -> None:
+    """Two that start together would both run, and the state would tell of one: the other could never be stopped."""
+    with hold_state(tmp_path / "state"):
+        with pytest.raises(FolderTaken), hold_state(tmp_path / "state"):
+            pass
+        with hold_state(tmp_path / "other"):
+            pass
+    with hold_state(tmp_path / "state"):
+        pass
