@@ -13,6 +13,7 @@ from __future__ import annotations
 __all__ = [
     "ConditionFailed",
     "DeadlineExceeded",
+    "Gone",
     "Misconfigured",
     "Rejected",
     "Retryable",
@@ -55,6 +56,13 @@ class Misconfigured(SluicewayError):
 
 class DeadlineExceeded(Retryable):
     """The invocation's deadline came before the work was done."""
+
+
+class Gone(Rejected):
+    """Whoever was addressed is no more there: a connection that has been closed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="gone")
 
 
 class ServiceError(SluicewayError):

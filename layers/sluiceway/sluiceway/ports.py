@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 __all__ = [
+    "MAX_READERS",
+    "AnswerRecord",
+    "AnswerStore",
     "BlobStore",
     "Chance",
     "Clock",
+    "Connection",
+    "ConnectionStore",
+    "Connections",
     "DeadLetters",
+    "Dispatcher",
     "JobRecord",
     "JobStore",
+    "Reader",
     "Redelivery",
     "SystemChance",
     "SystemClock",
 ]
+
+MAX_READERS: Final = 8  # of one answer at once: tabs and devices of one person
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,158 @@ class JobStore(Protocol):
 
     async def note_conflict(self, job_id: str) -> None:
         """Count one message that carried this id and another body."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Where an answer is read: a WebSocket connection, attached the `generation`-th time.
+
+    The reader has the first `off` characters of what attempt `attempt` said (0: of no attempt in particular).
+    """
+
+    connection_id: str
+    generation: int
+    off: int = 0
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRecord:
+    """One streamed answer, known by its caller and the client's own `req`. Times are epoch milliseconds.
+
+    `state`: asked, running, paused (nobody read it, or its worker ran out of time: whoever comes back lets it go on),
+    finished, failed or cancelled. `request_sha256` fingerprints the question. `attempt` counts the workers' claims and
+    continuations, `starts[i]` is the offset (characters) at which attempt i + 1 went on: what was said beyond it
+    before does not count any more. `off` is how many characters are stored. `lease_owner` alone may write what a worker
+    writes, until `lease_until_ms` for certain. `cancel` says that the caller wants no more. `usage` has token counts by
+    name, summed over attempts. `problem` is RFC 9457 members of what ended it. `expires_s` is epoch seconds after which
+    the record counts as gone.
+    """
+
+    caller: str
+    req: str
+    state: str
+    request_sha256: str
+    created_ms: int
+    updated_ms: int
+    attempt: int = 0
+    starts: tuple[int, ...] = ()
+    off: int = 0
+    lease_owner: str = ""
+    lease_until_ms: int = 0
+    cancel: bool = False
+    readers: tuple[Reader, ...] = ()
+    stop_reason: str = ""
+    usage: Mapping[str, int] = field(default_factory=dict[str, int])
+    problem: Mapping[str, object] | None = None
+    correlation_id: str = ""
+    expires_s: int = 0
+
+
+class AnswerStore(Protocol):
+    """Compare-and-set over answers. What a worker writes, a reader's attaching and a cancel do not disturb each other.
+
+    `readers` and `cancel` are written by `attach`, `detach` and `cancel` alone, everything else by `create` and
+    `replace` alone.
+    """
+
+    async def get(self, caller: str, req: str) -> AnswerRecord | None:
+        """The record as last written (strongly consistent), or None; one that has expired is None."""
+        ...
+
+    async def create(self, record: AnswerRecord, question: str) -> AnswerRecord | None:
+        """Write record and question (JSON text, at most 256 KB) if there is none. Returns None when there was none,
+        else the record already there.
+        """
+        ...
+
+    async def read_question(self, record: AnswerRecord) -> str:
+        """The question of the record's `request_sha256`. Raises Rejected (`question-gone`) where it has expired."""
+        ...
+
+    async def read_text(self, record: AnswerRecord) -> str:
+        """The first `record.off` characters of the answer, each from the attempt that counts."""
+        ...
+
+    async def attach(self, caller: str, req: str, reader: Reader) -> AnswerRecord | None:
+        """Let `reader` have what comes; the record after it, None where there is none.
+
+        A reader of the same connection is replaced. Raises Rejected (`too-many-readers`) for more than MAX_READERS.
+        """
+        ...
+
+    async def detach(self, caller: str, req: str, reader: Reader) -> None:
+        """Take the reader away, unless its connection has been attached again since (another generation)."""
+        ...
+
+    async def cancel(self, caller: str, req: str) -> AnswerRecord | None:
+        """Ask whoever works on it to stop; the record after it, None where there is none."""
+        ...
+
+    async def replace(self, record: AnswerRecord, *, seen: AnswerRecord, text: str = "") -> AnswerRecord | None:
+        """Write what a worker writes of `record`, if `seen` (state, attempt, lease_owner, off) is still what is stored.
+
+        `text` is the answer from `seen.off` to `record.off`; with `record.off` at or below `seen.off`, what is beyond
+        `record.off` does not count any more and `text` is "". Returns the record as it is stored then, with the readers
+        and the cancel of this moment; None where somebody else has written. Returns the record as well where exactly
+        this write is what is stored already (a retry whose first answer was lost).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open WebSocket connection. `generation` counts what was attached over it. Times are epoch milliseconds."""
+
+    connection_id: str
+    caller: str
+    connected_ms: int
+    generation: int = 0
+    expires_s: int = 0
+
+
+class ConnectionStore(Protocol):
+    """Who is connected."""
+
+    async def open(self, connection: Connection) -> None:
+        """Keep a new connection."""
+        ...
+
+    async def close(self, connection_id: str) -> None:
+        """Forget a connection; nothing where there is none."""
+        ...
+
+    async def get(self, connection_id: str) -> Connection | None:
+        """The connection, or None."""
+        ...
+
+    async def count_up(self, connection_id: str) -> int | None:
+        """The connection's generation, raised by one; None where there is no such connection."""
+        ...
+
+
+class Connections(Protocol):
+    """The way to connected clients."""
+
+    async def post(self, connection_id: str, data: bytes) -> None:
+        """Send one text message of at most 128 KB; returns when the gateway has taken it.
+
+        Raises `Gone` where the connection is no more, `Retryable` where the client does not keep up or the gateway is
+        throttled or away (then it was perhaps sent), `Rejected` for a message that is too large.
+        """
+        ...
+
+    async def disconnect(self, connection_id: str) -> None:
+        """Close a connection; nothing where there is none."""
+        ...
+
+
+class Dispatcher(Protocol):
+    """Hands an answer on to a worker."""
+
+    async def dispatch(self, caller: str, req: str) -> None:
+        """Let a worker begin, or go on with, this answer; returns when that is sure to happen at least once."""
         ...
 
 

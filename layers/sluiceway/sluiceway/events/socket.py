@@ -1,0 +1,60 @@
+"""What happens on a WebSocket connection, and the frames that go back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, TypeAlias
+
+__all__ = ["Frame", "FrameKind", "SocketEvent", "SocketReply", "StreamOrder"]
+
+FrameKind: TypeAlias = Literal["delta", "tool", "final", "reset", "retract", "error", "ping"]
+
+
+class SocketEvent(NamedTuple):
+    """One event of a WebSocket API. `kind`: CONNECT, MESSAGE or DISCONNECT; `route` is the route key.
+
+    `caller` is the authorizer's principal. `body` is a message's text, else "". `subprotocols` are those that a client
+    offers when it connects. `connected_ms` is epoch milliseconds; `request_id` the gateway's own.
+    """
+
+    kind: str
+    route: str
+    connection_id: str
+    caller: str
+    body: str
+    connected_ms: int
+    request_id: str
+    subprotocols: tuple[str, ...] = ()
+
+
+class SocketReply(NamedTuple):
+    """What the gateway is told: 2xx lets a connection be, anything else refuses it (of a message it is only logged).
+
+    `subprotocol` is the one of the client's that is chosen, "" for none.
+    """
+
+    status: int = 200
+    subprotocol: str = ""
+
+
+class Frame(NamedTuple):
+    """One frame to a client.
+
+    `seq` counts the frames of one attachment, from 1. `off` is how many characters of the answer come before `data`;
+    for `reset` and `retract` where the text is cut. `attempt` is which attempt's text it speaks of (0 where there is
+    none). `data`: the text of a delta; members of anything else; None for a ping.
+    """
+
+    kind: FrameKind
+    req: str
+    seq: int
+    off: int
+    attempt: int = 0
+    data: str | Mapping[str, object] | None = None
+
+
+class StreamOrder(NamedTuple):
+    """Work for a stream worker: begin, or go on with, the answer of this caller and `req`."""
+
+    caller: str
+    req: str
