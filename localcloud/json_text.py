@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from typing import Final, cast
 
-__all__ = ["MalformedJson", "parse_json", "read_json"]
+__all__ = ["MAX_DEPTH", "MalformedJson", "parse_json", "read_json"]
+
+MAX_DEPTH: Final = 200
+"""Lists and objects inside each other. Of AWS's services only DynamoDB says where it stops (32); this is what every
+reader of the values here can follow, whatever Python's own stack takes."""
 
 
 class MalformedJson(ValueError):
     """The text is no JSON that a service takes; the message says why and quotes nothing."""
 
 
-def parse_json(body: bytes) -> object:
+def parse_json(body: bytes | str) -> object:
     """The value in `body`; it may hold escapes for half a surrogate pair. Raises MalformedJson."""
     try:
-        value: object = json.loads(body.decode(), parse_constant=_refuse_constant)
+        text = body if isinstance(body, str) else body.decode()
+        value: object = json.loads(text, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise MalformedJson(f"Invalid UTF-8 at byte {error.start}") from error
     except RecursionError as error:
@@ -23,6 +30,8 @@ def parse_json(body: bytes) -> object:
         raise MalformedJson(f"{error.msg}: line {error.lineno} column {error.colno} (char {error.pos})") from error
     except ValueError as error:
         raise MalformedJson(str(error)) from error
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(value):
+        raise MalformedJson("Nested too deeply")
     return value
 
 
@@ -35,6 +44,21 @@ def read_json(body: bytes) -> object:
         except UnicodeEncodeError as error:
             raise MalformedJson("Half of a surrogate pair") from error
     return value
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [part for each in level for part in _parts(each) if isinstance(part, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value).values()
+    return cast("list[object]", value) if isinstance(value, list) else ()
 
 
 def _refuse_constant(name: str) -> object:

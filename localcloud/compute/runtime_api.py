@@ -24,6 +24,7 @@ from enum import Enum
 from typing import Any, Final, cast
 
 from localcloud.compute.response_stream import MAX_STREAM_BYTES, ResponseStream
+from localcloud.json_text import MalformedJson, parse_json
 
 __all__ = ["MAX_PAYLOAD_BYTES", "TRUNCATED", "Answer", "Call", "Event", "Reply", "RuntimeApi"]
 
@@ -284,8 +285,8 @@ def _trailing_error(trailers: Mapping[str, str], error_type: str) -> bytes:
 
 def _type_in(content: bytes) -> str:
     try:
-        found: Any = json.loads(content)
-    except ValueError:
+        found = parse_json(content)
+    except MalformedJson:
         return "Runtime.Unknown"
     if isinstance(found, dict):
         return str(cast("dict[str, Any]", found).get("errorType") or "Runtime.Unknown")

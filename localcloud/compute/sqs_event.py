@@ -7,10 +7,10 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html (pa
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Collection, Sequence
 from typing import Any, cast
 
+from localcloud.json_text import parse_json
 from localcloud.services.sqs.message import AttributeValue, Message, md5_of_attributes
 
 __all__ = ["build_event", "build_record", "read_failures"]
@@ -47,7 +47,7 @@ def read_failures(payload: bytes, message_ids: Collection[str]) -> frozenset[str
     """
     every = frozenset(message_ids)
     try:
-        answer: Any = json.loads(payload) if payload else None
+        answer: Any = parse_json(payload) if payload else None
     except ValueError:
         return every
     if isinstance(answer, dict):

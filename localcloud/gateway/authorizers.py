@@ -19,6 +19,7 @@ from localcloud.gateway.mapping import evaluate_expression
 from localcloud.gateway.policies import Malformed, Verdict, judge
 from localcloud.gateway.ports import Functions, FunctionUnavailableError
 from localcloud.gateway.vtl import as_text
+from localcloud.json_text import parse_json
 
 __all__ = ["Authorizers", "Grant", "function_error", "read_grant"]
 
@@ -128,7 +129,7 @@ def _request_event(exchange: Exchange) -> dict[str, Any]:
 def function_error(authorizer: Authorizer, payload: bytes) -> GatewayError:
     """`Unauthorized`, word for word, is the way a function answers 401; every other error is the function's failure."""
     try:
-        message = json.loads(payload).get("errorMessage")
+        message = cast("Any", parse_json(payload)).get("errorMessage")
     except (ValueError, AttributeError):
         message = None
     if message == "Unauthorized":
@@ -139,7 +140,7 @@ def function_error(authorizer: Authorizer, payload: bytes) -> GatewayError:
 def read_grant(authorizer: Authorizer, payload: bytes, *, now_s: float) -> Grant:
     """What the function answered. Raises GatewayError."""
     try:
-        reply: object = json.loads(payload)
+        reply = parse_json(payload)
     except ValueError as error:
         raise _misconfigured(authorizer, "its answer is not JSON") from error
     if not isinstance(reply, dict):

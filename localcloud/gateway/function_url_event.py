@@ -17,6 +17,7 @@ from localcloud.gateway.message import HttpRequest, HttpResponse, query_items
 from localcloud.gateway.ports import Identity
 from localcloud.gateway.prelude import read_cookies
 from localcloud.gateway.proxy import malformed, read_headers, read_status
+from localcloud.json_text import parse_json
 
 __all__ = ["Arrival", "make_event", "read_reply"]
 
@@ -127,7 +128,7 @@ def _encode_body(request: HttpRequest) -> tuple[str, bool]:
 def read_reply(payload: bytes) -> HttpResponse:
     """The answer that a buffered reply means; one without a status code is the body itself. Raises GatewayError 502."""
     try:
-        reply: object = json.loads(payload)
+        reply = parse_json(payload)
     except ValueError:
         reply = None
     if not isinstance(reply, dict) or "statusCode" not in reply:

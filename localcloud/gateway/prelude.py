@@ -5,12 +5,12 @@ Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/response-tr
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from localcloud.gateway.proxy import malformed, read_headers, read_status
+from localcloud.json_text import parse_json
 
 __all__ = ["HTTP_INTEGRATION", "Prelude", "read_cookies", "read_prelude"]
 
@@ -46,7 +46,7 @@ async def read_prelude(chunks: AsyncGenerator[bytes], *, limit_bytes: int) -> Pr
 
 def _parse(text: bytes) -> tuple[int, tuple[tuple[str, str], ...]]:
     try:
-        found: object = json.loads(text)
+        found = parse_json(text)
     except ValueError as error:
         raise malformed("Malformed streamed response: its metadata is not JSON") from error
     if not isinstance(found, dict):

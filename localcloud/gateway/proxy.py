@@ -18,6 +18,7 @@ from localcloud.gateway.errors import GatewayError
 from localcloud.gateway.exchange import Exchange
 from localcloud.gateway.message import HttpResponse
 from localcloud.gateway.ports import Functions, FunctionUnavailableError
+from localcloud.json_text import parse_json
 
 __all__ = [
     "call_function",
@@ -117,7 +118,7 @@ def malformed(reason: str) -> GatewayError:
 
 def _read_reply(exchange: Exchange, payload: bytes) -> HttpResponse:
     try:
-        reply: object = json.loads(payload)
+        reply = parse_json(payload)
     except ValueError as error:
         raise malformed("Malformed Lambda proxy response: not JSON") from error
     if not isinstance(reply, dict):

@@ -6,11 +6,10 @@ Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/request-res
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote, urlencode
 
 from localcloud.gateway.definition import Integration, IntegrationResponse, Template
@@ -21,6 +20,7 @@ from localcloud.gateway.message import HttpResponse
 from localcloud.gateway.ports import Roles
 from localcloud.gateway.variables import InputVariable, UtilVariable
 from localcloud.gateway.vtl import VtlError, as_text, render
+from localcloud.json_text import MalformedJson, parse_json
 from localcloud.services.contract import Dispatch, WireRequest, WireResponse
 
 __all__ = ["call_service", "mock_answer"]
@@ -60,8 +60,8 @@ def mock_answer(exchange: Exchange, integration: Integration) -> HttpResponse:
     context = exchange.context()
     text = _request_body(exchange, integration, context)
     try:
-        status = int(json.loads(text)["statusCode"])
-    except (ValueError, KeyError, TypeError) as error:
+        status = int(cast("Any", parse_json(text))["statusCode"])
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise GatewayError("API_CONFIGURATION_ERROR", reason="a mock template gives no statusCode") from error
     answer = _Answer(status, {}, b"")
     return _map_answer(exchange, _choose(integration, answer), answer=answer, context=context)
@@ -219,8 +219,8 @@ def _response_template(exchange: Exchange, chosen: IntegrationResponse) -> Templ
 
 def _document(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except MalformedJson:
         return None
 
 

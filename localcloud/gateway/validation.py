@@ -15,6 +15,7 @@ from jsonschema import Draft4Validator
 from referencing import Registry
 
 from localcloud.gateway.errors import GatewayError
+from localcloud.json_text import MalformedJson, parse_json
 
 __all__ = ["BodyValidator", "check_parameters"]
 
@@ -50,8 +51,8 @@ class BodyValidator:
         It is UTF-8 to the letter, as the integration reads it: no mark at its start, no other encoding, no surrogates.
         """
         try:
-            document = json.loads(body.decode() or "{}", parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
+            document = parse_json(body or b"{}")
+        except MalformedJson as error:
             raise GatewayError("BAD_REQUEST_BODY", validation="[Invalid JSON]", reason="not JSON") from error
         iterate = cast("Callable[[Any], Iterable[_Failure]]", self._validator.iter_errors)  # pyright: ignore[reportUnknownMemberType] - untyped library
         try:
@@ -64,10 +65,6 @@ class BodyValidator:
             )  # `required` fails by name
             words = "[" + ", ".join(str(each[-1]) for each in told) + "]"
             raise GatewayError("BAD_REQUEST_BODY", validation=words, reason="the body does not fit the model")
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _type_of(value: Any) -> str:

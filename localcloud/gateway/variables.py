@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, cast
@@ -15,6 +14,7 @@ from urllib.parse import quote_plus, unquote_plus
 
 from localcloud.gateway.jsonpath import Absent, JsonPathError, find
 from localcloud.gateway.vtl import JsonList, Unknown, as_text, json_text
+from localcloud.json_text import MalformedJson, parse_json
 
 __all__ = ["InputVariable", "UtilVariable", "java_url_encode"]
 
@@ -40,8 +40,8 @@ class InputVariable:
     @cached_property
     def _document(self) -> Any:
         try:
-            return json.loads(self._body or "{}")
-        except (ValueError, RecursionError):
+            return parse_json(self._body or "{}")
+        except MalformedJson:
             return _NOT_PARSED
 
     def get(self, name: str) -> Any:
@@ -154,6 +154,6 @@ def _url_decode(text: str) -> str:
 
 def _parse_json(text: str) -> Any:
     try:
-        return _as_template_value(json.loads(text))
-    except (ValueError, RecursionError) as error:
+        return _as_template_value(parse_json(text))
+    except MalformedJson as error:
         raise Unknown("$util.parseJson() needs JSON") from error

@@ -6,7 +6,6 @@ Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-
 from __future__ import annotations
 
 import base64
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from localcloud.gateway.mapping import Sources
 from localcloud.gateway.message import HttpRequest, query_items
 from localcloud.gateway.websocket.definition import CONNECT, DISCONNECT, Stage, WebSocketApi
 from localcloud.gateway.websocket.selection import find_in_body
+from localcloud.json_text import MalformedJson, parse_json
 
 __all__ = ["Client", "Ending", "Exchange", "make_id"]
 
@@ -102,8 +102,8 @@ class Exchange:
     def document(self) -> Any:
         """The body as JSON, None where it is none."""
         try:
-            return json.loads(self.body or "")
-        except (ValueError, RecursionError):
+            return parse_json(self.body or "")
+        except MalformedJson:
             return None
 
     def route_arn(self) -> str:

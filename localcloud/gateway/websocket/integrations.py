@@ -26,6 +26,7 @@ from localcloud.gateway.vtl import VtlError, as_text, render
 from localcloud.gateway.websocket.definition import Integration, IntegrationResponse, Route
 from localcloud.gateway.websocket.exchange import Exchange
 from localcloud.gateway.websocket.selection import DEFAULT, Selection
+from localcloud.json_text import parse_json
 from localcloud.services.contract import WireRequest, WireResponse
 
 __all__ = ["SERVED_SERVICES", "Answer", "call_integration"]
@@ -87,7 +88,7 @@ def _malformed(reason: str) -> GatewayError:
 
 def _read_reply(arn: str, payload: bytes) -> Answer:
     try:
-        reply: object = json.loads(payload)
+        reply = parse_json(payload)
     except ValueError as error:
         raise _malformed(f"{arn}: the reply is not JSON") from error
     if not isinstance(reply, dict):
@@ -176,8 +177,8 @@ def _render(exchange: Exchange, template: Template, *, body: str, context: dict[
 
 def _mock_status(text: str) -> int:
     try:
-        return int(json.loads(text)["statusCode"])
-    except (ValueError, KeyError, TypeError) as error:
+        return int(cast("Any", parse_json(text))["statusCode"])
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise GatewayError("API_CONFIGURATION_ERROR", reason="a mock template gives no statusCode") from error
 
 

@@ -7,13 +7,13 @@ Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_eval
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, cast
 
+from localcloud.json_text import MalformedJson, parse_json
 from localcloud.services.iam.conditions import Condition, condition_holds, make_condition
 from localcloud.services.iam.errors import MalformedPolicy
 from localcloud.services.iam.wildcards import Context, fill_variables, match_action, match_resource
@@ -191,8 +191,8 @@ def parse_document(source: str | Mapping[str, Any], *, name: str = "", resource_
     raw: Any = source
     if isinstance(source, str):
         try:
-            raw = json.loads(source)
-        except ValueError as error:
+            raw = parse_json(source)
+        except MalformedJson as error:
             raise MalformedPolicy(f"{where}: is no JSON: {error}") from error
     if not isinstance(raw, dict):
         raise MalformedPolicy(f"{where}: must be a map")

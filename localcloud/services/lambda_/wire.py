@@ -18,12 +18,13 @@ from urllib.parse import parse_qs, unquote
 
 from localcloud.compute.function import LATEST, FunctionSpec, parse_reference
 from localcloud.compute.functions import Functions, InvokeResult
+from localcloud.json_text import parse_json
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
 from localcloud.services.lambda_.errors import LambdaError, no_such_function, service_failed
 from localcloud.services.lambda_.event_stream import EVENT_STREAM, EventStreamBody
 from sluiceway.errors import Misconfigured
 
-__all__ = ["LambdaService"]
+__all__ = ["LambdaService", "read_client_context"]
 
 _LOG: Final = logging.getLogger(__name__)
 _ROUTE: Final = re.compile(r"/2015-03-31/functions(?:/(?P<name>[^/]+)(?:/(?P<rest>.*))?)?/?")
@@ -119,7 +120,7 @@ async def _invoke(functions: Functions, name: str, request: WireRequest, *, qual
         request.body,
         invocation_type=kind,
         log_tail=log_tail,
-        client_context=_client_context(headers.get("x-amz-client-context", "")),
+        client_context=read_client_context(headers.get("x-amz-client-context", "")),
         trace_header=headers.get("x-amzn-trace-id", ""),
     )
     return WireResponse(result.status, result.payload, _headers(result))
@@ -129,7 +130,7 @@ async def _invoke_stream(functions: Functions, name: str, request: WireRequest, 
     headers = request.headers
     kind, log_tail = _read_kind(request, _STREAM_TYPES)
     spec = _get(functions, name, request.region, qualifier=qualifier)
-    context = _client_context(headers.get("x-amz-client-context", ""))
+    context = read_client_context(headers.get("x-amz-client-context", ""))
     if kind == "DryRun":
         return WireResponse((await functions.invoke(spec.arn, request.body, invocation_type=kind)).status)
     invocation = await functions.invoke_stream(
@@ -161,12 +162,12 @@ def _headers(result: InvokeResult) -> dict[str, str]:
     return found
 
 
-def _client_context(encoded: str) -> str:
+def read_client_context(encoded: str) -> str:
     """The context as the runtime gets it: JSON, out of base64."""
     if not encoded:
         return ""
     try:
-        context: Any = json.loads(base64.b64decode(encoded, validate=True))
+        context = parse_json(base64.b64decode(encoded, validate=True))
     except ValueError:
         context = None
     if not isinstance(context, dict) or len(encoded) > _MAX_CONTEXT_BYTES:

@@ -5,12 +5,12 @@ Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/AP
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
+from localcloud.json_text import MalformedJson, parse_json
 from localcloud.services.sqs.errors import SqsError, invalid_value
 
 __all__ = ["READ_ONLY", "Redrive", "check_attributes", "default_attributes", "parse_redrive", "readable_names"]
@@ -164,8 +164,8 @@ def _refuse_fifo(name: str, value: str) -> None:
 
 def _json_object(name: str, text: str) -> dict[str, object]:
     try:
-        found: object = json.loads(text)
-    except ValueError as error:
+        found = parse_json(text)
+    except MalformedJson as error:
         raise _bad_policy(name, text, "It is not valid JSON.") from error
     if not isinstance(found, dict):
         raise _bad_policy(name, text, "It is not a JSON object.")

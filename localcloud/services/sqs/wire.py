@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
+from localcloud.json_text import MalformedJson, parse_json
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
 from localcloud.services.sqs.errors import SqsError
 from localcloud.services.sqs.model import Queues
@@ -103,8 +104,8 @@ def _decode_json(request: WireRequest) -> _Decoded:
     if not request.target.startswith(_TARGET):
         raise SqsError("UnknownOperationException", f"The target {request.target} is not an action of SQS.")
     try:
-        body: object = json.loads(request.body or b"{}")
-    except ValueError as error:
+        body = parse_json(request.body or b"{}")
+    except MalformedJson as error:
         raise SqsError("SerializationException", "The request's body is not JSON.") from error
     if not isinstance(body, dict):
         raise SqsError("SerializationException", "The request's body is not a JSON object.")
