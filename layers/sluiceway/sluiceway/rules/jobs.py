@@ -15,7 +15,16 @@ from typing import Final, cast
 
 from sluiceway.errors import Rejected
 
-__all__ = ["MAX_TOKENS", "JobId", "JobRequest", "parse_job_id", "parse_job_request"]
+__all__ = [
+    "MAX_TOKENS",
+    "MEMBERS",
+    "JobId",
+    "JobRequest",
+    "parse_job_id",
+    "parse_job_request",
+    "parse_members",
+    "read_job_request",
+]
 
 MAX_PROMPT: Final = 262_144  # characters (code points), as the template's schema counts
 MAX_SYSTEM: Final = 16_384
@@ -26,7 +35,7 @@ _JOB_ID: Final = re.compile(
     r"(?:k\.(?P<k_caller>[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+"
     r"|r\.(?P<r_caller>[A-Za-z0-9_-]+)\.(?P<epoch_ms>[0-9]{1,15})\.[A-Za-z0-9-]+)"
 )
-_MEMBERS: Final = frozenset({"prompt", "system", "max_tokens", "temperature"})
+MEMBERS: Final = frozenset({"prompt", "system", "max_tokens", "temperature"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +69,25 @@ def parse_job_id(text: str) -> JobId | None:
 
 def parse_job_request(body: str) -> JobRequest:
     """The request in `body`. Raises `Rejected` (`invalid-body`) that names the field and its limit, never its value."""
+    members = parse_members(body)
+    if not members.keys() <= MEMBERS:
+        raise _refuse("the body has members other than prompt, system, max_tokens and temperature")
+    return read_job_request(members)
+
+
+def parse_members(body: str) -> dict[str, object]:
+    """The members of the JSON object that `body` is. Raises `Rejected` (`invalid-body`)."""
     try:
         decoded: object = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise _refuse("the body is not JSON") from None  # the decoder's error carries the body
     if not isinstance(decoded, dict):
         raise _refuse("the body is not a JSON object")
-    members = cast("dict[str, object]", decoded)
-    if not members.keys() <= _MEMBERS:
-        raise _refuse("the body has members other than prompt, system, max_tokens and temperature")
+    return cast("dict[str, object]", decoded)
+
+
+def read_job_request(members: Mapping[str, object]) -> JobRequest:
+    """The request among `members`; others are not looked at. Raises as `parse_job_request`."""
     if "prompt" not in members:
         raise _refuse("prompt is missing", "prompt")
     return JobRequest(

@@ -1,0 +1,157 @@
+"""What may be asked of a streamed answer, and what a reader's offset is worth after several attempts.
+
+Pure decisions. Must not know connections, stores or models. Limits are those of a job's request; the messages that
+carry them have 128 KB at most.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sluiceway.errors import Rejected
+from sluiceway.rules.jobs import MEMBERS, JobRequest, parse_members, read_job_request
+
+__all__ = [
+    "ENDED",
+    "MAX_ANSWER",
+    "Ask",
+    "Cancel",
+    "Resume",
+    "needs_worker",
+    "parse_ask",
+    "parse_cancel",
+    "parse_question",
+    "parse_req",
+    "parse_resume",
+    "valid_offset",
+]
+
+MAX_ANSWER: Final = 1_048_576  # characters; a model's 8,192 tokens are a twentieth of that
+MAX_OFFSET: Final = 2 * MAX_ANSWER
+MAX_ATTEMPT: Final = 1_000_000
+ENDED: Final = frozenset({"finished", "failed", "cancelled"})
+QUIET_MS: Final = 4_000  # a worker writes at least every 3 s: one that has not may be dead, though its lease runs
+_REQ: Final = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question. `question` is its canonical JSON text, `sha256` that text's fingerprint."""
+
+    req: str
+    request: JobRequest
+    model: str
+    question: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A reader that has the first `off` characters of attempt `attempt` (0: it does not say)."""
+
+    req: str
+    off: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """A caller that wants no more."""
+
+    req: str
+
+
+def parse_req(value: object) -> str:
+    """A client's name for its request. Raises Rejected (`invalid-body`, field `req`)."""
+    if not isinstance(value, str) or _REQ.fullmatch(value) is None:
+        raise _refuse("req must be 1 to 128 characters of A-Z a-z 0-9 . _ ~ -", "req")
+    return value
+
+
+def parse_ask(body: str, *, req: str | None = None) -> Ask:
+    """The question in a message, or in an HTTP body whose `req` may be missing: then it is `req`.
+
+    Raises Rejected (`invalid-body`) that names the field and its limit, never its value.
+    """
+    members = parse_members(body)
+    if not members.keys() <= MEMBERS | {"action", "req", "model"}:
+        raise _refuse("the message has members other than action, req, prompt, system, max_tokens, temperature, model")
+    name = parse_req(members.get("req", req))
+    return _read_ask(name, members)
+
+
+def parse_question(question: str) -> tuple[JobRequest, str]:
+    """Request and model out of a question that `parse_ask` made. Raises Rejected."""
+    members = parse_members(question)
+    return read_job_request(members), _model(members)
+
+
+def parse_resume(body: str) -> Resume:
+    """Raises Rejected (`invalid-body`)."""
+    members = _only(body, {"action", "req", "off", "try"})
+    return Resume(
+        parse_req(members.get("req")),
+        _count(members.get("off", 0), "off", MAX_OFFSET),
+        _count(members.get("try", 0), "try", MAX_ATTEMPT),
+    )
+
+
+def parse_cancel(body: str) -> Cancel:
+    """Raises Rejected (`invalid-body`)."""
+    return Cancel(parse_req(_only(body, {"action", "req"}).get("req")))
+
+
+def needs_worker(state: str, *, lease_until_ms: int, updated_ms: int, now_ms: int) -> bool:
+    """Whether a worker should be sent for an answer in this state: nobody works on it, or perhaps nobody any more."""
+    if state in ENDED:
+        return False
+    if state == "paused" or updated_ms <= now_ms - QUIET_MS:
+        return True
+    return state == "running" and lease_until_ms <= now_ms
+
+
+def valid_offset(off: int, attempt: int, *, starts: Sequence[int], length: int) -> int:
+    """How much of the `off` characters that a reader has of attempt `attempt` still stands.
+
+    `starts[i]` is where attempt i + 1 went on, `length` the answer's length now. A reader that names no attempt is
+    believed while there has been one only.
+    """
+    if attempt <= 0 and len(starts) > 1:
+        return 0
+    return min([off, length, *starts[max(attempt, 1) :]])
+
+
+def _read_ask(req: str, members: Mapping[str, object]) -> Ask:
+    request, model = read_job_request(members), _model(members)
+    kept = {name: members[name] for name in (*sorted(MEMBERS), "model") if name in members}
+    question = json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+    return Ask(req, request, model, question, hashlib.sha256(question.encode()).hexdigest())
+
+
+def _model(members: Mapping[str, object]) -> str:
+    model = members.get("model", "")
+    if not isinstance(model, str) or len(model) > 256:
+        raise _refuse("model must be text of at most 256 characters", "model")
+    return model
+
+
+def _only(body: str, allowed: set[str]) -> Mapping[str, object]:
+    members = parse_members(body)
+    if not members.keys() <= allowed:
+        raise _refuse(f"the message has members other than {', '.join(sorted(allowed))}")
+    return members
+
+
+def _count(value: object, field: str, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise _refuse(f"{field} must be a whole number from 0 to {most}", field)
+    return value
+
+
+def _refuse(why: str, field: str | None = None) -> Rejected:
+    return Rejected(why, reason="invalid-body", field=field)
