@@ -19,6 +19,7 @@ from tests.fakes import EPOCH_MS, LoopClockMs, MemoryBlobStore, MemoryJobStore
 RETENTION_S = 345_600
 ORIGIN = "http://127.0.0.1:4603"
 KEYED = "k.ann.a2V5"
+REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"  # AWS's own example of API Gateway's requestId
 RECORD = JobRecord(
     job_id=KEYED,
     owner="ann",
@@ -131,10 +132,10 @@ def test_a_job_older_than_the_queue_keeps_messages_has_failed(state: str) -> Non
     ("job_id", "age_ms", "status"),
     [
         (KEYED, 0, 200),
-        ("r.ann.{}.b1-c2", 0, 200),
-        ("r.ann.{}.b1-c2", RETENTION_S * 1000, 200),
-        ("r.ann.{}.b1-c2", RETENTION_S * 1000 + 1, 404),
-        ("r.ann.{}.b1-c2", -60_001, 404),
+        (f"r.ann.{{}}.{REQUEST_ID}", 0, 200),
+        (f"r.ann.{{}}.{REQUEST_ID}", RETENTION_S * 1000, 200),
+        (f"r.ann.{{}}.{REQUEST_ID}", RETENTION_S * 1000 + 1, 404),
+        (f"r.ann.{{}}.{REQUEST_ID}", -60_001, 404),
     ],
 )
 def test_an_id_without_a_record(job_id: str, age_ms: int, status: int) -> None:
@@ -159,7 +160,11 @@ def test_an_id_without_a_record(job_id: str, age_ms: int, status: int) -> None:
         ("k.ann.a2V5\n", "ann"),
         ("k.ann.../x", "ann"),
         ("k.ann." + "x" * 1100, "ann"),
-        ("r.ann.xyz.b1", "ann"),
+        (f"r.ann.xyz.{REQUEST_ID}", "ann"),
+        (f"r.ann.{EPOCH_MS}.b1", "ann"),
+        (f"r.ann.{EPOCH_MS}.{REQUEST_ID.upper()}", "ann"),
+        (f"r.ann.{EPOCH_MS}.{REQUEST_ID}0", "ann"),
+        (f"r.ann.{EPOCH_MS}.{REQUEST_ID.replace('-', '')}", "ann"),
     ],
 )
 def test_unknown_malformed_and_other_peoples_ids_look_the_same(job_id: str, caller: str) -> None:
@@ -168,6 +173,13 @@ def test_unknown_malformed_and_other_peoples_ids_look_the_same(job_id: str, call
     assert (reply.status, reply.headers["content-type"]) == (404, "application/problem+json")
     assert reply.headers["access-control-allow-origin"] == ORIGIN
     assert body(reply) == {"type": "/problems/job-not-found", "title": "There is no such job", "status": 404}
+
+
+def test_a_request_id_that_a_client_chose_is_known_by_its_record_alone() -> None:
+    """The console's test and a client's own X-Amzn-RequestId are no UUIDs: such a job can be read, not guessed."""
+    named = f"r.ann.{EPOCH_MS}.test-invoke-request"
+    assert get(job_id=named).status == 404
+    assert body(get(replace(RECORD, job_id=named), job_id=named))["state"] == RECORD.state
 
 
 def test_an_expired_record_is_no_record() -> None:

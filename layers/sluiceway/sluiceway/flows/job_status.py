@@ -73,7 +73,7 @@ def _may_be_queued(job_id: JobId, now_ms: int, retention_s: int) -> bool:
     """Whether a message for this id may still wait. A key's id does not tell when it was sent, or whether."""
     if job_id.requested_ms is None:
         return True
-    return -CLOCK_SKEW_MS <= now_ms - job_id.requested_ms <= retention_s * 1000
+    return job_id.is_usual and -CLOCK_SKEW_MS <= now_ms - job_id.requested_ms <= retention_s * 1000
 
 
 def _describe(record: JobRecord, now_ms: int, retention_s: int) -> dict[str, object]:

@@ -33,18 +33,25 @@ MAX_ID: Final = 1_024  # the longest key (128 characters of 4 bytes) in base64 m
 
 _JOB_ID: Final = re.compile(
     r"(?:k\.(?P<k_caller>[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+"
-    r"|r\.(?P<r_caller>[A-Za-z0-9_-]+)\.(?P<epoch_ms>[0-9]{1,15})\.[A-Za-z0-9-]+)"
+    r"|r\.(?P<r_caller>[A-Za-z0-9_-]+)\.(?P<epoch_ms>[0-9]{1,15})\.(?P<request_id>[A-Za-z0-9-]+))"
 )
+_REQUEST_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # what API Gateway makes: a UUID
 MEMBERS: Final = frozenset({"prompt", "system", "max_tokens", "temperature"})
 
 
 @dataclass(frozen=True, slots=True)
 class JobId:
-    """A job's id, taken apart. `requested_ms` is when it was asked for (epoch ms), None where the client gave a key."""
+    """A job's id, taken apart. `requested_ms` is when it was asked for (epoch ms), None where the client gave a key.
+
+    `is_usual` is False where the request id is none that API Gateway makes. Such jobs are run all the same, for a
+    client may override the id of its request, and the console's test has a word for one.
+    Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-variables-for-access-logging.html
+    """
 
     text: str
     caller: str
     requested_ms: int | None
+    is_usual: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,8 @@ def parse_job_id(text: str) -> JobId | None:
         return None
     if found["k_caller"]:
         return JobId(text, found["k_caller"], None)
-    return JobId(text, found["r_caller"], int(found["epoch_ms"]))
+    is_usual = _REQUEST_ID.fullmatch(found["request_id"]) is not None
+    return JobId(text, found["r_caller"], int(found["epoch_ms"]), is_usual)
 
 
 def parse_job_request(body: str) -> JobRequest:
