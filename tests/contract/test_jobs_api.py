@@ -120,22 +120,23 @@ def test_a_key_outside_its_limit_is_refused_by_name(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    "body",
     [
-        (b"{}", 'required properties (["prompt"])'),
-        (b'{"prompt": ""}', "too short"),
-        (b'{"prompt": 7}', "instance type (integer)"),
-        (b'{"prompt": "x", "max_tokens": 0}', "lower than the required minimum"),
-        (b'{"prompt": "x", "colour": "red"}', '["colour"]'),
+        b"{}",
+        b'{"prompt": ""}',
+        b'{"prompt": 7}',
+        b'{"prompt": "%s"}' % (b"x" * 262_145),
+        b'{"prompt": "x", "max_tokens": 0}',
+        b'{"prompt": "x", "colour": "red"}',
     ],
 )
-def test_a_body_outside_the_schema_is_refused_by_field(body: bytes, said: str) -> None:
-    """The request model refuses before the queue; the problem has the validator's words and every field's limit."""
+def test_a_body_outside_the_schema_is_refused_with_every_fields_limit(body: bytes) -> None:
+    """The request model refuses before the queue; the problem has every field's limit and repeats nothing."""
     reply = call("POST", "jobs", body=body, content_type="application/json")
     assert reply.status == 400, reply
     assert reply.json()["type"] == "/problems/invalid-body"
-    assert said in reply.json()["detail"]
     assert reply.json()["fields"]["prompt"] == "text of 1 to 262144 characters, required"
+    assert "xxx" not in str(reply.json())
 
 
 @pytest.mark.parametrize("character", ["\ufffe", "\uffff"])
