@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl
 
-__all__ = ["ByteStream", "HttpRequest", "HttpResponse", "StreamCutError", "last_values", "query_items"]
+__all__ = ["ByteStream", "HttpRequest", "HttpResponse", "StreamCutError", "decode_header", "last_values", "query_items"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,18 @@ class HttpResponse:
 
 class StreamCutError(Exception):
     """A streamed answer cannot be sent to its end: the function failed midway, or took too long."""
+
+
+def decode_header(raw: bytes) -> str:
+    """A header's name or value as text: UTF-8 where it is that, else Latin-1, in which every byte is a character.
+
+    AWS does not say what API Gateway does with bytes that are no UTF-8; RFC 9110 names Latin-1, and nothing is lost.
+    Source: https://www.rfc-editor.org/rfc/rfc9110#section-5.5
+    """
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def query_items(query: str) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from localcloud.gateway.definition import Api
 from localcloud.gateway.exchange import Stage
 from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.gateway_responses import default_response
-from localcloud.gateway.message import ByteStream, HttpRequest, HttpResponse, StreamCutError
+from localcloud.gateway.message import ByteStream, HttpRequest, HttpResponse, StreamCutError, decode_header
 from localcloud.gateway.rest import MAX_BODY_BYTES, MAX_HEADER_BYTES, Backends, RestStage
 from localcloud.http_log import SERVER_LOG
 
@@ -123,7 +123,7 @@ class GatewayServer:
             self._runner = None
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        headers = tuple((_decode(name), _decode(value)) for name, value in request.raw_headers)
+        headers = tuple((decode_header(name), decode_header(value)) for name, value in request.raw_headers)
         target, _, query = request.raw_path.partition("?")
         line_bytes = len(request.method) + len(request.raw_path) + len("  HTTP/1.1")
         if line_bytes + sum(len(value) for _, value in request.raw_headers) > MAX_HEADER_BYTES:
@@ -143,10 +143,6 @@ class GatewayServer:
         if response.stream is not None:
             return await _send_stream(request, response, response.stream)
         return _to_aiohttp(response, close=len(body) > MAX_BODY_BYTES)
-
-
-def _decode(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace")
 
 
 def _path_of(target: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import random
@@ -136,3 +137,28 @@ async def test_a_client_that_leaves_inside_its_body_is_no_error(caplog: pytest.L
         await gateway.stop()
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["status"] == 400
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_idempotency_keys_in_any_encoding_name_jobs_of_their_own() -> None:
+    """A key in UTF-8 is that text, bytes that are no UTF-8 are Latin-1: no two are one by being unreadable."""
+    api = await deploy_jobs_api()
+    gateway = GatewayServer(api.gateway)
+    port = await gateway.start()
+    body = b'{"prompt":"a"}'
+    try:
+        made: list[str] = []
+        for key in (b"\xe9", b"\xe8", b"\xe9\xff", "\u00e9\u0142".encode(), b"\xed\xa0\x80"):
+            lines = ("Authorization: t", "Content-Type: application/json", "Idempotency-Key: " + key.decode("latin-1"))
+            head = _post(f"/{api.api_id}/v1/jobs", *lines).replace(b"Length: 2\r", b"Length: %d\r" % len(body))
+            answer = await _raw(port, head[:-2] + body)
+            assert answer.startswith(b"HTTP/1.1 202 "), answer
+            made.append(json.loads(answer.partition(b"\r\n\r\n")[2])["job_id"])
+    finally:
+        await gateway.stop()
+    keys = [_key_in(job_id) for job_id in made]
+    assert keys == ["\u00e9", "\u00e8", "\u00e9\u00ff", "\u00e9\u0142", "\u00ed\u00a0\u0080"]
+
+
+def _key_in(job_id: str) -> str:
+    text = job_id.rpartition(".")[2]
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()

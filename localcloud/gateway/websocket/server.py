@@ -17,7 +17,7 @@ from typing import Final
 
 import h11
 
-from localcloud.gateway.message import HttpRequest
+from localcloud.gateway.message import HttpRequest, decode_header
 from localcloud.gateway.websocket.connection import Connection
 from localcloud.gateway.websocket.gateway import Accepted, Refused, WebSocketGateway
 
@@ -165,9 +165,7 @@ class _Socket(asyncio.Protocol):
     def _read_request(self, event: h11.Request) -> HttpRequest:
         target = event.target.decode("latin-1")
         path, _, query = target.partition("?")
-        headers = tuple(
-            (name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in event.headers.raw_items()
-        )
+        headers = tuple((decode_header(name), decode_header(value)) for name, value in event.headers.raw_items())
         peer = self._transport.get_extra_info("peername") if self._transport is not None else None
         return HttpRequest("GET", path, query, headers, b"", source_ip=peer[0] if peer else HOST)
 
