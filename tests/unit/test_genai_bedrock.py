@@ -53,6 +53,17 @@ async def test_an_answer_carries_text_stop_reason_and_usage() -> None:
     }
 
 
+async def test_an_answer_that_was_begun_is_sent_as_it_is() -> None:
+    """The beginning is the last message, to the character."""
+    caller = RecordingCaller([reply("end_turn")])
+    begun = ModelRequest((Message("user", "u"), Message("assistant", "a  b\n")), max_tokens=7)
+    await BedrockProvider(caller, "m").converse(begun, CONTEXT)
+    assert caller.calls[0].body["messages"] == [
+        {"role": "user", "content": [{"text": "u"}]},
+        {"role": "assistant", "content": [{"text": "a  b\n"}]},
+    ]
+
+
 @pytest.mark.parametrize(
     ("stop_reason", "fault"),
     [
@@ -94,6 +105,9 @@ async def test_retryable_errors(code: str, fault: type[Retryable]) -> None:
         ("ValidationException", "Malformed input request", Invalid),
         ("ValidationException", "Input is too long for requested model.", ContextTooLong),
         ("ValidationException", "prompt is too long: 210000 tokens > 200000 maximum", ContextTooLong),
+        ("ValidationException", "requires the last turn in the conversation to be a user message.", Invalid),
+        ("ValidationException", "This model does not support assistant message prefill.", Invalid),
+        ("ValidationException", "final assistant content cannot end with trailing whitespace", Invalid),
         ("SomethingNew", "?", Invalid),
     ],
 )

@@ -200,14 +200,24 @@ async def test_trouble_inside_the_stream(trouble: bytes | Exception, fault: type
 
 
 @pytest.mark.parametrize(
-    ("code", "fault"),
-    [("ModelErrorException", Overloaded), ("ThrottlingException", Throttled), ("ValidationException", Invalid)],
+    ("code", "words", "fault"),
+    [
+        ("ModelErrorException", "no", Overloaded),
+        ("ThrottlingException", "no", Throttled),
+        ("ValidationException", "no", Invalid),
+        ("ValidationException", "This model does not support assistant message prefill.", Invalid),
+        ("ValidationException", "Input is too long for requested model.", ContextTooLong),
+    ],
 )
-async def test_a_refusal_before_the_stream(code: str, fault: type[Exception]) -> None:
-    """The same faults as inside it."""
-    refusal = ServiceRefused("no", service="bedrock-runtime", operation="ConverseStream", code=code)
+async def test_a_refusal_before_the_stream(code: str, words: str, fault: type[Exception]) -> None:
+    """The same faults as inside it, and no event before them."""
+    refusal = ServiceRefused(words, service="bedrock-runtime", operation="ConverseStream", code=code)
+    begun = ModelRequest((*REQUEST.messages, Message("assistant", "one")), max_tokens=7)
+    upstream = Upstream(refusal)
     with pytest.raises(fault):
-        await read(Upstream(refusal))
+        async with BedrockProvider(upstream, "m").stream(begun, CONTEXT):
+            pytest.fail("it begins")
+    assert upstream.asked["body"]["messages"][-1] == {"role": "assistant", "content": [{"text": "one"}]}
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,19 @@ async def test_text_then_the_end_with_what_was_billed() -> None:
     assert [request.connection for request in server.requests] == [1, 1]
 
 
+async def test_an_answer_that_was_begun_is_continued() -> None:
+    """The beginning goes as the last message, with the members by which vLLM and llama.cpp go on from it."""
+    begun = ModelRequest((*REQUEST.messages, Message("assistant", "one")), max_tokens=7)
+    async with serving(text(" two", "stop"), USAGE, DONE) as (server, provider):
+        answered = await provider.converse(begun, FOREVER)
+        await provider.converse(REQUEST, FOREVER)
+    assert answered.text == " two"
+    sent, plain = (json.loads(request.body) for request in server.requests)
+    assert sent["messages"][-1] == {"role": "assistant", "content": "one"}
+    assert (sent["continue_final_message"], sent["add_generation_prompt"]) == (True, False)
+    assert not {"continue_final_message", "add_generation_prompt"} & plain.keys()
+
+
 async def test_a_whole_answer_is_its_stream() -> None:
     """`converse` folds the events."""
     async with serving(text("one "), text("two", "stop"), USAGE, DONE) as (_, provider):
@@ -133,6 +146,7 @@ async def test_a_server_that_leaves_the_stream_open_holds_nobody_up(monkeypatch:
         (400, {"error": {"code": "context_length_exceeded"}}, ContextTooLong),
         (400, {"error": {"type": "exceed_context_size_error"}}, ContextTooLong),
         (400, {"error": {"message": "SECRET"}}, Invalid),
+        (400, {"error": {"message": "Unrecognized request arguments supplied: continue_final_message"}}, Invalid),
         (422, {}, Invalid),
         (401, {}, Denied),
         (403, {}, Denied),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from localcloud.clock import run_virtual
 from sluiceway.errors import DeadlineExceeded
-from sluiceway.genai.faults import Throttled
+from sluiceway.genai.faults import ContentFiltered, Invalid, Throttled
 from sluiceway.genai.provider import CallContext, Delta, Finish, Message, ModelRequest, Usage
 from sluiceway.genai.scripted import Script, ScriptedProvider, count_tokens
 
@@ -19,6 +19,11 @@ FOREVER = CallContext(deadline=float("inf"))
 
 def ask(text: str = "Name a river.", *, max_tokens: int = 100) -> ModelRequest:
     return ModelRequest((Message("user", text),), max_tokens=max_tokens, system="Be brief.")
+
+
+def go_on(begun: str, *, max_tokens: int = 100) -> ModelRequest:
+    messages = (Message("user", "Name a river."), Message("assistant", begun))
+    return ModelRequest(messages, max_tokens=max_tokens, system="Be brief.")
 
 
 async def test_same_seed_same_answer_other_seed_another() -> None:
@@ -46,6 +51,42 @@ async def test_a_scripted_answer_comes_whole_or_cut_at_max_tokens(text: str, max
     assert (finish.stop_reason == "end_turn") == (said == (text or "x"))
 
 
+@given(st.text(max_size=60), st.integers(0, 60), st.booleans(), st.integers(0, 3))
+async def test_a_cut_answer_goes_on_where_it_stopped(text: str, cut: int, stripped: bool, seed: int) -> None:
+    """Beginning and rest are the whole answer to the character, cut anywhere, also where white space was stripped."""
+    provider = ScriptedProvider(Script(seed=seed, answer=text))
+    whole = (await provider.converse(ask(), FOREVER)).text
+    begun = whole[:cut].rstrip() if stripped else whole[:cut]
+    rest = await provider.converse(go_on(begun), FOREVER)
+    assert begun + rest.text == whole
+    assert rest.stop_reason == "end_turn"
+
+
+async def test_a_beginning_of_another_answer_is_not_continued() -> None:
+    """The whole answer is said."""
+    provider = ScriptedProvider(Script(answer="one two"))
+    assert (await provider.converse(go_on("on the"), FOREVER)).text == "one two"
+
+
+async def test_the_rest_has_its_own_tokens() -> None:
+    """`max_tokens` bounds what comes after the beginning, which counts as asked; a cut token's end is one token."""
+    provider = ScriptedProvider(Script(answer="one two three four"))
+    answer = await provider.converse(go_on("one tw", max_tokens=2), FOREVER)
+    assert (answer.text, answer.stop_reason) == ("o three ", "max_tokens")
+    assert answer.usage == Usage(input_tokens=7 + 2, output_tokens=2)
+    assert (await provider.converse(go_on("one two three four"), FOREVER)).usage.output_tokens == 0
+
+
+async def test_a_model_that_goes_on_from_no_text_refuses() -> None:
+    """Before the first event, and only what ends with the beginning of an answer."""
+    provider = ScriptedProvider(Script(prefill=False))
+    with pytest.raises(Invalid):
+        async with provider.stream(go_on("water"), FOREVER):
+            pytest.fail("it begins")
+    assert (await provider.converse(ask(), FOREVER)).text
+    assert (provider.calls, provider.active) == (2, 0)
+
+
 async def test_faults_hit_the_calls_they_name() -> None:
     """Call 1 fails, calls 0 and 2 answer."""
     provider = ScriptedProvider(Script(faults={1: Throttled("slow down", after_s=2.0)}))
@@ -58,10 +99,14 @@ async def test_faults_hit_the_calls_they_name() -> None:
 
 async def test_a_fault_may_come_after_tokens() -> None:
     """The tokens before it are heard; a call that says fewer fails at its end."""
-    for after, heard in ((2, 2), (99, 24)):
-        provider = ScriptedProvider(Script(faults={0: Throttled("slow down")}, fault_after=after))
+    for fault, after, heard in (
+        (Throttled("slow down"), 2, 2),
+        (Throttled("slow down"), 99, 24),
+        (ContentFiltered("withheld"), 5, 5),
+    ):
+        provider = ScriptedProvider(Script(faults={0: fault}, fault_after=after))
         seen: list[str] = []
-        with pytest.raises(Throttled):
+        with pytest.raises(type(fault)):
             await listen(provider, seen)
         assert (len(seen), provider.active) == (heard, 0)
 

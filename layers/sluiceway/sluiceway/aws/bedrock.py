@@ -52,6 +52,14 @@ class Converse:
     """One request. `max_tokens` (at least 1) is required: unset, Bedrock reserves the model's maximum of the quota.
 
     `temperature` and `top_p` lie in 0 to 1; None leaves them to the model.
+
+    Where the last turn is the assistant's, Amazon Nova and Claude before 4.6 go on from its text. Others answer
+    ValidationException before the stream begins: Llama ("requires the last turn in the conversation to be a user
+    message"), Claude since 4.6 ("does not support assistant message prefill"). Blank text is refused for every model,
+    text that ends in white space for Claude ("final assistant content cannot end with trailing whitespace"). Source:
+    https://docs.aws.amazon.com/nova/latest/userguide/invoke.html,
+    https://github.com/i-am-bee/beeai-framework/issues/753, https://github.com/anomalyco/opencode/issues/29760,
+    https://github.com/aws/aws-sdk-net/pull/4015
     """
 
     model_id: str

@@ -4,6 +4,10 @@ Owns the request, its events and which answer means which fault; the connections
 The answer is always streamed: so a model that stalls is told from one that thinks. Stop sequences are the server's to
 obey, and it does not tell which one it met: the answer counts as ended. Source:
 https://platform.openai.com/docs/api-reference/chat/create
+
+A prefill is no part of OpenAI's own API: llama.cpp, vLLM, SGLang and text-generation-inference go on from it, OpenAI
+refuses the members that ask for it (`Invalid`, before the first event). A server that passes over members it does not
+know may begin the answer anew, and nothing here can tell: let only a server that is known to go on continue an answer.
 """
 
 from __future__ import annotations

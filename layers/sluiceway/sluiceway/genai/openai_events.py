@@ -28,6 +28,9 @@ _TOO_LONG: Final = ("context_length_exceeded", "exceed_context_size", "context l
 _NO_MONEY: Final = "insufficient_quota"  # a 429 that no waiting changes
 _DENIED: Final = frozenset({401, 402, 403, 404})
 _TIMED_OUT: Final = frozenset({408, 504})
+# vLLM restarts the answer without them, llama.cpp does as they say: https://github.com/vllm-project/vllm/pull/8942,
+# https://github.com/ggml-org/llama.cpp/pull/23012
+_CONTINUE: Final = {"continue_final_message": True, "add_generation_prompt": False}
 _STOP_REASONS: Final = {"stop": "end_turn", "length": "max_tokens"}
 
 
@@ -41,7 +44,7 @@ class _Step:
 
 
 def write_request(request: ModelRequest, model: str) -> bytes:
-    """The body of a streaming chat completion."""
+    """The body of a streaming chat completion. A prefill is told by vLLM's two members, which others took over."""
     messages = [{"role": "system", "content": request.system}] if request.system else []
     messages += [{"role": message.role, "content": message.text} for message in request.messages]
     body: dict[str, object] = {
@@ -55,6 +58,8 @@ def write_request(request: ModelRequest, model: str) -> bytes:
         body["temperature"] = request.temperature
     if request.stop_sequences:
         body["stop"] = list(request.stop_sequences)
+    if request.prefill:
+        body |= _CONTINUE
     return json.dumps(body, separators=(",", ":")).encode()
 
 

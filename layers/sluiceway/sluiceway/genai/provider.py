@@ -44,6 +44,11 @@ class ModelRequest:
     """What is asked. `max_tokens` (at least 1) is required: quotas reserve it, and unset means the model's maximum.
 
     `temperature` lies in 0 to 1; None leaves it to the model.
+
+    A last message of the role `assistant` (a prefill) is the beginning of the answer: "go on from this text". The
+    provider gives only what comes after it, and `max_tokens` bounds that alone. The text must not be blank nor end in
+    white space, which some models refuse; white space that was stripped comes again, as the beginning of the rest. A
+    model that goes on from nothing refuses before the first event (`Invalid`).
     """
 
     messages: tuple[Message, ...]
@@ -51,6 +56,12 @@ class ModelRequest:
     system: str = ""
     temperature: float | None = None
     stop_sequences: tuple[str, ...] = ()
+
+    @property
+    def prefill(self) -> str:
+        """The beginning of the answer that the request ends with, "" where it ends with a question."""
+        ends_with_answer = bool(self.messages) and self.messages[-1].role == "assistant"
+        return self.messages[-1].text if ends_with_answer else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +116,7 @@ class ModelProvider(Protocol):
     """Whoever answers. One instance serves many calls at a time, for the lifetime of an execution environment."""
 
     async def converse(self, request: ModelRequest, context: CallContext) -> Answer:
-        """The whole answer.
+        """The whole answer, after the request's prefill.
 
         Raises the errors of `sluiceway.genai.faults`; `DeadlineExceeded`; `Rejected` (reason `unreadable-answer`) where
         the answer is not text; `Misconfigured` where the provider cannot be asked at all.
@@ -119,7 +130,7 @@ class StreamingProvider(ModelProvider, Protocol):
     def stream(
         self, request: ModelRequest, context: CallContext
     ) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
-        """The events of one answer, `Finish` last. Leaving the context stops the generation.
+        """The events of one answer, `Finish` last, after the request's prefill. Leaving the context stops it.
 
         Raises what `converse` raises, at the start or at any event. A provider retries before the first event only;
         whoever has shown a `Delta` decides what a later error means. An answer that was left or broke off has no

@@ -2,6 +2,9 @@
 
 For tests and simulations. The same seed and request give the same answer on every machine; waits are the event
 loop's, so a virtual clock makes them instant. Token counts are exact: a token is a word or a run of other characters.
+
+A request that ends with the beginning of the answer gets the rest of it, to the character, wherever it was cut; where
+that is not how the answer begins, the whole answer.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sluiceway.errors import DeadlineExceeded, SluicewayError
+from sluiceway.genai.faults import Invalid
 from sluiceway.genai.provider import (
     Answer,
     CallContext,
@@ -58,7 +62,7 @@ class Script:
     `faults` maps the number of a call (0 is the first) to what it raises instead of answering, or once it has said
     `fault_after` tokens. `first_s` passes before the first token, `token_s` between tokens. `answer` replaces the
     seeded text. `tokens` is the seeded text's length. Without `tells_usage` the usage is an estimate, as where a
-    provider does not tell it.
+    provider does not tell it. Without `prefill` a request that ends with the beginning of its answer is `Invalid`.
     """
 
     seed: int = 0
@@ -69,6 +73,7 @@ class Script:
     faults: Mapping[int, SluicewayError] = field(default_factory=dict[int, SluicewayError])
     fault_after: int = 0
     tells_usage: bool = True
+    prefill: bool = True
 
 
 class ScriptedProvider:
@@ -95,6 +100,8 @@ class ScriptedProvider:
         self.active += 1
         events = self._events(request, context.deadline, fault)
         try:
+            if request.prefill and not self._script.prefill:
+                raise Invalid("the model goes on from no text")
             if fault is not None and not self._script.fault_after:
                 await _wait(self._script.first_s, context.deadline)
                 raise fault
@@ -107,7 +114,7 @@ class ScriptedProvider:
         self, request: ModelRequest, deadline: float, fault: SluicewayError | None
     ) -> AsyncGenerator[StreamEvent, None]:
         text = self._script.answer or self._compose(request)
-        pieces = _pieces(text)
+        pieces = _pieces(text.removeprefix(request.prefill))
         await _wait(self._script.first_s, deadline)
         for index, piece in enumerate(pieces[: request.max_tokens]):
             if index:
@@ -127,7 +134,9 @@ class ScriptedProvider:
         return Usage(asked, len(said))
 
     def _compose(self, request: ModelRequest) -> str:
-        said = "\x00".join(message.text for message in request.messages)
+        prefilled = bool(request.messages) and request.messages[-1].role == "assistant"
+        asked = request.messages[:-1] if prefilled else request.messages
+        said = "\x00".join(message.text for message in asked)
         chance = random.Random(f"{self._script.seed}\x00{request.system}\x00{said}")  # noqa: S311 - seeded on purpose
         return " ".join(chance.choice(_WORDS) for _ in range(self._script.tokens))
 
