@@ -27,14 +27,14 @@ __all__ = [
 READY_WITHIN_S: Final = 30.0  # how long a prompt waits for a model that is still loading
 
 FailureKind: TypeAlias = Literal[
-    "corrupt", "cut", "failed", "not_ready", "throttled", "timeout", "too_long", "unavailable"
+    "corrupt", "cut", "failed", "no_prefill", "not_ready", "throttled", "timeout", "too_long", "unavailable"
 ]
 Role: TypeAlias = Literal["user", "assistant"]
-StopReason: TypeAlias = Literal["end_turn", "max_tokens", "stop_sequence"]
+StopReason: TypeAlias = Literal["end_turn", "guardrail_intervened", "max_tokens", "stop_sequence"]
 
 
 class ModelFailure(Exception):
-    """The model gave no answer, or not all of it. `kind` says what to do about it.
+    """The model gave no answer, or not all of it. `kind` says what to do about it; `no_prefill`: it continues none.
 
     `cut` and `corrupt` are failures of the way between: the answer's connection breaks, or its bytes are damaged.
     """
@@ -55,7 +55,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A conversation to go on with. `max_tokens` None: the engine's own bound; `temperature`, `top_p`: 0 to 1."""
+    """A conversation to go on with. `max_tokens` None: the engine's own bound; `temperature`, `top_p`: 0 to 1.
+
+    A last turn of the assistant (a prefill) is the beginning of the answer: the engine says only what comes after it.
+    """
 
     turns: tuple[Turn, ...]
     system: str = ""
@@ -63,6 +66,16 @@ class Prompt:
     temperature: float | None = None
     top_p: float | None = None
     stop: tuple[str, ...] = ()
+
+    @property
+    def asked(self) -> tuple[Turn, ...]:
+        """The turns without the beginning of the answer."""
+        return self.turns[:-1] if self.prefill else self.turns
+
+    @property
+    def prefill(self) -> str:
+        """The beginning of the answer that the turns end with, "" where they end with a question."""
+        return self.turns[-1].text if self.turns and self.turns[-1].role == "assistant" else ""
 
 
 @dataclass(frozen=True, slots=True)

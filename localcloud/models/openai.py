@@ -2,6 +2,10 @@
 
 `http://127.0.0.1:11434/v1#llama3.2` names the server and, after the `#`, the model; without one, the first model the
 server lists. Source: https://platform.openai.com/docs/api-reference/chat/create
+
+To go on from the beginning of an answer is no part of OpenAI's own API. llama.cpp, vLLM, SGLang and
+text-generation-inference do it, OpenAI refuses the members that ask for it, a server that passes over them may begin
+the answer anew: https://github.com/vllm-project/vllm/pull/8942, https://github.com/ggml-org/llama.cpp/pull/23012
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIEngine", "chat_request", "read_chunks"]
 
 _TOO_LONG: Final = ("context_length_exceeded", "exceed_context_size_error", "context length", "context size")
+_CONTINUE: Final = {"continue_final_message": True, "add_generation_prompt": False}
+_MALFORMED: Final = (400, 422)
 _DENIED: Final = (401, 403)  # its text may repeat the key, so it is not passed on
 
 
@@ -58,7 +64,7 @@ class OpenAIEngine:
             request = chat_request(prompt, model=await self._model_name(self._session))
             async with self._session.post(f"{self._root}/chat/completions", json=request) as response:
                 if response.status != 200:
-                    raise _failure(response.status, await response.text())
+                    raise _refusal(prompt, response.status, await response.text())
                 async for chunk in read_chunks(_events(response.content), prompt):
                     yield chunk
         except TimeoutError as error:
@@ -93,7 +99,8 @@ def chat_request(prompt: Prompt, *, model: str = "") -> dict[str, object]:
         "temperature": prompt.temperature,
         "top_p": prompt.top_p,
     }
-    return request | {name: value for name, value in optional.items() if value is not None}
+    request |= {name: value for name, value in optional.items() if value is not None}
+    return request | _CONTINUE if prompt.prefill else request
 
 
 async def read_chunks(events: AsyncIterator[dict[str, Any]], prompt: Prompt) -> AsyncGenerator[Chunk]:
@@ -156,6 +163,12 @@ async def _events(content: aiohttp.StreamReader) -> AsyncGenerator[dict[str, Any
             return
         if name == "data" and value.strip():
             yield cast("dict[str, Any]", json.loads(value))
+
+
+def _refusal(prompt: Prompt, status: int, text: str) -> ModelFailure:
+    failure = _failure(status, text)
+    unknown = bool(prompt.prefill) and status in _MALFORMED and failure.kind == "failed"
+    return ModelFailure("no_prefill", failure.message) if unknown else failure
 
 
 def _failure(status: int, text: str) -> ModelFailure:

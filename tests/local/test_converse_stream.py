@@ -20,7 +20,7 @@ from localcloud.services.bedrock.wire import BedrockService
 from localcloud.services.contract import Permission
 from sluiceway.aws.wire import Wire
 from sluiceway.genai.bedrock import BedrockProvider
-from sluiceway.genai.faults import ContextTooLong, Overloaded, Throttled
+from sluiceway.genai.faults import ContentFiltered, ContextTooLong, Invalid, Overloaded, Throttled
 from sluiceway.genai.provider import CallContext, Delta, Finish, Message, ModelRequest, Usage
 from tests.unit.wire_server import environ
 
@@ -193,6 +193,9 @@ async def enter(model: BedrockProvider) -> None:
     [
         (Fault("throttled", call=0), Throttled, 0),
         (Fault("too_long", call=0), ContextTooLong, 0),
+        (Fault("no_prefill", call=0), Invalid, 0),
+        (Fault("filtered", call=0), ContentFiltered, 0),
+        (Fault("filtered", call=0, after_tokens=2), ContentFiltered, 2),
         (Fault("throttled", call=0, after_tokens=2), Throttled, 2),
         (Fault("unavailable", call=0, after_tokens=2), Overloaded, 2),
         (Fault("failed", call=0, after_tokens=2), Overloaded, 2),
@@ -219,6 +222,37 @@ async def test_every_fault_reaches_the_provider_after_what_was_said(
         await until(lambda: cloud.engine.active == 0)
         await read(model)
         assert "".join(seen[heard:-1]) == "Good day, Rhône 😀"
+
+
+async def test_an_answer_whose_stream_was_cut_is_continued() -> None:
+    """The next call, given what was heard, hears exactly the rest."""
+    faults = (Fault("cut", call=0, after_tokens=3),)
+    heard: list[str] = []
+
+    async def read(model: BedrockProvider, *messages: Message) -> None:
+        asked = ModelRequest((*REQUEST.messages, *messages), max_tokens=50)
+        async with model.stream(asked, context()) as events:
+            async for event in events:
+                heard.append(event.text if isinstance(event, Delta) else "")
+
+    async with Cloud(Script(replies=HELLO, faults=faults)).serve() as cloud, provider(cloud) as model:
+        with pytest.raises(Overloaded):
+            await read(model)
+        assert "".join(heard) == "Good day,"
+        await read(model, Message("assistant", "".join(heard)))
+    assert "".join(heard) == "Good day, Rhône 😀"
+
+
+async def test_the_sdk_continues_an_answer_and_sees_one_withheld() -> None:
+    """A last message of the assistant passes the SDK's checks; a guardrail's stop reason comes with its message."""
+    faults = (Fault("filtered", call=1, after_tokens=1),)
+    begun = {**ASKED, "messages": [*ASKED["messages"], {"role": "assistant", "content": [{"text": "Good day"}]}]}
+    async with Cloud(Script(replies=HELLO, faults=faults)).serve() as cloud, sdk(cloud) as client:
+        rest = await client.converse(**begun)
+        assert rest["output"]["message"]["content"] == [{"text": ", Rhône 😀"}]
+        withheld = await client.converse(**ASKED)
+        assert withheld["stopReason"] == "guardrail_intervened"
+        assert withheld["output"]["message"]["content"] == [{"text": "Sorry, the model cannot answer this question."}]
 
 
 async def test_a_hundred_streams_at_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -12,6 +13,10 @@ import pytest
 from localcloud.models.embedded import CONTEXT_TOKENS, EmbeddedEngine, find_weights
 from localcloud.models.engine import Delta, Engine, Finished, ModelFailure, Prompt, Turn
 from localcloud.models.openai import OpenAIEngine
+from localcloud.services.bedrock.wire import BedrockService
+from localcloud.services.contract import WireRequest
+from sluiceway.genai.openai import OpenAIProvider
+from sluiceway.genai.provider import CallContext, Message, ModelRequest
 
 pytestmark = [
     pytest.mark.embedded,
@@ -60,6 +65,56 @@ async def test_it_answers_while_it_was_still_loading(engine: EmbeddedEngine) -> 
     assert again == text
     assert repeated.usage.input == finished.usage.input
     assert repeated.usage.cached > 0
+
+
+async def test_a_cut_answer_goes_on_where_it_stopped(engine: EmbeddedEngine) -> None:
+    """At temperature 0, cut between two tokens and stripped, beginning and rest read as the answer that was not cut."""
+    asked = ask("Name three rivers and say where they are.", max_tokens=40)
+    tokens = [chunk.text async for chunk in engine.generate(asked) if isinstance(chunk, Delta)]
+    whole = "".join(tokens)
+    for cut in (5, 17, 29):
+        begun = "".join(tokens[:cut]).rstrip()
+        rest, finished = await answer(engine, go_on(asked, begun))
+        assert (begun + rest)[: len(begun) + 10] == whole[: len(begun) + 10]
+        assert begun not in rest
+        assert 0 < finished.usage.output <= 12
+    inside, _ = await answer(engine, go_on(asked, begun[:-2]))
+    assert inside
+    assert begun[:20] not in inside
+
+
+def go_on(asked: Prompt, begun: str) -> Prompt:
+    return Prompt((*asked.turns, Turn("assistant", begun)), max_tokens=12, temperature=0.0)
+
+
+async def test_servers_of_llama_cpp_go_on_in_the_same_way(engine: EmbeddedEngine) -> None:
+    """Asked over HTTP, by the engine for URLs and by the layer's provider: the text that the engine itself gives."""
+    asked = ask("Name three rivers and say where they are.")
+    begun = (await answer(engine, asked))[0].rstrip()
+    rest, _ = await answer(engine, go_on(asked, begun))
+    assert engine._server is not None
+    url = f"{engine._server.result().listening_address}/v1"
+    remote = OpenAIEngine(url)
+    await remote.start()
+    try:
+        assert (await answer(remote, go_on(asked, begun)))[0] == rest
+    finally:
+        await remote.close()
+    messages = (Message("user", asked.turns[0].text), Message("assistant", begun))
+    within = CallContext(deadline=asyncio.get_running_loop().time() + 60)
+    async with OpenAIProvider.open(url, model="any") as provider:
+        answered = await provider.converse(ModelRequest(messages, max_tokens=12, temperature=0.0), within)
+    assert answered.text == rest
+
+
+async def test_a_prompt_over_its_context_is_no_stream(engine: EmbeddedEngine) -> None:
+    """ConverseStream answers with the error itself, before the first byte of a stream."""
+    body = {"messages": [{"role": "user", "content": [{"text": "word " * CONTEXT_TOKENS}]}]}
+    path = "/model/amazon.nova-micro-v1%3A0/converse-stream"
+    asked = WireRequest("bedrock", "eu-west-1", "POST", path, "", {}, json.dumps(body).encode(), "AK", "r")
+    response = await BedrockService(engine).handle(asked)
+    assert (response.status, response.headers["x-amzn-errortype"]) == (400, "ValidationException")
+    assert isinstance(response.body, bytes)
 
 
 async def test_it_stops_at_a_stop_sequence(engine: EmbeddedEngine) -> None:

@@ -95,6 +95,37 @@ def test_a_failure_before_the_first_text_is_an_answer_of_its_own(kind: FailureKi
     assert isinstance(response.body, bytes)
 
 
+@pytest.mark.parametrize("begun", ["", "one two three"])
+def test_a_prompt_over_the_context_is_an_answer_of_its_own(begun: str) -> None:
+    """Nothing is streamed; the beginning of an answer is part of what must fit."""
+    messages = [{"role": "user", "content": [{"text": "hello" if begun else "hello " * 4}]}]
+    if begun:
+        messages.append({"role": "assistant", "content": [{"text": begun}]})
+    body = json.dumps({"messages": messages}).encode()
+    response = run_virtual(lambda: begin(Script(context_tokens=3), body))
+    assert (response.status, response.headers["x-amzn-errortype"]) == (400, "ValidationException")
+    assert json.loads(bytes(response.body)) == {"message": "Input is too long for requested model."}
+
+
+def test_an_answer_that_was_begun_is_continued() -> None:
+    """The stream has only what comes after the beginning."""
+    begun = [*json.loads(BODY)["messages"], {"role": "assistant", "content": [{"text": "Go"}]}]
+    events = stream(Script(replies=(HELLO,)), json.dumps({"messages": begun}).encode())
+    assert [payload["delta"]["text"] for _, kind, payload in events if kind == "contentBlockDelta"] == ["od", " day"]
+    assert events[-1][2]["usage"] == {"inputTokens": 2, "outputTokens": 2, "totalTokens": 4}
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_guardrail_withholds_the_rest(after: int) -> None:
+    """As in its asynchronous mode: what was said stays said, the block ends, the stop reason tells, usage follows."""
+    faults = (Fault("filtered", call=0, after_tokens=after),)
+    events = [(kind, payload) for _, kind, payload in stream(Script(replies=(HELLO,), faults=faults))]
+    block = ["contentBlockDelta", "contentBlockStop"] if after else []
+    assert [kind for kind, _ in events] == ["messageStart", *block, "messageStop", "metadata"]
+    assert events[-2] == ("messageStop", {"stopReason": "guardrail_intervened"})
+    assert events[-1][1]["usage"]["outputTokens"] == after
+
+
 def test_a_malformed_request_is_an_answer_of_its_own() -> None:
     """The same checks as Converse's."""
     response = run_virtual(lambda: begin(Script(), b'{"messages":[],"guardrailConfig":{"guardrailIdentifier":"g"}}'))
@@ -109,6 +140,7 @@ def test_a_malformed_request_is_an_answer_of_its_own() -> None:
         ("unavailable", "serviceUnavailableException", None),
         ("not_ready", "serviceUnavailableException", None),
         ("too_long", "validationException", None),
+        ("no_prefill", "validationException", None),
         ("failed", "modelStreamErrorException", 424),
         ("timeout", "modelStreamErrorException", 408),
     ],
@@ -137,11 +169,11 @@ def test_a_stalled_model_says_nothing_more_until_its_time_is_over() -> None:
 
 
 def test_a_script_file_may_ask_for_every_fault_of_a_stream(tmp_path: Any) -> None:
-    """stall, cut and corrupt beside the failures of the model."""
+    """stall, cut, corrupt and filtered beside the failures of the model."""
     path = tmp_path / "script.json"
-    faults = [{"kind": kind, "call": 0, "after_tokens": 2} for kind in ("stall", "cut", "corrupt")]
-    path.write_text(json.dumps({"faults": faults}))
-    assert [fault.kind for fault in read_script(path).faults] == ["stall", "cut", "corrupt"]
+    kinds = ["stall", "cut", "corrupt", "filtered"]
+    path.write_text(json.dumps({"faults": [{"kind": kind, "call": 0, "after_tokens": 2} for kind in kinds]}))
+    assert [fault.kind for fault in read_script(path).faults] == kinds
 
 
 @pytest.mark.parametrize("events_read", [0, 1, 3])

@@ -71,6 +71,10 @@ def test_an_answer_has_the_shape_of_converse() -> None:
         ({"messages": [{"role": "robot", "content": [{"text": "x"}]}]}, "enum value set"),
         ({"messages": [{"role": "user", "content": []}]}, "messages.0 is empty"),
         ({"messages": [{"role": "user", "content": [{"text": " \n"}]}]}, "messages.0.content.0 is blank"),
+        (
+            {"messages": [USER, {"role": "assistant", "content": [{"text": " "}]}]},
+            "messages.1.content.0 is blank",
+        ),
         ({"messages": [{"role": "user", "content": [{}]}]}, "exactly one member"),
         ({"messages": [{"role": "user", "content": [{"image": {}}]}]}, "image is not served"),
         ({"messages": [{"role": "user", "content": [{"text": "x", "cachePoint": {}}]}]}, "cachePoint is not served"),
@@ -115,6 +119,7 @@ def test_what_is_not_served_yet_says_so() -> None:
         ("corrupt", 500, "InternalServerException"),
         ("timeout", 408, "ModelTimeoutException"),
         ("too_long", 400, "ValidationException"),
+        ("no_prefill", 400, "ValidationException"),
     ],
 )
 def test_a_models_failure_is_bedrocks_error(kind: FailureKind, status: int, code: str) -> None:
@@ -134,6 +139,32 @@ def test_the_model_sees_the_whole_conversation() -> None:
     assert told["output"]["message"]["content"] == [{"text": "a b c"}]
     assert told["stopReason"] == "max_tokens"
     assert told["usage"]["inputTokens"] == 6
+
+
+@pytest.mark.parametrize("begun", ["Good", "Good d", "Good day, "])
+def test_an_answer_that_was_begun_is_continued(begun: str) -> None:
+    """The last message may be the assistant's, white space at its end included: the answer is what comes after it."""
+    body = {"messages": [USER, {"role": "assistant", "content": [{"text": begun}]}]}
+    _, _, told = converse(body, Script(replies=(Reply("hello", "Good day, Sir"),)))
+    assert told["output"]["message"]["content"] == [{"text": "Good day, Sir".removeprefix(begun)}]
+
+
+def test_a_model_that_continues_no_answer_says_so() -> None:
+    """In Bedrock's words; a conversation that ends with a question is answered."""
+    script = Script(prefill=False)
+    status, code, told = converse({"messages": [USER, ASSISTANT]}, script)
+    assert (status, code) == (400, "ValidationException")
+    assert "requires the last turn in the conversation to be a user message" in told["message"]
+    assert converse({"messages": [USER, ASSISTANT, USER]}, script)[0] == 200
+
+
+def test_an_answer_that_a_guardrail_withholds() -> None:
+    """Its stop reason and its message instead of the text; what the model made is counted."""
+    script = Script(replies=(Reply("hello", "Good day"),), faults=(Fault("filtered", call=0, after_tokens=1),))
+    status, _, told = converse({"messages": [USER]}, script)
+    assert (status, told["stopReason"]) == (200, "guardrail_intervened")
+    assert told["output"]["message"]["content"] == [{"text": "Sorry, the model cannot answer this question."}]
+    assert told["usage"] == {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
 
 
 @given(

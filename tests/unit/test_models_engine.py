@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,38 @@ def test_replies_and_faults_follow_the_script() -> None:
     assert told == ["throttled", "The Rhine.", "unavailable", "The Rhine.", "failed", "unavailable"]
 
 
+@given(st.text(max_size=60), st.integers(0, 60), st.booleans())
+def test_a_cut_answer_goes_on_where_it_stopped(text: str, cut: int, stripped: bool) -> None:
+    """Beginning and rest are the whole answer to the character, cut anywhere, also where white space was stripped."""
+    engine = ScriptedEngine(Script(replies=(Reply("", text),)) if text else None)
+    whole, _ = say(engine, prompt())
+    begun = whole[:cut].rstrip() if stripped else whole[:cut]
+    rest, finished = say(engine, Prompt((*prompt().turns, Turn("assistant", begun)) if begun else prompt().turns))
+    assert begun + rest == whole
+    assert finished is not None
+    assert finished.reason == "end_turn"
+
+
+def test_the_rest_has_its_own_tokens_and_another_beginning_none() -> None:
+    """`max_tokens` bounds what comes after the beginning; after one that is not this answer's, the whole is said."""
+    engine = ScriptedEngine(Script(replies=(Reply("rivers", "one two three four"),)))
+    told = [
+        say(engine, Prompt((*prompt().turns, Turn("assistant", begun)), max_tokens=2)) for begun in ("one tw", "two")
+    ]
+    assert told == [
+        ("o three", Finished("max_tokens", Usage(4 + 2, 2))),
+        ("one two", Finished("max_tokens", Usage(4 + 1, 2))),
+    ]
+
+
+def test_the_script_sets_the_length_of_the_text() -> None:
+    """Exactly as many tokens, for every prompt or for one reply; the prompt still decides which."""
+    script = Script(tokens=400, replies=(Reply("lake", "Leman."), Reply("sea", tokens=3)))
+    told = [say(ScriptedEngine(script), prompt(asked)) for asked in ("river", "mill", "lake", "sea")]
+    assert [finished.usage.output for _, finished in told if finished] == [400, 400, 2, 3]
+    assert told[0][0] != told[1][0]
+
+
 def test_the_script_sets_the_pace_on_the_loops_clock() -> None:
     """Two tokens: the first after first_token_s, the second token_s later."""
 
@@ -128,20 +161,35 @@ def test_a_script_file_is_read_or_says_what_is_wrong(tmp_path: Path) -> None:
     good = {
         "seed": 7,
         "token_s": 0.1,
-        "replies": [{"contains": "a", "text": "b"}],
+        "tokens": 400,
+        "prefill": False,
+        "replies": [{"contains": "a", "text": "b"}, {"contains": "c", "tokens": 9}],
         "faults": [{"call": 0, "kind": "throttled"}, {"every": 2, "kind": "failed", "after_tokens": 5}],
     }
     path.write_text(json.dumps(good))
     assert read_script(path) == Script(
         seed=7,
         token_s=0.1,
-        replies=(Reply("a", "b"),),
+        tokens=400,
+        prefill=False,
+        replies=(Reply("a", "b"), Reply("c", tokens=9)),
         faults=(Fault("throttled", call=0), Fault("failed", every=2, after_tokens=5)),
     )
     for wrong in (
         [],
         {"colour": 1},
+        {"prefill": 1},
+        {"token_s": -1},
+        {"first_token_s": "soon"},
+        {"tokens": 0},
+        {"tokens": True},
+        {"context_tokens": 1.5},
+        {"seed": None},
         {"replies": [{"text": "b"}]},
+        {"replies": [{"contains": "a"}]},
+        {"replies": [{"contains": "a", "text": "b", "tokens": 3}]},
+        {"replies": [{"contains": "a", "text": 1}]},
+        {"replies": [{"contains": "a", "tokens": 0}]},
         {"faults": [{"kind": "nonsense", "call": 0}]},
         {"faults": [{"kind": "failed"}]},
         {"faults": [{"kind": "failed", "every": 0}]},
@@ -229,6 +277,13 @@ def test_the_request_has_what_was_asked_and_nothing_else() -> None:
     }
 
 
+def test_a_request_that_was_begun_asks_to_go_on() -> None:
+    """With the two members that vLLM and llama.cpp take for it."""
+    asked = chat_request(Prompt((Turn("user", "u"), Turn("assistant", "a"))))
+    assert asked["messages"] == [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]
+    assert (asked["continue_final_message"], asked["add_generation_prompt"]) == (True, False)
+
+
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
     """Nothing listens: a failure to retry, not an exception of the HTTP client."""
     engine = OpenAIEngine("http://127.0.0.1:1/v1#m")
@@ -241,25 +296,42 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
         await engine.close()
 
 
+@pytest.mark.parametrize(("status", "kind"), [(400, "no_prefill"), (422, "no_prefill"), (500, "unavailable")])
+async def test_a_server_that_refuses_to_go_on(status: int, kind: str) -> None:
+    """OpenAI refuses members that it does not know: no other try passes, so it is not a model that failed."""
+    begun = Prompt((*prompt().turns, Turn("assistant", "The Rhine")))
+    async with refusing(status, "Unrecognized request arguments supplied: continue_final_message") as engine:
+        with pytest.raises(ModelFailure) as caught:
+            await collect(engine.generate(begun))
+        assert caught.value.kind == kind
+
+
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_server_that_refuses_the_key_names_the_variable_and_never_the_key(status: int) -> None:
     """The server's own text may repeat the key, so the failure says only where the key comes from."""
+    async with refusing(status, "no such key", api_key="sk-1234") as engine:
+        with pytest.raises(ModelFailure, match="OPENAI_API_KEY") as caught:
+            await collect(engine.generate(prompt()))
+        assert "sk-1234" not in str(caught.value)
+        assert caught.value.kind == "failed"
+
+
+@asynccontextmanager
+async def refusing(status: int, text: str, **more: str) -> AsyncGenerator[OpenAIEngine]:
+    """An engine whose server answers every prompt so, and repeats the key."""
 
     async def refuse(request: web.Request) -> web.Response:
-        return web.Response(status=status, text=f"no such key: {request.headers['authorization']}")
+        return web.Response(status=status, text=f"{text}: {request.headers.get('authorization')}")
 
     app = web.Application()
     app.router.add_post("/v1/chat/completions", refuse)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    engine = OpenAIEngine(f"http://127.0.0.1:{runner.addresses[0][1]}/v1#m", api_key="sk-1234")
+    engine = OpenAIEngine(f"http://127.0.0.1:{runner.addresses[0][1]}/v1#m", **more)
     await engine.start()
     try:
-        with pytest.raises(ModelFailure, match="OPENAI_API_KEY") as caught:
-            await collect(engine.generate(prompt()))
-        assert "sk-1234" not in str(caught.value)
-        assert caught.value.kind == "failed"
+        yield engine
     finally:
         await engine.close()
         await runner.cleanup()

@@ -26,6 +26,13 @@ _FAILURES: Final[Mapping[FailureKind, tuple[str, str]]] = {
     "corrupt": ("InternalServerException", "The server encountered an internal error. Try your request again."),
     "cut": ("InternalServerException", "The server encountered an internal error. Try your request again."),
     "failed": ("ModelErrorException", "The model failed to process the request. Try your request again."),
+    "no_prefill": (
+        "ValidationException",
+        (
+            "The model that you are using requires the last turn in the conversation to be a user message. "
+            "Add a user message to the conversation and try again."
+        ),
+    ),
     "not_ready": ("ModelNotReadyException", "The model is not ready for inference. Wait and try your request again."),
     "throttled": ("ThrottlingException", "Too many requests, please wait before trying again."),
     "timeout": ("ModelTimeoutException", "Model has timed out in processing the request. Try your request again."),
@@ -36,6 +43,7 @@ _FAILURES: Final[Mapping[FailureKind, tuple[str, str]]] = {
 
 # ConverseStreamOutput has five exceptions; what else may happen to a model is a modelStreamErrorException with a status
 _IN_STREAM: Final[Mapping[FailureKind, str]] = {
+    "no_prefill": "validationException",
     "not_ready": "serviceUnavailableException",
     "throttled": "throttlingException",
     "too_long": "validationException",

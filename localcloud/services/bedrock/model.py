@@ -1,6 +1,10 @@
 """A Converse request as a prompt for a model: what Bedrock checks, and what is not served here. Pure.
 
 Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
+
+A last message of the assistant is accepted, as Bedrock does for models that go on from it. That it must not end in
+white space is the rule of one vendor's models ("The model returned the following errors: messages: final assistant
+content cannot end with trailing whitespace", https://github.com/aws/aws-sdk-net/pull/4015) and not held here.
 """
 
 from __future__ import annotations

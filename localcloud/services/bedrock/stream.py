@@ -2,6 +2,9 @@
 
 Owns the order of events and which exception inside a stream a model's failure is; knows no request.
 Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
+
+A guardrail that intervenes does so as in its asynchronous mode: the text before it has been sent, nothing after it is,
+and the stop reason tells. Source: https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-streaming.html
 """
 
 from __future__ import annotations

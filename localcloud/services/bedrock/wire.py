@@ -28,6 +28,9 @@ _MODEL: Final = re.compile(r"/model/([^/]+)/([a-z-]+)")
 _ID: Final = re.compile(r"[a-zA-Z0-9-:._/]{1,2048}")
 _SERVED: Final = ("converse", "converse-stream")
 _STREAMING: Final = ("converse-stream", "invoke-with-response-stream", "invoke-with-bidirectional-stream")
+# What the console proposes as a guardrail's message for blocked answers; with one, `output` holds this alone:
+# https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-use-converse-api.html
+_BLOCKED: Final = "Sorry, the model cannot answer this question."
 _GEOGRAPHY: Final = re.compile(r"(us|us-gov|eu|apac|au|ca|jp|global)\.")  # of cross-Region inference profiles
 
 
@@ -88,8 +91,9 @@ class BedrockService:
                     finished = chunk
         if finished is None:
             raise ModelFailure("failed", "The model's answer broke off.")
+        text = _BLOCKED if finished.reason == "guardrail_intervened" else "".join(texts)
         return {
-            "output": {"message": {"role": "assistant", "content": [{"text": "".join(texts)}]}},
+            "output": {"message": {"role": "assistant", "content": [{"text": text}]}},
             "stopReason": finished.reason,
             "usage": describe_usage(finished.usage),
             "metrics": {"latencyMs": round((loop.time() - started) * 1000)},
