@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
-__all__ = ["ByteStream", "HttpRequest", "HttpResponse", "StreamCutError", "decode_header", "last_values", "query_items"]
+__all__ = [
+    "ByteStream",
+    "HttpRequest",
+    "HttpResponse",
+    "StreamCutError",
+    "decode_header",
+    "final_status",
+    "last_values",
+    "query_items",
+]
+
+_STATUS: Final = re.compile(r"[2-5][0-9][0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,19 @@ def decode_header(raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         return raw.decode("latin-1")
+
+
+def final_status(given: object) -> int | None:
+    """A status that can end an exchange, 200 to 599, as a number or in digits; None for anything else.
+
+    1xx is for interim responses: a client that gets one waits for another.
+    Source: https://www.rfc-editor.org/rfc/rfc9110#section-15.2
+    """
+    if isinstance(given, bool) or not isinstance(given, int | str):
+        return None
+    if isinstance(given, int):
+        return given if 200 <= given <= 599 else None
+    return int(given) if _STATUS.fullmatch(given) else None
 
 
 def query_items(query: str) -> list[tuple[str, str]]:

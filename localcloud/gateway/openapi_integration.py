@@ -11,6 +11,7 @@ from typing import Final
 from localcloud.gateway.definition import Integration, IntegrationResponse, Template
 from localcloud.gateway.errors import DefinitionError
 from localcloud.gateway.mapping import check_expression, check_target
+from localcloud.gateway.message import final_status
 from localcloud.gateway.section import Section
 from localcloud.gateway.vtl import VtlError, parse_template
 
@@ -48,7 +49,6 @@ _STREAMING_URI: Final = re.compile(
     r"arn:[\w-]+:apigateway:[\w-]+:lambda:path/2021-11-15/functions/(arn:[^/]+)/response-streaming-invocations"
 )
 _SERVICE_URI: Final = re.compile(r"arn:[\w-]+:apigateway:([\w-]+):([\w.-]+):(path|action)/(.*)")
-_STATUS: Final = re.compile(r"[1-5]\d\d")
 
 
 def read_integration(section: Section) -> Integration:
@@ -150,9 +150,9 @@ def _read_responses(section: Section) -> tuple[IntegrationResponse, ...]:
 
 def _read_response(pattern: str, section: Section) -> IntegrationResponse:
     section.refuse_unknown(_RESPONSE_KEYS)
-    status = str(section.values.get("statusCode", ""))
-    if not _STATUS.fullmatch(status):
-        raise section.error("statusCode", f"{status!r} is not a status")
+    status = final_status(section.values.get("statusCode"))
+    if status is None:
+        raise section.error("statusCode", "must be a status from 200 to 599; 1xx cannot end an exchange")
     try:
         selection = None if pattern == "default" else re.compile(pattern)
     except re.error as error:
@@ -162,4 +162,4 @@ def _read_response(pattern: str, section: Section) -> IntegrationResponse:
     for target, expression in parameters.items():
         check_target(target, "method.response", where=where)
         check_expression(expression, "integration.response", where=f"{where}.{target}")
-    return IntegrationResponse(selection, int(status), parameters, read_templates(section, "responseTemplates"))
+    return IntegrationResponse(selection, status, parameters, read_templates(section, "responseTemplates"))

@@ -13,6 +13,7 @@ from typing import Final
 from localcloud.gateway.definition import Authorizer, GatewayResponse
 from localcloud.gateway.errors import RESPONSE_TYPES, DefinitionError
 from localcloud.gateway.mapping import check_expression
+from localcloud.gateway.message import final_status
 from localcloud.gateway.section import Section
 
 __all__ = ["read_authorizers", "read_gateway_responses", "short_id"]
@@ -102,11 +103,14 @@ def _read_response(kind: str, section: Section) -> GatewayResponse:
     if kind not in RESPONSE_TYPES:
         raise DefinitionError("is not a gateway response type", where=section.where)
     section.refuse_unknown(_GATEWAY_KEYS)
-    status = section.whole("statusCode", 0)
+    given = section.values.get("statusCode")
+    status = final_status(given)
+    if given is not None and status is None:
+        raise section.error("statusCode", "must be a status from 200 to 599; 1xx cannot end an exchange")
     parameters = section.texts("responseParameters")
     for target, expression in parameters.items():
         where = f"{section.at('responseParameters')}.{target}"
         if not _GATEWAY_HEADER.fullmatch(target):
             raise DefinitionError("is not a header (paths and query strings are not served here)", where=where)
         check_expression(expression, "method.request", where=where)
-    return GatewayResponse(status or None, parameters, section.texts("responseTemplates"))
+    return GatewayResponse(status, parameters, section.texts("responseTemplates"))

@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 from localcloud.gateway.definition import Integration
 from localcloud.gateway.errors import GatewayError
 from localcloud.gateway.exchange import Exchange
-from localcloud.gateway.message import HttpResponse
+from localcloud.gateway.message import HttpResponse, final_status
 from localcloud.gateway.ports import Functions, FunctionUnavailableError
 from localcloud.json_text import parse_json
 
@@ -138,10 +138,9 @@ def _read_reply(exchange: Exchange, payload: bytes) -> HttpResponse:
 
 def read_status(parts: Mapping[str, Any]) -> int:
     """The `statusCode` of a reply, 200 where it has none. Raises GatewayError."""
-    given = parts.get("statusCode", 200)
-    status = int(given) if isinstance(given, str) and given.isdecimal() else given
-    if not isinstance(status, int) or isinstance(status, bool) or not 100 <= status <= 599:
-        raise malformed(f"Malformed Lambda proxy response: statusCode is {given!r}")
+    status = final_status(parts.get("statusCode", 200))
+    if status is None:
+        raise malformed("Malformed Lambda proxy response: statusCode is not 200 to 599")
     return status
 
 

@@ -16,7 +16,7 @@ from localcloud.gateway.definition import Integration, IntegrationResponse, Temp
 from localcloud.gateway.errors import GatewayError
 from localcloud.gateway.exchange import Exchange
 from localcloud.gateway.mapping import Sources, evaluate_expression, split_target
-from localcloud.gateway.message import HttpResponse
+from localcloud.gateway.message import HttpResponse, final_status
 from localcloud.gateway.ports import Roles
 from localcloud.gateway.variables import InputVariable, UtilVariable
 from localcloud.gateway.vtl import VtlError, as_text, render
@@ -226,6 +226,5 @@ def _document(text: str) -> Any:
 
 def _overridden_status(given: object, status: int) -> int:
     """AWS keeps the mapped status where the override is no status."""
-    if isinstance(given, str) and given.isdecimal():
-        given = int(given)
-    return given if isinstance(given, int) and not isinstance(given, bool) and 100 <= given < 600 else status
+    overridden = final_status(given)
+    return status if overridden is None else overridden

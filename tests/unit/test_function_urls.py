@@ -210,6 +210,7 @@ def test_a_reply_without_a_status_is_the_body(payload: bytes) -> None:
     "reply",
     [
         {"statusCode": "x"},
+        {"statusCode": 100},
         {"statusCode": 200, "headers": []},
         {"statusCode": 200, "headers": {"a b": "c"}},
         {"statusCode": 200, "cookies": "a"},

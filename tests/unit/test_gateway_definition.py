@@ -92,6 +92,7 @@ REFUSED = [
     ),
     (_integration(responses={"(": {"statusCode": "200"}}), AT + ".responses.("),
     (_integration(responses={"default": {"statusCode": "2000"}}), AT + ".responses.default.statusCode"),
+    (_integration(responses={"default": {"statusCode": "100"}}), AT + ".responses.default.statusCode"),
     (_integration(responses={"default": {}}), AT + ".responses.default.statusCode"),
     (
         _integration(responses={"default": {"statusCode": "200", "contentHandling": "CONVERT_TO_TEXT"}}),
@@ -110,6 +111,8 @@ REFUSED = [
         SCHEME + ".authorizerResultTtlInSeconds",
     ),
     (_body(**{RESPONSES: {"NOSUCH": {}}}), RESPONSES + ".NOSUCH"),
+    (_body(**{RESPONSES: {"THROTTLED": {"statusCode": 100}}}), RESPONSES + ".THROTTLED.statusCode"),
+    (_body(**{RESPONSES: {"THROTTLED": {"statusCode": "99999"}}}), RESPONSES + ".THROTTLED.statusCode"),
     (
         _body(**{RESPONSES: {"THROTTLED": {"responseParameters": {PLACE: "'y'"}}}}),
         f"{RESPONSES}.THROTTLED.responseParameters.{PLACE}",

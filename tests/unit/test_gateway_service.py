@@ -236,7 +236,7 @@ async def test_the_answer_is_mapped() -> None:
     assert not {"D", "X-Hidden"} & set(headers)
 
 
-@pytest.mark.parametrize("status", ["'nope'", "99", "600", "true"])
+@pytest.mark.parametrize("status", ["'nope'", "99", "100", "'199'", "600", "true", "'" + "9" * 5000 + "'"])
 async def test_an_override_that_is_no_status_is_left_out(status: str) -> None:
     """The mapped status stays."""
     template = {"application/json": f"#set($context.responseOverride.status = {status})x"}

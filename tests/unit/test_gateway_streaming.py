@@ -148,6 +148,7 @@ def test_the_prelude_gives_headers_of_every_kind() -> None:
         pytest.param(b"no json" + bytes(8), id="no JSON"),
         pytest.param(b"[]" + bytes(8), id="no object"),
         pytest.param(b'{"statusCode":"many"}' + bytes(8), id="no status"),
+        pytest.param(b'{"statusCode":103}' + bytes(8), id="no final status"),
         pytest.param(b'{"body":"x"}' + bytes(8), id="a body in the metadata"),
         pytest.param(b'{"headers":{"a":"b\\nc"}}' + bytes(8), id="a header of two lines"),
         pytest.param(b'{"cookies":"a=b"}' + bytes(8), id="cookies that are no list"),

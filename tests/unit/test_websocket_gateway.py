@@ -204,6 +204,7 @@ def test_an_authorizer_that_takes_too_long_is_500() -> None:
         (FunctionReply(b"{}", "Unhandled"), 502),
         (b"null", 502),
         (b'{"statusCode":99}', 502),
+        (b'{"statusCode":101}', 502),
         (b'{"body":{}}', 502),
     ],
 )

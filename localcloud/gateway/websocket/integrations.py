@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from localcloud.gateway.definition import Template
 from localcloud.gateway.errors import GatewayError
 from localcloud.gateway.mapping import evaluate_expression, split_target
+from localcloud.gateway.message import final_status
 from localcloud.gateway.ports import FunctionUnavailableError
 from localcloud.gateway.rest import Backends
 from localcloud.gateway.variables import InputVariable, UtilVariable
@@ -94,10 +95,9 @@ def _read_reply(arn: str, payload: bytes) -> Answer:
     if not isinstance(reply, dict):
         raise _malformed(f"{arn}: the reply is not an object")
     parts = cast("dict[str, Any]", reply)
-    status = parts.get("statusCode", 200)
-    status = int(status) if isinstance(status, str) and status.isdecimal() else status
-    if not isinstance(status, int) or isinstance(status, bool) or not 100 <= status <= 599:
-        raise _malformed(f"{arn}: statusCode is {status!r}")
+    status = final_status(parts.get("statusCode", 200))
+    if status is None:
+        raise _malformed(f"{arn}: statusCode is not 200 to 599")
     headers: object = parts.get("headers") or {}
     if not isinstance(headers, dict):
         raise _malformed(f"{arn}: headers are not an object")
