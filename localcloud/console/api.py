@@ -1,7 +1,7 @@
 """The console's JSON: what its page may ask of a running local cloud, and what it may do.
 
-Same origin only: a request with another Origin is refused (403). A refusal is `{"error": "<a sentence>"}` with a 4xx, or
-503 while the cloud is still starting. Times are `..._ms`: milliseconds since 1970 with fractions.
+Same origin only: a request with another Origin is refused (403). A refusal is `{"error": "<a sentence>"}` with a 4xx,
+or 503 while the cloud is still starting. Times are `..._ms`: milliseconds since 1970 with fractions.
 
     GET /config.json
         {"local": true, "region": "us-east-1",
@@ -27,13 +27,13 @@ Same origin only: a request with another Origin is refused (403). A refusal is `
         {"trace": "1-...", "id": "16 hex digits", "parent": "16 hex digits" | null, "kind": KIND, "name": "...",
          "start_ms": 1.5, "end_ms": 2.5 | null while it runs, "status": "ok" | "error", "detail": {...}}
 
-    KIND       name                              detail, each where it applies
-    gateway    POST /jobs, ask, $connect         api, stage, request_id, status_code; connection, route
-    queue      the queue's or function's name    message_id, receive; asynchronous, attempt
-    function   its name                          function, request_id, cold_start, error_type; batch_size
-    init       its function's name               function
-    model      Converse, ConverseStream          model, status_code, first_token_ms, input_tokens, output_tokens, stop_reason
-    call       DynamoDB PutItem                  service, operation, status_code, error_code, caller
+    KIND       name                        detail, each where it applies
+    gateway    POST /jobs, $connect, ask   api (its id), stage, request_id, status_code; route, connection
+    queue      the queue, or the function  message_id, receive, dead_letter; attempt of an asynchronous invocation
+    function   its name                    request_id, cold_start, error_type, asynchronous; batch_size
+    init       its function's name
+    model      ConverseStream              model, status_code, first_token_ms, input_tokens, output_tokens, stop_reason
+    call       DynamoDB PutItem            service, operation, status_code, error_code
         Never a prompt, an answer, a token, a body, a path with values or a query.
 
     GET /api/logs?function=READJOB&n=200             n: 1 to 1000; all functions where none is named; oldest first
@@ -43,14 +43,14 @@ Same origin only: a request with another Origin is refused (403). A refusal is `
 
     GET /api/connections
         {"connections": [CONNECTION, ...]}           by time of connection
-    CONNECTION {"id": "...", "api": "<logical id>", "stage": "...", "caller": "<principal>" | null, "connected_ms": 1.5,
-                "last_active_ms": 2.5, "buffered_bytes": 0, "messages_in": 1, "messages_out": 2}
+    CONNECTION {"id": "...", "api": "<its name in endpoints>", "stage": "...", "caller": "<principal>" | null,
+                "connected_ms": 1.5, "last_active_ms": 2.5, "buffered_bytes": 0, "messages_in": 1, "messages_out": 2}
 
     DELETE /api/connections/{id}                     204; cuts the socket, with no close frame; 404 where it is not open
 
     GET /api/events                                  server-sent events, from now on
         event: span         data: SPAN               when it begins, when it ends; the later one replaces the earlier
         event: log          data: LOG
-        event: connection   data: CONNECTION + {"event": "opened" | "closed" | "counters"}   counters: each 250 ms at most
-        event: dropped      data: {"count": 3}       the reader was too slow and missed so many events: ask again above
+        event: connection   data: CONNECTION + {"event": "opened" | "closed" | "counters"}; counters each 250 ms at most
+        event: dropped      data: {"count": 3}       the reader was too slow and missed so many: ask again above
 """

@@ -1,0 +1,1 @@
+"""The parts that `localcloud.cloud` puts together, each opened by one of these modules."""

@@ -1,0 +1,46 @@
+"""What a deployed stack is told to be: the state that other processes read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import cast
+
+from localcloud.options import CloudOptions, read_issuer
+from localcloud.services.logs.files import log_path
+from localcloud.state import RunningState
+from localcloud.template.deploy import Deployed
+from localcloud.template.handler import Resource
+from localcloud.template.ledger import Ledger
+from localcloud.template.stack import Stack
+from localcloud.urls import Urls
+
+__all__ = ["describe_state"]
+
+
+def describe_state(
+    options: CloudOptions, stack: Stack, deployed: Deployed, *, ledger: Ledger, urls: Urls
+) -> RunningState:
+    """The running cloud, with its addresses as they are reached here."""
+    made = deployed.made.values()
+    functions = [entry for entry in made if entry.resource.type == "AWS::Lambda::Function"]
+    outputs = {name: urls.localise(value) for name, value in deployed.outputs.items()}
+    issuer = read_issuer(stack.metadata, stack.declared)
+    return RunningState(
+        pid=os.getpid(),
+        template=str(options.template.resolve()),
+        region=options.region,
+        audience=str(stack.graph.scope.parameters.get(issuer.audience, "")),
+        endpoints={"aws": urls.aws} | urls.endpoints(deployed),
+        outputs=outputs,
+        functions={entry.resource.logical_id: entry.physical.ref for entry in functions},
+        logs={entry.physical.ref: str(_log_of(options, entry.resource)) for entry in functions},
+        ledger=ledger.to_json(),
+    )
+
+
+def _log_of(options: CloudOptions, function: Resource) -> Path:
+    logging = cast("dict[str, str]", function.properties.get("LoggingConfig") or {})
+    group = logging.get("LogGroup")
+    name = function.properties.get("FunctionName") or f"{function.context.stack_name}-{function.logical_id}"
+    return log_path((options.state / "logs").resolve(), str(group or f"/aws/lambda/{name}"))

@@ -1,0 +1,125 @@
+"""Every service's state, opened in order, and what is asked across them: who may do what, whose policy says so.
+
+Knows no listener, no template and no resource handler.
+"""
+
+from __future__ import annotations
+
+import random
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from localcloud.clock import Clock
+from localcloud.compute.policies import FunctionPolicies
+from localcloud.delegate import Delegate, DelegatedService, Keeper
+from localcloud.models.choose import choose_engine
+from localcloud.models.engine import Engine
+from localcloud.options import CloudOptions
+from localcloud.services.cloudwatch.resources import Alarms
+from localcloud.services.dynamodb.store import Store
+from localcloud.services.dynamodb.wire import DynamoService
+from localcloud.services.iam.calls import Authoriser, CallRecord
+from localcloud.services.iam.model import Iam, Principal
+from localcloud.services.iam.policy import Document, parse_document
+from localcloud.services.logs.files import LogFiles
+from localcloud.services.logs.model import Logs
+from localcloud.services.s3.keeping import S3Keeper
+from localcloud.services.s3.store import Store as ObjectStore
+from localcloud.services.s3.wire import open_s3
+from localcloud.services.sqs.model import Queues
+from localcloud.services.sqs.store import Store as QueueStore
+
+__all__ = ["Services", "open_services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Every service's state, made without I/O."""
+
+    logs: Logs
+    iam: Iam
+    record: CallRecord
+    queues: Queues
+    dynamodb: DynamoService
+    delegate: Delegate
+    s3: DelegatedService
+    engine: Engine
+    alarms: Alarms
+    policies: FunctionPolicies
+    clock: Clock
+    rng: random.Random
+
+    def may_do(self, role_arn: str, action: str, resource: str) -> bool:
+        """Whether a role may do an action on a resource."""
+        principal = Principal(arn=role_arn, account=role_arn.split(":")[4], role_arn=role_arn)
+        return self.iam.decide(principal, action, resource).allowed
+
+    def policy_of(self, arn: str) -> Document | None:
+        """The resource policy of a queue or a function, None where it has none."""
+        if ":lambda:" in arn:
+            return self.policies.policy_of(arn)
+        queue = self.queues.find(arn)
+        text = queue.attributes.get("Policy", "") if queue else ""
+        return parse_document(text, name="of the queue", resource_policy=True) if text else None
+
+    def authoriser(self) -> Authoriser:
+        """IAM's check of calls, with their record."""
+        return Authoriser(self.iam, self.record, policy_of=self.policy_of)
+
+
+async def open_services(
+    options: CloudOptions, *, clock: Clock, rng: random.Random, cleanup: AsyncExitStack
+) -> Services:
+    """Open every service; `cleanup` closes them. Raises KeptStateUnusable, ValueError (no such model), OSError."""
+    queues = _open_queues(options, clock=clock, rng=rng, cleanup=cleanup)
+    delegate = _open_delegate(options, cleanup)
+    tables = Store(options.persist) if options.persist else None
+    dynamodb = DynamoService(clock, store=tables, randomness=rng)
+    cleanup.callback(dynamodb.close)
+    engine = choose_engine(options.model, progress=options.progress, api_key=options.model_key)
+    await engine.start()
+    cleanup.push_async_callback(engine.close)
+    logs = Logs(clock=clock)
+    files = LogFiles(options.state / "logs")
+    cleanup.callback(files.close)
+    cleanup.callback(logs.listen(files.write))
+    calls = options.state / "calls.jsonl"
+    calls.unlink(missing_ok=True)
+    iam = Iam(rng)
+
+    def may_list(access_key: str, bucket_arn: str) -> bool:
+        return iam.decide(iam.principal_of(access_key), "s3:ListBucket", bucket_arn).allowed
+
+    return Services(
+        logs=logs,
+        iam=iam,
+        record=CallRecord(calls),
+        queues=queues,
+        dynamodb=dynamodb,
+        delegate=delegate,
+        s3=open_s3(delegate, may_list=may_list),
+        engine=engine,
+        alarms=Alarms(),
+        policies=FunctionPolicies(),
+        clock=clock,
+        rng=rng,
+    )
+
+
+def _open_queues(options: CloudOptions, *, clock: Clock, rng: random.Random, cleanup: AsyncExitStack) -> Queues:
+    if options.persist is None:
+        return Queues(clock=clock, rng=rng)
+    store = QueueStore(options.persist, clock)
+    cleanup.callback(store.close)
+    return Queues(clock=clock, rng=rng, keeper=store)
+
+
+def _open_delegate(options: CloudOptions, cleanup: AsyncExitStack) -> Delegate:
+    keepers: dict[str, Keeper] = {}
+    if options.persist is not None:
+        store = ObjectStore(options.persist)
+        cleanup.callback(store.close)
+        keepers["s3"] = S3Keeper(store)
+    delegate = Delegate(keepers)
+    cleanup.callback(delegate.close)
+    return delegate
