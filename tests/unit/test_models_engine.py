@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -197,6 +198,17 @@ def test_a_script_file_is_read_or_says_what_is_wrong(tmp_path: Path) -> None:
         path.write_text(json.dumps(wrong))
         with pytest.raises(ValueError, match=r"script\.json"):
             read_script(path)
+
+
+def test_the_script_in_the_documentation_is_one(tmp_path: Path) -> None:
+    """It is read, with every field that there is."""
+    page = Path(__file__).parents[2] / "docs" / "local-cloud.md"
+    path = tmp_path / "script.json"
+    path.write_text(page.read_text(encoding="utf-8").split("```json\n")[1].split("```")[0])
+    script = read_script(path)
+    assert json.loads(path.read_text()).keys() == {field.name for field in dataclasses.fields(Script)}
+    assert [reply.tokens for reply in script.replies] == [None, 2000]
+    assert [fault.kind for fault in script.faults] == ["throttled", "filtered"]
 
 
 def test_engines_are_chosen_by_their_setting(tmp_path: Path) -> None:
