@@ -137,8 +137,8 @@ class AnswerRecord:
 class AnswerStore(Protocol):
     """Compare-and-set over answers. What a worker writes, a reader's attaching and a cancel do not disturb each other.
 
-    `readers` and `cancel` are written by `attach`, `detach` and `cancel` alone, everything else by `create` and
-    `replace` alone.
+    `create` writes all of a record. After it `readers` and `cancel` are written by `attach`, `detach` and `cancel`
+    alone, everything else by `replace` alone.
     """
 
     async def get(self, caller: str, req: str) -> AnswerRecord | None:
@@ -156,7 +156,10 @@ class AnswerStore(Protocol):
         ...
 
     async def read_text(self, record: AnswerRecord) -> str:
-        """The first `record.off` characters of the answer, each from the attempt that counts."""
+        """The first `record.off` characters of the answer, each from the attempt that counts.
+
+        Raises Rejected (`text-gone`) where some have expired: a piece lives as long as the record it was written with.
+        """
         ...
 
     async def attach(self, caller: str, req: str, reader: Reader) -> AnswerRecord | None:
@@ -178,9 +181,11 @@ class AnswerStore(Protocol):
         """Write what a worker writes of `record`, if `seen` (state, attempt, lease_owner, off) is still what is stored.
 
         `text` is the answer from `seen.off` to `record.off`; with `record.off` at or below `seen.off`, what is beyond
-        `record.off` does not count any more and `text` is "". Returns the record as it is stored then, with the readers
-        and the cancel of this moment; None where somebody else has written. Returns the record as well where exactly
-        this write is what is stored already (a retry whose first answer was lost).
+        `record.off` does not count any more and `text` is "". A write that begins another attempt has the attempt's
+        start as `off`, and no text; after a cut, text comes from another attempt. Returns the record as it is stored
+        then, with the readers and the cancel of this moment; None where somebody else has written. Returns the record
+        as well where exactly this write, all members alike, is what is stored already (a retry whose first answer was
+        lost). Raises ValueError for a write that breaks these rules.
         """
         ...
 
