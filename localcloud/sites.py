@@ -1,4 +1,4 @@
-"""Which requests come from a web page of another site, and must not be answered: the AWS port is for this machine only.
+"""Which requests come from a web page of another site, and must not be answered: the ports are for this machine only.
 
 A page that a developer visits can send requests to 127.0.0.1 too, with credentials in the query string, since
 signatures are not verified here; and under a name of its own that leads to 127.0.0.1 it could read the answers. Command
@@ -14,11 +14,13 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["is_from_elsewhere"]
+__all__ = ["is_from_elsewhere", "is_from_page"]
 
 _HOST: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]*)?|([^:\[\]]*)(?::[0-9]*)?")
 _OURS: Final = (".localhost", ".amazonaws.com", ".amazonaws.com.cn", ".internal")
 """Names that nobody can point here: `host.docker.internal` is how a container reaches its host."""
+
+_OF_BROWSERS: Final = ("origin", "referer", "sec-fetch-site")
 
 
 def is_from_elsewhere(headers: Mapping[str, str]) -> bool:
@@ -29,6 +31,11 @@ def is_from_elsewhere(headers: Mapping[str, str]) -> bool:
     if sender is not None:
         return not _is_local_page(sender)
     return headers.get("sec-fetch-site") == "cross-site"
+
+
+def is_from_page(headers: Mapping[str, str]) -> bool:
+    """Whether a browser sent this, or anybody under the host name of another site: for ports that no page needs."""
+    return is_from_elsewhere(headers) or not headers.keys().isdisjoint(_OF_BROWSERS)
 
 
 def _is_known_name(host: str) -> bool:

@@ -1,7 +1,7 @@
 """The loopback listener of one environment: HTTP/1.1 on an asyncio Protocol, parsed by h11, answered by RuntimeApi.
 
 h11 because it gives a request's trailers, which a streamed response needs. The official client takes `host:port` and
-no path, so each environment has a listener of its own. Knows nothing of processes.
+no path, so each environment has a listener of its own, which answers no browser's page. Knows nothing of processes.
 """
 
 from __future__ import annotations
@@ -15,10 +15,15 @@ import h11
 
 from localcloud.compute.response_stream import ResponseStream
 from localcloud.compute.runtime_api import MAX_PAYLOAD_BYTES, Call, Reply, RuntimeApi
+from localcloud.sites import is_from_page
 
 __all__ = ["RuntimeServer"]
 
 MAX_HEADER_BYTES: Final = 2 * 1024 * 1024  # the official client sends X-Ray causes of up to 1 MB in a header
+
+FORBIDDEN: Final = Reply(
+    403, b"The Runtime API answers no web pages.\n", (("content-type", "text/plain"), ("connection", "close"))
+)
 
 
 class RuntimeServer:
@@ -95,6 +100,9 @@ class _Connection(asyncio.Protocol):
     def _take(self, event: type[h11.NEED_DATA | h11.PAUSED] | h11.Event) -> bool:
         """Handle one parsed event; False where there is nothing more to parse now."""
         if isinstance(event, h11.Request):
+            if is_from_page(_decode(event.headers)):
+                self._send(FORBIDDEN)  # and closes, whatever body would follow
+                return False
             self._request, self._chunks, self._size = event, [], 0
             self._stream = self._api.begin(_read_call(event))
             if self._stream is not None:

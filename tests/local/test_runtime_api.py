@@ -9,6 +9,8 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from localcloud.compute.runtime_api import Event, RuntimeApi
 from localcloud.compute.runtime_server import RuntimeServer
 
@@ -136,6 +138,30 @@ async def test_what_is_no_http_is_refused_and_closed() -> None:
         api.offer(event())
         assert (await exchange(address, b"hello there\r\n\r\n")).startswith(b"HTTP/1.1 400")
         assert b"HTTP/1.1 200" in await exchange(address, f"GET {NEXT} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Host: 127.0.0.1\r\nOrigin: https://evil.example\r\n",
+        b"Host: 127.0.0.1\r\nOrigin: http://localhost:3000\r\n",
+        b"Host: 127.0.0.1\r\nReferer: http://127.0.0.1:8000/page\r\n",
+        b"Host: 127.0.0.1\r\nSec-Fetch-Site: none\r\n",
+        b"Host: evil.example\r\n",
+    ],
+    ids=["another site", "a local page", "an image", "an address typed", "a rebound name"],
+)
+async def test_a_browser_page_gets_no_event_and_answers_none(lines: bytes) -> None:
+    """Only runtimes speak here: a page is refused at its head, whatever it sends, and nothing is settled by it."""
+    async with serving() as (api, address):
+        answer = api.offer(event())
+        asked = await exchange(address, f"GET {NEXT} HTTP/1.1\r\n".encode() + lines + b"\r\n")
+        post = b"POST /2018-06-01/runtime/invocation/r-1/response HTTP/1.1\r\n" + lines
+        told = await exchange(address, post + b"Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n", b"{}")
+        assert (asked[:12], told[:12]) == (b"HTTP/1.1 403", b"HTTP/1.1 403")
+        assert b'{"n":1}' not in asked
+        assert not answer.done()
+        assert b'{"n":1}' in await exchange(address, f"GET {NEXT} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
 
 async def test_an_event_offered_after_the_waiter_left_reaches_the_next() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from localcloud.sites import is_from_elsewhere
+from localcloud.sites import is_from_elsewhere, is_from_page
 
 HERE = {"host": "127.0.0.1:4600"}
 OURS = [
@@ -49,7 +49,14 @@ def test_what_comes_from_this_machine_is_answered(headers: dict[str, str]) -> No
     assert not is_from_elsewhere(headers)
 
 
+@pytest.mark.parametrize("headers", OURS, ids=str)
+def test_a_page_of_this_machine_is_a_page(headers: dict[str, str]) -> None:
+    """A tool names no origin, no referer and no site that it fetches from; a browser does, also for a local page."""
+    assert is_from_page(headers) == any(name != "host" for name in headers)
+
+
 @pytest.mark.parametrize("headers", ELSEWHERE, ids=str)
 def test_what_another_sites_page_sends_is_not(headers: dict[str, str]) -> None:
     """Neither a page of another site, nor a page under a name that its owner lets lead to 127.0.0.1."""
     assert is_from_elsewhere(headers)
+    assert is_from_page(headers)
