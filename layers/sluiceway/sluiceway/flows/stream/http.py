@@ -1,0 +1,190 @@
+"""Answers over HTTP as server-sent events: a question is asked, or one that was asked is gone on with.
+
+The invocation that serves the request makes the answer itself, unless another worker does: then it follows what that
+one stores, and takes over where it dies. A client that goes away rests the answer; whoever comes back goes on where it
+stopped. Owns the status before the stream begins; afterwards events tell. Must not know AWS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sluiceway import log
+from sluiceway.codec.frames import decode_event_id, encode_sse
+from sluiceway.codec.http import problem as problem_reply
+from sluiceway.errors import Misconfigured, Rejected, Retryable
+from sluiceway.events.http import HttpRequest, Problem
+from sluiceway.events.invocation import Invocation
+from sluiceway.events.socket import Frame, StreamOrder
+from sluiceway.events.stream import HttpStream
+from sluiceway.flows.stream.answer import AnswerDesk, claim_answer, work_on
+from sluiceway.flows.stream.delivery import Seat
+from sluiceway.flows.stream.lines import QueueLine
+from sluiceway.flows.stream.socket import make_record
+from sluiceway.flows.stream.stored import bring_stored
+from sluiceway.flows.stream.transcript import problem
+from sluiceway.ports import AnswerRecord, Reader
+from sluiceway.rules.answers import ENDED, parse_ask, parse_req
+from sluiceway.rules.tokens import InvalidToken, Verifier
+
+__all__ = ["HttpDesk", "stream_answer_over_http"]
+
+FOLLOW_S: Final = 0.5  # between two looks at an answer that another worker makes
+PING_S: Final = 15.0  # proxies cut a silent connection at 30 and 60 s
+LAST_S: Final = 1.0  # of the invocation, to end the stream in order
+_START: Final = b": \n\n"  # a comment: status and headers leave at once
+
+
+@dataclass(frozen=True, slots=True)
+class HttpDesk:
+    """What serving HTTP needs. `verifier` is for callers whom no authorizer has let in; `models` may be named."""
+
+    desk: AnswerDesk
+    verifier: Verifier
+    models: frozenset[str]
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """An answer to be streamed. `reader` says what the client has."""
+
+    record: AnswerRecord
+    reader: Reader
+
+
+class _Refused(Exception):
+    """The request is answered with a problem."""
+
+    def __init__(self, status: int, reason: str, title: str, *, detail: str = "") -> None:
+        super().__init__(title)
+        self.problem = Problem(f"/problems/{reason}", title, status, detail)
+
+
+async def stream_answer_over_http(request: HttpRequest, call: Invocation, http: HttpDesk) -> HttpStream:
+    """`POST /answers` asks, `GET /answers/{req}` goes on after the event that `Last-Event-ID` names."""
+    try:
+        begun = await _begin(request, call, http)
+    except _Refused as refused:
+        return _refuse(refused.problem, http)
+    except Rejected as error:
+        return _refuse(Problem(f"/problems/{error.reason}", "The request does not fit", 400, str(error)), http)
+    except (Retryable, Misconfigured) as error:
+        log.failure("http.unserved", error)
+        return _refuse(Problem("/problems/unavailable", "This cannot be served now", 503), http, {"retry-after": "2"})
+    headers = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
+    return HttpStream(_events(begun, call, http.desk), 200, headers | _cors(http))
+
+
+async def _begin(request: HttpRequest, call: Invocation, http: HttpDesk) -> _Begun:
+    caller = request.caller or _verify(request, http)
+    parts = [part for part in request.path.split("/") if part]
+    if request.method == "POST" and parts[-1:] == ["answers"]:
+        return await _ask(request, caller, call=call, http=http)
+    if request.method == "GET" and parts[-2:-1] == ["answers"]:
+        return await _go_on(request, caller, req=parts[-1], http=http)
+    raise _Refused(404, "no-such-route", "There is no such route")
+
+
+def _verify(request: HttpRequest, http: HttpDesk) -> str:
+    scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
+    try:
+        sent = token.strip() if scheme.lower() == "bearer" else ""
+        return http.verifier.verify(sent, now_s=http.desk.clock.now_ms() / 1000).caller
+    except InvalidToken as refusal:
+        log.info("http.token_refused", reason=refusal.reason)
+        raise _Refused(401, "unauthorized", "Send a bearer token") from None
+
+
+async def _ask(request: HttpRequest, caller: str, *, call: Invocation, http: HttpDesk) -> _Begun:
+    try:
+        body = request.body.decode()
+    except UnicodeDecodeError:
+        raise Rejected("the body is not UTF-8", reason="invalid-body") from None
+    ask = parse_ask(body, req=call.request_id)
+    if ask.model and ask.model not in http.models:
+        raise _Refused(400, "unknown-model", "There is no such model", detail="model is not one that is offered here")
+    now_ms = http.desk.clock.now_ms()
+    record = make_record(ask, caller, now_ms, correlation_id=call.correlation_id)
+    found = await http.desk.answers.create(record, ask.question)
+    if found is not None and found.request_sha256 != ask.sha256:
+        raise _Refused(409, "conflict", "The req is taken by another question")
+    return _Begun(found or record, Reader("", 0))
+
+
+async def _go_on(request: HttpRequest, caller: str, *, req: str, http: HttpDesk) -> _Begun:
+    found = await http.desk.answers.get(caller, parse_req(req))
+    if found is None:
+        raise _Refused(404, "no-such-answer", "There is no such answer")
+    last = request.headers.get("last-event-id", "")
+    place = decode_event_id(last) if last else (0, 0)
+    if place is None:
+        raise Rejected("Last-Event-ID is not an id of these events (attempt.length)", reason="invalid-event-id")
+    return _Begun(found, Reader("", 0, off=place[1], attempt=place[0]))
+
+
+async def _events(begun: _Begun, call: Invocation, desk: AnswerDesk) -> AsyncGenerator[bytes]:
+    line = QueueLine()
+
+    async def serve() -> None:
+        try:
+            await _serve(begun, line, call=call, desk=desk)
+        except (Retryable, Misconfigured) as error:
+            log.failure("http.stream_unserved", error)
+            why = problem("unavailable", "The answer cannot be followed now; resume to go on")
+            await line.send(Frame("error", begun.record.req, 1, begun.reader.off, 0, {**why, "resumable": True}))
+        await line.end()
+
+    yield _START
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(serve())
+        try:
+            async for frame in line:
+                yield encode_sse(frame)
+        except GeneratorExit:  # nobody reads on; a task group would wrap it
+            serving.cancel()
+
+
+async def _serve(begun: _Begun, line: QueueLine, *, call: Invocation, desk: AnswerDesk) -> None:
+    """Make the answer, or follow whoever makes it."""
+    loop = asyncio.get_running_loop()
+    record, reader = begun.record, begun.reader
+    until = call.deadline - LAST_S
+    said_at = loop.time()
+    while True:
+        mine = await claim_answer(StreamOrder(record.caller, record.req), call, desk, waits=False)
+        if mine is not None:
+            await work_on(mine, call, desk, seat=Seat(reader, line))
+            return
+        found = await desk.answers.get(record.caller, record.req)
+        if found is None:
+            raise Retryable("the answer is gone")
+        if found.state in ENDED or (found.off, found.attempt) != (reader.off, reader.attempt):
+            brought = await bring_stored(found, Seat(reader, line), answers=desk.answers, until=until)
+            if brought is None or found.state in ENDED:
+                return
+            reader, said_at = brought, loop.time()
+        if loop.time() >= until:
+            why = problem("deadline-exceeded", "The request ran out of time; resume to go on")
+            await line.send(Frame("error", record.req, 1, reader.off, reader.attempt, {**why, "resumable": True}))
+            return
+        if loop.time() - said_at >= PING_S:
+            await line.send(Frame("ping", record.req, 1, reader.off, reader.attempt))
+            said_at = loop.time()
+        await asyncio.sleep(FOLLOW_S)
+
+
+def _refuse(why: Problem, http: HttpDesk, headers: Mapping[str, str] | None = None) -> HttpStream:
+    reply = problem_reply(why, headers={**_cors(http), **(headers or {})})
+
+    async def body() -> AsyncGenerator[bytes | str]:
+        yield reply.body
+
+    return HttpStream(body(), reply.status, reply.headers)
+
+
+def _cors(http: HttpDesk) -> dict[str, str]:
+    return {"access-control-allow-origin": http.origin}

@@ -1,0 +1,221 @@
+"""What clients ask for over a WebSocket: answers that are begun, gone on with and stopped, each at most once.
+
+Owns who may ask what of which answer, and who is told. The generation itself is a worker's, reached through the
+dispatcher; what is stored already is brought from here, in order, before the worker takes over. Must not know AWS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sluiceway import log
+from sluiceway.errors import Gone, Misconfigured, Rejected, Retryable
+from sluiceway.events.invocation import Invocation
+from sluiceway.events.socket import Frame, SocketEvent, SocketReply
+from sluiceway.flows.stream.delivery import Seat
+from sluiceway.flows.stream.keeping import expires_s
+from sluiceway.flows.stream.lines import ConnectionLine
+from sluiceway.flows.stream.stored import bring_stored
+from sluiceway.flows.stream.transcript import problem
+from sluiceway.ports import (
+    AnswerRecord,
+    AnswerStore,
+    Clock,
+    Connection,
+    Connections,
+    ConnectionStore,
+    Dispatcher,
+    Reader,
+)
+from sluiceway.rules.answers import ENDED, Ask, needs_worker, parse_ask, parse_cancel, parse_resume
+from sluiceway.rules.jobs import parse_members
+from sluiceway.steps.metrics import count
+
+__all__ = ["SocketDesk", "make_record", "serve_socket"]
+
+SUBPROTOCOL: Final = "sluiceway"
+KEPT_S: Final = 1.0  # of the invocation, for what follows when stored text has been brought
+CONNECTION_LIFE_S: Final = 2 * 3600 + 600  # API Gateway ends a connection after 2 hours; and a little for clocks
+
+
+@dataclass(frozen=True, slots=True)
+class SocketDesk:
+    """What serving a socket needs. `models`: ids that a client may name."""
+
+    answers: AnswerStore
+    known: ConnectionStore
+    connections: Connections
+    dispatcher: Dispatcher
+    clock: Clock
+    models: frozenset[str]
+
+
+async def serve_socket(event: SocketEvent, call: Invocation, desk: SocketDesk) -> SocketReply:
+    """Answer one event of a connection. What a message got wrong goes to its sender as an error frame."""
+    if event.kind == "CONNECT":
+        return await _connect(event, desk)
+    if event.kind == "DISCONNECT":
+        await desk.known.close(event.connection_id)
+        return SocketReply()
+    serve = _ROUTES.get(event.route, _refuse_action)
+    try:
+        await serve(event, call, desk)
+    except Gone:
+        log.info("socket.client_gone")
+    except Rejected as error:
+        await _tell_error(event, desk, problem(error.reason, _title(error), str(error)), resumable=False)
+    except (Retryable, Misconfigured) as error:
+        log.failure("socket.unserved", error)
+        await _tell_error(event, desk, problem("unavailable", "This cannot be served now; try again"), resumable=True)
+    return SocketReply()
+
+
+async def _connect(event: SocketEvent, desk: SocketDesk) -> SocketReply:
+    """Keep the connection; its messages come only after this has been answered."""
+    now_ms = desk.clock.now_ms()
+    await desk.known.open(
+        Connection(event.connection_id, event.caller, event.connected_ms, expires_s=now_ms // 1000 + CONNECTION_LIFE_S)
+    )
+    count("Connected")
+    return SocketReply(subprotocol=SUBPROTOCOL if SUBPROTOCOL in event.subprotocols else "")
+
+
+async def _ask(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
+    ask = parse_ask(event.body)
+    if ask.model and ask.model not in desk.models:
+        raise Rejected("model is not one that is offered here", reason="unknown-model", field="model")
+    reader = await _reader(event, desk)
+    record = make_record(ask, event.caller, desk.clock.now_ms(), correlation_id=call.correlation_id)
+    found = await desk.answers.create(replace(record, readers=(reader,)), ask.question)
+    if found is None:
+        count("AnswersAsked")
+        await desk.dispatcher.dispatch(event.caller, ask.req)
+        return
+    if found.request_sha256 != ask.sha256:
+        raise Rejected("this req was asked with another question before", reason="conflict", field="req")
+    await _attach(found, reader, call=call, desk=desk)
+
+
+def make_record(ask: Ask, caller: str, now_ms: int, *, correlation_id: str) -> AnswerRecord:
+    """The record of a question that nobody has begun to answer."""
+    return AnswerRecord(
+        caller=caller,
+        req=ask.req,
+        state="asked",
+        request_sha256=ask.sha256,
+        created_ms=now_ms,
+        updated_ms=now_ms,
+        correlation_id=correlation_id,
+        expires_s=expires_s(now_ms),
+    )
+
+
+async def _resume(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
+    resume = parse_resume(event.body)
+    found = await desk.answers.get(event.caller, resume.req)
+    if found is None:
+        raise Rejected("there is no answer of this req", reason="no-such-answer", field="req")
+    reader = replace(await _reader(event, desk), off=resume.off, attempt=resume.attempt)
+    count("AnswersResumed")
+    await _attach(found, reader, call=call, desk=desk)
+
+
+async def _attach(found: AnswerRecord, reader: Reader, *, call: Invocation, desk: SocketDesk) -> None:
+    """Bring what is stored, then let the worker go on from there: two senders at once would overtake each other."""
+    record: AnswerRecord | None = found
+    if found.state not in ENDED:
+        if found.off:
+            brought = await _bring(found, reader, call=call, desk=desk)
+            if brought is None:
+                return
+            reader = brought
+        record = await desk.answers.attach(found.caller, found.req, reader)
+    if record is None:
+        raise Rejected("there is no answer of this req", reason="no-such-answer", field="req")
+    if record.state in ENDED:
+        await _bring(record, reader, call=call, desk=desk)
+    elif _needs_worker(record, desk):
+        await desk.dispatcher.dispatch(record.caller, record.req)
+
+
+async def _bring(record: AnswerRecord, reader: Reader, *, call: Invocation, desk: SocketDesk) -> Reader | None:
+    seat = Seat(reader, ConnectionLine(desk.connections, reader.connection_id))
+    until = call.deadline - min(KEPT_S, call.remaining_s() / 2)
+    return await bring_stored(record, seat, answers=desk.answers, until=until)
+
+
+async def _cancel(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
+    cancel = parse_cancel(event.body)
+    record = await desk.answers.cancel(event.caller, cancel.req)
+    if record is None:
+        raise Rejected("there is no answer of this req", reason="no-such-answer", field="req")
+    count("AnswersCancelled")
+    if record.state not in ENDED:
+        if not _needs_worker(record, desk):
+            return  # its worker sees it, and tells everyone
+        stopped = replace(
+            record, state="cancelled", stop_reason="cancelled", updated_ms=desk.clock.now_ms(), problem=None
+        )
+        written = await desk.answers.replace(stopped, seen=record)
+        if written is None:
+            return  # a worker was faster
+        record = written
+    reader = replace(await _reader(event, desk), off=record.off, attempt=record.attempt)
+    await _bring(record, reader, call=call, desk=desk)
+
+
+async def _refuse_action(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
+    del event, call, desk
+    raise Rejected("action must be ask, resume, cancel or submit", reason="unknown-action", field="action")
+
+
+async def _reader(event: SocketEvent, desk: SocketDesk) -> Reader:
+    """The sender as a reader, attached once more. Raises Gone where its connection is over."""
+    generation = await desk.known.count_up(event.connection_id)
+    if generation is None:
+        raise Gone("the connection is over")
+    return Reader(event.connection_id, generation)
+
+
+def _needs_worker(record: AnswerRecord, desk: SocketDesk) -> bool:
+    return needs_worker(
+        record.state,
+        lease_until_ms=record.lease_until_ms,
+        updated_ms=record.updated_ms,
+        now_ms=desk.clock.now_ms(),
+    )
+
+
+async def _tell_error(event: SocketEvent, desk: SocketDesk, members: Mapping[str, object], *, resumable: bool) -> None:
+    frame = Frame("error", _req_of(event.body), 1, 0, 0, {**members, "resumable": resumable})
+    try:
+        await ConnectionLine(desk.connections, event.connection_id).send(frame)
+    except (Gone, Retryable) as error:
+        log.warning("socket.error_untold", error_type=type(error).__name__)
+
+
+def _req_of(body: str) -> str:
+    """The req that a message names, as far as it can be told; "" where it cannot."""
+    try:
+        req = parse_members(body).get("req")
+    except Rejected:
+        return ""
+    return req[:128] if isinstance(req, str) else ""
+
+
+def _title(error: Rejected) -> str:
+    return _TITLES.get(error.reason, "The message cannot be served")
+
+
+_Serve = Callable[[SocketEvent, Invocation, SocketDesk], Awaitable[None]]
+_ROUTES: Final[Mapping[str, _Serve]] = {"ask": _ask, "resume": _resume, "cancel": _cancel}
+_TITLES: Final[Mapping[str, str]] = {
+    "invalid-body": "The message does not fit",
+    "conflict": "The req is taken by another question",
+    "no-such-answer": "There is no such answer",
+    "unknown-action": "There is no such action",
+    "unknown-model": "There is no such model",
+    "too-many-readers": "Too many readers of this answer",
+}

@@ -1,0 +1,29 @@
+"""An answer as it is stored, brought to a reader: what there is of it, and its end where it has one."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from sluiceway.flows.stream.delivery import Delivery, Seat
+from sluiceway.flows.stream.transcript import Ending, Transcript
+from sluiceway.ports import AnswerRecord, AnswerStore, Reader
+
+__all__ = ["bring_stored"]
+
+
+async def bring_stored(record: AnswerRecord, seat: Seat, *, answers: AnswerStore, until: float) -> Reader | None:
+    """Bring what is stored beyond what the reader has, and the last frame of an answer that is over.
+
+    Returns the reader with what it has then; None where it is gone, or has not taken it all by `until` (seconds on the
+    loop's clock). Raises what the store raises.
+    """
+    starts = record.starts or (0,)
+    transcript = Transcript(await answers.read_text(record), starts=starts)
+    transcript.end(Ending(record.state, record.stop_reason, record.usage, record.problem))
+    try:
+        async with asyncio.timeout_at(until):
+            fate = await Delivery(seat, transcript, req=record.req, chance=1.0).run()
+    except TimeoutError:
+        return None
+    return replace(seat.reader, off=transcript.length, attempt=transcript.attempt) if fate == "done" else None
