@@ -18,6 +18,7 @@ from localcloud.compute.reaper import Reaper
 from localcloud.compute.runtimes import Runtimes
 from localcloud.compute.variables import CredentialsSource
 from localcloud.services.logs.model import Logs
+from localcloud.traces.recorder import Recorder
 
 __all__ = ["Compute", "ComputeSettings", "open_compute"]
 
@@ -26,13 +27,15 @@ __all__ = ["Compute", "ComputeSettings", "open_compute"]
 class ComputeSettings:
     """`cache_dir` keeps runtimes and dependencies from run to run; `environ` is the developer's own environment.
 
-    `endpoint_url` is asked at each start of a process, so that the port may be known late.
+    `endpoint_url` is asked at each start of a process, so that the port may be known late. `recorder` is told of
+    invocations.
     """
 
     cache_dir: Path
     environ: Mapping[str, str]
     endpoint_url: Callable[[], str]
     progress: Progress | None = None
+    recorder: Recorder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ async def open_compute(
                 logs=logs,
                 rng=rng,
                 starts=max(2, os.cpu_count() or 1),
+                recorder=settings.recorder,
             )
             try:
                 yield Compute(functions, runtimes, group)

@@ -45,6 +45,8 @@ class Request:
     """One invocation. `request_id` stays the same over the retries of an asynchronous one.
 
     `on_stream`: whom to give a response that streams, when it begins; without, one is gathered as any other.
+    `on_init`: told that an environment starts for it; what it gives is told the end, and whether that was a failure.
+    `batch`: the trace headers of the messages in it, "" for those without. `asynchronous`: it was queued.
     """
 
     request_id: str
@@ -53,19 +55,24 @@ class Request:
     client_context: str = ""
     function_arn: str = ""
     on_stream: Callable[[ResponseStream], None] | None = None
+    on_init: Callable[[], Callable[[bool], None]] | None = None
+    batch: tuple[str, ...] = ()
+    asynchronous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of it. `error_type` "" is success; `log_tail` is the last 4 KB of the log.
 
-    `payload` is the response, empty where it was streamed, or the error's JSON.
+    `payload` is the response, empty where it was streamed, or the error's JSON. `cold_start`: the first in its
+    environment.
     """
 
     payload: bytes
     error_type: str = ""
     log_tail: bytes = b""
     content_type: str = ""
+    cold_start: bool = False
 
 
 class ExecutionEnvironment(Protocol):
@@ -76,8 +83,8 @@ class ExecutionEnvironment(Protocol):
         """Whether another invocation may come."""
         ...
 
-    async def initialise(self) -> None:
-        """The init phase; a failure shows at the first invocation."""
+    async def initialise(self) -> bool:
+        """The init phase, and whether it failed: the failure shows at the first invocation."""
         ...
 
     async def invoke(self, request: Request) -> Outcome:
@@ -113,6 +120,7 @@ class Environment:
         self._home = Path(tempfile.mkdtemp(dir=host.reaper.scratch()))
         self._process: RuntimeProcess | None = None
         self._init_ms = 0.0
+        self._is_fresh = True
         self._ended = False
 
     @property
@@ -121,10 +129,12 @@ class Environment:
         process = self._process
         return not self._ended and (process is None or not process.exited.done())
 
-    async def initialise(self) -> None:
-        """Start the process and wait until it asks for work, 10 s at most."""
-        if await self._start("init", limit_s=INIT_TIMEOUT_S) is not None:
+    async def initialise(self) -> bool:
+        """Start the process and wait until it asks for work, 10 s at most; whether that failed."""
+        failed = await self._start("init", limit_s=INIT_TIMEOUT_S) is not None
+        if failed:
             self._drop_process()
+        return failed
 
     async def invoke(self, request: Request) -> Outcome:
         """Run one invocation to its end, whatever that is. Never two at a time."""
@@ -250,7 +260,8 @@ class Environment:
             self._ended = True
             self._drop_process()
         error_type = answer.error_type if answer.failed else ""
-        return Outcome(answer.payload, error_type, self._log.tail(), answer.content_type)
+        cold_start, self._is_fresh = self._is_fresh, False
+        return Outcome(answer.payload, error_type, self._log.tail(), answer.content_type, cold_start)
 
     def _drop_process(self) -> None:
         if self._process is not None:

@@ -18,10 +18,18 @@ from localcloud.compute.environment import ExecutionEnvironment, Outcome, Reques
 from localcloud.compute.function import LATEST, FunctionSpec, parse_reference
 from localcloud.compute.pool import Pool
 from localcloud.compute.streamed import StreamedInvocation
-from localcloud.compute.trace import complete_trace_header
+from localcloud.compute.trace import LambdaSpans, complete_trace_header
 from localcloud.json_text import MalformedJson, parse_json
-from localcloud.services.lambda_.errors import LambdaError, bad_content, no_such_function, throttled, too_large
+from localcloud.services.lambda_.errors import (
+    LambdaError,
+    bad_content,
+    no_such_function,
+    service_failed,
+    throttled,
+    too_large,
+)
 from localcloud.services.logs.model import Logs
+from localcloud.traces.recorder import Recorder, Span
 
 __all__ = ["DROPPED_STREAM", "Functions", "InvokeResult"]
 
@@ -32,6 +40,7 @@ MAX_EVENT_AGE_S: Final = 6 * 3600.0  # invocation-async-error-handling: 6 hours
 RETRY_WAITS_S: Final = (60.0, 120.0)  # invocation-async-error-handling: one minute, then two
 THROTTLE_WAITS_S: Final = (1.0, 300.0)  # invocation-async-error-handling: from 1 second to 5 minutes
 DROPPED_STREAM: Final = "dropped-events"
+BROKEN_OFF: Final = "The local cloud ends."
 
 Launch = Callable[[FunctionSpec], ExecutionEnvironment]
 
@@ -69,12 +78,14 @@ class Functions:
         logs: Logs,
         rng: random.Random,
         starts: int = 4,
+        recorder: Recorder | None = None,
     ) -> None:
         self._launch = launch
         self._group = group
         self._clock = clock
         self._logs = logs
         self._rng = rng
+        self._spans = LambdaSpans(recorder)
         self._starts = asyncio.Semaphore(starts)
         self._functions: dict[str, _Function] = {}
         self._retired: list[Pool] = []
@@ -127,10 +138,13 @@ class Functions:
         log_tail: bool = False,
         client_context: str = "",
         trace_header: str = "",
+        batch: tuple[str, ...] = (),
         qualifier: str = "",
     ) -> InvokeResult:
         """Invoke a function: `RequestResponse`, `Event` (queued, status 202) or `DryRun` (status 204).
 
+        `batch`: the trace headers of the messages that the payload holds, "" for those without; the invocation has the
+        first one's trace where the caller names none.
         Safe to cancel: a caller that goes away leaves the invocation running, as on Lambda.
         Raises LambdaError: ResourceNotFound, TooManyRequests, RequestTooLarge, InvalidRequestContent.
         """
@@ -138,13 +152,15 @@ class Functions:
         _check_payload(payload, MAX_ASYNC_BYTES if invocation_type == "Event" else MAX_SYNC_BYTES)
         if invocation_type == "DryRun":
             return InvokeResult(204)
-        trace = complete_trace_header(trace_header, sampled=known.spec.tracing, clock=self._clock, rng=self._rng)
+        given = trace_header or next(filter(None, batch), "")
+        trace = complete_trace_header(given, sampled=known.spec.tracing, clock=self._clock, rng=self._rng)
         request = Request(
             request_id=self._new_id(),
             payload=payload or b"{}",
             trace_header=trace,
             client_context=client_context,
             function_arn=known.spec.arn,
+            batch=batch,
         )
         if invocation_type == "Event":
             self._queue(self._deliver(known, request))
@@ -187,18 +203,26 @@ class Functions:
         return outcome
 
     def _start(self, known: _Function, request: Request) -> asyncio.Task[Outcome | Exception]:
-        self._admit(known)
-        known.in_flight += 1
-        return self._group.create_task(self._guard(known, request))
-
-    async def _guard(self, known: _Function, request: Request) -> Outcome | Exception:
-        """Whatever goes wrong belongs to this invocation, never to the group."""
+        traced, span = self._spans.begin(known.spec, request)
         try:
-            return await known.pool.run(request)
+            self._admit(known)
+        except LambdaError as error:
+            self._spans.end(span, error)
+            raise
+        known.in_flight += 1
+        return self._group.create_task(self._guard(known, traced, span))
+
+    async def _guard(self, known: _Function, request: Request, span: Span | None) -> Outcome | Exception:
+        """Whatever goes wrong belongs to this invocation, never to the group."""
+        result: Outcome | Exception = service_failed(BROKEN_OFF)
+        try:
+            result = await known.pool.run(request)
         except Exception as error:  # noqa: BLE001 - the edge: the caller gets it
-            return error
+            result = error
         finally:
             known.in_flight -= 1
+            self._spans.end(span, result)
+        return result
 
     def _admit(self, known: _Function) -> None:
         reserved = known.spec.reserved_concurrency
@@ -226,9 +250,11 @@ class Functions:
         loop = asyncio.get_running_loop()
         expires = loop.time() + MAX_EVENT_AGE_S
         failures, throttles = 0, 0
+        attempt, waiting = self._spans.begin_waiting(known.spec, request, attempt=1)
         while True:
+            self._spans.end_waiting(waiting)
             try:
-                outcome = await self._run(known, request)
+                outcome = await self._run(known, attempt)
             except LambdaError:
                 wait_s, throttles = min(THROTTLE_WAITS_S[0] * 2**throttles, THROTTLE_WAITS_S[1]), throttles + 1
             except Exception as error:  # noqa: BLE001 - the edge of a queued event
@@ -241,6 +267,8 @@ class Functions:
                 wait_s, failures = RETRY_WAITS_S[failures], failures + 1
             if loop.time() + wait_s > expires:
                 return self._drop(known.spec, request, "EventAgeExceeded")
+            attempts = 1 + failures + throttles
+            attempt, waiting = self._spans.begin_waiting(known.spec, request, attempt=attempts)
             await asyncio.sleep(wait_s)
 
     def _drop(self, spec: FunctionSpec, request: Request, condition: str) -> None:

@@ -49,7 +49,7 @@ class Pool:
 
         Raises LambdaError ServiceException where the pool is closed while it waits, and what a start raises.
         """
-        environment = await self._take()
+        environment = await self._take(request)
         try:
             return await environment.invoke(request)
         finally:
@@ -73,7 +73,7 @@ class Pool:
             await environment.stop()
         self._all.clear()
 
-    async def _take(self) -> ExecutionEnvironment:
+    async def _take(self, request: Request) -> ExecutionEnvironment:
         if self._closed:
             raise service_failed(GONE)
         while self._idle:
@@ -84,7 +84,7 @@ class Pool:
             self._retire(environment)
         waiter: asyncio.Future[ExecutionEnvironment] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        self._group.create_task(self._start())
+        self._group.create_task(self._start(request))
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -92,18 +92,23 @@ class Pool:
                 self._give(waiter.result())
             raise
 
-    async def _start(self) -> None:
+    async def _start(self, request: Request) -> None:
         async with self._starts:
             if self._closed or not any(not waiter.done() for waiter in self._waiters):
                 return  # another environment came back meanwhile
             environment = self._launch()
             self._all.add(environment)
+            on_end = request.on_init() if request.on_init is not None else None
+            failed = True
             try:
-                await environment.initialise()
+                failed = await environment.initialise()
             except Exception as error:  # noqa: BLE001 - the edge: whoever waits gets it
                 self._retire(environment)
                 self._fail(error)
                 return
+            finally:
+                if on_end is not None:
+                    on_end(failed)
         self._give(environment)
 
     def _fail(self, error: Exception) -> None:

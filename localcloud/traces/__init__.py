@@ -1,0 +1,1 @@
+"""What happened to each request inside the local cloud: spans of gateway, queues, functions, model and calls."""
