@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from localcloud.compute.event_source_sqs import Queue, SqsMapping, SqsMappingConfig
@@ -17,6 +17,7 @@ from localcloud.compute.function import FunctionSpec
 from localcloud.compute.functions import Functions, InvokeResult
 from localcloud.compute.policies import FunctionPolicies, Grant
 from localcloud.services.lambda_.errors import LambdaError
+from localcloud.services.sqs.message import Message
 from localcloud.template.handler import Physical, Resource, Support, Supported
 from localcloud.template.properties import Properties, read_properties
 
@@ -30,6 +31,8 @@ _STREAMS: Final = Supported(Support.REFUSED, "event sources other than SQS queue
 
 MayDo = Callable[[str, str, str], bool]
 """Whether a role (ARN) may do an action on a resource (ARN)."""
+TraceOf = Callable[[Message], str]
+"""The trace header for what is done with a message, "" where it has none."""
 
 
 class PermissionHandler:
@@ -78,7 +81,8 @@ class PermissionHandler:
 class EventSourceMappingHandler:
     """`AWS::Lambda::EventSourceMapping` from SQS. Ref is its UUID. `group` owns the running mappings.
 
-    `find_queue` gives the queue of an ARN; `may_do` says what the function's role may (all, where nobody asks).
+    `find_queue` gives the queue of an ARN; `may_do` says what the function's role may (all, where nobody asks);
+    `trace_of` gives the trace header below which a message is handled (its AWSTraceHeader, where nobody says).
     """
 
     type: str = "AWS::Lambda::EventSourceMapping"
@@ -108,7 +112,7 @@ class EventSourceMappingHandler:
         "Tags": Supported(),
     }  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what mappings ask of other services, all keyword-only but one
         self,
         functions: Functions,
         *,
@@ -116,12 +120,14 @@ class EventSourceMappingHandler:
         group: asyncio.TaskGroup,
         rng: random.Random,
         may_do: MayDo | None = None,
+        trace_of: TraceOf | None = None,
     ) -> None:
         self._functions = functions
         self._find_queue = find_queue
         self._group = group
         self._rng = rng
         self._may_do = may_do
+        self._trace_of = trace_of or _trace_header
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def create(self, resource: Resource) -> Physical:
@@ -132,7 +138,8 @@ class EventSourceMappingHandler:
         config = _config(read)
         mapping_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
         if read.flag("Enabled", default=True):
-            mapping = SqsMapping(queue, _Invoker(self._functions, spec.arn), config, rng=self._rng)
+            invoker = _Invoker(self._functions, spec.arn, self._trace_of)
+            mapping = SqsMapping(queue, invoker, config, rng=self._rng)
             self._running[mapping_id] = self._group.create_task(mapping.run())
         arn = f"arn:{context.partition}:lambda:{context.region}:{context.account_id}:event-source-mapping:{mapping_id}"
         return Physical(mapping_id, {"Id": mapping_id, "EventSourceMappingArn": arn})
@@ -168,14 +175,19 @@ class EventSourceMappingHandler:
 
 
 class _Invoker:
-    """Invokes one function for a mapping."""
+    """Invokes one function for a mapping: in the trace of the batch's first message, the others' are linked to it."""
 
-    def __init__(self, functions: Functions, arn: str) -> None:
+    def __init__(self, functions: Functions, arn: str, trace_of: TraceOf) -> None:
         self._functions = functions
         self._arn = arn
+        self._trace_of = trace_of
 
-    async def __call__(self, payload: bytes) -> InvokeResult:
-        return await self._functions.invoke(self._arn, payload)
+    async def __call__(self, payload: bytes, batch: Sequence[Message]) -> InvokeResult:
+        return await self._functions.invoke(self._arn, payload, batch=tuple(map(self._trace_of, batch)))
+
+
+def _trace_header(message: Message) -> str:
+    return message.system.get("AWSTraceHeader", "")
 
 
 def _config(read: Properties) -> SqsMappingConfig:

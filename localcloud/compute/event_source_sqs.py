@@ -20,7 +20,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -69,8 +69,8 @@ class Queue(Protocol):
 class Invoke(Protocol):
     """Invokes the mapping's function synchronously. Raises LambdaError."""
 
-    async def __call__(self, payload: bytes) -> InvokeResult:
-        """The function's answer."""
+    async def __call__(self, payload: bytes, batch: Sequence[Message]) -> InvokeResult:
+        """The function's answer to the event of a batch."""
         ...
 
 
@@ -203,7 +203,7 @@ class SqsMapping:
         backoff_s = _FIRST_BACKOFF_S
         while True:
             try:
-                return await self._invoke(payload)
+                return await self._invoke(payload, [taken.message for taken in batch])
             except LambdaError as error:
                 self._lower()
                 wait_s = backoff_s * (0.5 + self._rng.random() / 2)

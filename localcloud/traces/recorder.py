@@ -113,9 +113,13 @@ class Recorder:
         self._spans = 0
         self._listeners: list[Listener] = []
 
+    def now_ms(self) -> float:
+        """The date in milliseconds since 1970."""
+        return self._clock.time() * 1000
+
     def begin(self, header: str, kind: Kind, name: str, *, start_ms: float | None = None, **detail: Detail) -> Span:
         """A span that begins now, or began at `start_ms`, in the trace of `header` (a new one where it names none)."""
-        now_ms = self._clock.time() * 1000
+        now_ms = self.now_ms()
         trace = self._trace(read_root(header) or f"1-{int(now_ms / 1000):08x}-{self._rng.getrandbits(96):024x}")
         parent = read_parent(header)
         if parent not in trace.spans:
@@ -141,7 +145,7 @@ class Recorder:
         """The span ends now; what has ended stays as it is."""
         if span.end_ms is not None:
             return
-        span.end_ms = max(span.start_ms, self._clock.time() * 1000)
+        span.end_ms = max(span.start_ms, self.now_ms())
         span.failed = failed
         span.detail.update({key: value for key, value in detail.items() if value is not None})
         trace = self._traces.get(span.trace)

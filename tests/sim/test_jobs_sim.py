@@ -244,7 +244,7 @@ class World:
             self.posted.add(job_id)
             await asyncio.sleep(self.rng.random() * 0.2)
 
-    async def invoke(self, payload: bytes) -> InvokeResult:
+    async def invoke(self, payload: bytes, _batch: object) -> InvokeResult:
         """One environment: it answers, is killed, or times out."""
         if self.rng.random() < self.weather.lambda_throttled:
             raise throttled("ConcurrentInvocationLimitExceeded")

@@ -43,7 +43,7 @@ async def world(handler: Handler, *, queue: dict[str, str] | None = None, **conf
     queues = Queues(clock=LoopClock(loop), rng=random.Random(3))
     made = queues.create("jobs", "us-east-1", attributes=queue or {}, tags={})
 
-    async def invoke(payload: bytes) -> InvokeResult:
+    async def invoke(payload: bytes, _batch: object) -> InvokeResult:
         return await handler(json.loads(payload)["Records"])
 
     mapping = SqsMapping(made, invoke, SqsMappingConfig(**config), rng=random.Random(5))
@@ -151,7 +151,7 @@ def test_what_failed_comes_back_after_the_visibility_timeout_and_goes_to_the_dea
         attributes = {"RedrivePolicy": policy, "VisibilityTimeout": "30"}
         queue = queues.create("jobs", "us-east-1", attributes=attributes, tags={})
 
-        async def invoke(payload: bytes) -> InvokeResult:
+        async def invoke(payload: bytes, _batch: object) -> InvokeResult:
             return await fail(json.loads(payload)["Records"])
 
         task = asyncio.ensure_future(SqsMapping(queue, invoke, SqsMappingConfig(), rng=random.Random(1)).run())
@@ -454,7 +454,7 @@ def test_the_mapping_ends_with_its_queue() -> None:
         queues = Queues(clock=LoopClock(loop), rng=random.Random(3))
         queue = queues.create("jobs", "us-east-1", attributes={}, tags={})
 
-        async def invoke(payload: bytes) -> InvokeResult:
+        async def invoke(payload: bytes, _batch: object) -> InvokeResult:
             return OK
 
         mapping = SqsMapping(queue, invoke, SqsMappingConfig(), rng=random.Random(1))

@@ -21,6 +21,7 @@ from localcloud.services.sqs.held import Depth
 from localcloud.services.sqs.keeping import Keeper
 from localcloud.services.sqs.message import AttributeValue, Content, Message
 from localcloud.services.sqs.queue import Queue, Surroundings
+from localcloud.services.sqs.watching import Unwatched, Watch
 
 __all__ = ["AttributeValue", "Content", "Depth", "Message", "Queue", "Queues"]
 
@@ -38,6 +39,7 @@ class Queues:
     """The queues of the account. State lives here and nowhere else; one event loop.
 
     `keeper` brings the queues of earlier runs and keeps every change; None keeps nothing beyond the process.
+    `watch` hears of every message.
     `endpoint` is where the local cloud answers AWS calls, the root of every queue URL; it may be set once the port is
     known.
     """
@@ -45,10 +47,16 @@ class Queues:
     endpoint: str = "http://127.0.0.1:4600"
 
     def __init__(
-        self, *, clock: Clock, rng: random.Random, keeper: Keeper | None = None, partition: str = "aws"
+        self,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        keeper: Keeper | None = None,
+        watch: Watch | None = None,
+        partition: str = "aws",
     ) -> None:
         self._keeper = keeper
-        self._around = Surroundings(clock, rng, self.find, keeper)
+        self._around = Surroundings(clock, rng, self.find, keeper, watch or Unwatched())
         self._partition = partition
         self._queues: dict[str, Queue] = {}  # by ARN
         self._deleted: dict[str, _Deleted] = {}
@@ -157,6 +165,11 @@ class Queues:
             for source in self.list(queue.region)
             if source.redrive is not None and source.redrive.target_arn == queue.arn
         ]
+
+    def takes_dead_letters(self, arn: str) -> bool:
+        """Whether some queue's dead letters go to the queue `arn`."""
+        redrives = (queue.redrive for queue in self._queues.values())
+        return any(redrive is not None and redrive.target_arn == arn for redrive in redrives)
 
     def describe(self, queue: Queue) -> dict[str, str]:
         """Every attribute of a queue, as text."""

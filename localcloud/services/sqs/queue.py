@@ -14,7 +14,7 @@ import random
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from localcloud.clock import Clock
@@ -25,6 +25,7 @@ from localcloud.services.sqs.errors import SqsError, invalid_value
 from localcloud.services.sqs.held import TIMED, Depth, Held, State, deliver, read_handle
 from localcloud.services.sqs.keeping import Definition, Keeper
 from localcloud.services.sqs.message import Content, Message, check_content
+from localcloud.services.sqs.watching import Unwatched, Watch
 
 __all__ = ["MAX_IN_FLIGHT", "Queue", "Surroundings"]
 
@@ -47,6 +48,7 @@ class Surroundings:
     rng: random.Random
     find: Callable[[str], Queue | None]
     keeper: Keeper | None = None
+    watch: Watch = field(default_factory=Unwatched)
 
 
 class Queue:
@@ -62,6 +64,7 @@ class Queue:
         self._rng = around.rng
         self._find = around.find
         self._keeper = around.keeper
+        self._watch = around.watch
         self._attributes: dict[str, str] = default_attributes()
         self._redrive: Redrive | None = None
         self._messages: dict[str, Held] = {}
@@ -97,6 +100,7 @@ class Queue:
         if self._keeper is not None:
             self._keeper.note_sent(self.arn, held)
             self._keeper.flush()
+        self._watch.sent(self.arn, held)
         self._wake()
         return message_id
 
@@ -251,6 +255,7 @@ class Queue:
         self._hold(held)
         self._show(held)
         self._note(held)
+        self._watch.sent(self.arn, held)
         self._wake()
 
     def _note(self, held: Held) -> None:
@@ -290,6 +295,7 @@ class Queue:
         held.state = State.GONE
         del self._messages[held.message_id]
         self._note(held)
+        self._watch.gone(held)
         self._expiring.compact(len(self._messages))
         self._waiting.compact(self._count[State.DELAYED] + self._count[State.IN_FLIGHT])
 
@@ -327,6 +333,7 @@ class Queue:
         held.receives_ever += 1
         held.first_received_s = held.first_received_s or self._clock.time()
         held.received_at = _now()
+        self._watch.received(self.arn, held)
         if visibility_s:
             self._wait_until(held, _now() + visibility_s, State.IN_FLIGHT)
         else:

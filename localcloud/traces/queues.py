@@ -1,0 +1,85 @@
+"""Spans of messages: from the send to the receive, and of each further receive since the message was visible again.
+
+A message whose `AWSTraceHeader` names no trace has none. What comes to a dead-letter queue waits for a person, not for
+its trace: that span ends at once, as a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from localcloud.services.sqs.held import Held
+from localcloud.services.sqs.message import Message
+from localcloud.traces.header import read_root, with_parent
+from localcloud.traces.recorder import Recorder, Span
+
+__all__ = ["QueueSpans"]
+
+MAX_MESSAGES: Final = 10_000  # the oldest are forgotten: their next receive makes a span of its own
+_HEADER: Final = "AWSTraceHeader"
+
+
+class QueueSpans:
+    """A `Watch` of queues. `is_dead_letters` says which ARNs are dead-letter queues."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.is_dead_letters: Callable[[str], bool] = lambda _: False
+        self._recorder = recorder
+        self._spans: OrderedDict[str, Span] = OrderedDict()  # the latest of each message in a queue
+
+    def sent(self, arn: str, held: Held) -> None:
+        """The message waits."""
+        header = _header(held)
+        if not header:
+            return
+        span = self._recorder.begin(header, "queue", _name(arn), message_id=held.message_id)
+        if self.is_dead_letters(arn):
+            self._recorder.end(span, failed=True, dead_letter=True)
+        self._keep(held, span)
+
+    def received(self, arn: str, held: Held) -> None:
+        """The message waits no longer."""
+        header = _header(held)
+        if not header:
+            return
+        span = self._spans.get(held.message_id)
+        if span is None or span.end_ms is not None:
+            since_ms = self._recorder.now_ms() - _waited_s(held) * 1000
+            span = self._recorder.begin(header, "queue", _name(arn), start_ms=since_ms, message_id=held.message_id)
+        self._recorder.end(span, receive=held.receives)
+        self._keep(held, span)
+
+    def gone(self, held: Held) -> None:
+        """Deleted, expired, purged, or moved to the dead letters."""
+        span = self._spans.pop(held.message_id, None)
+        if span is not None:
+            self._recorder.end(span)
+
+    def header_of(self, message: Message) -> str:
+        """The trace header for what is done with a message that was received: below its span. "" where it has none."""
+        header = message.system.get(_HEADER, "")
+        span = self._spans.get(message.message_id)
+        return header if span is None else with_parent(header, span.id)
+
+    def _keep(self, held: Held, span: Span) -> None:
+        self._spans[held.message_id] = span
+        if len(self._spans) > MAX_MESSAGES:
+            self._spans.popitem(last=False)
+
+
+def _header(held: Held) -> str:
+    attribute = held.content.system.get(_HEADER)
+    header = "" if attribute is None else str(attribute.value)
+    return header if read_root(header) else ""
+
+
+def _name(arn: str) -> str:
+    return arn.rpartition(":")[2]
+
+
+def _waited_s(held: Held) -> float:
+    """How long the message was visible before this receive, 0 where nothing tells."""
+    return max(0.0, asyncio.get_running_loop().time() - held.due) if held.due else 0.0
