@@ -44,7 +44,7 @@ class MemoryAnswerStore:
         found = self._find(record.caller, record.req)
         self.questions[record.caller, record.req, record.request_sha256] = (question, record.expires_s)
         if found is None:
-            self._keep(replace(record, readers=(), cancel=False))
+            self._keep(record)
         await self.trouble.after("create")
         return found
 

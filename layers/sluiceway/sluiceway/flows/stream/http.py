@@ -24,7 +24,7 @@ from sluiceway.flows.stream.answer import AnswerDesk, claim_answer, work_on
 from sluiceway.flows.stream.delivery import Seat
 from sluiceway.flows.stream.lines import QueueLine
 from sluiceway.flows.stream.socket import make_record
-from sluiceway.flows.stream.stored import bring_stored
+from sluiceway.flows.stream.stored import bring_stored, lacks_stored
 from sluiceway.flows.stream.transcript import problem
 from sluiceway.ports import AnswerRecord, Reader
 from sluiceway.rules.answers import ENDED, parse_ask, parse_req
@@ -162,7 +162,7 @@ async def _serve(begun: _Begun, line: QueueLine, *, call: Invocation, desk: Answ
         found = await desk.answers.get(record.caller, record.req)
         if found is None:
             raise Retryable("the answer is gone")
-        if found.state in ENDED or (found.off, found.attempt) != (reader.off, reader.attempt):
+        if found.state in ENDED or lacks_stored(found, reader):
             brought = await bring_stored(found, Seat(reader, line), answers=desk.answers, until=until)
             if brought is None or found.state in ENDED:
                 return

@@ -17,7 +17,7 @@ from sluiceway.events.socket import Frame, SocketEvent, SocketReply
 from sluiceway.flows.stream.delivery import Seat
 from sluiceway.flows.stream.keeping import expires_s
 from sluiceway.flows.stream.lines import ConnectionLine
-from sluiceway.flows.stream.stored import bring_stored
+from sluiceway.flows.stream.stored import bring_stored, lacks_stored
 from sluiceway.flows.stream.transcript import problem
 from sluiceway.ports import (
     AnswerRecord,
@@ -126,7 +126,7 @@ async def _attach(found: AnswerRecord, reader: Reader, *, call: Invocation, desk
     """Bring what is stored, then let the worker go on from there: two senders at once would overtake each other."""
     record: AnswerRecord | None = found
     if found.state not in ENDED:
-        if found.off:
+        if lacks_stored(found, reader):
             brought = await _bring(found, reader, call=call, desk=desk)
             if brought is None:
                 return

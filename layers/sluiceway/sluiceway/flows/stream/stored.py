@@ -8,8 +8,18 @@ from dataclasses import replace
 from sluiceway.flows.stream.delivery import Delivery, Seat
 from sluiceway.flows.stream.transcript import Ending, Transcript
 from sluiceway.ports import AnswerRecord, AnswerStore, Reader
+from sluiceway.rules.answers import valid_offset
 
-__all__ = ["bring_stored"]
+__all__ = ["bring_stored", "lacks_stored"]
+
+
+def lacks_stored(record: AnswerRecord, reader: Reader) -> bool:
+    """Whether something is stored that the reader has not, or has otherwise.
+
+    A reader may well have more than is stored, while a worker is ahead of the store.
+    """
+    stands = valid_offset(reader.off, reader.attempt, starts=record.starts, length=max(reader.off, record.off))
+    return stands < max(reader.off, record.off)
 
 
 async def bring_stored(record: AnswerRecord, seat: Seat, *, answers: AnswerStore, until: float) -> Reader | None:

@@ -1,0 +1,128 @@
+"""Streamed answers on virtual time: the flows of the functions over ports in memory, workers that can be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sluiceway.events.invocation import Invocation
+from sluiceway.events.socket import SocketEvent, SocketReply, StreamOrder
+from sluiceway.flows.stream.answer import AnswerDesk, run_answer
+from sluiceway.flows.stream.generation import Model
+from sluiceway.flows.stream.socket import SocketDesk, serve_socket
+from sluiceway.genai.provider import StreamingProvider
+from sluiceway.genai.scripted import Script, ScriptedProvider
+from sluiceway.ports import AnswerRecord
+from tests.answer_reader import AnswerReader
+from tests.fakes import KilledError, Life, LoopClockMs, Trouble
+from tests.fakes_streaming import MemoryAnswerStore, MemoryConnections, MemoryConnectionStore, MemoryDispatcher
+
+CALLER = "ann"
+
+
+@dataclass(frozen=True)
+class SeededChance:
+    """Chance from a seed."""
+
+    rng: random.Random
+
+    def draw(self) -> float:
+        return self.rng.random()
+
+
+@dataclass
+class StreamWorld:
+    """One stack. `workers_die_after` gives a worker's life in seconds, in the order in which they start."""
+
+    group: asyncio.TaskGroup
+    script: Script = field(default_factory=Script)
+    seed: int = 0
+    grace_s: float = 30.0
+    on_disconnect: Literal["cancel", "drain"] = "cancel"
+    continues: bool = True
+    timeout_s: float = 300.0
+    workers_die_after: list[float] = field(default_factory=list)
+    store_trouble: Trouble = field(default_factory=Trouble)
+    line_trouble: Trouble = field(default_factory=Trouble)
+    provider: StreamingProvider | None = None
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        self.scripted = ScriptedProvider(self.script)
+        self.answers = MemoryAnswerStore(self.store_trouble)
+        self.known = MemoryConnectionStore()
+        self.line = MemoryConnections(self.line_trouble)
+        self.dispatcher = MemoryDispatcher(start=self.start_worker)
+        self.workers: set[asyncio.Task[None]] = set()
+        self.started = 0
+        model = Model(self.provider or self.scripted, max_output_tokens=10_000, continues=self.continues)
+        chance = SeededChance(self.rng)
+        self.desk = AnswerDesk(
+            self.answers,
+            self.line,
+            model,
+            LoopClockMs(),
+            chance,
+            grace_s=self.grace_s,
+            on_disconnect=self.on_disconnect,
+        )
+        self.sockets = SocketDesk(
+            self.answers, self.known, self.line, self.dispatcher, LoopClockMs(), frozenset({"model-a"})
+        )
+
+    def call(self, timeout_s: float = 28.0) -> Invocation:
+        self.started += 1
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        return Invocation(
+            f"request-{self.started}", "f", "arn", deadline, correlation_id=f"c{self.started}", grace_s=0.2
+        )
+
+    def start_worker(self, order: StreamOrder) -> None:
+        limit_s = self.workers_die_after.pop(0) if self.workers_die_after else 1e9
+        task = self.group.create_task(self._work(order, limit_s))
+        self.workers.add(task)
+        task.add_done_callback(self.workers.discard)
+
+    async def _work(self, order: StreamOrder, limit_s: float) -> None:
+        try:
+            await Life(limit_s).spend(run_answer(order, self.call(self.timeout_s), self.desk))
+        except KilledError:
+            return
+
+    async def send(self, connection_id: str, message: dict[str, Any] | str, *, kind: str = "MESSAGE") -> SocketReply:
+        body = message if isinstance(message, str) else json.dumps(message)
+        action = message.get("action", "") if isinstance(message, dict) else ""
+        route = action if action in {"ask", "resume", "cancel"} else "$default"
+        return await serve_socket(
+            SocketEvent(kind, route, connection_id, CALLER, body, 0, "r"), self.call(), self.sockets
+        )
+
+    async def connect(self, connection_id: str) -> None:
+        self.line.connect(connection_id)
+        await serve_socket(
+            SocketEvent("CONNECT", "$connect", connection_id, CALLER, "", 0, "r"), self.call(), self.sockets
+        )
+
+    async def disconnect(self, connection_id: str) -> None:
+        self.line.leave(connection_id)
+        await serve_socket(
+            SocketEvent("DISCONNECT", "$disconnect", connection_id, CALLER, "", 0, "r"), self.call(), self.sockets
+        )
+
+    def read(self, connection_id: str, req: str) -> AnswerReader:
+        """A client that has taken everything so far that came over this connection."""
+        reader = AnswerReader(req)
+        for frame in self.line.frames(connection_id):
+            reader.take(frame)
+        return reader
+
+    def record(self, req: str) -> AnswerRecord:
+        return self.answers.records[CALLER, req]
+
+    async def idle(self) -> None:
+        """Until no worker works."""
+        while self.workers:
+            await asyncio.wait(set(self.workers))
