@@ -7,12 +7,19 @@ from typing import cast
 
 from sluiceway.errors import Rejected
 
-__all__ = ["malformed", "mapping", "optional_mapping", "optional_text", "sequence", "text", "texts"]
+__all__ = ["integer", "malformed", "mapping", "optional_mapping", "optional_text", "sequence", "text", "texts"]
 
 
 def malformed(member: str, expected: str) -> Rejected:
     """The error for an event whose `member` is not `expected`."""
     return Rejected(f"the event's {member} is not {expected}", reason="malformed-event", field=member)
+
+
+def integer(value: object, member: str) -> int:
+    """`value` as a whole number. Raises: Rejected."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise malformed(member, "a whole number")
+    return value
 
 
 def mapping(value: object, member: str) -> Mapping[str, object]:
