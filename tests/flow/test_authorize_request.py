@@ -93,6 +93,17 @@ def test_one_answer_covers_every_route_of_the_stage(authorize: Any):
     assert len(first["principalId"]) == 22
 
 
+def test_a_connection_is_let_in_as_the_same_caller(authorize: Any):
+    """A handshake brings its token in either header; the policy covers the WebSocket API's stage."""
+    context = {"requestId": "id", "routeKey": "$connect", "eventType": "CONNECT", "connectionId": "c"}
+    asked = {"type": "REQUEST", "methodArn": f"{STAGE}/$connect", "requestContext": context}
+    by_header = authorize({**asked, "headers": {"Authorization": f"Bearer {token()}"}})
+    by_subprotocol = authorize({**asked, "headers": {"Sec-WebSocket-Protocol": f"sluiceway, bearer.{token()}"}})
+    assert by_header == by_subprotocol == authorize(event(token()))
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        authorize({**asked, "headers": {"Sec-WebSocket-Protocol": "sluiceway"}})
+
+
 def test_callers_are_told_apart_by_subject(authorize: Any):
     """Jobs belong to the principal."""
     assert authorize(event(token()))["principalId"] != authorize(event(token(sub="user-2")))["principalId"]

@@ -112,3 +112,75 @@ def test_the_refusals_text_is_the_one_that_means_401():
     """API Gateway answers 401 to exactly `Unauthorized`; the reason is for logs only."""
     refusal = authorizer.Unauthorized(reason="expired")
     assert (str(refusal), refusal.reason) == ("Unauthorized", "expired")
+
+
+# -------------------------------------------------------------------- connections of WebSocket APIs
+
+SOCKET_ARN = "arn:aws:execute-api:eu-west-1:123456789012:abc123/v1/$connect"
+
+
+def connect(**changes: object) -> dict[str, object]:
+    """A handshake as the gateway asks about it."""
+    return {
+        "type": "REQUEST",
+        "methodArn": SOCKET_ARN,
+        "headers": {},
+        "multiValueHeaders": {},
+        "requestContext": {
+            "routeKey": "$connect",
+            "eventType": "CONNECT",
+            "connectionId": "U8TkqcNJIAMCIFQ=",
+            "requestId": "gateway-id",
+        },
+        **changes,
+    }
+
+
+def test_a_handshake_is_decoded():
+    """It has neither method nor path: the event and the route stand for them, and the policy is the stage's."""
+    request = authorizer.decode(connect())
+    assert (request.method, request.path, request.request_id) == ("CONNECT", "$connect", "gateway-id")
+    assert authorizer.stage_resource(request.method_arn) == "arn:aws:execute-api:eu-west-1:123456789012:abc123/v1/*"
+
+
+@pytest.mark.parametrize(
+    ("headers", "token"),
+    [
+        ({"Authorization": ["Bearer t.o.k"]}, "t.o.k"),
+        ({"Sec-WebSocket-Protocol": ["sluiceway, bearer.t.o.k"]}, "t.o.k"),
+        ({"sec-websocket-protocol": ["bearer.t.o.k,sluiceway"]}, "t.o.k"),
+        ({"Sec-WebSocket-Protocol": ["sluiceway", " bearer.t.o.k "]}, "t.o.k"),
+        ({"Authorization": ["Bearer a.b.c"], "Sec-WebSocket-Protocol": ["bearer.d.e.f"]}, "a.b.c"),
+        ({"Authorization": ["Basic dTpw"], "Sec-WebSocket-Protocol": ["bearer.d.e.f"]}, ""),
+        ({"Authorization": ["Bearer a", "Bearer b"], "Sec-WebSocket-Protocol": ["bearer.d.e.f"]}, ""),
+        ({"Sec-WebSocket-Protocol": ["bearer.a.b.c, bearer.d.e.f"]}, ""),
+        ({"Sec-WebSocket-Protocol": ["bearer.a.b.c", "bearer.a.b.c"]}, ""),
+        ({"Sec-WebSocket-Protocol": ["sluiceway, bearer."]}, ""),
+        ({"Sec-WebSocket-Protocol": ["sluiceway"]}, ""),
+        ({"Sec-WebSocket-Protocol": ["bearer, t.o.k"]}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_handshakes_token_comes_from_either_header(headers: dict[str, list[str]], token: str):
+    """Authorization where it is sent, whatever it holds; else the one subprotocol that carries a token."""
+    assert authorizer.decode(connect(multiValueHeaders=headers)).token == token
+    if all(len(values) == 1 for values in headers.values()):
+        single = {name: values[0] for name, values in headers.items()}
+        assert authorizer.decode(connect(headers=single, multiValueHeaders=None)).token == token
+
+
+def test_a_request_has_no_token_in_a_subprotocol():
+    """An HTTP client can send Authorization; what it says elsewhere does not let it in."""
+    headers = {"Sec-WebSocket-Protocol": "bearer.t.o.k"}
+    assert authorizer.decode(event(headers=headers)).token == ""
+    with pytest.raises(Rejected, match="httpMethod"):
+        authorizer.decode({name: value for name, value in event(headers=headers).items() if name != "httpMethod"})
+
+
+@pytest.mark.parametrize("name", ["routeKey", "eventType", "requestId"])
+def test_a_handshake_without_its_members_is_malformed(name: str):
+    """The member is named."""
+    context = {"routeKey": "$connect", "eventType": "CONNECT", "connectionId": "c", "requestId": "r", name: None}
+    with pytest.raises(Rejected) as caught:
+        authorizer.decode(connect(requestContext=context))
+    assert (caught.value.reason, caught.value.field) == ("malformed-event", f"requestContext.{name}")

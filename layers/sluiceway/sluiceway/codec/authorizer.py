@@ -1,21 +1,24 @@
-"""API Gateway REST API, Lambda authorizer of type REQUEST.
+"""API Gateway REST and WebSocket APIs, Lambda authorizer of type REQUEST.
 
 A refusal is not a reply: the authorizer raises `Unauthorized`, whose text is the one that makes the API answer 401.
-Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-use-lambda-authorizer.html
+Sources: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-use-lambda-authorizer.html and
+https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-lambda-auth.html
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from sluiceway.codec.shape import malformed, mapping, optional_mapping, sequence, text, texts
+from sluiceway.codec.headers import header_values, subprotocols
+from sluiceway.codec.shape import malformed, mapping, text
 from sluiceway.errors import Rejected
 from sluiceway.events.authorizer import AuthorizerReply, AuthorizerRequest
 
 __all__ = ["Unauthorized", "correlation_id", "decode", "encode", "stage_resource"]
 
 _ARN_PARTS: Final = 6  # arn:partition:execute-api:region:account:api/stage/method/path
+_BEARER: Final = "bearer."  # of a subprotocol: a browser's WebSocket can send nothing else of its own
 _WILD: Final = frozenset("*?")  # of IAM policies: in what we copy, they would let a caller into other stages or APIs
 
 
@@ -27,20 +30,26 @@ class Unauthorized(Rejected):
 
 
 def decode(raw: object) -> AuthorizerRequest:
-    """The request and its bearer token. Raises: Rejected (`malformed-event`)."""
+    """The request and its bearer token; a connection's has CONNECT as method and its route key as path.
+
+    Raises: Rejected (`malformed-event`).
+    """
     event = mapping(raw, "root")
     if event.get("type") != "REQUEST":
         raise malformed("type", "REQUEST")
     context = mapping(event.get("requestContext"), "requestContext")
     method_arn = text(event.get("methodArn"), "methodArn")
     _api_and_stage(method_arn)
-    return AuthorizerRequest(
-        method_arn=method_arn,
-        method=text(event.get("httpMethod"), "httpMethod"),
-        path=text(event.get("path"), "path"),
-        request_id=text(context.get("requestId"), "requestContext.requestId"),
-        token=_bearer_token(event),
-    )
+    if "httpMethod" not in event and "connectionId" in context:
+        method = text(context.get("eventType"), "requestContext.eventType")
+        path = text(context.get("routeKey"), "requestContext.routeKey")
+        token = _socket_token(event)
+    else:
+        method = text(event.get("httpMethod"), "httpMethod")
+        path = text(event.get("path"), "path")
+        token = _bearer_token(header_values(event, "authorization"))
+    request_id = text(context.get("requestId"), "requestContext.requestId")
+    return AuthorizerRequest(method_arn=method_arn, method=method, path=path, request_id=request_id, token=token)
 
 
 def encode(reply: AuthorizerReply) -> dict[str, object]:
@@ -85,23 +94,18 @@ def _api_and_stage(method_arn: str) -> str:
     return ":".join([*parts[:-1], f"{path[0]}/{path[1]}"])
 
 
-def _bearer_token(event: Mapping[str, object]) -> str:
+def _socket_token(event: Mapping[str, object]) -> str:
+    """The token of a connection: of its Authorization header, else of the one subprotocol `bearer.<token>`."""
+    sent = header_values(event, "authorization")
+    if sent:
+        return _bearer_token(sent)
+    offered = [each.removeprefix(_BEARER) for each in subprotocols(event) if each.startswith(_BEARER)]
+    return offered[0] if len(offered) == 1 else ""
+
+
+def _bearer_token(sent: Sequence[str]) -> str:
     """What follows `Bearer`, a word in any case; "" unless there is exactly one such header."""
-    sent = _authorization_headers(event)
     if len(sent) != 1:
         return ""
     scheme, _, token = sent[0].strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def _authorization_headers(event: Mapping[str, object]) -> list[str]:
-    lists = optional_mapping(event.get("multiValueHeaders"), "multiValueHeaders")
-    if not lists:
-        single = texts(event.get("headers"), "headers")
-        return [value for name, value in single.items() if name.lower() == "authorization"]
-    return [
-        text(value, "multiValueHeaders.authorization")
-        for name, values in lists.items()
-        if name.lower() == "authorization"
-        for value in sequence(values, "multiValueHeaders.authorization")
-    ]

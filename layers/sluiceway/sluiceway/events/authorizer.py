@@ -1,4 +1,4 @@
-"""A request to be let in or not, as an API Gateway REQUEST authorizer sees it."""
+"""A request, or a new connection, to be let in or not, as an API Gateway REQUEST authorizer sees it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ __all__ = ["AuthorizerReply", "AuthorizerRequest"]
 
 @dataclass(frozen=True, slots=True)
 class AuthorizerRequest:
-    """One request. `token` is what follows `Bearer` ("" where there is no such header, or more than one).
+    """One request, or one handshake of a WebSocket. `token` is the bearer token ("" where there is none, or several).
 
-    `method_arn` names API, stage, method and path (`arn:aws:execute-api:eu-west-1:123456789012:abc/v1/GET/jobs`).
+    `method_arn` names API, stage, method and path (`arn:aws:execute-api:eu-west-1:123456789012:abc/v1/GET/jobs`), of a
+    connection API, stage and route (`.../v1/$connect`).
     """
 
     method_arn: str
