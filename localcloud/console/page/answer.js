@@ -3,7 +3,7 @@
 // The rules are those of docs/streaming.md. Text is cut and compared by offsets in code points, never by value. An
 // offset is only worth something together with the attempt that it counts in: the text of a later attempt may differ
 // from ours below our length, so a later attempt is taken at its word only where the service knew what we have (the
-// first frame of an attachment) or says where to cut (a reset). Everything else asks the service again.
+// first frame after our own asking), says where the next attempt cuts (a reset), or begins at 0. Else we ask again.
 
 import { countPoints, dropPoints, takePoints } from "./text.js";
 
@@ -30,6 +30,11 @@ export function isSettled(answer) {
   return ENDED.has(answer.state) || answer.state === "paused";
 }
 
+/** The answer as it is when somebody asks for the rest of one that was paused. */
+export function reopenAnswer(answer) {
+  return { ...answer, state: "streaming", problem: null };
+}
+
 /** What the client sends to have the rest of this answer. */
 export function resumeMessage(answer) {
   const message = { action: "resume", req: answer.req, off: answer.length };
@@ -39,12 +44,13 @@ export function resumeMessage(answer) {
 /**
  * The answer after `frame`, and whether the client has to resume: {answer, resume}.
  *
- * `answer` is the same object where the frame changes nothing.
+ * `answer` is the same object where the frame changes nothing. `isReply`: it is the first frame of the attachment that we
+ * asked for last, so the service said it knowing our length and attempt.
  */
-export function applyFrame(answer, frame) {
+export function applyFrame(answer, frame, isReply) {
   const apply = APPLY[frame.kind];
   if (apply === undefined || ENDED.has(answer.state) || isStale(answer, frame)) return stay(answer);
-  return apply(answer, frame);
+  return apply(answer, frame, isReply || answer.length === 0);
 }
 
 /** Whether the frame comes from a worker that lost its place. Errors and pings need not speak of any attempt. */
@@ -53,8 +59,8 @@ export function isStale(answer, frame) {
 }
 
 const APPLY = {
-  delta(answer, frame) {
-    if (!isKnownGround(answer, frame) || frame.off > answer.length) return { answer, resume: true };
+  delta(answer, frame, isSure) {
+    if (!isKnownGround(answer, frame, isSure) || frame.off > answer.length) return { answer, resume: true };
     const kept = frame.attempt > answer.attempt ? cut(answer, frame.off) : answer;
     const news = dropPoints(frame.data, kept.length - frame.off);
     if (news === "" && kept === answer && answer.state === "streaming") return stay(answer);
@@ -62,29 +68,34 @@ const APPLY = {
     return stay({ ...kept, ...text, attempt: frame.attempt, state: "streaming", problem: null });
   },
 
-  reset(answer, frame) {
-    if (!isKnownGround(answer, frame) && frame.attempt !== answer.attempt + 1) return { answer, resume: true };
+  reset(answer, frame, isSure) {
+    if (!isKnownGround(answer, frame, isSure) && frame.attempt !== answer.attempt + 1) return { answer, resume: true };
     const after = { ...cut(answer, frame.off), attempt: frame.attempt, state: "streaming", problem: null };
     return { answer: after, resume: frame.off > answer.length };
   },
 
-  retract(answer, frame) {
+  retract(answer, frame, isSure) {
     const after = { ...cut(answer, frame.off), retracted: reasonOf(frame) };
-    if (!isKnownGround(answer, frame)) return { answer: after, resume: true };
+    if (!isKnownGround(answer, frame, isSure)) return { answer: after, resume: true };
     return { answer: { ...after, attempt: frame.attempt }, resume: frame.off > answer.length };
   },
 
-  final(answer, frame) {
-    if (!isKnownGround(answer, frame) || frame.off > answer.length) return { answer, resume: true };
+  final(answer, frame, isSure) {
+    if (!isKnownGround(answer, frame, isSure) || frame.off > answer.length) return { answer, resume: true };
     const stopReason = typeof frame.data.stop_reason === "string" ? frame.data.stop_reason : "";
     const state = stopReason === "cancelled" ? "stopped" : "finished";
     const usage = frame.data.usage ?? null;
     return stay({ ...cut(answer, frame.off), attempt: frame.attempt, state, stopReason, usage, problem: null });
   },
 
-  error(answer, frame) {
-    const { resumable, ...problem } = frame.data;
-    return stay({ ...answer, state: resumable === true ? "paused" : "failed", problem });
+  // Where it speaks of an attempt it ends that attempt's text at `off`; the front door's refusals speak of none.
+  error(answer, frame, isSure) {
+    const { resumable = false, ...problem } = frame.data;
+    const after = { ...answer, state: resumable === true ? "paused" : "failed", problem };
+    if (frame.attempt === 0) return stay(after);
+    const isKnown = isKnownGround(answer, frame, isSure);
+    if (after.state === "failed" && (!isKnown || frame.off > answer.length)) return { answer, resume: true };
+    return stay(isKnown ? cut(after, frame.off) : after);
   },
 };
 
@@ -92,8 +103,8 @@ function stay(answer) {
   return { answer, resume: false };
 }
 
-function isKnownGround(answer, frame) {
-  return frame.attempt === answer.attempt || frame.seq === 1 || answer.length === 0;
+function isKnownGround(answer, frame, isSure) {
+  return isSure || frame.attempt === answer.attempt || frame.off === 0;
 }
 
 function cut(answer, off) {

@@ -150,7 +150,7 @@ export class Service {
   #take(entry, frame) {
     const before = entry.answer;
     if (ENDED.has(before.state) || isStale(before, frame)) return;
-    const { answer, resume } = applyFrame(before, frame);
+    const { answer, resume } = applyFrame(before, frame, frame.seq === 1 && !entry.heard);
     entry.answer = answer;
     if (resume) {
       this.#mend(entry);
