@@ -21,7 +21,8 @@ export function beginAnswer(req, question) {
     stopReason: "",
     usage: null,
     problem: null,
-    retracted: "",
+    retracted: "", // why text was taken back, and where
+    retractedAt: 0,
   };
 }
 
@@ -30,9 +31,9 @@ export function isSettled(answer) {
   return ENDED.has(answer.state) || answer.state === "paused";
 }
 
-/** The answer as it is when somebody asks for the rest of one that was paused. */
+/** A paused answer, when its rest is asked for. */
 export function reopenAnswer(answer) {
-  return { ...answer, state: "streaming", problem: null };
+  return { ...answer, state: answer.attempt === 0 ? "asking" : "streaming", problem: null };
 }
 
 /** What the client sends to have the rest of this answer. */
@@ -75,7 +76,7 @@ const APPLY = {
   },
 
   retract(answer, frame, isSure) {
-    const after = { ...cut(answer, frame.off), retracted: reasonOf(frame) };
+    const after = { ...cut(answer, frame.off), retracted: reasonOf(frame), retractedAt: frame.off };
     if (!isKnownGround(answer, frame, isSure)) return { answer: after, resume: true };
     return { answer: { ...after, attempt: frame.attempt }, resume: frame.off > answer.length };
   },
@@ -94,7 +95,9 @@ const APPLY = {
     const after = { ...answer, state: resumable === true ? "paused" : "failed", problem };
     if (frame.attempt === 0) return stay(after);
     const isKnown = isKnownGround(answer, frame, isSure);
-    if (after.state === "failed" && (!isKnown || frame.off > answer.length)) return { answer, resume: true };
+    const end = answer.retracted ? answer.retractedAt : frame.off; // what was taken back may still be counted
+    const isGap = end > answer.length;
+    if (after.state === "failed" && (!isKnown || isGap)) return { answer, resume: true };
     return stay(isKnown ? cut(after, frame.off) : after);
   },
 };

@@ -3,7 +3,7 @@
 // What a frame means for the text is answer.js's to say; what a connection does, socket.js's. This module decides when
 // to send what, and keeps the figures of each answer. Times are epoch milliseconds: `clock.now()`.
 
-import { applyFrame, ENDED, isSettled, isStale, resumeMessage } from "./answer.js";
+import { applyFrame, ENDED, isSettled, isStale, reopenAnswer, resumeMessage } from "./answer.js";
 import { gatewayComplaint, parseFrame } from "./frames.js";
 import { backoffMs, Socket } from "./socket.js";
 import { countBytes } from "./text.js";
@@ -11,8 +11,11 @@ import { countBytes } from "./text.js";
 export const SILENCE_MS = 30_000; // then resume: docs/streaming.md
 export const MESSAGE_BYTES = 32_000; // API Gateway takes frames of 32 KB, and a browser sends a message in one
 const MEND_MS = 2_000; // so long after a resume, what an older attachment still sends asks for no other
-const REFUSALS = 5; // messages in a row that the gateway would not take: then a person is asked
+const REFUSALS = 5; // in a row without a new character: then a person is asked
 const PAUSE_MS = 5_000; // of silence counts as speaking time at most
+
+// Pauses that are nobody's trouble: whoever still reads goes on at once.
+const GO_ON = new Set(["deadline-exceeded", "nobody-reads", "reader-behind", "unavailable", "worker-stopped"]);
 
 /** What has been measured of one answer. `resumedAt`: the length at which the newest resume went on, null for none. */
 export function newFigures() {
@@ -106,7 +109,7 @@ export class Service {
 
   #send(entry) {
     const { answer, figures } = entry;
-    const isNew = answer.attempt === 0 && answer.state === "asking";
+    const isNew = answer.attempt === 0 && answer.state === "asking" && !entry.cancelling;
     if (entry.cancelling) this.socket.send({ action: "cancel", req: answer.req });
     this.clock.clearTimeout(entry.timer);
     if (this.socket.send(isNew ? askMessage(answer) : resumeMessage(answer))) {
@@ -162,37 +165,55 @@ export class Service {
     const wasLive = entry.link === "live";
     entry.link = "live";
     if (isSettled(answer)) {
-      this.#settle(entry, answer);
+      this.#end(entry, reasonOf(answer.problem));
       return;
     }
     this.#watch(entry);
     if (answer !== before || !wasLive) this.onAnswer(entry);
   }
 
+  #end(entry, reason) {
+    const { answer, cancelling } = entry;
+    if (cancelling && reason === "no-such-answer" && answer.attempt === 0) {
+      this.#settle(entry, { ...answer, state: "stopped", stopReason: "cancelled", problem: null });
+    } else if (answer.state === "paused" && GO_ON.has(reason) && entry.vain < REFUSALS) {
+      entry.answer = reopenAnswer(answer);
+      this.#sendLater(entry);
+    } else {
+      this.#settle(entry, answer);
+    }
+  }
+
   // A gap. A service that answers every resume with another gap is asked ever more slowly.
   #mend(entry) {
     if (this.clock.now() >= entry.mendMs) {
+      if (entry.vain > 0) {
+        this.#sendLater(entry);
+        return;
+      }
       entry.vain += 1;
-      if (entry.vain > 1) this.#sendLater(entry);
-      else this.#send(entry);
+      this.#send(entry);
+    } else {
+      this.onAnswer(entry);
     }
-    this.onAnswer(entry);
   }
 
   #sendLater(entry) {
+    entry.vain += 1;
     entry.link = "resuming";
     entry.mendMs = Infinity;
     this.clock.clearTimeout(entry.timer);
     entry.timer = this.clock.setTimeout(() => this.#send(entry), backoffMs(entry.vain, this.random));
+    this.onAnswer(entry);
   }
 
   // The gateway names no request: it is one of those that nothing has come for yet.
   #refused(complaint) {
     for (const entry of this.entries.values()) {
       if (entry.heard || isSettled(entry.answer) || entry.mendMs === Infinity) continue;
-      entry.vain += 1;
+      const problem = { type: "/problems/gateway", title: complaint };
       if (entry.vain < REFUSALS) this.#sendLater(entry);
-      else this.#settle(entry, { ...entry.answer, state: "paused", problem: { type: "/problems/gateway", title: complaint } });
+      else this.#settle(entry, { ...entry.answer, state: "paused", problem });
     }
   }
 
@@ -215,4 +236,8 @@ export class Service {
     entry.cancelling = false;
     this.onAnswer(entry);
   }
+}
+
+function reasonOf(problem) {
+  return typeof problem?.type === "string" ? problem.type.replace("/problems/", "") : "";
 }

@@ -184,11 +184,11 @@ test("a question that was never sent is stopped without the service", () => {
 
 test("a message that the gateway refuses is sent again ever later, and in the end a person is asked", async () => {
   const { sockets, sent, entry, pass } = await asked();
-  for (let time = 0; time < 5; time += 1) {
+  for (let time = 0; time < 6; time += 1) {
     sockets[0].onmessage({ data: '{"message":"Internal server error","connectionId":"c","requestId":"q"}' });
     await pass(20_000);
   }
-  assert.deepEqual([sent.length, entry.answer.state, entry.answer.problem.title], [4, "paused", "Internal server error"]);
+  assert.deepEqual([sent.length, entry.answer.state, entry.answer.problem.title], [5, "paused", "Internal server error"]);
 });
 
 test("the figures say when the first text came, and how long it has been speaking", async () => {
@@ -201,4 +201,27 @@ test("the figures say when the first text came, and how long it has been speakin
   sockets[0].say("delta", 3, 6, "three");
   const { askedMs, firstMs, speakingMs } = entry.figures;
   assert.deepEqual([firstMs - askedMs, speakingMs], [180, 5_500]);
+});
+
+test("a pause that is nobody's trouble is gone on with, any other waits for a person", async () => {
+  const { sockets, sent, entry, pass } = await asked();
+  sockets[0].say("delta", 1, 0, "one");
+  sockets[0].say("error", 2, 3, { type: "/problems/deadline-exceeded", title: "ran out of time", resumable: true });
+  await pass(1_000);
+  assert.deepEqual(sent, [{ action: "resume", req: "r1", off: 3, try: 1 }]);
+  sockets[0].say("error", 1, 3, { type: "/problems/model-throttled", title: "busy", resumable: true });
+  await pass(60_000);
+  assert.deepEqual([entry.answer.state, sent.length], ["paused", 1]);
+});
+
+test("a stop of a question that may never have arrived does not ask it", async () => {
+  const { service, sockets, sent, entry, pass } = await asked();
+  sockets[0].readyState = 3;
+  sockets[0].onclose();
+  service.cancel("r1");
+  await pass(300);
+  sockets[1].open();
+  assert.deepEqual(sent, [{ action: "cancel", req: "r1" }, { action: "resume", req: "r1", off: 0 }]);
+  sockets[1].say("error", 1, 0, { type: "/problems/no-such-answer", title: "none", resumable: false }, 0);
+  assert.deepEqual([entry.answer.state, entry.answer.problem], ["stopped", null]);
 });

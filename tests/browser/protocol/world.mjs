@@ -186,12 +186,14 @@ export class World {
     if (end === "retract") {
       this.points.length = Math.min(retractAt, this.points.length);
       const problem = { type: "/problems/content-filtered", title: "taken back", resumable: false };
+      const counted = this.points.length + (this.faults.lose ? 0 : this.chance.upTo(3)); // with what was taken back
       this.end = (socket, reader) => {
         this.#post(socket, reader, "retract", this.points.length, attempt, { reason: "guardrail" });
-        this.#post(socket, reader, "error", this.points.length, attempt, problem);
+        this.#post(socket, reader, "error", counted, attempt, problem);
       };
     } else if (end === "pause") {
-      const problem = { type: "/problems/model-throttled", title: "busy", resumable: true };
+      const reason = this.chance.often(0.5) ? "model-throttled" : "worker-stopped";
+      const problem = { type: `/problems/${reason}`, title: "not now", resumable: true };
       this.end = (socket, reader) => this.#post(socket, reader, "error", this.points.length, attempt, problem);
     } else {
       const data = { stop_reason: "end_turn", usage: { output_tokens: 5 } };
