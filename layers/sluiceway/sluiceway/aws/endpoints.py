@@ -42,7 +42,9 @@ class ServiceSpec:
     the service in the credential scope (`bedrock`); `env_name` completes `AWS_ENDPOINT_URL_` (`BEDROCK_RUNTIME`);
     `target_prefix` (JSON protocols) precedes the operation in `X-Amz-Target`. `read_timeout_s`: the longest silence
     while an answer is awaited, 60 s as in AWS SDKs; give more where a service thinks for long. `max_attempts` and
-    `retry_base_s` (the first pause after a transient error) are the SDKs' own; DynamoDB's are 4 and 0.025.
+    `retry_base_s` (the first pause after a transient error) are the SDKs' own; DynamoDB's are 4 and 0.025. One attempt
+    is one, whatever `AWS_MAX_ATTEMPTS` says. `url`: the address of a service that has one for each resource instead of
+    one for the Region, https and a host.
     """
 
     endpoint_prefix: str
@@ -53,6 +55,7 @@ class ServiceSpec:
     read_timeout_s: float = 60.0
     max_attempts: int = 3
     retry_base_s: float = 0.05
+    url: str = ""
 
 
 class Endpoint(NamedTuple):
@@ -73,15 +76,15 @@ def read_region(environ: Mapping[str, str]) -> str:
 
 
 def resolve_endpoint(service: ServiceSpec, region: str, environ: Mapping[str, str]) -> Endpoint:
-    """`AWS_ENDPOINT_URL_<SERVICE>`, else `AWS_ENDPOINT_URL`, else the Region's own. Raises Misconfigured."""
-    for name in ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"):
-        if environ.get(name, "").lower() == "true":
-            raise Misconfigured(f"{name} is not served: name the endpoint with AWS_ENDPOINT_URL_*", what=name)
+    """`AWS_ENDPOINT_URL_<SERVICE>`, else `AWS_ENDPOINT_URL`, else its own, else the Region's. Raises Misconfigured."""
+    _refuse_variants(environ)
     if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() != "true":
         for name in (f"AWS_ENDPOINT_URL_{service.env_name}", "AWS_ENDPOINT_URL"):
             if environ.get(name):
                 named = parse_url(environ[name], what=name)
                 return Endpoint(named.origin, named.host, named.path.rstrip("/"))
+    if service.url:
+        return parse_url(service.url, what=f"AWS_ENDPOINT_URL_{service.env_name}")
     for pattern, suffix in _SUFFIXES:
         if re.fullmatch(pattern, region):
             host = f"{service.endpoint_prefix}.{region}.{suffix}"
@@ -90,6 +93,12 @@ def resolve_endpoint(service: ServiceSpec, region: str, environ: Mapping[str, st
         f"the host names of Region {region} are not known: name the endpoint with AWS_ENDPOINT_URL_{service.env_name}",
         what="AWS_REGION",
     )
+
+
+def _refuse_variants(environ: Mapping[str, str]) -> None:
+    for name in ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"):
+        if environ.get(name, "").lower() == "true":
+            raise Misconfigured(f"{name} is not served: name the endpoint with AWS_ENDPOINT_URL_*", what=name)
 
 
 def parse_url(url: str, *, what: str) -> Endpoint:

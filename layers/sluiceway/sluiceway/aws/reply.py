@@ -17,7 +17,8 @@ __all__ = ["SIGNATURE_CODES", "Fault", "Reply", "read_fault"]
 # What the deployment is refused for, whatever the request. Sources: the common errors of DynamoDB
 # (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html), SQS
 # (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html), S3
-# (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html) and Bedrock's API model.
+# (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html) and the API models of Bedrock and of
+# ApiGatewayManagementApi.
 SIGNATURE_CODES: Final = frozenset(  # the service does not take the signature: a wrong clock, or wrong credentials
     {
         "AuthFailure",
@@ -48,6 +49,7 @@ _PERMISSION_CODES: Final = frozenset(  # we may not, in this account or Region
         "AccessDeniedException",
         "AccountProblem",
         "AllAccessDisabled",
+        "ForbiddenException",
         "InvalidSecurity",
         "KMSAccessDeniedException",
         "KMSOptInRequired",

@@ -324,7 +324,8 @@ class Wire:
         pause_s = choose_pause_s(
             miss.cause, ask.retries, chance=self._outside.draw(), base_s=service.retry_base_s, advice_s=miss.advice_s
         )
-        more = ask.retries + 1 < (self._max_attempts or service.max_attempts)
+        most = service.max_attempts if service.max_attempts == 1 else self._max_attempts or service.max_attempts
+        more = ask.retries + 1 < most
         in_time = asyncio.get_running_loop().time() + pause_s < ask.give_up_at
         spent = self._quota.spend(miss.cause) if more and in_time else 0
         if not spent:
