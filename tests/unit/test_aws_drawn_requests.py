@@ -16,7 +16,9 @@ from boto3.dynamodb.types import TypeSerializer
 from botocore.serialize import create_serializer
 
 from sluiceway.aws.bedrock import Converse, Turn, converse
+from sluiceway.aws.connections import ApiConnections
 from sluiceway.aws.dynamodb import Expression, QueryRequest, Table
+from sluiceway.aws.functions import invoke_later
 from sluiceway.aws.reply import Reply
 from sluiceway.aws.s3 import Bucket
 from sluiceway.aws.sqs import Queue
@@ -215,3 +217,40 @@ async def test_five_hundred_drawn_bedrock_requests() -> None:
         (call,) = caller.calls
         assert (call.method, call.path) == (sent["method"], sent["url_path"])
         assert json.loads(json.dumps(call.body)) == json.loads(sent["body"])
+
+
+async def test_five_hundred_drawn_posts_to_connections() -> None:
+    """Posts of drawn bytes to drawn connections, and their closing, have botocore's path and body."""
+    chance, management = random.Random(SEED), Authority("apigatewaymanagementapi", "rest-json")
+    for number in range(500):
+        caller = RecordingCaller()
+        connections = ApiConnections(caller, "https://a1.execute-api.eu-west-1.amazonaws.com/v1")
+        params: dict[str, Any] = {"ConnectionId": drawn_text(chance, least=1)}
+        if number % 5 == 0:
+            await connections.disconnect(params["ConnectionId"])
+        else:
+            params["Data"] = chance.randbytes(1 + chance.randrange(64))
+            await connections.post(params["ConnectionId"], params["Data"])
+        (call,) = caller.calls
+        sent = management.request(call.operation, params)
+        assert (call.method, call.path) == (sent["method"], f"/v1{sent['url_path']}")
+        assert call.body == (sent["body"] or b"")
+
+
+async def test_five_hundred_drawn_asynchronous_invocations() -> None:
+    """Invocations of drawn functions with drawn payloads have botocore's path and headers, and its payload's bytes."""
+    chance, functions = random.Random(SEED), Authority("lambda", "rest-json")
+    for _ in range(500):
+        caller = RecordingCaller()
+        payload = {drawn_text(chance): drawn_text(chance) for _ in range(chance.randrange(3))}
+        params = {
+            "FunctionName": drawn_text(chance, least=1),
+            "InvocationType": "Event",
+            "Payload": json.dumps(payload),
+        }
+        await invoke_later(caller, params["FunctionName"], payload)
+        (call,) = caller.calls
+        sent = functions.request("Invoke", params)
+        assert (call.method, call.path) == (sent["method"], sent["url_path"])
+        assert json.loads(json.dumps(call.body)) == json.loads(sent["body"])
+        assert call.headers.items() <= {name.lower(): value for name, value in sent["headers"].items()}.items()

@@ -7,8 +7,10 @@ from botocore.config import Config
 from botocore.session import get_session
 
 from sluiceway.aws.bedrock import BEDROCK_RUNTIME
+from sluiceway.aws.connections import describe_service
 from sluiceway.aws.dynamodb import DYNAMODB
 from sluiceway.aws.endpoints import parse_url, read_region, resolve_endpoint
+from sluiceway.aws.functions import LAMBDA
 from sluiceway.aws.s3 import S3
 from sluiceway.aws.sqs import SQS
 from sluiceway.errors import Misconfigured
@@ -22,7 +24,9 @@ def boto_session():
     return get_session()
 
 
-@pytest.mark.parametrize("service", [DYNAMODB, SQS, S3, BEDROCK_RUNTIME], ids=lambda service: service.endpoint_prefix)
+@pytest.mark.parametrize(
+    "service", [DYNAMODB, SQS, S3, BEDROCK_RUNTIME, LAMBDA], ids=lambda service: service.endpoint_prefix
+)
 def test_regional_addresses_equal_botocores(boto_session, service):
     """Host names of every partition served, and the signing name and target prefix of the API model."""
     regional = Config(s3={"us_east_1_regional_endpoint": "regional"})
@@ -36,6 +40,18 @@ def test_regional_addresses_equal_botocores(boto_session, service):
         model = client.meta.service_model
         assert service.signing_name == model.signing_name
         assert service.target_prefix == model.metadata.get("targetPrefix", "")
+
+
+def test_an_address_of_its_own_is_used_but_where_settings_say_another(boto_session):
+    """A WebSocket API's management API is at its own host; the names of settings and signature are botocore's."""
+    service = describe_service("https://a1.execute-api.eu-west-1.amazonaws.com")
+    endpoint = resolve_endpoint(service, "us-iso-east-1", {})
+    assert (endpoint.origin.tls, endpoint.host, endpoint.path) == (True, "a1.execute-api.eu-west-1.amazonaws.com", "")
+    for name in ("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", "AWS_ENDPOINT_URL"):
+        assert resolve_endpoint(service, "eu-west-1", {name: "http://x.test"}).host == "x.test"
+    model = boto_session.get_service_model("apigatewaymanagementapi")
+    assert service.signing_name == model.signing_name
+    assert service.env_name == model.service_id.upper().replace(" ", "_")
 
 
 def test_precedence_of_settings():

@@ -1,0 +1,45 @@
+"""Lambda functions that are handed work, and a worker of streamed answers reached so.
+
+Owns the request of an asynchronous invocation. Must not know what a payload means. Source:
+https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sluiceway.aws.endpoints import ServiceSpec
+from sluiceway.aws.sigv4 import encode_label
+from sluiceway.aws.wire import Caller
+from sluiceway.codec.order import encode_order
+from sluiceway.events.socket import StreamOrder
+
+__all__ = ["LAMBDA", "LambdaDispatcher", "invoke_later"]
+
+LAMBDA: Final = ServiceSpec(endpoint_prefix="lambda", signing_name="lambda", protocol="rest-json", env_name="LAMBDA")
+_AS_EVENT: Final[Mapping[str, str]] = {"x-amz-invocation-type": "Event"}
+
+
+async def invoke_later(
+    caller: Caller, function: str, payload: Mapping[str, object], *, deadline: float | None = None
+) -> None:
+    """Queue one invocation of `function` (a name or an ARN); returns when Lambda has it for sure.
+
+    `payload` has 1 MB at most as JSON. Raises what `Caller.call` raises. Lambda invokes at least once, and a retry
+    whose first answer was lost queues another.
+    """
+    path = f"/2015-03-31/functions/{encode_label(function)}/invocations"
+    await caller.call(LAMBDA, "Invoke", payload, path=path, headers=_AS_EVENT, deadline=deadline)
+
+
+class LambdaDispatcher:
+    """Orders for the worker that is the function `function_name`. Raises what `invoke_later` raises."""
+
+    def __init__(self, caller: Caller, function_name: str) -> None:
+        self._caller = caller
+        self._function_name = function_name
+
+    async def dispatch(self, caller: str, req: str) -> None:
+        """Let a worker begin, or go on with, this answer; returns when that is sure to happen at least once."""
+        await invoke_later(self._caller, self._function_name, encode_order(StreamOrder(caller, req)))
