@@ -38,6 +38,8 @@ from localcloud.template.handler import ResourceHandler
 from localcloud.template.ledger import Ledger, make_ledger
 from localcloud.template.source import read_template
 from localcloud.template.stack import Settled, Stack, prepare_stack, stack_context
+from localcloud.traces.calls import CallSpans
+from localcloud.traces.engine import TracedEngine
 from localcloud.urls import Urls
 
 __all__ = ["LedgerRefused", "PortTaken", "RunningCloud", "open_cloud"]
@@ -113,14 +115,19 @@ def _prepare(options: CloudOptions) -> Stack:
 
 
 def _front(services: Services) -> Front:
-    apis = [SqsService(services.queues), services.dynamodb, services.s3, BedrockService(services.engine)]
-    return Front(apis, authorise=services.authoriser(), rng=services.rng)
+    bedrock = BedrockService(TracedEngine(services.engine, services.recorder))
+    apis = [SqsService(services.queues), services.dynamodb, services.s3, bedrock]
+    return Front(apis, authorise=services.authoriser(), rng=services.rng, spans=CallSpans(services.recorder))
 
 
 @asynccontextmanager
 async def _open_compute(options: CloudOptions, services: Services, aws: str) -> AsyncGenerator[Compute]:
     settings = ComputeSettings(
-        cache_dir=options.cache, environ=options.environ, endpoint_url=lambda: aws, progress=options.progress
+        cache_dir=options.cache,
+        environ=options.environ,
+        endpoint_url=lambda: aws,
+        progress=options.progress,
+        recorder=services.recorder,
     )
     credentials = services.iam.issue_credentials
     async with open_compute(
@@ -134,12 +141,15 @@ def _backends(services: Services, compute: Compute, front: Front) -> Backends:
         return services.policies.allows(function_arn, service=principal, source_arn=source_arn)
 
     functions = LambdaFunctions(compute.functions, may_invoke)
-    return Backends(functions=functions, dispatch=front.dispatch, roles=IamRoles(services.iam))
+    roles = IamRoles(services.iam)
+    return Backends(functions=functions, dispatch=front.dispatch, roles=roles, recorder=services.recorder)
 
 
 def _function_urls(services: Services, backends: Backends) -> FunctionUrls:
     access = UrlPolicies(services.iam, services.authoriser(), services.policies)
-    return FunctionUrls(backends.functions, access, clock=services.clock, random=services.rng)
+    return FunctionUrls(
+        backends.functions, access, clock=services.clock, random=services.rng, recorder=services.recorder
+    )
 
 
 async def _serve_http(gateway: Gateway, options: CloudOptions, cleanup: AsyncExitStack) -> str:

@@ -24,6 +24,7 @@ from localcloud.identify import guess_service, read_scope
 from localcloud.refusals import refuse, refuse_denied
 from localcloud.services.contract import Authorise, BodyCut, Service, WireRequest, WireResponse
 from localcloud.sites import is_from_elsewhere
+from localcloud.traces.calls import CallSpans
 
 __all__ = ["HEALTH_PATH", "Front", "open_listener"]
 
@@ -36,12 +37,22 @@ _HOP_BY_HOP: Final = frozenset(("connection", "keep-alive", "transfer-encoding",
 
 
 class Front:
-    """Hands AWS requests to services. `authorise` is asked about everything that a service says it needs."""
+    """Hands AWS requests to services. `authorise` is asked about everything that a service says it needs; `spans` are
+    made of calls that name a trace.
+    """
 
-    def __init__(self, services: Iterable[Service], *, authorise: Authorise, rng: random.Random) -> None:
+    def __init__(
+        self,
+        services: Iterable[Service],
+        *,
+        authorise: Authorise,
+        rng: random.Random,
+        spans: CallSpans | None = None,
+    ) -> None:
         self._services = {service.name: service for service in services}
         self._authorise = authorise
         self._rng = rng
+        self._spans = spans
 
     def add(self, service: Service) -> None:
         """Serve one more API."""
@@ -53,6 +64,11 @@ class Front:
 
     async def dispatch(self, request: WireRequest) -> WireResponse:
         """Authorise `request` and let its service answer. An error inside is a logged 500, never an exception."""
+        if self._spans is None:
+            return await self._dispatch(request)
+        return await self._spans.watch(request, self._dispatch)
+
+    async def _dispatch(self, request: WireRequest) -> WireResponse:
         service = self._services.get(request.service)
         if service is None:
             _LOG.warning("front.unknown_service service=%s", request.service)

@@ -17,8 +17,9 @@ from typing import Any, Final
 from localcloud.gateway.definition import Api, Method
 from localcloud.gateway.mapping import Sources
 from localcloud.gateway.message import HttpRequest, query_items
+from localcloud.traces.header import read_root
 
-__all__ = ["Exchange", "Stage", "Throttle", "domain_name"]
+__all__ = ["Exchange", "Stage", "Throttle", "domain_name", "trace_of"]
 
 _DROPPED: Final = frozenset(
     {
@@ -57,6 +58,12 @@ def domain_name(api: Api) -> str:
     """The host name the API has on AWS."""
     suffix = ".cn" if api.region.startswith("cn-") else ""
     return f"{api.id}.execute-api.{api.region}.amazonaws.com{suffix}"
+
+
+def trace_of(request: HttpRequest, now_s: float, random: Random) -> str:
+    """The trace header that a request goes on with: the client's where it names a root, else a new root."""
+    given = request.header("x-amzn-trace-id") or ""
+    return given if read_root(given) else f"Root=1-{int(now_s):08x}-{random.randbytes(12).hex()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +109,7 @@ class Exchange:
     @cached_property
     def trace_id(self) -> str:
         """The X-Amzn-Trace-Id header: the client's, or a new root."""
-        given = self.request.header("x-amzn-trace-id")
-        return given or f"Root=1-{int(self.now_s):08x}-{self.random.randbytes(12).hex()}"
+        return trace_of(self.request, self.now_s, self.random)
 
     @cached_property
     def headers(self) -> list[tuple[str, str]]:

@@ -18,12 +18,15 @@ from typing import Final
 from localcloud.clock import Clock
 from localcloud.gateway.cors import Cors, answer_preflight, apply_cors
 from localcloud.gateway.errors import GatewayError
+from localcloud.gateway.exchange import trace_of
 from localcloud.gateway.function_url_event import Arrival, make_event, read_reply
 from localcloud.gateway.message import HttpRequest, HttpResponse
 from localcloud.gateway.ports import Functions, FunctionUnavailableError, Identity, UrlAccess
 from localcloud.gateway.prelude import HTTP_INTEGRATION, read_prelude
 from localcloud.gateway.streaming import StreamedBody
 from localcloud.identify import read_scope
+from localcloud.traces.recorder import Recorder
+from localcloud.traces.requests import RequestSpans
 
 __all__ = ["PATH", "FunctionUrl", "FunctionUrls"]
 
@@ -68,7 +71,16 @@ class _Refused(Exception):
 class FunctionUrls:
     """The URLs there are."""
 
-    def __init__(self, functions: Functions, access: UrlAccess, *, clock: Clock, random: Random) -> None:
+    def __init__(
+        self,
+        functions: Functions,
+        access: UrlAccess,
+        *,
+        clock: Clock,
+        random: Random,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self._spans = RequestSpans(recorder)
         self._functions = functions
         self._access = access
         self._clock = clock
@@ -102,8 +114,22 @@ class FunctionUrls:
         preflight = answer_preflight(url.cors, request) if url.cors is not None else None
         if preflight is not None:
             return preflight
+        now_s = self._clock.time()
+        arrival = Arrival(
+            request=request,
+            domain=url.domain,
+            request_id=request_id,
+            trace_id=trace_of(request, now_s, self._random),
+            at_s=now_s,
+        )
+        function = url.function_arn.rpartition(":")[2]
+        span = self._spans.begin_request(arrival.trace_id, request, function, request_id=request_id)
+        return self._spans.end_response(span, await self._guard(url, arrival))
+
+    async def _guard(self, url: FunctionUrl, arrival: Arrival) -> HttpResponse:
+        request, request_id = arrival.request, arrival.request_id
         try:
-            response = await self._invoke(url, request, request_id)
+            response = await self._invoke(url, arrival)
         except _Refused as refused:
             response = refused.response
         except GatewayError as error:
@@ -116,17 +142,9 @@ class FunctionUrls:
             response = replace(response, headers=apply_cors(url.cors, request, response.headers))
         return response
 
-    async def _invoke(self, url: FunctionUrl, request: HttpRequest, request_id: str) -> HttpResponse:
-        now_s = self._clock.time()
-        trace_id = request.header("x-amzn-trace-id") or f"Root=1-{int(now_s):08x}-{self._random.randbytes(12).hex()}"
-        arrival = Arrival(
-            request=request,
-            domain=url.domain,
-            request_id=request_id,
-            trace_id=trace_id,
-            at_s=now_s,
-            identity=self._admit(url, request),
-        )
+    async def _invoke(self, url: FunctionUrl, arrival: Arrival) -> HttpResponse:
+        trace_id = arrival.trace_id
+        arrival = replace(arrival, identity=self._admit(url, arrival.request))
         event = make_event(arrival)
         if len(event) > MAX_REQUEST_BYTES:
             raise _Refused(_refuse(413, "RequestEntityTooLargeException", "Request Entity Too Large"))

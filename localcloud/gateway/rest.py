@@ -30,6 +30,8 @@ from localcloud.gateway.streaming import stream_function
 from localcloud.gateway.throttle import TokenBucket
 from localcloud.gateway.validation import BodyValidator, check_parameters
 from localcloud.services.contract import Dispatch
+from localcloud.traces.recorder import Recorder
+from localcloud.traces.requests import RequestSpans
 
 __all__ = ["MAX_BODY_BYTES", "MAX_HEADER_BYTES", "Backends", "RestStage"]
 
@@ -49,11 +51,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """What an API leads to. `dispatch` is the AWS front's inner entry."""
+    """What an API leads to. `dispatch` is the AWS front's inner entry; `recorder` is told of what comes in."""
 
     functions: Functions
     dispatch: Dispatch
     roles: Roles
+    recorder: Recorder | None = None
 
 
 class RestStage:
@@ -69,10 +72,17 @@ class RestStage:
         self._authorizers = Authorizers(backends.functions, clock)
         self._buckets: dict[tuple[str, str], TokenBucket | None] = {}
         self._validators = _validators(api)
+        self._spans = RequestSpans(backends.recorder)
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Answer one request; never raises."""
         exchange = Exchange(self.api, self.stage, request, now_s=self._clock.time(), random=self._random)
+        resource, _ = self._resources.match(request.path) or ("", {})
+        about = {"api": self.api.id, "stage": self.stage.name, "request_id": exchange.request_id}
+        span = self._spans.begin_request(exchange.trace_id, request, resource, **about)
+        return self._spans.end_response(span, await self._guard(exchange))
+
+    async def _guard(self, exchange: Exchange) -> HttpResponse:
         try:
             response = await self._answer(exchange)
             _check_headers(response)

@@ -87,5 +87,6 @@ def _lambda_handlers(options: CloudOptions, services: Services, compute: Compute
         group=compute.group,
         rng=services.rng,
         may_do=services.may_do,
+        trace_of=services.queue_spans.header_of,
     )
     yield from refused_handlers()

@@ -28,6 +28,8 @@ from localcloud.services.s3.store import Store as ObjectStore
 from localcloud.services.s3.wire import open_s3
 from localcloud.services.sqs.model import Queues
 from localcloud.services.sqs.store import Store as QueueStore
+from localcloud.traces.queues import QueueSpans
+from localcloud.traces.recorder import Recorder
 
 __all__ = ["Services", "open_services"]
 
@@ -46,6 +48,8 @@ class Services:
     engine: Engine
     alarms: Alarms
     policies: FunctionPolicies
+    recorder: Recorder
+    queue_spans: QueueSpans
     clock: Clock
     rng: random.Random
 
@@ -71,7 +75,10 @@ async def open_services(
     options: CloudOptions, *, clock: Clock, rng: random.Random, cleanup: AsyncExitStack
 ) -> Services:
     """Open every service; `cleanup` closes them. Raises KeptStateUnusable, ValueError (no such model), OSError."""
-    queues = _open_queues(options, clock=clock, rng=rng, cleanup=cleanup)
+    recorder = Recorder(clock=clock, rng=random.Random(rng.getrandbits(64)))  # noqa: S311 - ids, not secrets
+    queue_spans = QueueSpans(recorder)
+    queues = Queues(clock=clock, rng=rng, keeper=_open_queue_store(options, clock, cleanup), watch=queue_spans)
+    queue_spans.is_dead_letters = queues.takes_dead_letters
     delegate = _open_delegate(options, cleanup)
     tables = Store(options.persist) if options.persist else None
     dynamodb = DynamoService(clock, store=tables, randomness=rng)
@@ -101,17 +108,19 @@ async def open_services(
         engine=engine,
         alarms=Alarms(),
         policies=FunctionPolicies(),
+        recorder=recorder,
+        queue_spans=queue_spans,
         clock=clock,
         rng=rng,
     )
 
 
-def _open_queues(options: CloudOptions, *, clock: Clock, rng: random.Random, cleanup: AsyncExitStack) -> Queues:
+def _open_queue_store(options: CloudOptions, clock: Clock, cleanup: AsyncExitStack) -> QueueStore | None:
     if options.persist is None:
-        return Queues(clock=clock, rng=rng)
+        return None
     store = QueueStore(options.persist, clock)
     cleanup.callback(store.close)
-    return Queues(clock=clock, rng=rng, keeper=store)
+    return store
 
 
 def _open_delegate(options: CloudOptions, cleanup: AsyncExitStack) -> Delegate:

@@ -48,7 +48,8 @@ class QueueSpans:
         span = self._spans.get(held.message_id)
         if span is None or span.end_ms is not None:
             since_ms = self._recorder.now_ms() - _waited_s(held) * 1000
-            span = self._recorder.begin(header, "queue", _name(arn), start_ms=since_ms, message_id=held.message_id)
+            detail = {"message_id": held.message_id}
+            span = self._recorder.begin_at(since_ms, header, "queue", name=_name(arn), detail=detail)
         self._recorder.end(span, receive=held.receives)
         self._keep(held, span)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
@@ -117,10 +117,14 @@ class Recorder:
         """The date in milliseconds since 1970."""
         return self._clock.time() * 1000
 
-    def begin(self, header: str, kind: Kind, name: str, *, start_ms: float | None = None, **detail: Detail) -> Span:
-        """A span that begins now, or began at `start_ms`, in the trace of `header` (a new one where it names none)."""
-        now_ms = self.now_ms()
-        trace = self._trace(read_root(header) or f"1-{int(now_ms / 1000):08x}-{self._rng.getrandbits(96):024x}")
+    def begin(self, header: str, kind: Kind, name: str, **detail: Detail) -> Span:
+        """A span that begins now, in the trace of `header` (a new one where it names none). None is no detail."""
+        return self.begin_at(self.now_ms(), header, kind, name=name, detail=detail)
+
+    def begin_at(self, start_ms: float, header: str, kind: Kind, *, name: str, detail: Mapping[str, Detail]) -> Span:
+        """A span that began before it is told."""
+        root = read_root(header) or f"1-{int(start_ms / 1000):08x}-{self._rng.getrandbits(96):024x}"
+        trace = self._trace(root)
         parent = read_parent(header)
         if parent not in trace.spans:
             parent = trace.root.id if trace.spans else ""
@@ -130,7 +134,7 @@ class Recorder:
             parent=parent,
             kind=kind,
             name=name[:MAX_NAME_CHARS],
-            start_ms=now_ms if start_ms is None else start_ms,
+            start_ms=start_ms,
             detail={key: value for key, value in detail.items() if value is not None},
         )
         if len(trace.spans) < MAX_TRACE_SPANS:

@@ -88,12 +88,19 @@ class Connection:
         self._active_at = 0.0
         self.last_active_s = client.connected_at_s
         self.is_open = False
+        self.messages_in = 0
+        self.messages_out = 0
         self._is_deaf = False
 
     @property
     def id(self) -> str:
         """The connection's id."""
         return self.client.connection_id
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How much the client has not taken yet."""
+        return self._wire.buffered_bytes() if self._wire is not None else 0
 
     def open(self, wire: Wire) -> None:
         """The handshake is answered: messages may come and go from now on."""
@@ -111,6 +118,7 @@ class Connection:
         if self._wire.buffered_bytes() + len(data) > MAX_BUFFERED_BYTES:
             raise BufferFull(self.id)
         self._touch(self._loop)
+        self.messages_out += 1
         self._wire.write(frames.encode_text(data))
 
     def receive(self, data: bytes) -> None:
@@ -127,6 +135,11 @@ class Connection:
             self._is_deaf = True  # what follows cannot be told apart any more
             self.close(Ending(error.code, error.reason))
             self._wire.finish()
+
+    def cut(self) -> None:
+        """Cut the socket, as when the network goes: no close frame, and the client is told nothing."""
+        if self._wire is not None:
+            self._wire.abort()
 
     def lost(self) -> None:
         """The socket is gone."""
@@ -146,6 +159,7 @@ class Connection:
         if self._wire is None:
             return
         if isinstance(received, Text):
+            self.messages_in += 1
             self._listener.received(self, received.text)
         elif isinstance(received, Ping):
             self._wire.write(frames.encode_pong(received.payload))

@@ -93,6 +93,13 @@ class Exchange:
         self.request_id = make_id(self.random)
         self.message_id = make_id(self.random) if self.event_type == "MESSAGE" else ""
 
+    @cached_property
+    def trace_id(self) -> str:
+        """The trace header: the handshake's for `$connect`, a root of its own for each later event."""
+        if self.route_key == CONNECT:
+            return self.client.trace_id
+        return f"Root=1-{int(self.now_s):08x}-{self.random.randbytes(12).hex()}"
+
     @property
     def event_type(self) -> str:
         """CONNECT, MESSAGE or DISCONNECT."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from localcloud.clock import Clock
 from localcloud.gateway.errors import GatewayError
+from localcloud.gateway.exchange import trace_of
 from localcloud.gateway.message import HttpRequest
 from localcloud.gateway.rest import Backends
 from localcloud.gateway.throttle import TokenBucket
@@ -26,11 +27,14 @@ from localcloud.gateway.websocket.definition import CONNECT, DISCONNECT, Route, 
 from localcloud.gateway.websocket.exchange import Client, Ending, Exchange, make_id
 from localcloud.gateway.websocket.integrations import Answer, call_integration
 from localcloud.gateway.websocket.selection import DEFAULT
+from localcloud.traces.requests import RequestSpans
 
 __all__ = ["Accepted", "Refused", "WebSocketGateway"]
 
 NEW_CONNECTIONS_PER_S: Final = 500  # quota of an account and Region, the WebSocket quotas page
 RATE, BURST = 10_000, 5000  # account default, https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+Listener: TypeAlias = Callable[[Connection, Ending | None], None]
+"""Told of a connection that is open now, or of its ending."""
 _Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 _LOG: Final = logging.getLogger(__name__)
 
@@ -80,6 +84,8 @@ class WebSocketGateway:
         self._arrivals = TokenBucket(NEW_CONNECTIONS_PER_S, NEW_CONNECTIONS_PER_S)
         self._calls = TokenBucket(RATE, BURST)
         self._is_closed = False
+        self._listeners: list[Listener] = []
+        self._spans = RequestSpans(backends.recorder)
 
     # ---- stages
 
@@ -112,6 +118,11 @@ class WebSocketGateway:
         """Every open connection."""
         return list(self._connections.values())
 
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Hear of every connection as it opens and as it ends; the answer stops it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
     def admit_call(self) -> bool:
         """Whether the account may call back once more now; callbacks and messages share its rate."""
         return self._calls.take(self._clock.time())
@@ -129,16 +140,13 @@ class WebSocketGateway:
     async def connect(self, api_id: str, stage_name: str, handshake: HttpRequest) -> Accepted | Refused:
         """Run `$connect`. The connection is not open, and its id good for nothing, until the caller opens it."""
         now_s = self._clock.time()
-        given = handshake.header("x-amzn-trace-id")
-        trace = given or f"Root=1-{int(now_s):08x}-{self._random.randbytes(12).hex()}"
-        client = Client(make_id(self._random), handshake, now_s, trace)
+        client = Client(make_id(self._random), handshake, now_s, trace_of(handshake, now_s, self._random))
         deployed = self._stages.get((api_id, stage_name))
         if deployed is None:
             return _refuse(GatewayError("WAF_FILTERED", reason=f"there is no stage {api_id}/{stage_name}"), client, "")
         exchange = self._exchange(deployed, client, CONNECT)
         try:
-            self._admit(self._arrivals, deployed, CONNECT)
-            answer = await self._run_connect(exchange)
+            answer = await self._watch(exchange, self._run_connect(exchange, deployed))
         except GatewayError as error:
             return _refuse(error, client, exchange.request_id)
         if not 200 <= answer.status < 300:
@@ -147,7 +155,8 @@ class WebSocketGateway:
         connection = Connection(client, api_id=api_id, stage=stage_name, listener=self, clock=self._clock)
         return Accepted(connection, _subprotocol(handshake, answer))
 
-    async def _run_connect(self, exchange: Exchange) -> Answer:
+    async def _run_connect(self, exchange: Exchange, deployed: _Deployed) -> Answer:
+        self._admit(self._arrivals, deployed, CONNECT)
         route = exchange.api.route(CONNECT)
         if route is None:
             return Answer(200)
@@ -161,6 +170,7 @@ class WebSocketGateway:
     def opened(self, connection: Connection) -> None:
         """The handshake is answered: the id may be used."""
         self._connections[connection.id] = connection
+        self._tell(connection, None)
 
     def received(self, connection: Connection, text: str) -> None:
         """A message: it is routed in a task of its own, so messages of one client may overtake each other."""
@@ -169,9 +179,35 @@ class WebSocketGateway:
     def ended(self, connection: Connection, ending: Ending) -> None:
         """The connection is no more: `$disconnect` is told, at best."""
         self._connections.pop(connection.id, None)
+        self._tell(connection, ending)
         self._spawn(partial(self._disconnect, connection, ending))
 
     # ---- inside
+
+    def _tell(self, connection: Connection, ending: Ending | None) -> None:
+        for listener in tuple(self._listeners):
+            listener(connection, ending)
+
+    async def _watch(self, exchange: Exchange, work: Awaitable[Answer]) -> Answer:
+        """What `work` answers, with a span around it. Raises what `work` does."""
+        span = self._spans.begin(
+            exchange.trace_id,
+            exchange.route_key,
+            api=exchange.api.id,
+            stage=exchange.stage.name,
+            connection=exchange.client.connection_id,
+            request_id=exchange.request_id,
+        )
+        status = 500
+        try:
+            answer = await work
+            status = answer.status
+        except GatewayError as error:
+            status = error.status
+            raise
+        finally:
+            self._spans.end(span, status)
+        return answer
 
     async def _route(self, connection: Connection, text: str) -> None:
         deployed = self._stages.get((connection.api_id, connection.stage))
@@ -180,14 +216,17 @@ class WebSocketGateway:
         exchange = self._exchange(deployed, connection.client, DEFAULT, body=text)
         try:
             route = self._select(exchange)
-            self._admit(self._calls, deployed, route.key)
-            answer = await call_integration(exchange, route, self._backends)
+            answer = await self._watch(exchange, self._run_route(exchange, deployed, route))
         except GatewayError as error:
             _log_error(error, exchange.route_key)
             _tell(connection, _error_frame(error.message, connection.id, exchange.request_id))
             return
         if answer.body and exchange.api.is_two_way(route):
             _tell(connection, answer.body)
+
+    async def _run_route(self, exchange: Exchange, deployed: _Deployed, route: Route) -> Answer:
+        self._admit(self._calls, deployed, route.key)
+        return await call_integration(exchange, route, self._backends)
 
     def _select(self, exchange: Exchange) -> Route:
         """The route of the message's key, else `$default`. Raises GatewayError."""
@@ -206,7 +245,7 @@ class WebSocketGateway:
             return
         exchange = self._exchange(deployed, connection.client, DISCONNECT, ending=ending)
         try:
-            await call_integration(exchange, route, self._backends)
+            await self._watch(exchange, call_integration(exchange, route, self._backends))
         except GatewayError as error:
             _log_error(error, DISCONNECT)
 

@@ -75,7 +75,7 @@ async def _call_function(exchange: Exchange, integration: Integration, backends:
         raise GatewayError("DEFAULT_5XX", reason=reason)
     payload = json.dumps(exchange.event(), ensure_ascii=False).encode("utf-8", "surrogatepass")
     try:
-        reply = await backends.functions.invoke(arn, payload, trace_header=exchange.client.trace_id)
+        reply = await backends.functions.invoke(arn, payload, trace_header=exchange.trace_id)
     except FunctionUnavailableError as error:
         raise GatewayError("DEFAULT_5XX", reason=f"{arn}: {error}") from error
     if reply.error:
@@ -201,7 +201,7 @@ def _wire_request(exchange: Exchange, integration: Integration, *, body: str, ba
     except LookupError as error:
         reason = f"API Gateway may not assume {integration.credentials}: {error}"
         raise GatewayError("API_CONFIGURATION_ERROR", reason=reason) from error
-    host = {"host": f"{service}.{region}.amazonaws.com", "x-amzn-trace-id": exchange.client.trace_id}
+    host = {"host": f"{service}.{region}.amazonaws.com", "x-amzn-trace-id": exchange.trace_id}
     return WireRequest(
         service=service,
         region=region,
