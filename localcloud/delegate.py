@@ -9,19 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
 from localcloud.refusals import refuse
 from localcloud.services.contract import Permission, WireRequest, WireResponse
 
-__all__ = ["Ask", "Delegate", "DelegatedService", "Keeper"]
+__all__ = ["Ask", "Delegate", "DelegateFailed", "DelegatedService", "Keeper"]
 
 _LOG: Final = logging.getLogger(__name__)
 Ask: TypeAlias = Callable[[WireRequest], WireResponse]
 _AskAt: TypeAlias = Callable[[WireRequest, str], WireResponse | None]
 _Needs: TypeAlias = Callable[[WireRequest], tuple[Permission, ...]]
+
+
+class DelegateFailed(Exception):
+    """moto raised `error` over `request`, at `place` in its code: what it reads, it takes on trust."""
+
+    def __init__(self, request: WireRequest, error: Exception) -> None:
+        frames = traceback.extract_tb(error.__traceback__)
+        self.place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        super().__init__(f"{type(error).__name__} at {self.place}")
+        self.request = request
+        self.error = error
 
 
 class Keeper(Protocol):
@@ -50,7 +63,10 @@ class Delegate:
         self._deferred: list[tuple[WireRequest, str]] = []
 
     async def call(self, request: WireRequest, host: str) -> WireResponse:
-        """Let moto answer `request` as if it had come to `host` (`s3.us-east-1.amazonaws.com`)."""
+        """Let moto answer `request` as if it had come to `host` (`s3.us-east-1.amazonaws.com`).
+
+        Raises DelegateFailed.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._call, request, host)
 
     async def prepare(self, request: WireRequest, host: str) -> WireResponse | None:
@@ -101,7 +117,10 @@ def _at_home(ask: _AskAt) -> Ask:
 
 
 def _ask(ask: _AskAt, request: WireRequest, host: str) -> WireResponse:
-    answer = ask(request, host)
+    try:
+        answer = ask(request, host)
+    except Exception as error:
+        raise DelegateFailed(request, error) from error
     if answer is None:
         message = f"{request.method} {request.path} of {request.service} is not served by this local cloud."
         return refuse(request, 501, code="NotImplemented", message=message)
@@ -117,7 +136,7 @@ class DelegatedService:
         self._needs = needs
 
     async def handle(self, request: WireRequest) -> WireResponse:
-        """Let moto answer."""
+        """Let moto answer. Raises DelegateFailed."""
         return await self._delegate.call(request, self._host(request))
 
     async def prepare(self, request: WireRequest) -> WireResponse | None:

@@ -12,11 +12,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
-from urllib.parse import parse_qs, quote, unquote, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 from xml.etree import ElementTree as ET
 
 from localcloud.delegate import Ask
 from localcloud.services.contract import WireRequest, WireResponse
+from localcloud.services.s3.checks import split_path
 from localcloud.services.s3.store import KeptObject, KeptSetting, Store
 
 __all__ = ["S3Keeper"]
@@ -73,7 +74,7 @@ class S3Keeper:
         """Keep what an answered request has changed."""
         if request.method not in _CHANGES or response.status >= 300:
             return
-        bucket, _, key = unquote(request.path.lstrip("/")).partition("/")
+        bucket, key = split_path(request.path)
         query = parse_qs(request.query, keep_blank_values=True)
         if key:
             self._hear_object(_Place(bucket, key, request.region), request.method, query, ask=ask)

@@ -6,16 +6,19 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from localcloud.delegate import Delegate, DelegatedService
+from localcloud.delegate import Delegate, DelegatedService, DelegateFailed
 from localcloud.refusals import refuse
 from localcloud.services.contract import Permission, WireRequest, WireResponse
+from localcloud.services.s3.checks import blame, find_fault, split_path, tidy
 
 __all__ = ["S3Service", "open_s3", "permissions"]
 
+_LOG: Final = logging.getLogger(__name__)
 _OBJECT: Final = {
     "DELETE": "DeleteObject",
     "GET": "GetObject",
@@ -53,18 +56,34 @@ class S3Service(DelegatedService):
         self._may_list = may_list
 
     async def handle(self, request: WireRequest) -> WireResponse:
-        """Let moto answer; a missing object is hidden from who may not list its bucket, as S3 hides it.
+        """Refuse what S3 refuses, let moto answer the rest.
+
+        A missing object is hidden from who may not list its bucket, as S3 hides it.
 
         Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html (permissions)
         """
-        response = await super().handle(request)
-        bucket, _, key = unquote(request.path.lstrip("/")).partition("/")
+        fault = find_fault(request)
+        if fault is not None:
+            return refuse(request, fault.status, code=fault.code, message=fault.message)
+        response = await self._ask(tidy(request))
+        bucket, key = split_path(request.path)
         reads_object = bool(key) and request.method in ("GET", "HEAD")
         if response.status != 404 or not reads_object or self._may_list(request.access_key, f"arn:aws:s3:::{bucket}"):
             return response
         if isinstance(response.body, bytes) and b"NoSuchBucket" in response.body:
             return response
         return refuse(request, 403, code="AccessDenied", message="Access Denied")
+
+    async def _ask(self, request: WireRequest) -> WireResponse:
+        """moto's answer, or S3's refusal of what moto could not read."""
+        try:
+            return await super().handle(request)
+        except DelegateFailed as failure:
+            if failure.request is not request:  # the keeper's own: the request is not at fault
+                raise
+            fault = blame(request, failure.error)
+            _LOG.warning("s3.delegate_failed method=%s code=%s error=%s", request.method, fault.code, failure)
+            return refuse(request, fault.status, code=fault.code, message=fault.message)
 
 
 def open_s3(delegate: Delegate, *, may_list: MayList = lambda _key, _bucket_arn: True) -> S3Service:
@@ -74,7 +93,7 @@ def open_s3(delegate: Delegate, *, may_list: MayList = lambda _key, _bucket_arn:
 
 def permissions(request: WireRequest) -> tuple[Permission, ...]:
     """The S3 actions of a path-style request, on the bucket's or object's ARN."""
-    bucket, _, key = unquote(request.path.lstrip("/")).partition("/")
+    bucket, key = split_path(request.path)
     query = parse_qs(request.query, keep_blank_values=True)
     if not bucket:
         return (Permission("s3:ListAllMyBuckets", "*"),)
