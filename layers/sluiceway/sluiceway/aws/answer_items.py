@@ -1,4 +1,4 @@
-"""Items of the table of streamed answers: keys, attributes, and the text put together from its pieces.
+"""Items of streamed answers and of connections: keys, attributes, and a text put together from its pieces.
 
 An answer is a head item `<req>`, its question `<req>#q#<sha256>`, and pieces of text
 `<req>#t#<created_ms>#<attempt>#<from>#<to>`. No req holds a `#`, so no answer reaches into another. What a piece says
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, cast
 
 from sluiceway.aws.attributes import Value, decode_item, encode_item
 from sluiceway.errors import Rejected
-from sluiceway.ports import AnswerRecord, Reader
+from sluiceway.ports import AnswerRecord, Connection, Reader
 
 __all__ = [
     "Piece",
@@ -25,9 +25,11 @@ __all__ = [
     "is_gone",
     "piece_prefix",
     "question_key",
+    "read_connection",
     "read_piece",
     "read_record",
     "worker_attributes",
+    "write_connection",
     "write_head",
     "write_piece",
     "write_reader",
@@ -142,13 +144,13 @@ def _text_gone() -> Rejected:
 
 
 def write_head(record: AnswerRecord) -> dict[str, Value]:
-    """The head item of a new answer: nobody reads it yet, and nobody has cancelled it."""
+    """The head item of a new answer."""
     return {
         **head_key(record.caller, record.req),
         "request_sha256": record.request_sha256,
         "created_ms": record.created_ms,
-        "cancel": False,
-        "readers": {},
+        "cancel": record.cancel,
+        "readers": {reader.connection_id: write_reader(reader) for reader in record.readers},
         **worker_attributes(record),
     }
 
@@ -211,6 +213,28 @@ def _read_readers(item: Mapping[str, Value]) -> tuple[Reader, ...]:
     return tuple(
         Reader(name, _integer(entry, "generation"), _integer(entry, "off"), _integer(entry, "attempt"))
         for name, entry in entries
+    )
+
+
+def write_connection(connection: Connection) -> dict[str, Value]:
+    """The item of a connection."""
+    return {
+        "connection_id": connection.connection_id,
+        "caller": connection.caller,
+        "connected_ms": connection.connected_ms,
+        "generation": connection.generation,
+        "expires_s": connection.expires_s,
+    }
+
+
+def read_connection(item: Mapping[str, Value]) -> Connection:
+    """The connection in an item."""
+    return Connection(
+        connection_id=_text(item, "connection_id"),
+        caller=_text(item, "caller"),
+        connected_ms=_integer(item, "connected_ms"),
+        generation=_integer(item, "generation"),
+        expires_s=_integer(item, "expires_s"),
     )
 
 
