@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import SocketEvent, SocketReply, StreamOrder
-from sluiceway.flows.stream.answer import AnswerDesk, run_answer
+from sluiceway.flows.stream.answer import AnswerDesk, AnswerRules, run_answer
 from sluiceway.flows.stream.generation import Model
 from sluiceway.flows.stream.socket import SocketDesk, serve_socket
 from sluiceway.genai.provider import StreamingProvider
@@ -66,8 +66,7 @@ class StreamWorld:
             model,
             LoopClockMs(),
             chance,
-            grace_s=self.grace_s,
-            on_disconnect=self.on_disconnect,
+            AnswerRules(self.grace_s, self.on_disconnect),
         )
         self.sockets = SocketDesk(
             self.answers, self.known, self.line, self.dispatcher, LoopClockMs(), frozenset({"model-a"})

@@ -9,6 +9,7 @@ from typing import Final
 
 from sluiceway import settings
 from sluiceway.app import App
+from sluiceway.aws.connections import ApiConnections
 from sluiceway.aws.dynamodb import Table
 from sluiceway.aws.jobs import DynamoDbJobStore, S3BlobStore, SqsDeadLetters, SqsRedelivery
 from sluiceway.aws.s3 import Bucket
@@ -18,9 +19,10 @@ from sluiceway.codec import sqs
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.sqs import BatchReport, SqsBatch, SqsMessage
 from sluiceway.flows.batch import BatchDesk, process_batch
-from sluiceway.flows.job import JobWorker, run_job
+from sluiceway.flows.job import JobWorker
+from sluiceway.flows.job_news import run_job_and_tell
 from sluiceway.genai.bedrock import BedrockProvider
-from sluiceway.ports import SystemChance, SystemClock
+from sluiceway.ports import Connections, SystemChance, SystemClock
 from sluiceway.rules.jobs import MAX_TOKENS
 from sluiceway.steps.log_context import log_context
 from sluiceway.steps.metrics import metrics
@@ -40,6 +42,7 @@ class Services:
 
     worker: JobWorker
     desk: BatchDesk
+    connections: Connections
 
 
 @asynccontextmanager
@@ -47,6 +50,7 @@ async def lifespan() -> AsyncGenerator[Services]:
     """Settings and connections. Raises `Misconfigured` that names the setting."""
     table, bucket = settings.text("JOBS_TABLE"), settings.text("RESULTS_BUCKET")
     queue_url, dead_letters_url = settings.url("JOBS_QUEUE_URL"), settings.url("DEAD_LETTERS_URL")
+    connections_url = settings.url("CONNECTIONS_URL")
     visibility_s = settings.integer("QUEUE_VISIBILITY_S", minimum=0, maximum=MAX_VISIBILITY_S)
     model_id = settings.text("MODEL_ID")
     max_output_tokens = settings.integer("MAX_OUTPUT_TOKENS", minimum=1, maximum=MAX_TOKENS)
@@ -66,14 +70,14 @@ async def lifespan() -> AsyncGenerator[Services]:
             chance=SystemChance(),
             visibility_s=visibility_s,
         )
-        yield Services(worker, desk)
+        yield Services(worker, desk, ApiConnections(wire, connections_url))
 
 
 async def generate_answer(batch: SqsBatch, call: Invocation, services: Services) -> BatchReport:
     """Answer each job of the batch; report the messages that go back to the queue."""
 
     async def one(message: SqsMessage) -> None:
-        await run_job(message, call=call, worker=services.worker)
+        await run_job_and_tell(message, call=call, worker=services.worker, connections=services.connections)
 
     return await process_batch(batch, one, desk=services.desk, deadline=call.deadline)
 

@@ -38,6 +38,7 @@ from sluiceway.genai.faults import ContentFiltered, Overloaded, Throttled
 from sluiceway.genai.provider import Answer, CallContext, ModelRequest
 from sluiceway.genai.scripted import Script, ScriptedProvider
 from tests.fakes import KilledError, Life, LoopClockMs, MemoryBlobStore, MemoryJobStore, Trouble
+from tests.fakes_streaming import MemoryConnections
 
 JOBS = 1_000
 RETENTION_S = 345_600
@@ -215,7 +216,9 @@ class World:
         self.provider = WatchedProvider(Script(tokens=12, first_s=0.4, token_s=0.2, faults=Faults(rng, weather)))
         worker = JobWorker(self.store, self.blobs, self.provider, LoopClockMs(), 50, MAX_RECEIVES)
         returns = QueueRedelivery(self.jobs, Trouble(rng, rate=weather.return_trouble, latency_s=0.05))
-        self.services = Services(worker, BatchDesk(letters, returns, SeededChance(rng), VISIBILITY_S))
+        self.services = Services(
+            worker, BatchDesk(letters, returns, SeededChance(rng), VISIBILITY_S), MemoryConnections()
+        )
         config = SqsMappingConfig(batch_size=10, max_concurrency=10, report_failures=True)
         mapping = SqsMapping(LossyQueue(self.jobs, rng, weather), self.invoke, config, rng=rng)
         async with asyncio.TaskGroup() as group:

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar, cast
 
 from sluiceway.errors import Misconfigured
 
-__all__ = ["environ", "in_lambda", "initialization_type", "integer", "json_object", "text", "trace_header", "url"]
+__all__ = [
+    "choice",
+    "environ",
+    "in_lambda",
+    "initialization_type",
+    "integer",
+    "json_object",
+    "text",
+    "trace_header",
+    "url",
+]
 
 T = TypeVar("T")
+C = TypeVar("C", bound=str)
 
 _RUNTIME_API: Final = "AWS_LAMBDA_RUNTIME_API"
 _INITIALIZATION_TYPE: Final = "AWS_LAMBDA_INITIALIZATION_TYPE"
@@ -61,6 +72,20 @@ def integer(name: str, *, minimum: int, maximum: int, default: int | None = None
     if not minimum <= int(value) <= maximum:
         raise Misconfigured(f"{name} is not between {minimum} and {maximum}", what=name)
     return int(value)
+
+
+def choice(name: str, allowed: Sequence[C], *, default: C | None = None) -> C:
+    """The text of setting `name`, which is one of `allowed`.
+
+    Raises: Misconfigured where it is unset without a default, or none of them.
+    """
+    value = (_raw(name) or "").strip()
+    if not value:
+        return _given(name, default)
+    for each in allowed:
+        if each == value:
+            return each
+    raise Misconfigured(f"{name} is none of {', '.join(allowed)}", what=name)
 
 
 def url(name: str, *, default: str | None = None) -> str:

@@ -107,10 +107,13 @@ def parse_cancel(body: str) -> Cancel:
 
 
 def needs_worker(state: str, *, lease_until_ms: int, updated_ms: int, now_ms: int) -> bool:
-    """Whether a worker should be sent for an answer in this state: nobody works on it, or perhaps nobody any more."""
+    """Whether a worker should be sent for an answer in this state: nobody works on it, or perhaps nobody any more.
+
+    One that was asked may have lost its order on the way; a worker too many finds that out by itself.
+    """
     if state in ENDED:
         return False
-    if state == "paused" or updated_ms <= now_ms - QUIET_MS:
+    if state in {"asked", "paused"} or updated_ms <= now_ms - QUIET_MS:
         return True
     return state == "running" and lease_until_ms <= now_ms
 

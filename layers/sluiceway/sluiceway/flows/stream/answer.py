@@ -27,7 +27,7 @@ from sluiceway.ports import AnswerRecord, AnswerStore, Chance, Clock, Connection
 from sluiceway.rules.answers import ENDED, parse_question
 from sluiceway.steps.metrics import count
 
-__all__ = ["AnswerDesk", "claim_answer", "run_answer", "work_on"]
+__all__ = ["AnswerDesk", "AnswerRules", "claim_answer", "run_answer", "work_on"]
 
 TICK_S: Final = 0.5  # how long a cancel or a new reader waits to be seen, at the most
 SETTLE_S: Final = 3.0  # kept of the invocation for the last write and the last frames
@@ -38,16 +38,23 @@ STANDBY_LOOK_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerRules:
+    """How long an answer is made with nobody reading, in seconds, and what then becomes of it."""
+
+    grace_s: float = 30.0
+    on_disconnect: Literal["cancel", "drain"] = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerDesk:
-    """What making an answer needs. `grace_s`: how long it is made with nobody reading; then `on_disconnect` decides."""
+    """What making an answer needs."""
 
     answers: AnswerStore
     connections: Connections
     model: Model
     clock: Clock
     chance: Chance
-    grace_s: float = 30.0
-    on_disconnect: Literal["cancel", "drain"] = "cancel"
+    rules: AnswerRules
 
 
 async def run_answer(order: StreamOrder, call: Invocation, desk: AnswerDesk) -> None:
@@ -201,9 +208,9 @@ class _Worker:
         if record.cancel:
             return Ending("cancelled", "cancelled")
         alone_since = self._readers.alone_since
-        if alone_since is None or self._desk.on_disconnect == "drain":
+        if alone_since is None or self._desk.rules.on_disconnect == "drain":
             return None
-        if asyncio.get_running_loop().time() - alone_since < self._desk.grace_s:
+        if asyncio.get_running_loop().time() - alone_since < self._desk.rules.grace_s:
             return None
         return Ending("paused", problem=problem("nobody-reads", "Nobody read the answer; resume to go on"))
 

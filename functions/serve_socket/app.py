@@ -1,0 +1,43 @@
+"""Patterns 2 and 3 over a WebSocket: connections, and what is asked for over them; a worker makes the answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from sluiceway import settings
+from sluiceway.app import App
+from sluiceway.aws.answers import DynamoDbAnswerStore, DynamoDbConnectionStore
+from sluiceway.aws.connections import ApiConnections
+from sluiceway.aws.dynamodb import Table
+from sluiceway.aws.functions import LambdaDispatcher
+from sluiceway.aws.wire import Wire
+from sluiceway.codec import socket
+from sluiceway.flows.stream.socket import SocketDesk, serve_socket
+from sluiceway.ports import SystemClock
+from sluiceway.steps.log_context import log_context
+from sluiceway.steps.metrics import metrics
+from sluiceway.steps.trace import trace
+
+__all__ = ["handler"]
+
+
+@asynccontextmanager
+async def lifespan() -> AsyncGenerator[SocketDesk]:
+    """Settings and connections. Raises `Misconfigured` that names the setting."""
+    conversations, connections = settings.text("CONVERSATIONS_TABLE"), settings.text("CONNECTIONS_TABLE")
+    url, worker = settings.url("CONNECTIONS_URL"), settings.text("WORKER_FUNCTION")
+    model_id = settings.text("MODEL_ID")
+    clock = SystemClock()
+    async with Wire.open(settings.environ()) as wire:
+        yield SocketDesk(
+            answers=DynamoDbAnswerStore(Table(wire, conversations), clock),
+            known=DynamoDbConnectionStore(Table(wire, connections)),
+            connections=ApiConnections(wire, url),
+            dispatcher=LambdaDispatcher(wire, worker),
+            clock=clock,
+            models=frozenset({model_id}),
+        )
+
+
+handler = App(serve_socket, source=socket, steps=[log_context, metrics, trace], lifespan=lifespan)

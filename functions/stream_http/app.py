@@ -1,0 +1,60 @@
+"""Pattern 3 over HTTP: answers as server-sent events, through a Function URL and a REST API that streams."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from sluiceway import settings
+from sluiceway.app import App
+from sluiceway.aws.answers import DynamoDbAnswerStore
+from sluiceway.aws.connections import ApiConnections
+from sluiceway.aws.dynamodb import Table
+from sluiceway.aws.wire import Wire
+from sluiceway.codec import web
+from sluiceway.errors import Misconfigured
+from sluiceway.flows.stream.answer import AnswerDesk, AnswerRules
+from sluiceway.flows.stream.generation import Model
+from sluiceway.flows.stream.http import HttpDesk, stream_answer_over_http
+from sluiceway.genai.bedrock import BedrockProvider
+from sluiceway.ports import SystemChance, SystemClock
+from sluiceway.rules.jobs import MAX_TOKENS
+from sluiceway.rules.tokens import InvalidKeys, Verifier, read_keys
+from sluiceway.steps.log_context import log_context
+from sluiceway.steps.metrics import metrics
+from sluiceway.steps.trace import trace
+
+__all__ = ["handler"]
+
+
+@asynccontextmanager
+async def lifespan() -> AsyncGenerator[HttpDesk]:
+    """Settings and connections. Raises `Misconfigured` that names the setting."""
+    conversations, url = settings.text("CONVERSATIONS_TABLE"), settings.url("CONNECTIONS_URL")
+    model_id, origin = settings.text("MODEL_ID"), settings.url("CONSOLE_ORIGIN")
+    max_output_tokens = settings.integer("MAX_OUTPUT_TOKENS", minimum=1, maximum=MAX_TOKENS)
+    continues = settings.choice("MODEL_CONTINUES", ("true", "false")) == "true"
+    verifier = _read_verifier()
+    clock = SystemClock()
+    async with Wire.open(settings.environ()) as wire:
+        desk = AnswerDesk(
+            answers=DynamoDbAnswerStore(Table(wire, conversations), clock),
+            connections=ApiConnections(wire, url),
+            model=Model(BedrockProvider(wire, model_id), max_output_tokens, continues=continues),
+            clock=clock,
+            chance=SystemChance(),
+            rules=AnswerRules(),
+        )
+        yield HttpDesk(desk, verifier, frozenset({model_id}), origin)
+
+
+def _read_verifier() -> Verifier:
+    """For the Function URL, which has no authorizer in front of it."""
+    try:
+        keys = read_keys(settings.json_object("TOKEN_KEYS"))
+    except InvalidKeys as cause:
+        raise Misconfigured(f"TOKEN_KEYS is no usable key set: {cause}", what="TOKEN_KEYS") from cause
+    return Verifier(keys, issuer=settings.text("TOKEN_ISSUER"), audience=settings.text("TOKEN_AUDIENCE"))
+
+
+handler = App(stream_answer_over_http, source=web, steps=[log_context, metrics, trace], lifespan=lifespan)
