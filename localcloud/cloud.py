@@ -9,12 +9,14 @@ import asyncio
 import platform
 import random
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import Final
 
 from localcloud.clock import Clock
 from localcloud.compute.cloud import Compute, ComputeSettings, open_compute
+from localcloud.console.api import Facts
+from localcloud.console.server import origin_of, serve_console
 from localcloud.front import Front
 from localcloud.gateway.backends import IamRoles, LambdaFunctions, UrlPolicies
 from localcloud.gateway.function_url import FunctionUrls
@@ -23,10 +25,19 @@ from localcloud.gateway.server import Gateway, GatewayServer
 from localcloud.gateway.websocket.gateway import WebSocketGateway
 from localcloud.gateway.websocket.management import ManagementService
 from localcloud.gateway.websocket.server import WebSocketServer
+from localcloud.models.choose import kind_of
 from localcloud.options import CloudOptions, cloud_parameters
 from localcloud.parts.description import describe_state
 from localcloud.parts.handlers import Parts, make_handlers
-from localcloud.parts.ports import HTTP_OFFSET, WEBSOCKET_OFFSET, PortTaken, listen, port_of, taking
+from localcloud.parts.ports import (
+    CONSOLE_OFFSET,
+    HTTP_OFFSET,
+    WEBSOCKET_OFFSET,
+    PortTaken,
+    listen,
+    port_of,
+    taking,
+)
 from localcloud.parts.services import Services, open_services
 from localcloud.persistence import hold_folder
 from localcloud.services.bedrock.wire import BedrockService
@@ -72,12 +83,12 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
 
     Raises TemplateError, LedgerRefused, PortTaken, KeptStateUnusable, Misconfigured, ValueError (no such model).
     """
-    stack = _prepare(options)
     async with AsyncExitStack() as cleanup:
+        listener = cleanup.enter_context(closing(listen(options.port)))
+        console = cleanup.enter_context(closing(listen(port_of(options.port, CONSOLE_OFFSET))))
+        stack = _prepare(options, console=origin_of(console))
         if options.persist is not None:
             cleanup.enter_context(hold_folder(options.persist))
-        listener = listen(options.port)
-        cleanup.callback(listener.close)
         services = await open_services(options, clock=clock, rng=rng, cleanup=cleanup)
         front = _front(services)
         aws = await cleanup.enter_async_context(front.serve(listener))
@@ -101,15 +112,17 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         deployed = await deploy(stack, handlers, ledger)
         cleanup.push_async_callback(undeploy, deployed)
         ids = frozenset(api_id for api_id, _ in sockets.stages())
-        urls = Urls(aws, http, websocket, options.region, sockets=ids)
+        urls = Urls(aws, http, websocket, origin_of(console), options.region, sockets=ids)
         state = describe_state(options, stack, deployed, ledger=ledger, urls=urls)
+        facts = _facts(options, parts, state)
+        await cleanup.enter_async_context(serve_console(facts, console))
         yield RunningCloud(state, ledger, deployed, compute, handlers)
 
 
-def _prepare(options: CloudOptions) -> Stack:
+def _prepare(options: CloudOptions, *, console: str) -> Stack:
     source = read_template(options.template)
     machine = platform.machine().lower()
-    parameters = cloud_parameters(options, source, _MACHINES.get(machine, machine))
+    parameters = cloud_parameters(options, source, _MACHINES.get(machine, machine), console=console)
     context = stack_context(options.template.resolve().parent, region=options.region)
     return prepare_stack(source, context, Settled(parameters=parameters, cache=options.cache / "translations"))
 
@@ -170,3 +183,17 @@ async def _serve_websocket(
         await server.start(port)
     cleanup.push_async_callback(server.stop)
     return f"ws://127.0.0.1:{server.port}"
+
+
+def _facts(options: CloudOptions, parts: Parts, state: RunningState) -> Facts:
+    services = parts.services
+    return Facts(
+        state=state,
+        model=kind_of(options.model),
+        folder=options.state,
+        clock=services.clock,
+        recorder=services.recorder,
+        logs=services.logs,
+        sockets=parts.sockets,
+        functions=parts.compute.functions.list,
+    )

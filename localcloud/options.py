@@ -11,7 +11,7 @@ from localcloud.issuer import ISSUER, read_key_set
 from localcloud.template.errors import TemplateError
 from localcloud.template.source import Source, read_settings
 
-__all__ = ["CloudOptions", "TokenIssuer", "cloud_parameters", "read_issuer"]
+__all__ = ["CloudOptions", "TokenIssuer", "cloud_parameters", "read_console", "read_issuer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,19 +49,31 @@ class TokenIssuer:
 
 def read_issuer(metadata: Mapping[str, Any], declared: Collection[str]) -> TokenIssuer:
     """What a template's metadata says. Raises TemplateError for a parameter that is not among those `declared`."""
+    named = _read_named(metadata, "TokenIssuer", ("Issuer", "Audience", "Keys"), declared=declared)
+    return TokenIssuer(named.get("Issuer", ""), named.get("Audience", ""), named.get("Keys", ""))
+
+
+def read_console(metadata: Mapping[str, Any], declared: Collection[str]) -> str:
+    """The parameter of the console's origin (`Metadata.Sluiceway.Console`), "" for none. Raises TemplateError."""
+    return _read_named(metadata, "Console", ("Origin",), declared=declared).get("Origin", "")
+
+
+def _read_named(
+    metadata: Mapping[str, Any], section: str, keys: Collection[str], *, declared: Collection[str]
+) -> dict[str, str]:
     own = cast("dict[str, Any]", metadata.get("Sluiceway") or {})
-    named = cast("dict[str, Any]", own.get("TokenIssuer") or {})
+    named = cast("dict[str, Any]", own.get(section) or {})
     for key, parameter in named.items():
-        if key not in {"Issuer", "Audience", "Keys"} or parameter not in declared:
-            raise TemplateError(f"names no parameter: {key}: {parameter}", where="Metadata.Sluiceway.TokenIssuer")
-    return TokenIssuer(str(named.get("Issuer", "")), str(named.get("Audience", "")), str(named.get("Keys", "")))
+        if key not in keys or parameter not in declared:
+            raise TemplateError(f"names no parameter: {key}: {parameter}", where=f"Metadata.Sluiceway.{section}")
+    return {key: str(parameter) for key, parameter in named.items()}
 
 
-def cloud_parameters(options: CloudOptions, source: Source, machine: str) -> dict[str, str]:
-    """Parameters in order of weight: this machine's and the local issuer's, samconfig.toml's, the command line's.
+def cloud_parameters(options: CloudOptions, source: Source, machine: str, *, console: str = "") -> dict[str, str]:
+    """Parameters in order of weight: samconfig.toml's, this machine's and the local issuer's, the command line's.
 
     `machine` is the host's architecture (`x86_64`, `arm64`): a parameter called Architecture follows it, since a build
-    for another one cannot run here.
+    for another one cannot run here. `console` is the origin of the console.
     """
     declared = cast("dict[str, Any]", source.body.get("Parameters") or {})
     values: dict[str, str] = {}
@@ -69,9 +81,13 @@ def cloud_parameters(options: CloudOptions, source: Source, machine: str) -> dic
         values |= read_settings(options.template.parent / "samconfig.toml", environment=options.config_env).parameters
     if "Architecture" in declared:
         values["Architecture"] = machine
-    named = read_issuer(cast("dict[str, Any]", source.body.get("Metadata") or {}), declared)
+    metadata = cast("dict[str, Any]", source.body.get("Metadata") or {})
+    named = read_issuer(metadata, declared)
     if named.issuer and named.keys:
         values |= {named.issuer: ISSUER, named.keys: read_key_set(options.state)}
+    origin = read_console(metadata, declared)
+    if origin and console:
+        values[origin] = console
     return {
         name: value
         for name, value in (values | dict(options.overrides)).items()

@@ -24,6 +24,7 @@ class Urls:
     aws: str
     http: str
     websocket: str
+    console: str
     region: str
     sockets: frozenset[str]  # ids of WebSocket APIs, whose https addresses are the management API's
 

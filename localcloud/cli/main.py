@@ -19,7 +19,7 @@ from localcloud.state import STATE_FOLDER, NotRunning
 __all__ = ["main"]
 
 DEFAULT_PORT: Final = 4600
-LAST_PORT: Final = 65_533  # of 65,535: the HTTP and the WebSocket endpoints are on the two after it
+LAST_PORT: Final = 65_532  # of 65,535: HTTP and WebSocket endpoints and the console are on the three after it
 
 
 def _port(text: str) -> int:
@@ -56,7 +56,7 @@ def _add_up(add: Callable[..., argparse.ArgumentParser]) -> None:
         type=_port,
         default=DEFAULT_PORT,
         metavar="N",
-        help=f"AWS APIs on N, HTTP on N+1, WebSocket on N+2; 0: free ones; default: {DEFAULT_PORT}",
+        help=f"AWS APIs on N, HTTP on N+1, WebSocket on N+2, console on N+3; 0: free ones; default: {DEFAULT_PORT}",
     )
     up.add_argument("--persist", type=Path, metavar="DIR", help="keep tables, queues and buckets in DIR")
     up.add_argument("--allow", action="append", default=[], metavar="NAME", help="start although NAME is refused")
@@ -66,6 +66,7 @@ def _add_up(add: Callable[..., argparse.ArgumentParser]) -> None:
         metavar="scripted|scripted:FILE|embedded|URL",
         help="who answers Bedrock calls; default: scripted",
     )
+    up.add_argument("--open", action="store_true", help="open the console in a browser when it is ready")
     up.add_argument("--detach", action="store_true", help="return when it is ready; stop it with `sluiceway down`")
     up.set_defaults(module="up")
 

@@ -13,6 +13,7 @@ import random
 import signal
 import subprocess
 import sys
+import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     ready = int(environ.get(READY_FD, "-1"))
     try:
         with hold_state(options.state), asyncio.Runner() as runner:
-            return runner.run(_serve(settings, ready))
+            return runner.run(_serve(settings, ready, opens=options.open))
     except FolderTaken:
         return _fail(f"a local cloud starts from here at this moment; wait until it is ready, {_ANOTHER}", 1)
 
@@ -99,7 +100,7 @@ def _settings(options: argparse.Namespace, environ: dict[str, str]) -> CloudOpti
     )
 
 
-async def _serve(settings: CloudOptions, ready: int) -> int:
+async def _serve(settings: CloudOptions, ready: int, *, opens: bool) -> int:
     rng = random.Random()  # noqa: S311 - ids and jitter, not secrets; keys come from the secrets module
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -112,6 +113,8 @@ async def _serve(settings: CloudOptions, ready: int) -> int:
             _say(cloud)
             if ready >= 0:
                 os.close(ready)
+            if opens:
+                await asyncio.to_thread(_open_browser, cloud.state.endpoints["console"])
             await stop.wait()
             sys.stderr.write("stopping\n")
     except* LedgerRefused as group:
@@ -163,8 +166,19 @@ def _say(cloud: RunningCloud) -> None:
     sys.stdout.write(cloud.ledger.text() + "\n\n")
     sys.stdout.writelines(f"  {name:<{width}}  {value}\n" for name, value in known.items())
     token = "`sluiceway token` gives a bearer token, " if state.audience else ""
+    sys.stdout.write(f"\n  Console: {state.endpoints['console']}\n")
     sys.stdout.write(f"\nready; {token}Ctrl-C or `sluiceway down` stops\n")
     sys.stdout.flush()
+
+
+def _open_browser(address: str) -> None:
+    """Open the console where there is a browser with a window; one in the terminal would take this command's."""
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        browser = None
+    if browser is None or type(browser) is webbrowser.GenericBrowser or not browser.open(address):
+        sys.stderr.write(f"sluiceway: there is no browser to open here; the console is at {address}\n")
 
 
 def _detach(options: argparse.Namespace, environ: dict[str, str]) -> int:

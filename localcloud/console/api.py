@@ -1,7 +1,7 @@
 """The console's JSON: what its page may ask of a running local cloud, and what it may do.
 
-Same origin only: a request with another Origin is refused (403). A refusal is `{"error": "<a sentence>"}` with a 4xx,
-or 503 while the cloud is still starting. Times are `..._ms`: milliseconds since 1970 with fractions.
+Same origin only: a request with another Origin is refused (403). A refusal is `{"error": "<a sentence>"}` with a 4xx.
+Times are `..._ms`: milliseconds since 1970 with fractions. Knows no HTTP but its statuses.
 
     GET /config.json
         {"local": true, "region": "us-east-1",
@@ -54,3 +54,153 @@ or 503 while the cloud is still starting. Times are `..._ms`: milliseconds since
         event: connection   data: CONNECTION + {"event": "opened" | "closed" | "counters"}; counters each 250 ms at most
         event: dropped      data: {"count": 3}       the reader was too slow and missed so many: ask again above
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+from localcloud.caller import Unreachable
+from localcloud.clock import Clock
+from localcloud.compute.function import FunctionSpec
+from localcloud.console.records import ApiNames, describe_connection, describe_log
+from localcloud.gateway.websocket.gateway import WebSocketGateway
+from localcloud.issuer import LocalIssuer
+from localcloud.json_text import MalformedJson, read_json
+from localcloud.services.logs.model import MAX_EVENTS, Logs
+from localcloud.state import RunningState
+from localcloud.traces.recorder import MAX_TRACES, Recorder
+
+__all__ = ["Api", "ApiError", "Facts"]
+
+TOKEN_MINUTES: Final = 60
+MAX_SUBJECT_CHARS: Final = 128
+MAX_LOGS: Final = 1_000
+DEFAULT_SUBJECT: Final = "developer"  # as of `sluiceway token`
+Json: TypeAlias = dict[str, Any]
+
+
+class ApiError(Exception):
+    """What was asked cannot be answered; the message is a sentence for people."""
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the console looks into. `model`: the kind of engine; `folder`: where the local issuer's key is."""
+
+    state: RunningState
+    model: str
+    folder: Path
+    clock: Clock
+    recorder: Recorder
+    logs: Logs
+    sockets: WebSocketGateway
+    functions: Callable[[], tuple[FunctionSpec, ...]]
+
+
+class Api:
+    """Everything but the events. Methods raise ApiError."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._names = ApiNames(facts.state.endpoints)
+
+    def config(self) -> Json:
+        """What the page must know of the deployment; the same file lies beside the page where it is deployed."""
+        state = self._facts.state
+        return {
+            "local": True,
+            "region": state.region,
+            "model": self._facts.model,
+            "endpoints": state.endpoints,
+            "functions": state.functions,
+            "outputs": state.outputs,
+        }
+
+    def token(self, body: bytes) -> Json:
+        """A bearer token of the local issuer. Takes some milliseconds of CPU; safe in a thread."""
+        subject = _read_subject(body)
+        facts = self._facts
+        if not facts.state.audience:
+            raise ApiError("The template names no token issuer (Metadata.Sluiceway.TokenIssuer).", status=404)
+        issuer = LocalIssuer.open(facts.folder)
+        token = issuer.token(subject=subject, audience=facts.state.audience, minutes=TOKEN_MINUTES, clock=facts.clock)
+        return {"token": token, "expires_s": TOKEN_MINUTES * 60, "subject": subject}
+
+    def traces(self, query: Mapping[str, str]) -> Json:
+        """The latest traces."""
+        count = _read_count(query, default=100, most=MAX_TRACES)
+        return {"traces": [trace.to_json() for trace in self._facts.recorder.latest(count)]}
+
+    def trace(self, trace_id: str) -> Json:
+        """One trace with its spans."""
+        recorder = self._facts.recorder
+        trace = recorder.find(trace_id)
+        if trace is None:
+            raise ApiError(f"There is no trace {trace_id}; the latest {MAX_TRACES} are kept.", status=404)
+        spans = recorder.spans_of(trace)
+        links = dict.fromkeys(span.trace for span in spans if span.trace != trace.id)
+        return {"trace": trace.id, "spans": [span.to_json() for span in spans], "links": list(links)}
+
+    def logs(self, query: Mapping[str, str]) -> Json:
+        """What functions logged last."""
+        count = _read_count(query, default=200, most=MAX_LOGS)
+        specs = self._facts.functions()
+        wanted = self._find_function(query["function"]) if query.get("function") else ""
+        found: list[Json] = []
+        for group in dict.fromkeys(spec.group for spec in specs):
+            sharing = [spec.name for spec in specs if spec.group == group]
+            if wanted and wanted not in sharing:
+                continue
+            events = self._facts.logs.latest(group, MAX_EVENTS if wanted and len(sharing) > 1 else count)
+            found += [describe_log(event, specs) for event in events]
+        ids = {spec.name: spec.logical_id or spec.name for spec in specs}
+        kept = [log for log in found if not wanted or log["function"] == ids.get(wanted)]
+        kept.sort(key=lambda log: log["timestamp_ms"])
+        return {"logs": kept[-count:]}
+
+    def _find_function(self, name: str) -> str:
+        try:
+            return self._facts.state.find_function(name)
+        except Unreachable as error:
+            raise ApiError(f"{str(error)[0].upper()}{str(error)[1:]}.", status=404) from error
+
+    def connections(self) -> Json:
+        """The open WebSockets."""
+        found = [describe_connection(connection, self._names) for connection in self._facts.sockets.connections()]
+        return {"connections": sorted(found, key=lambda each: each["connected_ms"])}
+
+    def cut(self, connection_id: str) -> None:
+        """Cut a WebSocket, as when the network goes."""
+        connection = self._facts.sockets.find(connection_id)
+        if connection is None:
+            raise ApiError(f"There is no open connection {connection_id}.", status=404)
+        connection.cut()
+
+
+def _read_count(query: Mapping[str, str], *, default: int, most: int) -> int:
+    text = query.get("n", str(default))
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= most):
+        raise ApiError(f"n is a number from 1 to {most}.")
+    return int(text)
+
+
+def _read_subject(body: bytes) -> str:
+    if not body.strip():
+        return DEFAULT_SUBJECT
+    try:
+        members = read_json(body)
+    except MalformedJson as error:
+        raise ApiError(f"The body is not JSON: {error}.") from error
+    if not isinstance(members, dict) or members.keys() - {"subject"}:
+        raise ApiError('The body is an object with the member "subject", or empty.')
+    subject = cast("dict[str, object]", members).get("subject", DEFAULT_SUBJECT)
+    if not isinstance(subject, str) or not 1 <= len(subject) <= MAX_SUBJECT_CHARS or not subject.isprintable():
+        raise ApiError(f"subject is text of 1 to {MAX_SUBJECT_CHARS} printable characters.")
+    return subject

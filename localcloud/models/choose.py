@@ -8,7 +8,12 @@ from pathlib import Path
 from localcloud.models.engine import Engine
 from localcloud.models.scripted import ScriptedEngine, read_script
 
-__all__ = ["choose_engine"]
+__all__ = ["choose_engine", "kind_of"]
+
+
+def kind_of(setting: str) -> str:
+    """`scripted`, `embedded` or `openai`, without what may be secret in a setting."""
+    return "openai" if setting.startswith(("http://", "https://")) else setting.partition(":")[0]
 
 
 def choose_engine(setting: str, *, progress: Callable[[str], None], api_key: str = "") -> Engine:

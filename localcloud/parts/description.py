@@ -22,6 +22,7 @@ def describe_state(
     options: CloudOptions, stack: Stack, deployed: Deployed, *, ledger: Ledger, urls: Urls
 ) -> RunningState:
     """The running cloud, with its addresses as they are reached here."""
+    own = {"aws": urls.aws, "console": urls.console}
     made = deployed.made.values()
     functions = [entry for entry in made if entry.resource.type == "AWS::Lambda::Function"]
     outputs = {name: urls.localise(value) for name, value in deployed.outputs.items()}
@@ -31,7 +32,7 @@ def describe_state(
         template=str(options.template.resolve()),
         region=options.region,
         audience=str(stack.graph.scope.parameters.get(issuer.audience, "")),
-        endpoints={"aws": urls.aws} | urls.endpoints(deployed),
+        endpoints=own | urls.endpoints(deployed) | own,  # named first, and no API's logical id takes their place
         outputs=outputs,
         functions={entry.resource.logical_id: entry.physical.ref for entry in functions},
         logs={entry.physical.ref: str(_log_of(options, entry.resource)) for entry in functions},

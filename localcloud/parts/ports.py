@@ -9,10 +9,11 @@ from typing import Final
 
 from localcloud.front import open_listener
 
-__all__ = ["HTTP_OFFSET", "WEBSOCKET_OFFSET", "PortTaken", "listen", "port_of", "taking"]
+__all__ = ["CONSOLE_OFFSET", "HTTP_OFFSET", "WEBSOCKET_OFFSET", "PortTaken", "listen", "port_of", "taking"]
 
 HTTP_OFFSET: Final = 1  # AWS APIs on the port, HTTP endpoints on the next
 WEBSOCKET_OFFSET: Final = 2
+CONSOLE_OFFSET: Final = 3
 
 
 class PortTaken(Exception):

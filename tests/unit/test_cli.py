@@ -48,9 +48,9 @@ def _run(folder: Path, **members: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["up", "--port", "65534"], "a port is 0 to 65533, not 65534"),
-        (["up", "--port", "-1"], "a port is 0 to 65533, not -1"),
-        (["up", "--port", "http"], "a port is 0 to 65533, not http"),
+        (["up", "--port", "65533"], "a port is 0 to 65532, not 65533"),
+        (["up", "--port", "-1"], "a port is 0 to 65532, not -1"),
+        (["up", "--port", "http"], "a port is 0 to 65532, not http"),
         (["up", "--det"], "unrecognized arguments: --det"),
         (["logs", "-n", "-3"], "a number of lines is 0 or more, not -3"),
         (["status", "--jason"], "unrecognized arguments: --jason"),

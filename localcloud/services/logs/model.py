@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from localcloud.clock import Clock
 
-__all__ = ["LogEvent", "LogGroup", "Logs"]
+__all__ = ["MAX_EVENTS", "LogEvent", "LogGroup", "Logs"]
 
 MAX_EVENTS: Final = 20_000  # kept for each group; older ones are dropped, the memory of a laptop is not CloudWatch
 
@@ -78,6 +79,11 @@ class Logs:
         for event in tuple(found.events) if found else ():
             if event.timestamp_ms >= since_ms and stream in {"", event.stream}:
                 yield event
+
+    def latest(self, group: str, count: int) -> list[LogEvent]:
+        """The last `count` events of `group` in the order of writing."""
+        found = self._groups.get(group)
+        return list(islice(reversed(found.events), count))[::-1] if found else []
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Hear every event from now on, called in the event loop; the answer stops it."""
