@@ -6,9 +6,11 @@ Times are `..._ms`: milliseconds since 1970 with fractions. Knows no HTTP but it
     GET /config.json
         {"local": true, "region": "us-east-1",
          "model": "scripted" | "embedded" | "openai",
-         "endpoints": {"aws": URL, "console": URL, <lower-case logical id of an API or Function URL>: URL, ...},
+         "endpoints": {"aws": URL, "console": URL, "api": URL, "socket": "ws://...", "stream": URL, ...},
          "functions": {<logical id>: <name>, ...},
-         "outputs": {<name>: <value>, ...}}          URLs end in no slash; those of WebSocket APIs begin with ws://
+         "outputs": {<name>: <value>, ...}}
+        Endpoints end in no slash. One is there for each API and Function URL under its lower-case logical id, and under
+        the name of the output that shows it, without "Url": `SocketUrl` gives `socket`.
 
     POST /api/token  {"subject"?: "developer"}       the body may be left out; subject: 1 to 128 characters
         {"token": "eyJ...", "expires_s": 3600, "subject": "developer"}      good for so many seconds from now
@@ -118,7 +120,7 @@ class Api:
             "local": True,
             "region": state.region,
             "model": self._facts.model,
-            "endpoints": state.endpoints,
+            "endpoints": _name_endpoints(state),
             "functions": state.functions,
             "outputs": state.outputs,
         }
@@ -182,6 +184,13 @@ class Api:
         if connection is None:
             raise ApiError(f"There is no open connection {connection_id}.", status=404)
         connection.cut()
+
+
+def _name_endpoints(state: RunningState) -> dict[str, str]:
+    shown = {name: value.rstrip("/") for name, value in state.outputs.items() if name.endswith("Url")}
+    known = set(state.endpoints.values())
+    aliases = {name.removesuffix("Url").lower(): url for name, url in shown.items() if url in known}
+    return {**state.endpoints, **aliases, **state.endpoints}
 
 
 def _read_count(query: Mapping[str, str], *, default: int, most: int) -> int:

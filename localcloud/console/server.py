@@ -84,7 +84,8 @@ class Console:
         self._host = origin.partition("://")[2]
         self._api = Api(facts)
         self._names = ApiNames(facts.state.endpoints)
-        self._headers = security_headers(facts.state.endpoints)
+        called = {name: url for name, url in facts.state.endpoints.items() if name != "aws"}
+        self._headers = security_headers(called)
         self._routes: dict[str, dict[str, _Route]] = {
             "/config.json": {"GET": self._config},
             "/api/token": {"POST": self._token},
