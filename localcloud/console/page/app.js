@@ -1,0 +1,179 @@
+// Starts the page: reads the configuration, makes the parts, and lets the address choose the view.
+
+import { Backend, loadConfig } from "./backend.js";
+import { Chat } from "./chat.js";
+import { Connections } from "./connections.js";
+import { announce, byId, h, setText } from "./dom.js";
+import { Feed } from "./feed.js";
+import { Jobs } from "./jobs.js";
+import { Logs } from "./logs.js";
+import { Problem } from "./problems.js";
+import { Rail } from "./rail.js";
+import { Requests } from "./requests.js";
+import { Service } from "./service.js";
+import { Store } from "./store.js";
+
+const VIEWS = ["chat", "jobs", "requests", "logs", "connections"];
+const THEMES = { auto: "light", light: "dark", dark: "auto" };
+const CLOCK = { now: () => Date.now(), setTimeout: (call, ms) => setTimeout(call, ms), clearTimeout: (timer) => clearTimeout(timer) };
+
+const views = {};
+let openedMs = null;
+let canSignIn = false;
+
+const config = await loadConfig().catch((error) => {
+  complain(error.message);
+  throw error;
+});
+canSignIn = !config.local;
+const backend = new Backend(config);
+const store = new Store();
+
+const service = new Service({
+  connect: () => backend.greet(),
+  WebSocket,
+  clock: CLOCK,
+  onAnswer: (entry) => views.chat?.update(entry),
+  onJob: (req, frame) => views.jobs?.take(req, frame),
+  onConnection: showLink,
+});
+
+views.chat = new Chat({ service, store, onJob: makeJob, onAsked: () => service.start() });
+views.jobs = new Jobs({ service, backend, store });
+if (config.local) startLocal();
+for (const part of document.querySelectorAll("[data-local]")) if (!config.local) part.remove();
+setText(byId("place"), [config.region, config.model].filter(Boolean).join(" · "));
+startTheme();
+startLink();
+startSignIn();
+addEventListener("hashchange", () => route(true));
+route(false);
+service.start();
+views.chat.restore();
+views.jobs.restore();
+
+function startLocal() {
+  const feed = new Feed("api/events");
+  const mine = () => (openedMs === null ? null : { openedMs, caller: backend.subject });
+  views.requests = new Requests({ backend, feed });
+  views.logs = new Logs({ backend, feed, functions: config.functions });
+  views.connections = new Connections({ backend, feed, mine });
+  new Rail({ feed, isMine: (connection) => connection === views.connections.own });
+  feed.start();
+}
+
+function makeJob(prompt) {
+  location.hash = "#jobs";
+  views.jobs.propose(prompt);
+}
+
+// #chat, #requests/<trace>, #logs/<trace>, ...; #question is the chat's box
+function route(isMoved) {
+  const [name, rest = ""] = location.hash.slice(1).split("/");
+  const view = name in views ? name : "chat";
+  for (const other of VIEWS) {
+    byId(other)?.toggleAttribute("hidden", other !== view);
+    if (other !== view) views[other]?.hide?.();
+  }
+  for (const link of document.querySelectorAll(".views a")) {
+    if (link.hash === `#${view}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.body.dataset.view = view;
+  document.title = view === "chat" ? "Sluiceway" : `${byId(`${view}-title`).textContent} - Sluiceway`;
+  views[view].show?.(decodeURIComponent(rest));
+  const isTyping = matchMedia("(pointer: fine)").matches || name === "question";
+  if (view === "chat" && isTyping) views.chat.focus();
+  else if (isMoved && !rest) byId(`${view}-title`).focus({ preventScroll: true });
+}
+
+function showLink({ state, failures, retryMs, error }) {
+  if (state === "open") openedMs = Date.now();
+  else if (state !== "connecting") openedMs = null;
+  const words = {
+    idle: "Not connected",
+    connecting: failures > 0 ? "Reconnecting…" : "Connecting…",
+    open: "Connected",
+    waiting: `Retry in ${Math.max(1, Math.round(retryMs / 1000))} s`,
+    refused: "Not connected",
+  };
+  byId("link").dataset.state = state;
+  setText(byId("link").querySelector("span"), words[state]);
+  const hint = state === "open" || state === "connecting" ? "Connection to the service" : "Connection to the service; press to try now";
+  byId("link").setAttribute("aria-label", `${words[state]}. ${hint}`);
+  if (state === "open") complain("");
+  if (state === "refused" && error?.status === 401) askToken();
+  else if (state === "refused" || failures > 2) complain(lossSentence(error));
+}
+
+function lossSentence(error) {
+  if (error instanceof Problem) return error.message;
+  if (config.local) return "The service does not take the connection. See that the local cloud runs (sluiceway status), and what the logs say.";
+  return "The service does not take the connection: it is away, or the token is not accepted.";
+}
+
+function complain(sentence) {
+  const banner = byId("banner");
+  if (banner.dataset.text === sentence) return;
+  banner.dataset.text = sentence;
+  banner.hidden = sentence === "";
+  const parts = [h("span", {}, sentence)];
+  if (sentence && canSignIn) parts.push(h("button", { type: "button", onclick: () => askToken(true) }, "Use another token"));
+  banner.replaceChildren(...parts);
+}
+
+function startLink() {
+  byId("link").addEventListener("click", () => service.start());
+  addEventListener("online", () => service.start());
+  document.addEventListener("visibilitychange", () => document.hidden || service.start());
+}
+
+function askToken(isChosen = false) {
+  if (isChosen) backend.forget();
+  byId("sign-in").hidden = false;
+  byId("token").focus();
+}
+
+function startSignIn() {
+  byId("sign-in-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    try {
+      backend.use(byId("token").value);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      byId("sign-in-problem").hidden = false;
+      setText(byId("sign-in-problem"), error.message);
+      return;
+    }
+    byId("token").value = "";
+    byId("sign-in").hidden = true;
+    byId("sign-in-problem").hidden = true;
+    complain("");
+    service.start();
+    byId("question").focus();
+  });
+}
+
+function startTheme() {
+  const button = byId("theme");
+  const show = (theme) => {
+    if (theme === "auto") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = theme;
+    button.querySelector("use").setAttribute("href", `#i-${theme}`);
+    const words = { auto: "as the system", light: "light", dark: "dark" };
+    button.setAttribute("aria-label", `Theme: ${words[theme]}. Press for ${words[THEMES[theme]]}`);
+    button.title = `Theme: ${words[theme]}`;
+  };
+  let theme = document.documentElement.dataset.theme ?? "auto";
+  show(theme);
+  button.addEventListener("click", () => {
+    theme = THEMES[theme];
+    show(theme);
+    announce(`Theme: ${theme === "auto" ? "as the system" : theme}`);
+    try {
+      localStorage.setItem("sluiceway.theme", theme);
+    } catch {
+      // then it lasts as long as the page
+    }
+  });
+}
