@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -20,6 +21,7 @@ from localcloud.gateway.policies import Malformed, Verdict, judge
 from localcloud.gateway.ports import Functions, FunctionUnavailableError
 from localcloud.gateway.vtl import as_text
 from localcloud.json_text import parse_json
+from localcloud.matching import PatternTooSlow, limit_matching
 
 __all__ = ["Authorizers", "Grant", "function_error", "read_grant"]
 
@@ -99,9 +101,17 @@ def _identity(exchange: Exchange, authorizer: Authorizer) -> tuple[str, ...]:
     texts = [value for value in values if isinstance(value, str) and value]
     if len(texts) < len(values):
         raise GatewayError("UNAUTHORIZED", reason=f"{authorizer.name}: an identity source is missing")
-    if authorizer.validation is not None and not authorizer.validation.fullmatch(texts[0]):
+    if authorizer.validation is not None and not _fits(authorizer.validation, texts[0]):
         raise GatewayError("UNAUTHORIZED", reason=f"{authorizer.name}: the token does not fit the expression")
     return tuple(texts)
+
+
+def _fits(expression: re.Pattern[str], token: str) -> bool:
+    try:
+        with limit_matching():
+            return expression.fullmatch(token) is not None
+    except PatternTooSlow:
+        return False
 
 
 def _token_event(exchange: Exchange, token: str) -> dict[str, Any]:

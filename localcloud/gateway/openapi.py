@@ -18,7 +18,7 @@ from localcloud.gateway.errors import DefinitionError
 from localcloud.gateway.openapi_integration import read_integration
 from localcloud.gateway.openapi_security import read_authorizers, read_gateway_responses, short_id
 from localcloud.gateway.routing import Resources
-from localcloud.gateway.schemas import check_references
+from localcloud.gateway.schemas import check_patterns, check_references
 from localcloud.gateway.section import Section
 
 __all__ = ["read_api"]
@@ -163,12 +163,13 @@ class _Reader:
 
     def _schema(self, section: Section) -> Mapping[str, Any]:
         """The schema with what its references lead to beside it, so that `#/...` resolves inside it."""
+        beside = {key: self._root.values[key] for key in ("components", "definitions") if key in self._root.values}
+        schema = {**beside, **section.values}
+        check_patterns(schema, where=section.where)
         try:
             Draft4Validator.check_schema(dict(section.values))
         except SchemaError as error:
             raise DefinitionError(f"is not a JSON schema (draft 4): {error.message}", where=section.where) from error
-        beside = {key: self._root.values[key] for key in ("components", "definitions") if key in self._root.values}
-        schema = {**beside, **section.values}
         check_references(schema, section.values, where=section.where)
         return schema
 

@@ -14,6 +14,7 @@ from localcloud.gateway.mapping import check_expression, check_target
 from localcloud.gateway.message import final_status
 from localcloud.gateway.section import Section
 from localcloud.gateway.vtl import VtlError, parse_template
+from localcloud.matching import compile_pattern
 
 __all__ = ["SERVED_SERVICES", "read_integration"]
 
@@ -154,9 +155,9 @@ def _read_response(pattern: str, section: Section) -> IntegrationResponse:
     if status is None:
         raise section.error("statusCode", "must be a status from 200 to 599; 1xx cannot end an exchange")
     try:
-        selection = None if pattern == "default" else re.compile(pattern)
-    except re.error as error:
-        raise DefinitionError(f"is not a regular expression: {error}", where=section.where) from error
+        selection = None if pattern == "default" else compile_pattern(pattern)
+    except ValueError as error:
+        raise DefinitionError(str(error), where=section.where) from error
     parameters = section.texts("responseParameters")
     where = section.at("responseParameters")
     for target, expression in parameters.items():

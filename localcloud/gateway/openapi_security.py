@@ -15,6 +15,7 @@ from localcloud.gateway.errors import RESPONSE_TYPES, DefinitionError
 from localcloud.gateway.mapping import check_expression
 from localcloud.gateway.message import final_status
 from localcloud.gateway.section import Section
+from localcloud.matching import compile_pattern
 
 __all__ = ["read_authorizers", "read_gateway_responses", "short_id"]
 
@@ -89,9 +90,9 @@ def _read_validation(part: Section, kind: str) -> re.Pattern[str] | None:
     if kind != "token":
         raise part.error("identityValidationExpression", "is for token authorizers")
     try:
-        return re.compile(expression)
-    except re.error as error:
-        raise part.error("identityValidationExpression", f"is not a regular expression: {error}") from error
+        return compile_pattern(expression)
+    except ValueError as error:
+        raise part.error("identityValidationExpression", str(error)) from error
 
 
 def read_gateway_responses(responses: Section) -> dict[str, GatewayResponse]:

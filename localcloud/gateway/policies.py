@@ -7,11 +7,11 @@ Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Final, cast
+
+from localcloud.services.iam.wildcards import match_text
 
 __all__ = ["Malformed", "Verdict", "judge"]
 
@@ -82,11 +82,5 @@ def _texts(value: object, key: str) -> Iterable[str]:
         yield each
 
 
-@lru_cache(maxsize=1024)
-def _glob(pattern: str, *, ignore_case: bool) -> re.Pattern[str]:
-    regex = re.sub(r"(?:\\\*)+", ".*", re.escape(pattern)).replace(r"\?", ".")
-    return re.compile(regex, (re.IGNORECASE if ignore_case else re.NOFLAG) | re.DOTALL)
-
-
 def _matches(pattern: str, value: str, *, ignore_case: bool) -> bool:
-    return _glob(pattern, ignore_case=ignore_case).fullmatch(value) is not None
+    return match_text(pattern.lower(), value.lower()) if ignore_case else match_text(pattern, value)

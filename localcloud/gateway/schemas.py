@@ -9,12 +9,15 @@ Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/models-mapp
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 from urllib.parse import unquote
 
 from localcloud.gateway.errors import DefinitionError
+from localcloud.matching import compile_pattern
 
-__all__ = ["check_references"]
+__all__ = ["check_patterns", "check_references"]
+
+_DATA: Final = ("default", "enum", "example")  # members whose values are no schemas
 
 
 def check_references(document: Mapping[str, Any], schema: Mapping[str, Any], *, where: str) -> None:
@@ -26,6 +29,30 @@ def check_references(document: Mapping[str, Any], schema: Mapping[str, Any], *, 
             if reference not in seen:
                 seen.add(reference)
                 pending.append(_follow(document, reference, where=where))
+
+
+def check_patterns(value: object, *, where: str) -> None:
+    """Raise DefinitionError where a `pattern` or a name in `patternProperties` is no regular expression."""
+    if isinstance(value, list):
+        for item in cast("list[object]", value):
+            check_patterns(item, where=where)
+    elif isinstance(value, dict):
+        members = cast("dict[str, object]", value)
+        for pattern in _patterns(members):
+            try:
+                compile_pattern(pattern)
+            except ValueError as error:
+                raise DefinitionError(f"the pattern {pattern[:100]!r} {error}", where=where) from error
+        for name, part in members.items():
+            if name not in _DATA:
+                check_patterns(part, where=where)
+
+
+def _patterns(members: Mapping[str, object]) -> list[str]:
+    """The expressions of one schema; where `pattern` is a map, it is a property of that name."""
+    named, pattern = members.get("patternProperties"), members.get("pattern")
+    found = list(cast("dict[str, object]", named)) if isinstance(named, dict) else []
+    return [*found, pattern] if isinstance(pattern, str) else found
 
 
 def _references(value: object) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import AsyncExitStack, closing
 from random import Random
 from typing import Final
 
@@ -23,10 +24,11 @@ from localcloud.gateway.gateway_responses import default_response
 from localcloud.gateway.message import ByteStream, HttpRequest, HttpResponse, StreamCutError, decode_header
 from localcloud.gateway.rest import MAX_BODY_BYTES, MAX_HEADER_BYTES, Backends, RestStage
 from localcloud.http_log import SERVER_LOG
+from localcloud.http_server import serve_http
+from localcloud.listening import HOST, open_listener
 
 __all__ = ["Gateway", "GatewayServer"]
 
-HOST: Final = "127.0.0.1"
 GRACE_S: Final = 5.0
 
 _LOG: Final = logging.getLogger(__name__)
@@ -92,7 +94,7 @@ class GatewayServer:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._runner: web.ServerRunner | None = None
+        self._serving = AsyncExitStack()
         self.port = 0
 
     async def start(self, port: int = 0) -> int:
@@ -104,23 +106,14 @@ class GatewayServer:
             max_line_size=_PARSER_LIMIT,
             max_field_size=_PARSER_LIMIT,
         )
-        runner = web.ServerRunner(server, shutdown_timeout=GRACE_S)
-        await runner.setup()
-        site = web.TCPSite(runner, HOST, port)
-        try:
-            await site.start()
-        except OSError:
-            await runner.cleanup()
-            raise
-        self._runner = runner
-        self.port = int(runner.addresses[0][1])
+        listener = self._serving.enter_context(closing(open_listener(port=port)))
+        await self._serving.enter_async_context(serve_http(server, listener, grace_s=GRACE_S))
+        self.port = int(listener.getsockname()[1])
         return self.port
 
     async def stop(self) -> None:
         """Listen no more; returns when requests under way have ended or been cancelled."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._serving.aclose()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         headers = tuple((decode_header(name), decode_header(value)) for name, value in request.raw_headers)

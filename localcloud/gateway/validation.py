@@ -16,6 +16,7 @@ from referencing import Registry
 
 from localcloud.gateway.errors import GatewayError
 from localcloud.json_text import MalformedJson, parse_json
+from localcloud.matching import PatternTooSlow, limit_matching
 
 __all__ = ["BodyValidator", "check_parameters"]
 
@@ -56,13 +57,17 @@ class BodyValidator:
             raise GatewayError("BAD_REQUEST_BODY", validation="[Invalid JSON]", reason="not JSON") from error
         iterate = cast("Callable[[Any], Iterable[_Failure]]", self._validator.iter_errors)  # pyright: ignore[reportUnknownMemberType] - untyped library
         try:
-            failures = sorted(iterate(document), key=lambda each: [str(step) for step in each.absolute_path])
+            with limit_matching():
+                failures = sorted(iterate(document), key=lambda each: [str(step) for step in each.absolute_path])
+                told = dict.fromkeys(
+                    (*each.absolute_path, _describe(each)) for each in failures
+                )  # `required` fails by name
         except RecursionError as error:  # the schema refers to itself, and the body goes as deep as it likes
             raise GatewayError("BAD_REQUEST_BODY", validation="[Invalid JSON]", reason="nested too deeply") from error
-        if failures:
-            told = dict.fromkeys(
-                (*each.absolute_path, _describe(each)) for each in failures
-            )  # `required` fails by name
+        except PatternTooSlow as error:
+            words = "[Pattern takes too long]"
+            raise GatewayError("BAD_REQUEST_BODY", validation=words, reason=f"a model's pattern: {error}") from error
+        if told:
             words = "[" + ", ".join(str(each[-1]) for each in told) + "]"
             raise GatewayError("BAD_REQUEST_BODY", validation=words, reason="the body does not fit the model")
 

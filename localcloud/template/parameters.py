@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, cast
 
+from localcloud.matching import PatternTooSlow, compile_pattern, limit_matching
 from localcloud.template.errors import TemplateError, join_path
 from localcloud.template.properties import Properties
 
@@ -111,9 +112,9 @@ def _read_default(read: Properties) -> str | None:
 def _pattern(read: Properties) -> str | None:
     pattern = read.text("AllowedPattern", "")
     try:
-        re.compile(pattern)
-    except re.error as error:
-        raise read.error("AllowedPattern", f"is not a regular expression: {error}") from error
+        compile_pattern(pattern)
+    except ValueError as error:
+        raise read.error("AllowedPattern", str(error)) from error
     return pattern or None
 
 
@@ -196,6 +197,14 @@ def _text_problem(parameter: Parameter, text: str) -> str:
         return f"must have at most {high} characters"
     if parameter.allowed_values and text not in parameter.allowed_values:
         return f"must be one of {', '.join(parameter.allowed_values)}"
-    if parameter.allowed_pattern is not None and not re.fullmatch(parameter.allowed_pattern, text):
+    if parameter.allowed_pattern is not None and not _fits(parameter, parameter.allowed_pattern, text):
         return f"must match {parameter.allowed_pattern}"
     return ""
+
+
+def _fits(parameter: Parameter, pattern: str, text: str) -> bool:
+    try:
+        with limit_matching():
+            return re.fullmatch(pattern, text) is not None
+    except PatternTooSlow as error:
+        raise TemplateError(str(error), where=f"Parameters.{parameter.name}.AllowedPattern") from error

@@ -6,11 +6,13 @@ Source: https://docs.oracle.com/javase/8/docs/api/java/lang/String.html
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
 
 from localcloud.gateway.vtl.values import Unknown, as_text
+from localcloud.matching import PatternTooSlow, compile_pattern, limit_matching
 
 __all__ = ["STRING_METHODS", "utf16_length"]
 
@@ -75,9 +77,18 @@ def _compare(left: str, right: str) -> int:
 @lru_cache(maxsize=256)
 def _pattern(regex: str) -> re.Pattern[str]:
     try:
-        return re.compile(regex)
-    except re.error as error:
-        raise Unknown(f"the regular expression is not served here: {error.msg}") from error
+        return compile_pattern(regex)
+    except ValueError as error:
+        raise Unknown(f"the argument {error}") from error
+
+
+@contextmanager
+def _limited() -> Generator[None]:
+    try:
+        with limit_matching():
+            yield
+    except PatternTooSlow as error:
+        raise Unknown(str(error)) from error
 
 
 def _expand(replacement: str) -> Callable[[re.Match[str]], str]:
@@ -100,11 +111,13 @@ def _expand(replacement: str) -> Callable[[re.Match[str]], str]:
 
 
 def _replace_all(text: str, regex: str, replacement: str) -> str:
-    return _pattern(regex).sub(_expand(replacement), text)
+    with _limited():
+        return _pattern(regex).sub(_expand(replacement), text)
 
 
 def _replace_first(text: str, regex: str, replacement: str) -> str:
-    return _pattern(regex).sub(_expand(replacement), text, count=1)
+    with _limited():
+        return _pattern(regex).sub(_expand(replacement), text, count=1)
 
 
 def _split(text: str, regex: str, limit: int = 0) -> list[str]:
@@ -113,7 +126,9 @@ def _split(text: str, regex: str, limit: int = 0) -> list[str]:
         return [""]
     parts: list[str] = []
     start = 0
-    for found in _pattern(regex).finditer(text):
+    with _limited():
+        places = list(_pattern(regex).finditer(text))
+    for found in places:
         if limit > 0 and len(parts) == limit - 1:
             break
         if found.end() == 0 or (found.start() == found.end() == len(text)):
@@ -154,7 +169,8 @@ def _is_empty(text: str) -> bool:
 
 
 def _matches(text: str, regex: str) -> bool:
-    return _pattern(regex).fullmatch(text) is not None
+    with _limited():
+        return _pattern(regex).fullmatch(text) is not None
 
 
 STRING_METHODS: Final[dict[str, tuple[tuple[type, ...], int, Callable[..., Any]]]] = {

@@ -16,6 +16,7 @@ from localcloud.gateway.vtl import VtlError, parse_template
 from localcloud.gateway.websocket.definition import CONNECT, Integration, IntegrationResponse, Route
 from localcloud.gateway.websocket.integrations import SERVED_SERVICES
 from localcloud.gateway.websocket.selection import DEFAULT, Selection, parse_selection
+from localcloud.matching import compile_pattern
 from localcloud.template.handler import Support, Supported
 from localcloud.template.properties import Properties
 
@@ -235,8 +236,8 @@ def read_response(read: Properties) -> IntegrationResponse:
         if found is None:
             raise read.error("IntegrationResponseKey", f"must be {DEFAULT} or /expression/, is {key!r}")
         try:
-            pattern = re.compile(found[1])
-        except re.error as error:
+            pattern = compile_pattern(found[1])
+        except ValueError as error:
             raise read.error("IntegrationResponseKey", str(error)) from error
     return IntegrationResponse(
         integration_id=read.text("IntegrationId"),

@@ -20,7 +20,7 @@ Context = Mapping[str, tuple[str, ...]]
 """Condition keys of one request, in lower case, and their values."""
 
 _VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
-_DEFAULT: Final = re.compile(r"\s*([^,]+?)\s*,\s*'([^']*)'\s*")
+_PIECE: Final = re.compile(r"\*+|.", re.DOTALL)
 _HIDDEN: Final = {"*": "\ue000", "?": "\ue001", "$": "$"}  # characters of the private use area: never in a policy
 _SHOWN: Final = {"\ue000": "*", "\ue001": "?"}
 
@@ -36,16 +36,24 @@ def fill_variables(pattern: str, context: Context) -> str | None:
         name = match[1]
         if name in _HIDDEN:
             return _HIDDEN[name]
-        default = _DEFAULT.fullmatch(name)
-        values = context.get((default[1] if default else name).lower(), ())
+        name, default = _read_default(name)
+        values = context.get(name.lower(), ())
         if len(values) != 1 and default is None:
             missing = True
             return ""
-        text = values[0] if len(values) == 1 else default[2] if default else ""
+        text = values[0] if len(values) == 1 else default or ""
         return text.replace("*", _HIDDEN["*"]).replace("?", _HIDDEN["?"])
 
     filled = _VARIABLE.sub(fill, pattern)
     return None if missing else filled
+
+
+def _read_default(text: str) -> tuple[str, str | None]:
+    """Name and default of a variable `name, 'default'`; None where it has none."""
+    name, comma, quoted = (part.strip() for part in text.partition(","))
+    if not (name and comma and len(quoted) > 1 and quoted[0] == quoted[-1] == "'" and "'" not in quoted[1:-1]):
+        return text, None
+    return name, quoted[1:-1]
 
 
 def match_action(pattern: str, action: str) -> bool:
@@ -73,13 +81,35 @@ def match_arn_like(pattern: str, arn: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _regex(pattern: str, *, segments: bool) -> re.Pattern[str]:
-    found: list[str] = []
-    for index, character in enumerate(pattern):
-        if character == "*":
-            ends_segment = pattern[index + 1 : index + 2] in ("", ":", "*")
-            found.append(".*" if ends_segment or not segments else "[^:]*")
-        elif character == "?":
-            found.append("[^:]" if segments else ".")
+    """`pattern` as an expression that looks for each part once: no number of stars makes it slow.
+
+    Parts between stars that run across everything are found in order, the first place of each being the best; inside a
+    part, chunks between stars that stay in their segment likewise. Only the last part must end where the text ends.
+    """
+    parts = _parts(pattern, segments=segments)
+    if len(parts) == 1:
+        return re.compile(_part(parts[0], is_last=True), re.DOTALL)
+    found = _part(parts[0]) + "".join(f"(?>.*?{_part(part)})" for part in parts[1:-1])
+    return re.compile(found + ".*" + _part(parts[-1], is_last=True), re.DOTALL)
+
+
+def _parts(pattern: str, *, segments: bool) -> list[list[str]]:
+    """Expressions without repetition: chunks that stars inside a segment part, in parts that other stars part."""
+    parts = [[""]]
+    for found in _PIECE.finditer(pattern):
+        text = found[0]
+        if text == "*" and segments and pattern[found.end() : found.end() + 1] not in ("", ":"):
+            parts[-1].append("")
+        elif text[0] == "*":
+            parts.append([""])
+        elif text == "?":
+            parts[-1][-1] += "[^:]" if segments else "."
         else:
-            found.append(re.escape(_SHOWN.get(character, character)))
-    return re.compile("".join(found), re.DOTALL)
+            parts[-1][-1] += re.escape(_SHOWN.get(text, text))
+    return parts
+
+
+def _part(chunks: list[str], *, is_last: bool = False) -> str:
+    head, *rest = chunks
+    tail = [rest.pop()] if is_last and rest else []
+    return head + "".join(f"(?>[^:]*?{chunk})" for chunk in rest) + "".join(f"[^:]*{chunk}" for chunk in tail)

@@ -33,7 +33,7 @@ _ACLS: Final = frozenset({
     "authenticated-read", "aws-exec-read", "bucket-owner-full-control", "bucket-owner-read", "log-delivery-write",
     "private", "public-read", "public-read-write",
 })  # fmt: skip
-_GRANTEE: Final = re.compile(r'\s*(?:id|uri|emailAddress)="?[^",]+"?\s*', re.IGNORECASE)
+_GRANTEE: Final = re.compile(r'(?:id|uri|emailAddress)="?[^",]+"?', re.IGNORECASE)
 _RANGE: Final = re.compile(r"bytes=(?:[0-9]{1,15}-[0-9]{0,15}|-[0-9]{1,15})")
 _COPIED: Final = re.compile(r"bytes=[0-9]{1,15}-[0-9]{1,15}")
 _DATES: Final = ("if-modified-since", "if-unmodified-since")
@@ -190,7 +190,7 @@ def _check_headers(headers: Mapping[str, str]) -> Fault | None:
     if headers.get("x-amz-acl", "private") not in _ACLS:
         return Fault(400, "InvalidArgument", f"x-amz-acl must be one of {', '.join(sorted(_ACLS))}.")
     for name, value in headers.items():
-        if name.startswith("x-amz-grant-") and not all(map(_GRANTEE.fullmatch, value.split(","))):
+        if name.startswith("x-amz-grant-") and not all(_GRANTEE.fullmatch(each.strip()) for each in value.split(",")):
             return Fault(400, "InvalidArgument", f'{name}: Argument format not recognized (id="...", uri="...").')
     source = unquote(headers.get("x-amz-copy-source", "a/b")).partition("?")[0].lstrip("/")
     if not all(source.partition("/")):
