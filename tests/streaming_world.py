@@ -43,6 +43,7 @@ class StreamWorld:
     grace_s: float = 30.0
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     continues: bool = True
+    history: int = 0
     timeout_s: float = 300.0
     workers_die_after: list[float] = field(default_factory=list)
     store_trouble: Trouble = field(default_factory=Trouble)
@@ -58,7 +59,9 @@ class StreamWorld:
         self.dispatcher = MemoryDispatcher(start=self.start_worker)
         self.workers: set[asyncio.Task[None]] = set()
         self.started = 0
-        model = Model(self.provider or self.scripted, max_output_tokens=10_000, continues=self.continues)
+        model = Model(
+            self.provider or self.scripted, max_output_tokens=10_000, continues=self.continues, history=self.history
+        )
         chance = SeededChance(self.rng)
         self.desk = AnswerDesk(
             self.answers,

@@ -16,6 +16,7 @@ from sluiceway.flows.stream.answer import AnswerDesk, AnswerRules, run_answer
 from sluiceway.flows.stream.generation import Model
 from sluiceway.genai.bedrock import BedrockProvider
 from sluiceway.ports import SystemChance, SystemClock
+from sluiceway.rules.answers import MAX_HISTORY
 from sluiceway.rules.jobs import MAX_TOKENS
 from sluiceway.steps.log_context import log_context
 from sluiceway.steps.metrics import metrics
@@ -31,6 +32,7 @@ async def lifespan() -> AsyncGenerator[AnswerDesk]:
     model_id = settings.text("MODEL_ID")
     max_output_tokens = settings.integer("MAX_OUTPUT_TOKENS", minimum=1, maximum=MAX_TOKENS)
     continues = settings.choice("MODEL_CONTINUES", ("true", "false")) == "true"
+    history = settings.integer("HISTORY_CHARACTERS", minimum=0, maximum=MAX_HISTORY)
     rules = AnswerRules(
         grace_s=settings.integer("GRACE_S", minimum=0, maximum=600),
         on_disconnect=settings.choice("ON_DISCONNECT", ("cancel", "drain")),
@@ -40,7 +42,7 @@ async def lifespan() -> AsyncGenerator[AnswerDesk]:
         yield AnswerDesk(
             answers=DynamoDbAnswerStore(Table(wire, conversations), clock),
             connections=ApiConnections(wire, url),
-            model=Model(BedrockProvider(wire, model_id), max_output_tokens, continues=continues),
+            model=Model(BedrockProvider(wire, model_id), max_output_tokens, continues=continues, history=history),
             clock=clock,
             chance=SystemChance(),
             rules=rules,

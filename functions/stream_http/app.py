@@ -18,6 +18,7 @@ from sluiceway.flows.stream.generation import Model
 from sluiceway.flows.stream.http import HttpDesk, stream_answer_over_http
 from sluiceway.genai.bedrock import BedrockProvider
 from sluiceway.ports import SystemChance, SystemClock
+from sluiceway.rules.answers import MAX_HISTORY
 from sluiceway.rules.jobs import MAX_TOKENS
 from sluiceway.rules.tokens import InvalidKeys, Verifier, read_keys
 from sluiceway.steps.log_context import log_context
@@ -34,13 +35,14 @@ async def lifespan() -> AsyncGenerator[HttpDesk]:
     model_id, origin = settings.text("MODEL_ID"), settings.url("CONSOLE_ORIGIN")
     max_output_tokens = settings.integer("MAX_OUTPUT_TOKENS", minimum=1, maximum=MAX_TOKENS)
     continues = settings.choice("MODEL_CONTINUES", ("true", "false")) == "true"
+    history = settings.integer("HISTORY_CHARACTERS", minimum=0, maximum=MAX_HISTORY)
     verifier = _read_verifier()
     clock = SystemClock()
     async with Wire.open(settings.environ()) as wire:
         desk = AnswerDesk(
             answers=DynamoDbAnswerStore(Table(wire, conversations), clock),
             connections=ApiConnections(wire, url),
-            model=Model(BedrockProvider(wire, model_id), max_output_tokens, continues=continues),
+            model=Model(BedrockProvider(wire, model_id), max_output_tokens, continues=continues, history=history),
             clock=clock,
             chance=SystemChance(),
             rules=AnswerRules(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from localcloud.clock import run_virtual
 from sluiceway.errors import Retryable
 from sluiceway.genai.faults import ContentFiltered, Denied, Invalid, Overloaded, Throttled
-from sluiceway.genai.provider import ModelRequest
+from sluiceway.genai.provider import CallContext, ModelRequest
 from sluiceway.genai.scripted import Script, ScriptedProvider
 from tests.streaming_world import CALLER, StreamWorld
 
@@ -415,3 +416,68 @@ def test_ownership_is_by_caller() -> None:
 async def ask_and_wait(world: StreamWorld) -> None:
     await world.send("c1", ASK)
     await world.idle()
+
+
+class Listening(ScriptedProvider):
+    """Remembers what it was asked."""
+
+    def __init__(self, script: Script) -> None:
+        super().__init__(script)
+        self.asked: list[ModelRequest] = []
+
+    def stream(self, request: ModelRequest, context: CallContext) -> AbstractAsyncContextManager[Any]:
+        self.asked.append(request)
+        return super().stream(request, context)
+
+
+@pytest.mark.parametrize(("history", "turns"), [(0, 0), (60, 1), (10_000, 2)])
+def test_a_conversation_reminds_the_model_of_what_fits(history: int, turns: int) -> None:
+    """Along `after`, the newest turns first, each whole; roles alternate and the question is last."""
+    model = Listening(Script(answer="A river flows."))
+
+    async def scene(world: StreamWorld) -> None:
+        for number, more in ((1, {}), (2, {"after": "r1"}), (3, {"after": "r2"})):
+            await world.send(
+                "c1", {"action": "ask", "req": f"r{number}", "prompt": f"Question number {number}?", **more}
+            )
+            await world.idle()
+
+    play(scene, provider=model, history=history)
+    messages = model.asked[-1].messages
+    assert [message.role for message in messages] == ["user", "assistant"] * turns + ["user"]
+    assert messages[-1].text == "Question number 3?"
+    assert [message.text for message in messages[:-1]] == [
+        text for number in (1, 2) for text in (f"Question number {number}?", "A river flows.")
+    ][4 - 2 * turns :]
+
+
+def test_a_conversation_goes_on_with_one_s_own_answers_only() -> None:
+    """`after` that names nothing of the caller's is refused."""
+
+    async def scene(world: StreamWorld) -> None:
+        await world.send("c1", {**ASK, "after": "never"})
+
+    world = play(scene)
+    (frame,) = world.line.frames("c1")
+    assert frame["d"]["type"] == "/problems/no-such-answer"
+    assert world.answers.records == {}
+
+
+def test_places_of_connections_that_are_over_are_taken() -> None:
+    """Eight readers at once are the most; those whose connection is over, though no worker noticed, do not count."""
+
+    async def scene(world: StreamWorld) -> None:
+        await world.send("c1", ASK)
+        await asyncio.sleep(2.0)  # the worker is dead by then
+        for number in range(2, 9):
+            await world.connect(f"c{number}")
+            await world.send(f"c{number}", {"action": "resume", "req": "r1", "off": 0})
+        await world.connect("c9")
+        await world.send("c9", {"action": "resume", "req": "r1", "off": 0})
+        assert world.line.frames("c9")[-1]["d"]["type"] == "/problems/too-many-readers"
+        await world.disconnect("c3")
+        await asyncio.sleep(20.0)
+        await world.send("c9", {"action": "resume", "req": "r1", "off": 0})
+
+    world = play(scene, script=SLOW, workers_die_after=[1.0])
+    assert world.read("c9", "r1").text == whole_text(SLOW)

@@ -136,7 +136,7 @@ class Client:
         await self._ask()
         while self.reader.ended is None or self.reader.is_resumable or self._is_unknown():
             await self._look()
-        assert self.reader.ended["t"] == "final", self.reader.ended
+        assert self.reader.ended["t"] == "final", str(self.reader.ended)
         return self.reader.text
 
     async def _look(self) -> None:

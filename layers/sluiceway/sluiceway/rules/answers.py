@@ -19,8 +19,10 @@ from sluiceway.rules.jobs import MEMBERS, JobRequest, parse_members, read_job_re
 __all__ = [
     "ENDED",
     "MAX_ANSWER",
+    "MAX_HISTORY",
     "Ask",
     "Cancel",
+    "Question",
     "Resume",
     "needs_worker",
     "parse_ask",
@@ -32,20 +34,30 @@ __all__ = [
 ]
 
 MAX_ANSWER: Final = 1_048_576  # characters; a model's 8,192 tokens are a twentieth of that
+MAX_HISTORY: Final = 1_000_000  # characters of earlier turns; a quarter of that in tokens fills the largest contexts
 MAX_OFFSET: Final = 2 * MAX_ANSWER
 MAX_ATTEMPT: Final = 1_000_000
 ENDED: Final = frozenset({"finished", "failed", "cancelled"})
 QUIET_MS: Final = 4_000  # a worker writes at least every 3 s: one that has not may be dead, though its lease runs
+_ASKED: Final = MEMBERS | {"model", "after"}
 _REQ: Final = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of which model ("" for the deployment's own). `after` is the req of the turn before it, or ""."""
+
+    request: JobRequest
+    model: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """A question. `question` is its canonical JSON text, `sha256` that text's fingerprint."""
+    """A question under a name. `question` is its canonical JSON text, `sha256` that text's fingerprint."""
 
     req: str
-    request: JobRequest
-    model: str
+    asked: Question
     question: str
     sha256: str
 
@@ -68,9 +80,7 @@ class Cancel:
 
 def parse_req(value: object) -> str:
     """A client's name for its request. Raises Rejected (`invalid-body`, field `req`)."""
-    if not isinstance(value, str) or _REQ.fullmatch(value) is None:
-        raise _refuse("req must be 1 to 128 characters of A-Z a-z 0-9 . _ ~ -", "req")
-    return value
+    return _req(value, "req")
 
 
 def parse_ask(body: str, *, req: str | None = None) -> Ask:
@@ -79,16 +89,20 @@ def parse_ask(body: str, *, req: str | None = None) -> Ask:
     Raises Rejected (`invalid-body`) that names the field and its limit, never its value.
     """
     members = parse_members(body)
-    if not members.keys() <= MEMBERS | {"action", "req", "model"}:
-        raise _refuse("the message has members other than action, req, prompt, system, max_tokens, temperature, model")
+    if not members.keys() <= _ASKED | {"action", "req"}:
+        raise _refuse(f"the message has members other than action, req, {', '.join(sorted(_ASKED))}")
     name = parse_req(members.get("req", req))
-    return _read_ask(name, members)
+    asked = _read_question(members)
+    if asked.after == name:
+        raise _refuse("after must be another req", "after")
+    kept = {member: members[member] for member in sorted(_ASKED) if member in members}
+    question = json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+    return Ask(name, asked, question, hashlib.sha256(question.encode()).hexdigest())
 
 
-def parse_question(question: str) -> tuple[JobRequest, str]:
-    """Request and model out of a question that `parse_ask` made. Raises Rejected."""
-    members = parse_members(question)
-    return read_job_request(members), _model(members)
+def parse_question(question: str) -> Question:
+    """What `parse_ask` made the text of. Raises Rejected."""
+    return _read_question(parse_members(question))
 
 
 def parse_resume(body: str) -> Resume:
@@ -129,11 +143,15 @@ def valid_offset(off: int, attempt: int, *, starts: Sequence[int], length: int) 
     return min([off, length, *starts[max(attempt, 1) :]])
 
 
-def _read_ask(req: str, members: Mapping[str, object]) -> Ask:
-    request, model = read_job_request(members), _model(members)
-    kept = {name: members[name] for name in (*sorted(MEMBERS), "model") if name in members}
-    question = json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
-    return Ask(req, request, model, question, hashlib.sha256(question.encode()).hexdigest())
+def _read_question(members: Mapping[str, object]) -> Question:
+    after = _req(members["after"], "after") if "after" in members else ""
+    return Question(read_job_request(members), _model(members), after)
+
+
+def _req(value: object, field: str) -> str:
+    if not isinstance(value, str) or _REQ.fullmatch(value) is None:
+        raise _refuse(f"{field} must be 1 to 128 characters of A-Z a-z 0-9 . _ ~ -", field)
+    return value
 
 
 def _model(members: Mapping[str, object]) -> str:

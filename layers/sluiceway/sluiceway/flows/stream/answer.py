@@ -18,11 +18,12 @@ from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import StreamOrder
 from sluiceway.flows.stream.delivery import Seat
 from sluiceway.flows.stream.generation import Generation, Model, continue_at
+from sluiceway.flows.stream.history import recall
 from sluiceway.flows.stream.keeping import LEASE_MS, Keeper, LeaseLost, expires_s
 from sluiceway.flows.stream.lines import ConnectionLine
 from sluiceway.flows.stream.readers import Readers
 from sluiceway.flows.stream.transcript import Ending, Transcript, problem
-from sluiceway.genai.provider import CallContext
+from sluiceway.genai.provider import CallContext, Message, ModelRequest
 from sluiceway.ports import AnswerRecord, AnswerStore, Chance, Clock, Connections
 from sluiceway.rules.answers import ENDED, parse_question
 from sluiceway.steps.metrics import count
@@ -172,7 +173,7 @@ class _Worker:
     async def _generate(self, group: asyncio.TaskGroup, context: CallContext) -> Ending:
         keeper, desk = self._keeper, self._desk
         try:
-            request, _ = parse_question(await desk.answers.read_question(keeper.record))
+            request = await _make_request(keeper.record, desk)
         except Rejected as error:
             return Ending("failed", problem=problem(error.reason, "The question cannot be read any more"))
         generation = Generation(
@@ -213,6 +214,19 @@ class _Worker:
         if asyncio.get_running_loop().time() - alone_since < self._desk.rules.grace_s:
             return None
         return Ending("paused", problem=problem("nobody-reads", "Nobody read the answer; resume to go on"))
+
+
+async def _make_request(record: AnswerRecord, desk: AnswerDesk) -> ModelRequest:
+    """What the model is asked: the question, after the turns that went before it. Raises Rejected."""
+    question = parse_question(await desk.answers.read_question(record))
+    asked, model = question.request, desk.model
+    earlier = await recall(desk.answers, record.caller, question.after, most=model.history)
+    return ModelRequest(
+        messages=(*earlier, Message("user", asked.prompt)),
+        max_tokens=min(asked.max_tokens or model.max_output_tokens, model.max_output_tokens),
+        system=asked.system,
+        temperature=asked.temperature,
+    )
 
 
 async def _catch_loss(generating: Coroutine[object, object, Ending]) -> Ending | LeaseLost:

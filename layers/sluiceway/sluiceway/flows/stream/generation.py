@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sluiceway import log
@@ -27,7 +27,6 @@ from sluiceway.genai.provider import (
 )
 from sluiceway.ports import Chance
 from sluiceway.rules.answers import MAX_ANSWER
-from sluiceway.rules.jobs import JobRequest
 
 __all__ = ["Generation", "Model"]
 
@@ -39,22 +38,27 @@ CHARACTERS_A_TOKEN: Final = 4  # of English: what a continuation may still say
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """How the model is asked. `continues`: it goes on from a text that ends the conversation (prefill)."""
+    """How the model is asked.
+
+    `continues`: it goes on from a text that ends the conversation (prefill). `history`: how many characters of earlier
+    turns it is reminded of, at the most.
+    """
 
     provider: StreamingProvider
     max_output_tokens: int
     continues: bool = True
+    history: int = 0
 
 
 class Generation:
-    """One worker's asking for one answer.
+    """One worker's asking for one answer to `request`.
 
     `begin_attempt(at)` makes it known that another attempt goes on at that offset, and cuts the transcript there.
     """
 
     def __init__(
         self,
-        request: JobRequest,
+        request: ModelRequest,
         transcript: Transcript,
         *,
         model: Model,
@@ -145,13 +149,14 @@ class Generation:
         raise Overloaded("the answer had no end")
 
     def _ask(self) -> ModelRequest:
-        request, said = self._request, self._transcript.text(0)
-        messages = (Message("user", request.prompt),)
-        most = min(request.max_tokens or self._model.max_output_tokens, self._model.max_output_tokens)
-        if said:
-            messages = (*messages, Message("assistant", said))
-            most = max(1, most - len(said) // CHARACTERS_A_TOKEN)
-        return ModelRequest(messages, most, system=request.system, temperature=request.temperature)
+        said = self._transcript.text(0)
+        if not said:
+            return self._request
+        return replace(
+            self._request,
+            messages=(*self._request.messages, Message("assistant", said)),
+            max_tokens=max(1, self._request.max_tokens - len(said) // CHARACTERS_A_TOKEN),
+        )
 
     async def _pause(self, failures: int, chance: float, after_s: float) -> None:
         """Back off, unless the deadline comes first: the next try then says so."""

@@ -23,7 +23,7 @@ from sluiceway.events.stream import HttpStream
 from sluiceway.flows.stream.answer import AnswerDesk, claim_answer, work_on
 from sluiceway.flows.stream.delivery import Seat
 from sluiceway.flows.stream.lines import QueueLine
-from sluiceway.flows.stream.socket import make_record
+from sluiceway.flows.stream.socket import check_ask, make_record
 from sluiceway.flows.stream.stored import bring_stored, lacks_stored
 from sluiceway.flows.stream.transcript import problem
 from sluiceway.ports import AnswerRecord, Reader
@@ -59,9 +59,9 @@ class _Begun:
 class _Refused(Exception):
     """The request is answered with a problem."""
 
-    def __init__(self, status: int, reason: str, title: str, *, detail: str = "") -> None:
+    def __init__(self, status: int, reason: str, title: str) -> None:
         super().__init__(title)
-        self.problem = Problem(f"/problems/{reason}", title, status, detail)
+        self.problem = Problem(f"/problems/{reason}", title, status)
 
 
 async def stream_answer_over_http(request: HttpRequest, call: Invocation, http: HttpDesk) -> HttpStream:
@@ -105,8 +105,7 @@ async def _ask(request: HttpRequest, caller: str, *, call: Invocation, http: Htt
     except UnicodeDecodeError:
         raise Rejected("the body is not UTF-8", reason="invalid-body") from None
     ask = parse_ask(body, req=call.request_id)
-    if ask.model and ask.model not in http.models:
-        raise _Refused(400, "unknown-model", "There is no such model", detail="model is not one that is offered here")
+    await check_ask(ask, caller, answers=http.desk.answers, models=http.models)
     now_ms = http.desk.clock.now_ms()
     record = make_record(ask, caller, now_ms, correlation_id=call.correlation_id)
     found = await http.desk.answers.create(record, ask.question)

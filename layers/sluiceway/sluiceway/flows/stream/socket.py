@@ -33,7 +33,7 @@ from sluiceway.rules.answers import ENDED, Ask, needs_worker, parse_ask, parse_c
 from sluiceway.rules.jobs import parse_members
 from sluiceway.steps.metrics import count
 
-__all__ = ["SocketDesk", "make_record", "serve_socket"]
+__all__ = ["SocketDesk", "check_ask", "make_record", "serve_socket"]
 
 SUBPROTOCOL: Final = "sluiceway"
 KEPT_S: Final = 1.0  # of the invocation, for what follows when stored text has been brought
@@ -84,8 +84,7 @@ async def _connect(event: SocketEvent, desk: SocketDesk) -> SocketReply:
 
 async def _ask(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
     ask = parse_ask(event.body)
-    if ask.model and ask.model not in desk.models:
-        raise Rejected("model is not one that is offered here", reason="unknown-model", field="model")
+    await check_ask(ask, event.caller, answers=desk.answers, models=desk.models)
     reader = await _reader(event, desk)
     record = make_record(ask, event.caller, desk.clock.now_ms(), correlation_id=call.correlation_id)
     found = await desk.answers.create(replace(record, readers=(reader,)), ask.question)
@@ -96,6 +95,14 @@ async def _ask(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
     if found.request_sha256 != ask.sha256:
         raise Rejected("this req was asked with another question before", reason="conflict", field="req")
     await _attach(found, reader, call=call, desk=desk)
+
+
+async def check_ask(ask: Ask, caller: str, *, answers: AnswerStore, models: frozenset[str]) -> None:
+    """Raises Rejected where the question names a model or a turn that there is not."""
+    if ask.asked.model and ask.asked.model not in models:
+        raise Rejected("model is not one that is offered here", reason="unknown-model", field="model")
+    if ask.asked.after and await answers.get(caller, ask.asked.after) is None:
+        raise Rejected("after names no answer of yours", reason="no-such-answer", field="after")
 
 
 def make_record(ask: Ask, caller: str, now_ms: int, *, correlation_id: str) -> AnswerRecord:
@@ -131,13 +138,24 @@ async def _attach(found: AnswerRecord, reader: Reader, *, call: Invocation, desk
             if brought is None:
                 return
             reader = brought
-        record = await desk.answers.attach(found.caller, found.req, reader)
+        record = await _join(found, reader, desk)
     if record is None:
         raise Rejected("there is no answer of this req", reason="no-such-answer", field="req")
     if record.state in ENDED:
         await _bring(record, reader, call=call, desk=desk)
     elif _needs_worker(record, desk):
         await desk.dispatcher.dispatch(record.caller, record.req)
+
+
+async def _join(found: AnswerRecord, reader: Reader, desk: SocketDesk) -> AnswerRecord | None:
+    """Attach the reader. Places of connections that are over are taken: no worker may have been there to notice."""
+    try:
+        return await desk.answers.attach(found.caller, found.req, reader)
+    except Rejected:
+        for other in found.readers:
+            if await desk.known.get(other.connection_id) is None:
+                await desk.answers.detach(found.caller, found.req, other)
+        return await desk.answers.attach(found.caller, found.req, reader)
 
 
 async def _bring(record: AnswerRecord, reader: Reader, *, call: Invocation, desk: SocketDesk) -> Reader | None:
