@@ -16,6 +16,7 @@ from typing import Final
 from localcloud.caller import Unreachable
 from localcloud.cli.invoke import invoke
 from localcloud.clock import SystemClock
+from localcloud.services.logs.files import LogTail
 from localcloud.state import RunningState, is_running, read_state
 
 __all__ = ["run"]
@@ -81,15 +82,15 @@ def _logs(options: argparse.Namespace, state: RunningState) -> int:
         sys.stderr.write(f"sluiceway: {error}\n")
         return 2
     labels = _labels({Path(state.logs[name]): name for name in names}, state.functions)
-    ends: dict[Path, int] = {}
-    for path, label in labels.items():
-        raw = path.read_bytes() if path.exists() else b""
-        ends[path] = len(raw)
-        lines = raw.decode(errors="replace").splitlines()
-        sys.stdout.writelines(f"{label}{line}\n" for line in lines[max(0, len(lines) - options.lines) :])
+    tails = [(LogTail(path), label) for path, label in labels.items()]
+    for tail, label in tails:
+        sys.stdout.writelines(f"{label}{line}\n" for line in tail.last(options.lines))
     sys.stdout.flush()
-    if options.follow:
-        _follow(labels, ends)
+    while options.follow:
+        for tail, label in tails:
+            sys.stdout.writelines(f"{label}{line}\n" for line in tail.news())
+        sys.stdout.flush()
+        time.sleep(POLL_S * 4)
     return 0
 
 
@@ -100,20 +101,6 @@ def _labels(files: Mapping[Path, str], functions: Mapping[str, str]) -> dict[Pat
     ids = {name: logical_id for logical_id, name in functions.items()}
     width = max((len(ids[name]) for name in files.values()), default=0)
     return {path: f"{ids[name]:<{width}}  " for path, name in files.items()}
-
-
-def _follow(labels: Mapping[Path, str], ends: dict[Path, int]) -> None:
-    """Go on from `ends`; a function that has not logged yet has no file."""
-    while True:
-        for path, label in labels.items():
-            if not path.exists():
-                continue
-            with path.open(encoding="utf-8", errors="replace") as log:
-                log.seek(ends[path])
-                sys.stdout.writelines(f"{label}{line}" for line in log)
-                ends[path] = log.tell()
-        sys.stdout.flush()
-        time.sleep(POLL_S * 4)
 
 
 _COMMANDS: Final[dict[str, Callable[[argparse.Namespace, RunningState], int]]] = {
