@@ -20,13 +20,14 @@ from aiohttp import web
 
 from localcloud.chunked import MalformedChunks, decode_aws_chunked
 from localcloud.http_log import SERVER_LOG
+from localcloud.http_server import serve_http
 from localcloud.identify import guess_service, read_scope
 from localcloud.refusals import refuse, refuse_denied
 from localcloud.services.contract import Authorise, BodyCut, Service, WireRequest, WireResponse
 from localcloud.sites import is_from_elsewhere
 from localcloud.traces.calls import CallSpans
 
-__all__ = ["HEALTH_PATH", "Front", "open_listener"]
+__all__ = ["HEALTH_PATH", "Front"]
 
 HEALTH_PATH: Final = "/_sluiceway/health"  # no bucket may be named so
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024  # above every request limit of the APIs served (DynamoDB batches: 16 MB)
@@ -98,13 +99,8 @@ class Front:
         server = web.Server(
             self._answer, handler_cancellation=True, access_log=None, auto_decompress=False, logger=SERVER_LOG
         )
-        runner = web.ServerRunner(server, shutdown_timeout=GRACE_S)
-        await runner.setup()
-        try:
-            await web.SockSite(runner, listener).start()
+        async with serve_http(server, listener, grace_s=GRACE_S):
             yield f"http://{host}:{port}"
-        finally:
-            await runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         headers = {name.lower(): _whole(value) for name, value in request.headers.items()}
@@ -164,22 +160,6 @@ def _split_target(target: str) -> tuple[str, str]:
         target = "/" + target.partition("://")[2].partition("/")[2]
     path, _, query = target.partition("?")
     return path, query
-
-
-def open_listener(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-    """A bound listener; port 0 takes a free one, which `getsockname()` tells.
-
-    Raises OSError (EADDRINUSE) where the port is taken.
-    """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 def _refuse_unsigned(request: WireRequest) -> WireResponse:

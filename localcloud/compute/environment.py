@@ -151,13 +151,13 @@ class Environment:
         return self._finish(request, await self._ask(request, deadline), began)
 
     async def stop(self) -> None:
-        """Kill the process and wait until it is gone."""
+        """Kill the process and wait until nothing of it is left."""
         self._ended = True
         process = self._process
         self._drop_process()
         try:
-            if process is not None and process.started:
-                await process.exited
+            if process is not None:
+                await process.wait_closed()
         finally:  # also when the local cloud ends in a hurry
             shutil.rmtree(self._home, ignore_errors=True)
 
@@ -196,6 +196,7 @@ class Environment:
             await process.start(spec, runtime, sandbox, group=host.group)
         except OSError as error:
             process.close()
+            await process.wait_closed()
             message = f"fork/exec {error.filename}: {error.strerror}"
             return Answer(message.encode(), "Runtime.InvalidEntrypoint", failed=True)
         return None

@@ -99,6 +99,7 @@ class RuntimeProcess:
         if not self.exited.done():
             self.exited.set_result(code)
         self.close()
+        await self._server.wait_closed()
 
     def drain(self) -> None:
         """Read all that the function has written to its log until now; an unfinished line ends here."""
@@ -116,7 +117,7 @@ class RuntimeProcess:
         return 0
 
     def close(self) -> None:
-        """Kill the process with its children and free everything. Safe to repeat."""
+        """Kill the process with its children and free everything; `wait_closed` says when. Safe to repeat."""
         self._closed = True
         if self._pid:
             kill_group(self._pid)
@@ -124,6 +125,12 @@ class RuntimeProcess:
         self.drain()
         for pipe in self._pipes:
             pipe.close()
+
+    async def wait_closed(self) -> None:
+        """After `close()`: wait until the process, if there was one, is gone, and its connections are."""
+        if self._started:
+            await self.exited
+        await self._server.wait_closed()
 
 
 def runtime_command(spec: FunctionSpec, runtime: ManagedRuntime, wrapper: str) -> list[str]:

@@ -15,6 +15,7 @@ import h11
 
 from localcloud.compute.response_stream import ResponseStream
 from localcloud.compute.runtime_api import MAX_PAYLOAD_BYTES, Call, Reply, RuntimeApi
+from localcloud.listening import HOST, Listener
 from localcloud.sites import is_from_page
 
 __all__ = ["RuntimeServer"]
@@ -27,36 +28,34 @@ FORBIDDEN: Final = Reply(
 
 
 class RuntimeServer:
-    """Listens on a free loopback port from `open()` until `close()`."""
+    """Listens on a free loopback port from `open()` until `close()`; its last connection is gone at `wait_closed()`."""
 
     def __init__(self, api: RuntimeApi) -> None:
         self._api = api
-        self._server: asyncio.Server | None = None
-        self._connections: set[_Connection] = set()
+        self._listener = Listener()
         self.address = ""
 
     async def open(self) -> str:
         """Start to listen; the answer is `host:port`, the value of AWS_LAMBDA_RUNTIME_API."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self._api, self._connections), "127.0.0.1", 0)
-        host, port = self._server.sockets[0].getsockname()[:2]
-        self.address = f"{host}:{port}"
+        port = await self._listener.open(lambda: _Connection(self._api, self._listener))
+        self.address = f"{HOST}:{port}"
         return self.address
 
     def close(self) -> None:
         """Stop listening and drop every connection; a runtime that waits in `next` sees its connection end."""
-        if self._server is not None:
-            self._server.close()
-        for connection in tuple(self._connections):
-            connection.abort()
+        self._listener.close()
+
+    async def wait_closed(self) -> None:
+        """After `close()`: wait until every connection is gone."""
+        await self._listener.wait_closed()
 
 
 class _Connection(asyncio.Protocol):
     """One keep-alive connection of a runtime client."""
 
-    def __init__(self, api: RuntimeApi, connections: set[_Connection]) -> None:
+    def __init__(self, api: RuntimeApi, listener: Listener) -> None:
         self._api = api
-        self._connections = connections
+        self._listener = listener
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_BYTES)
         self._transport: asyncio.Transport | None = None
         self._request: h11.Request | None = None
@@ -67,17 +66,17 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
-        self._connections.add(self)
+        self._listener.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
-        self._connections.discard(self)
+        self._listener.leave(self)
         self._transport = None
         self._api.forget_waiter(self._answer)
         if self._stream is not None:
             self._api.break_off(self._stream)
 
-    def abort(self) -> None:
+    def drop(self) -> None:
         """Drop the connection now."""
         if self._transport is not None:
             self._transport.abort()

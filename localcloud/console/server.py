@@ -26,6 +26,7 @@ from localcloud.console.records import ApiNames, describe_connection, describe_l
 from localcloud.gateway.websocket.connection import Connection
 from localcloud.gateway.websocket.exchange import Ending
 from localcloud.http_log import SERVER_LOG
+from localcloud.http_server import serve_http
 from localcloud.services.logs.model import LogEvent
 from localcloud.sites import is_from_elsewhere
 from localcloud.traces.recorder import Span
@@ -63,15 +64,12 @@ async def serve_console(facts: Facts, listener: socket.socket) -> AsyncGenerator
     """Answer on `listener` while the context lasts; readers of events are let go at its end."""
     console = Console(facts, origin_of(listener))
     server = web.Server(console.answer, handler_cancellation=True, access_log=None, logger=SERVER_LOG)
-    runner = web.ServerRunner(server, shutdown_timeout=GRACE_S)
-    await runner.setup()
-    try:
-        await web.SockSite(runner, listener).start()
-        with console.listening():
-            yield
-    finally:
-        console.events.end()
-        await runner.cleanup()
+    async with serve_http(server, listener, grace_s=GRACE_S):
+        try:
+            with console.listening():
+                yield
+        finally:
+            console.events.end()
 
 
 class Console:

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
-from localcloud.front import open_listener
+from localcloud.listening import open_listener
 
 __all__ = ["CONSOLE_OFFSET", "HTTP_OFFSET", "WEBSOCKET_OFFSET", "PortTaken", "listen", "port_of", "taking"]
 

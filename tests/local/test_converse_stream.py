@@ -14,7 +14,8 @@ from botocore.config import Config
 from botocore.eventstream import ChecksumMismatch
 from botocore.exceptions import ClientError, EventStreamError
 
-from localcloud.front import Front, open_listener
+from localcloud.front import Front
+from localcloud.listening import open_listener
 from localcloud.models.scripted import Fault, Reply, Script, ScriptedEngine
 from localcloud.services.bedrock.wire import BedrockService
 from localcloud.services.contract import Permission

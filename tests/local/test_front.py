@@ -21,7 +21,8 @@ from botocore.exceptions import ClientError
 
 from localcloud.chunked import MalformedChunks, decode_aws_chunked
 from localcloud.clock import SystemClock
-from localcloud.front import HEALTH_PATH, Front, open_listener
+from localcloud.front import HEALTH_PATH, Front
+from localcloud.listening import open_listener
 from localcloud.services.contract import Denied, Permission, WireRequest, WireResponse
 from localcloud.services.sqs.model import Queues
 from localcloud.services.sqs.wire import SqsService

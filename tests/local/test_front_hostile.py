@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from localcloud.front import Front, open_listener
+from localcloud.front import Front
 from localcloud.gateway.server import GatewayServer
+from localcloud.listening import open_listener
 from localcloud.services.contract import Permission, WireRequest, WireResponse
 from tests.unit.gateway_setup import deploy_jobs_api
 

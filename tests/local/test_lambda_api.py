@@ -16,7 +16,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from localcloud.front import Front, open_listener
+from localcloud.front import Front
+from localcloud.listening import open_listener
 from localcloud.services.contract import WireRequest
 from localcloud.services.lambda_.wire import LambdaService
 from tests.local.compute_world import World, open_world

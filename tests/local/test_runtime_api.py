@@ -29,6 +29,7 @@ async def serving() -> AsyncGenerator[tuple[RuntimeApi, str]]:
         yield api, await server.open()
     finally:
         server.close()
+        await server.wait_closed()
 
 
 async def exchange(address: str, *parts: bytes) -> bytes:

@@ -22,7 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.delegate import Delegate
-from localcloud.front import Front, open_listener
+from localcloud.front import Front
+from localcloud.listening import open_listener
 from localcloud.services.contract import Permission, WireRequest
 from localcloud.services.s3.resources import BucketHandler, BucketPolicyHandler
 from localcloud.services.s3.wire import open_s3, permissions

@@ -18,7 +18,8 @@ from botocore.exceptions import ClientError
 from moto.s3.models import s3_backends
 
 from localcloud.delegate import Delegate
-from localcloud.front import Front, open_listener
+from localcloud.front import Front
+from localcloud.listening import open_listener
 from localcloud.services.s3.keeping import S3Keeper
 from localcloud.services.s3.resources import BucketHandler, BucketPolicyHandler
 from localcloud.services.s3.store import Store

@@ -22,13 +22,14 @@ from botocore.config import Config
 
 from localcloud.clock import SystemClock
 from localcloud.compute.policies import FunctionPolicies, Grant
-from localcloud.front import Front, open_listener
+from localcloud.front import Front
 from localcloud.gateway.backends import IamRoles, LambdaFunctions, UrlPolicies
 from localcloud.gateway.exchange import Stage
 from localcloud.gateway.function_url import FunctionUrl, FunctionUrls
 from localcloud.gateway.openapi import read_api
 from localcloud.gateway.rest import Backends
 from localcloud.gateway.server import Gateway, GatewayServer
+from localcloud.listening import open_listener
 from localcloud.services.iam.model import Iam
 from localcloud.services.lambda_.wire import LambdaService
 from tests.local.compute_world import ROOT, World, open_world

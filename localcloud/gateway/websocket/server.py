@@ -20,10 +20,10 @@ import h11
 from localcloud.gateway.message import HttpRequest, decode_header
 from localcloud.gateway.websocket.connection import Connection
 from localcloud.gateway.websocket.gateway import Accepted, Refused, WebSocketGateway
+from localcloud.listening import HOST, Listener
 
 __all__ = ["WebSocketServer"]
 
-HOST: Final = "127.0.0.1"
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_URL_CHARS: Final = 4096  # length of the URL, the WebSocket quotas page
 MAX_EARLY_BYTES: Final = 256 * 1024  # ours: what a client may send before its handshake is answered
@@ -40,25 +40,19 @@ class WebSocketServer:
     def __init__(self, gateway: WebSocketGateway, *, group: asyncio.TaskGroup) -> None:
         self.gateway = gateway
         self.group = group
-        self.sockets: set[_Socket] = set()
-        self._server: asyncio.Server | None = None
+        self.listener = Listener()
         self.port = 0
 
     async def start(self, port: int = 0) -> int:
         """Listen; 0 takes a free port. Returns the port. Raises OSError where it is taken."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Socket(self), HOST, port)
-        self.port = int(self._server.sockets[0].getsockname()[1])
+        self.port = await self.listener.open(lambda: _Socket(self), port=port)
         return self.port
 
     async def stop(self) -> None:
         """Listen no more and cut every socket; the close frames that the gateway wrote are sent first."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
         self.gateway.close()
-        for each in tuple(self.sockets):
-            each.drop()
+        self.listener.close()
+        await self.listener.wait_closed()
 
 
 class _Socket(asyncio.Protocol):
@@ -79,14 +73,14 @@ class _Socket(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
-        self._server.sockets.add(self)
         self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_S, self.abort)
+        self._server.listener.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self._is_lost = True
         self._settle()
-        self._server.sockets.discard(self)
+        self._server.listener.leave(self)
         if self._connection is not None:
             self._connection.lost()
 

@@ -1,0 +1,52 @@
+"""One way to serve HTTP with aiohttp on a listener of ours, and to stop so that no socket is left.
+
+Knows no request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+
+from localcloud.listening import finish_accepting, stop_accepting
+
+__all__ = ["serve_http"]
+
+_POLL_S: Final = 0.01
+
+
+@asynccontextmanager
+async def serve_http(server: web.Server, listener: socket.socket, *, grace_s: float) -> AsyncGenerator[None]:
+    """Answer on `listener` (see `open_listener`) while the context lasts; it is closed at the end, as is every client.
+
+    At the end requests under way have `grace_s` to be answered, and clients as long to read their answers.
+    """
+    runner = web.ServerRunner(server, shutdown_timeout=grace_s)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener).start()
+        yield
+    finally:
+        stop_accepting(listener)
+        await finish_accepting()
+        transports = [each.transport for each in server.connections if each.transport is not None]
+        try:
+            await runner.cleanup()
+            await _flush(transports, grace_s)
+        finally:
+            for transport in transports:
+                transport.abort()
+            await asyncio.sleep(0)  # for the `connection_lost` of each
+
+
+async def _flush(transports: list[asyncio.Transport], limit_s: float) -> None:
+    """Wait until clients have taken what was written for them; who reads nothing is waited for no longer."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + limit_s
+    while loop.time() < ends and any(each.get_write_buffer_size() for each in transports):  # noqa: ASYNC110 - no event
+        await asyncio.sleep(_POLL_S)
