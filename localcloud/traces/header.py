@@ -13,7 +13,6 @@ __all__ = ["read_parent", "read_root", "with_parent"]
 
 _ROOT: Final = re.compile(r"(?:^|;)\s*Root=([0-9A-Za-z-]{3,64})(?=;|$)")
 _PARENT: Final = re.compile(r"(?:^|;)\s*Parent=([0-9a-f]{16})(?=;|$)")
-_ANY_PARENT: Final = re.compile(r"(?:^|;)\s*Parent=[^;]*")
 
 
 def read_root(header: str) -> str:
@@ -30,5 +29,5 @@ def read_parent(header: str) -> str:
 
 def with_parent(header: str, span_id: str) -> str:
     """The header for what happens inside the span `span_id`."""
-    root, semicolon, rest = _ANY_PARENT.sub("", header, count=1).partition(";")
-    return f"{root};Parent={span_id}{semicolon}{rest}"
+    parts = [part for part in map(str.strip, header.split(";")) if part and not part.startswith("Parent=")]
+    return ";".join([*parts[:1], f"Parent={span_id}", *parts[1:]])

@@ -130,12 +130,13 @@ def make_stage(
     dispatch: Any = None,
     clock: Clock | None = None,
     stage: Stage | None = None,
+    recorder: Any = None,
     **root: object,
 ) -> RestStage:
     """A deployed stage of an API with these paths."""
     body = {"openapi": "3.0.1", "info": {"title": "t", "version": "1"}, "paths": paths, **root}
     api = read_api(body, api_id="abc123", region=REGION, account_id=ACCOUNT)
-    backends = Backends(functions or FakeFunctions(), dispatch or Recorder(), FakeRoles())
+    backends = Backends(functions or FakeFunctions(), dispatch or Recorder(), FakeRoles(), recorder)
     return RestStage(
         api, stage or Stage("v1", "dep123"), backends=backends, clock=clock or SystemClock(), random=random.Random(1)
     )

@@ -28,6 +28,7 @@ from localcloud.template.handler import Physical, Resource
 from localcloud.template.intrinsics import resolve
 from localcloud.template.source import read_template
 from localcloud.template.stack import Settled, Stack, prepare_stack, stack_context
+from localcloud.traces.recorder import Recorder as TraceRecorder
 from tests.unit.gateway_setup import ACCOUNT, FUNCTION, REGION, ROLE, FakeFunctions, FakeRoles, allow
 
 OK = b'{"statusCode":200}'
@@ -183,6 +184,7 @@ class World:
     physical: dict[str, Physical]
     handlers: dict[str, Any]
     resources: dict[str, Resource]
+    recorder: TraceRecorder
     service_answer: list[WireResponse] = field(default_factory=list)
     requests: list[WireRequest] = field(default_factory=list)
 
@@ -252,7 +254,8 @@ async def open_world(
             requests.append(request)
             return answers.pop() if answers else await sqs.handle(request)
 
-        backends = Backends(functions, dispatch, FakeRoles())
+        recorder = TraceRecorder(clock=clock, rng=random.Random(5))
+        backends = Backends(functions, dispatch, FakeRoles(), recorder)
         gateway = WebSocketGateway(backends, group=group, clock=clock, random=random.Random(3))
         handlers = {handler.type: handler for handler in websocket_handlers(gateway)}
         physical = {name: Physical(name, {"Arn": FUNCTION + name}) for name in ("Serve", "Check")}
@@ -268,7 +271,7 @@ async def open_world(
         queue = queues.create("jobs", REGION, attributes={}, tags={})
         management = ManagementService(gateway)
         try:
-            yield World(gateway, management, functions, queue, physical, handlers, made, answers, requests)
+            yield World(gateway, management, functions, queue, physical, handlers, made, recorder, answers, requests)
         finally:
             gateway.close()
 
