@@ -40,7 +40,8 @@ async def serve_http(server: web.Server, listener: socket.socket, *, grace_s: fl
             await _flush(transports, grace_s)
         finally:
             for transport in transports:
-                transport.abort()
+                if transport.get_write_buffer_size():  # the others are closed; asyncio cannot abort one that is lost
+                    transport.abort()
             await asyncio.sleep(0)  # for the `connection_lost` of each
 
 

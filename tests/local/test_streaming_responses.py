@@ -247,9 +247,9 @@ async def test_a_client_that_leaves_does_not_stop_the_function(tmp_path: Path, f
 
 async def written(path: Path) -> str:
     async with asyncio.timeout(20):
-        while not content(path):  # noqa: ASYNC110 - another process writes it
+        while not (text := content(path)):  # noqa: ASYNC110 - another process writes it, again and again
             await asyncio.sleep(0.01)
-    return content(path)
+    return text
 
 
 def content(path: Path) -> str:

@@ -121,7 +121,7 @@ class _Socket(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close now."""
-        if self._transport is not None:
+        if self._transport is not None and not self._is_lost:
             self._transport.abort()
 
     def drop(self) -> None:
