@@ -77,7 +77,9 @@ def _submit(cloud: RunningCloud, token: str, number: int) -> str:
 
 
 def _state(cloud: RunningCloud, token: str, job_id: str) -> dict[str, Any]:
-    reply = call_api(cloud.api, "GET", f"jobs/{job_id}", token=token)
+    """What the API says of a job; a machine that asks faster than the stage allows waits a little, as a client does."""
+    while (reply := call_api(cloud.api, "GET", f"jobs/{job_id}", token=token)).status == 429:
+        time.sleep(0.1)
     assert reply.status == 200, reply
     return reply.json()
 
