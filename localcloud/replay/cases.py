@@ -8,21 +8,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-__all__ = ["ANY", "TOKEN", "Case", "differences", "load_cases"]
+__all__ = ["ANY", "NOT_RECORDED", "TOKEN", "Case", "NotRecorded", "differences", "load_cases"]
 
 ANY: Final = "{{any}}"  # in a reply: whatever stands here is right
 TOKEN: Final = "{{token}}"  # in an event: the bearer token of this run  # noqa: S105 - a placeholder, not a secret
+_REPLY, _FRAME = ".reply.json", ".frame.json"
+
+
+class NotRecorded:
+    """Nothing is recorded; `null` may well be."""
+
+
+NOT_RECORDED: Final = NotRecorded()
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One recorded event. `function` is its folder, `reply` the recorded reply or None where none was recorded."""
+    """One recorded event. `function` is its folder, `reply` what the function replied.
+
+    `frame`, of a WebSocket's message: the last of the frames that its sender got.
+    """
 
     function: str
     name: str
     path: Path
     event: dict[str, Any]
-    reply: object | None
+    reply: object = NOT_RECORDED
+    frame: object = NOT_RECORDED
 
     @property
     def principal(self) -> str:
@@ -51,17 +63,21 @@ def load_cases(folder: Path, *, names: Sequence[str] = ()) -> Iterator[Case]:
     """
     seen: set[str] = set()
     for path in sorted(folder.glob("*/*.json")):
-        if path.name.endswith(".reply.json"):
+        if path.name.endswith((_REPLY, _FRAME)):
             continue
         function, name = path.parent.name, path.stem
         if names and not {function, f"{function}/{name}"} & set(names):
             continue
         seen |= {function, f"{function}/{name}"}
-        reply = path.with_name(f"{name}.reply.json")
-        yield Case(function, name, path, cast("dict[str, Any]", _read(path)), _read(reply) if reply.exists() else None)
+        reply, frame = (_recorded(path.with_name(f"{name}{kind}")) for kind in (_REPLY, _FRAME))
+        yield Case(function, name, path, cast("dict[str, Any]", _read(path)), reply, frame)
     if missing := sorted(set(names) - seen):
         message = f"no recorded case is called {', '.join(missing)}"
         raise ValueError(message)
+
+
+def _recorded(path: Path) -> object:
+    return _read(path) if path.exists() else NOT_RECORDED
 
 
 def _read(path: Path) -> object:

@@ -11,7 +11,7 @@ from pathlib import Path
 from localcloud.caller import LambdaEndpoint, Unreachable
 from localcloud.clock import SystemClock
 from localcloud.issuer import LocalIssuer
-from localcloud.replay.cases import Case, differences, load_cases
+from localcloud.replay.cases import Case, NotRecorded, differences, load_cases
 from localcloud.replay.targets import (
     HttpTarget,
     LambdaTarget,
@@ -124,10 +124,10 @@ def _replay(case: Case, target: Target) -> str:
     """One word (same, differs, sent, skipped) and its lines."""
     if refusal := target.refusal(case):
         return f"skipped  ({refusal})"
-    reply = target.send(case)
-    if case.reply is None:
+    reply, recorded = target.send(case), target.recorded(case)
+    if isinstance(recorded, NotRecorded):
         return f"sent     (no reply is recorded) {str(reply)[:200]}"
-    found = differences(case.reply, reply)
+    found = differences(recorded, reply)
     return "same" if not found else "\n    ".join(["differs", *found])
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Final, Protocol, cast
 from urllib.parse import quote, urlencode
 
-from localcloud.caller import TIMEOUT_S, Answer, LambdaEndpoint, Unreachable, fetch
+from localcloud.caller import TIMEOUT_S, LambdaEndpoint, Unreachable, fetch
 from localcloud.replay.cases import Case
+from localcloud.replay.replies import DELIMITER, as_proxy_reply, read_json, read_payload
 from localcloud.replay.websocket import WebSocket
 from sluiceway.rules.tokens import name_caller
 
@@ -29,12 +30,19 @@ class Target(Protocol):
         """Why this event cannot be sent here, in a few words; "" where it can."""
         ...
 
+    def recorded(self, case: Case) -> object:
+        """What is recorded of such a reply; NOT_RECORDED where nothing is."""
+        ...
+
     def send(self, case: Case) -> object:
         """Send it; the reply in its recorded form. Raises Unreachable."""
         ...
 
 
 _NEEDS_BEARER: Final = "it needs a bearer token: --token or $TOKEN"
+_FUNCTION_URL: Final = "lambda-url"  # in its host on AWS, in its path here
+_CORS: Final = "access-control-"
+_GOES_ON: Final = frozenset({"delta", "tool", "reset", "retract", "ping"})  # frames that another one follows
 
 
 def logical_id(function: str) -> str:
@@ -56,11 +64,15 @@ class LambdaTarget:
             return f"there is no function {logical_id(case.function)}"
         return _NEEDS_BEARER if case.needs_token and not self.token else ""
 
+    def recorded(self, case: Case) -> object:
+        """The function's reply."""
+        return case.reply
+
     def send(self, case: Case) -> object:
         """Invoke it; a function error's payload is the reply, as Lambda gives it."""
         body = json.dumps(case.as_sent(token=self.token, caller="")).encode()
         invoked = self.endpoint.invoke(self.names[case.function], body)
-        return _parse(invoked.payload or b"null", self.names[case.function])
+        return read_payload(invoked.payload, self.names[case.function])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,10 @@ class SamTarget:
         """Everything but cases that need a token: sam sends the file as it is."""
         return "sam sends the file as it is, without a token" if case.needs_token else ""
 
+    def recorded(self, case: Case) -> object:
+        """The function's reply."""
+        return case.reply
+
     def arguments(self, case: Case) -> list[str]:
         """The argument list that is run for `case`."""
         start = [self.program, "local", "invoke", logical_id(case.function)]
@@ -83,52 +99,83 @@ class SamTarget:
     def send(self, case: Case) -> object:
         """Run it; the last line that sam prints is the function's reply. Raises Unreachable."""
         try:
-            done = subprocess.run(self.arguments(case), capture_output=True, text=True, check=False, timeout=TIMEOUT_S)  # noqa: S603 - the user's own sam
+            done = subprocess.run(self.arguments(case), capture_output=True, check=False, timeout=TIMEOUT_S)  # noqa: S603 - the user's own sam
         except FileNotFoundError as error:
             message = f"{self.program} is not installed; see https://docs.aws.amazon.com/serverless-application-model"
             raise Unreachable(message) from error
         except subprocess.TimeoutExpired as error:
             message = f"{self.program} did not end in {TIMEOUT_S:.0f} s"
             raise Unreachable(message) from error
-        lines = done.stdout.strip().splitlines()
-        if done.returncode != 0 or not lines:
-            message = f"sam ended with {done.returncode}: {done.stderr.strip()[-300:]}"
+        said = done.stdout.strip(b"\r\n\t ")
+        if done.returncode != 0 or not said:
+            message = f"sam ended with {done.returncode}: {done.stderr.decode(errors='replace').strip()[-300:]}"
             raise Unreachable(message)
-        return _parse(lines[-1], self.program)
+        head, delimiter, body = said.partition(DELIMITER)  # a streamed body may have lines of its own
+        return read_payload(head.rpartition(b"\n")[2] + delimiter + body, self.program)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpTarget:
-    """A deployed HTTP endpoint: proxy events become the requests that they were made from."""
+    """An HTTP endpoint, of an API or of a function: proxy events become the requests that they were made from."""
 
     url: str
     token: str = ""
 
     def refusal(self, case: Case) -> str:
-        """Proxy events only; those behind an authorizer need a token."""
-        if "httpMethod" not in case.event or case.event.get("type") == "REQUEST":
+        """Proxy events only; those behind an authorizer, or that had a token, need one."""
+        if _request_of(case.event) is None:
             return "no HTTP request alone makes it"
-        return _NEEDS_BEARER if case.principal and not self.token else ""
+        if _is_of_function_url(case.event) != (_FUNCTION_URL in self.url):
+            return "it came through a Function URL" if _is_of_function_url(case.event) else "it came through an API"
+        return _NEEDS_BEARER if not self.token and (case.principal or case.needs_token) else ""
+
+    def recorded(self, case: Case) -> object:
+        """The function's reply; the CORS headers of a Function URL are the URL's own, not the function's."""
+        if not isinstance(case.reply, dict) or not _is_of_function_url(case.event):
+            return cast("object", case.reply)
+        reply = cast("Mapping[str, object]", case.reply)
+        headers = {k: v for k, v in _members(reply, "headers").items() if not k.lower().startswith(_CORS)}
+        return {**reply, "headers": headers}
 
     def send(self, case: Case) -> object:
         """Send it; status, body and the recorded headers as the function's proxy reply has them. Raises Unreachable."""
         event = case.as_sent(token=self.token, caller=caller_of(self.token))
-        lists = cast("dict[str, list[str]]", event.get("multiValueQueryStringParameters") or {})
-        query = urlencode([(name, value) for name, values in lists.items() for value in values])
-        url = self.url.rstrip("/") + quote(str(event["path"])) + (f"?{query}" if query else "")
-        headers = {name: str(value) for name, value in cast("dict[str, Any]", event.get("headers") or {}).items()}
-        headers = {k: v for k, v in headers.items() if k.lower() not in {"host", "authorization", "content-length"}}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
+        method, path, query = _request_of(event) or ("", "", "")
+        headers = {name.lower(): str(value) for name, value in _members(event, "headers").items()}
+        had_token = headers.pop("authorization", "")
+        kept = {name: value for name, value in headers.items() if name not in {"host", "content-length"}}
+        if self.token and (had_token or case.principal):  # who came without one is recorded as that
+            kept["authorization"] = f"Bearer {self.token}"
         body = str(event.get("body") or "")
         raw = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
-        answer = fetch(url, method=str(event["httpMethod"]), headers=headers, body=raw)
-        return _proxy_reply(answer, case.reply)
+        url = self.url.rstrip("/") + quote(path) + (f"?{query}" if query else "")
+        return as_proxy_reply(fetch(url, method=method, headers=kept, body=raw), self.recorded(case))
+
+
+def _request_of(event: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """Method, path and query of a proxy event, payload 1.0 or 2.0; None for an event of another kind."""
+    request = _members(_members(event, "requestContext"), "http")
+    if request and "rawPath" in event:
+        return str(request["method"]), str(event["rawPath"]), str(event.get("rawQueryString") or "")
+    if "httpMethod" not in event or event.get("type") == "REQUEST":
+        return None
+    lists = cast("Mapping[str, list[str]]", _members(event, "multiValueQueryStringParameters"))
+    query = urlencode([(name, value) for name, values in lists.items() for value in values])
+    return str(event["httpMethod"]), str(event["path"]), query
+
+
+def _is_of_function_url(event: Mapping[str, Any]) -> bool:
+    return _FUNCTION_URL in str(_members(event, "requestContext").get("domainName", ""))
+
+
+def _members(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = event.get(name)
+    return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
 class WebSocketTarget:
-    """A WebSocket endpoint: the body of a recorded message is sent, the next message back is the reply."""
+    """A WebSocket endpoint: the body of a recorded message is sent; the last frame that comes of it is the reply."""
 
     url: str
     token: str = ""
@@ -136,20 +183,30 @@ class WebSocketTarget:
 
     def refusal(self, case: Case) -> str:
         """Events of a WebSocket API that carry a message."""
-        context = cast("dict[str, Any]", case.event.get("requestContext") or {})
-        sendable = context.get("eventType") == "MESSAGE" and "body" in case.event
+        sendable = _members(case.event, "requestContext").get("eventType") == "MESSAGE" and "body" in case.event
         return "" if sendable else "it is no message of a WebSocket API"
 
+    def recorded(self, case: Case) -> object:
+        """The last frame; what the function replied to the gateway is not seen here."""
+        return case.frame
+
     def send(self, case: Case) -> object:
-        """One connection, one message out, one message in. Raises Unreachable, WebSocketRefused."""
+        """One connection, one message out, messages in until the last. Raises Unreachable, WebSocketRefused."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
             with WebSocket(self.url, headers=headers, timeout_s=self.timeout_s) as socket:
                 socket.send(str(case.as_sent(token=self.token, caller="")["body"]))
-                return _parse(socket.receive(), self.url)
+                while True:
+                    message = read_json(socket.receive(), self.url)
+                    if not _goes_on(message):
+                        return message
         except OSError as error:
             message = f"{self.url} does not answer: {error}"
             raise Unreachable(message) from error
+
+
+def _goes_on(message: object) -> bool:
+    return isinstance(message, dict) and cast("dict[str, object]", message).get("t") in _GOES_ON
 
 
 def caller_of(token: str) -> str:
@@ -166,24 +223,3 @@ def caller_of(token: str) -> str:
     except (ValueError, LookupError, TypeError) as error:
         message = "the token is no JSON Web Token with an issuer and a subject"
         raise ValueError(message) from error
-
-
-def _proxy_reply(answer: Answer, recorded: object) -> dict[str, object]:
-    """An HTTP answer as a proxy reply; of its headers those that the recorded reply has, in its own spelling."""
-    reply = cast("dict[str, Any]", recorded) if isinstance(recorded, dict) else {}
-    named = reply.get("headers")
-    names = list(cast("dict[str, Any]", named)) if isinstance(named, dict) else []
-    kept = {name: answer.headers[name.lower()] for name in names if name.lower() in answer.headers}
-    try:
-        body, encoded = answer.body.decode(), False
-    except UnicodeDecodeError:
-        body, encoded = base64.b64encode(answer.body).decode(), True
-    return {"statusCode": answer.status, "headers": kept, "body": body, "isBase64Encoded": encoded}
-
-
-def _parse(reply: str | bytes, sender: str) -> object:
-    try:
-        return cast("object", json.loads(reply))
-    except ValueError as error:
-        message = f"the reply of {sender} is not JSON: {str(reply[:100])!r}"
-        raise Unreachable(message) from error

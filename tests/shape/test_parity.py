@@ -46,9 +46,12 @@ def test_every_folder_has_its_resource_and_the_other_way_round() -> None:
 
 
 def test_every_function_has_recorded_events_with_replies() -> None:
-    """events/ holds at least one case for each function, and each case its reply."""
+    """events/ holds at least one case for each function, and each case its reply; a frame belongs to a case too."""
     for name in FUNCTIONS:
-        cases = [path for path in (ROOT / "events" / name).glob("*.json") if not path.name.endswith(".reply.json")]
+        files = list((ROOT / "events" / name).glob("*.json"))
+        cases = [path for path in files if not path.name.endswith((".reply.json", ".frame.json"))]
+        framed = {path.name.removesuffix(".frame.json") for path in files if path.name.endswith(".frame.json")}
+        assert framed <= {case.stem for case in cases}, name
         assert cases, name
         for case in cases:
             json.loads(case.read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.replay.cases import Case, differences, load_cases
+from localcloud.replay.cases import NOT_RECORDED, Case, differences, load_cases
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -25,8 +25,8 @@ def _write(folder: Path, name: str, content: object) -> None:
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
 
 
-def _case(event: dict[str, Any], reply: object | None = None) -> Case:
-    return Case("read_job", "one", Path("one.json"), event, reply)
+def _case(event: dict[str, Any]) -> Case:
+    return Case("read_job", "one", Path("one.json"), event)
 
 
 # ---------------------------------------------------------------- on disk
@@ -39,7 +39,25 @@ def test_every_case_is_found_in_order_with_its_reply(tmp_path: Path) -> None:
     _write(tmp_path, "a/one.reply.json", {"ok": True})
     _write(tmp_path, "replay.py", "no case")
     found = [(case.function, case.name, case.event, case.reply) for case in load_cases(tmp_path)]
-    assert found == [("a", "one", {"n": 1}, {"ok": True}), ("b", "two", {"n": 2}, None)]
+    assert found == [("a", "one", {"n": 1}, {"ok": True}), ("b", "two", {"n": 2}, NOT_RECORDED)]
+
+
+def test_a_recorded_null_is_a_reply(tmp_path: Path) -> None:
+    """A function that returns nothing replies `null`; that is not the same as no recording."""
+    _write(tmp_path, "a/one.json", {})
+    _write(tmp_path, "a/one.reply.json", "null\n")
+    (case,) = load_cases(tmp_path)
+    assert case.reply is None
+    assert differences(case.reply, None) == []
+    assert differences(case.reply, {}) == ["$: expected null, got {}"]
+
+
+def test_a_message_has_its_last_frame_beside_the_reply(tmp_path: Path) -> None:
+    """`<case>.frame.json` is no case; it is what the sender of a WebSocket's message got last."""
+    _write(tmp_path, "a/one.json", {})
+    _write(tmp_path, "a/one.reply.json", {"statusCode": 200})
+    _write(tmp_path, "a/one.frame.json", {"t": "final"})
+    assert [(case.reply, case.frame) for case in load_cases(tmp_path)] == [({"statusCode": 200}, {"t": "final"})]
 
 
 def test_names_choose_functions_and_single_cases(tmp_path: Path) -> None:

@@ -84,6 +84,22 @@ def test_a_case_without_a_recorded_reply_is_sent_and_shown(
     assert "read_job/one: sent     (no reply is recorded) {'ok': True}" in capsys.readouterr().out
 
 
+def test_a_recorded_null_is_compared(
+    events: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A function that replies nothing is held to it."""
+    _sam(tmp_path, monkeypatch, 'case "$3" in ReadJob) echo "{}";; *) echo null;; esac')
+    for function in ("read_job", "generate_answer"):
+        (events / function / "one.reply.json").write_text("null", encoding="utf-8")
+    assert _run(events, "--target", "sam") == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "generate_answer/one: same",
+        "read_job/one: differs",
+        "    $: expected null, got {}",
+        "1 same, 1 differs, 0 sent, 0 skipped",
+    ]
+
+
 def test_nothing_sent_at_all_is_1(events: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A run that skips everything proves nothing, and must not look green."""
     assert _run(events, "--target", "ws://127.0.0.1:1") == 1

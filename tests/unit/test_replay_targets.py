@@ -7,7 +7,8 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +21,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 
 from localcloud.caller import LambdaEndpoint, Unreachable
-from localcloud.replay.cases import Case, differences
+from localcloud.replay.cases import NOT_RECORDED, Case, differences
 from localcloud.replay.targets import (
     HttpTarget,
     LambdaTarget,
@@ -44,8 +45,10 @@ NEEDS_TOKEN = "it needs a bearer token: --token or $TOKEN"
 TOKEN = _token({"iss": "https://issuer.example", "sub": "developer"})
 
 
-def _case(event: dict[str, Any], reply: object | None = None, *, function: str = "read_job") -> Case:
-    return Case(function, "one", Path("events") / function / "one.json", event, reply)
+def _case(
+    event: dict[str, Any], reply: object = NOT_RECORDED, *, frame: object = NOT_RECORDED, function: str = "read_job"
+) -> Case:
+    return Case(function, "one", Path("events") / function / "one.json", event, reply, frame)
 
 
 @dataclass
@@ -152,6 +155,13 @@ def test_a_missing_sam_is_said(tmp_path: Path) -> None:
         target.send(_case({}))
 
 
+def test_sam_may_stream(tmp_path: Path) -> None:
+    """A streamed response is read whole, whatever lines its body has; log lines before it are none of it."""
+    target = _sam(tmp_path, """printf 'a log line\\n{"statusCode":201}\\0\\0\\0\\0\\0\\0\\0\\0id: 1\\n\\ndata: x'""")
+    reply = {"statusCode": 201, "headers": {}, "body": "id: 1\n\ndata: x", "isBase64Encoded": False}
+    assert target.send(_case({})) == reply
+
+
 def test_sam_takes_no_case_with_a_token() -> None:
     """sam sends the file as it is, and the placeholder is no token."""
     target = SamTarget(Path("template.yaml"))
@@ -217,6 +227,45 @@ def test_a_functions_error_is_its_reply(server: Recorded) -> None:
     server.headers, server.body = {"x-amz-function-error": "Unhandled"}, b'{"errorMessage":"no"}'
     endpoint = LambdaEndpoint(server.url, "us-east-1", Credentials("a", "b"))
     assert LambdaTarget(endpoint, {"read_job": "f"}).send(_case({})) == {"errorMessage": "no"}
+
+
+@pytest.mark.parametrize(
+    ("prelude", "body", "reply"),
+    [
+        (
+            b'{"statusCode":404,"headers":{"content-type":"text/plain"}}',
+            b"no\nsuch",
+            {
+                "statusCode": 404,
+                "headers": {"content-type": "text/plain"},
+                "body": "no\nsuch",
+                "isBase64Encoded": False,
+            },
+        ),
+        (
+            b'{"statusCode":200,"headers":{},"cookies":["a=1"]}',
+            b"\xff\x00",
+            {"statusCode": 200, "headers": {}, "cookies": ["a=1"], "body": "/wA=", "isBase64Encoded": True},
+        ),
+        (b"", b"", {"statusCode": 200, "headers": {}, "body": "", "isBase64Encoded": False}),
+    ],
+)
+def test_a_streamed_http_response_is_the_proxy_reply_that_it_stands_for(
+    server: Recorded, prelude: bytes, body: bytes, reply: dict[str, Any]
+) -> None:
+    """Prelude, eight NUL bytes and body are compared as what the function replies where it cannot stream."""
+    server.body = prelude + bytes(8) + body
+    endpoint = LambdaEndpoint(server.url, "us-east-1", Credentials("a", "b"))
+    assert LambdaTarget(endpoint, {"read_job": "f"}).send(_case({})) == reply
+
+
+@pytest.mark.parametrize("prelude", [b"[1]", b"null"])
+def test_a_broken_prelude_is_said(server: Recorded, prelude: bytes) -> None:
+    """It names the function."""
+    server.body = prelude + bytes(8)
+    endpoint = LambdaEndpoint(server.url, "us-east-1", Credentials("a", "b"))
+    with pytest.raises(Unreachable, match=r"of f is no"):
+        LambdaTarget(endpoint, {"read_job": "f"}).send(_case({}))
 
 
 def test_an_answer_of_the_api_itself_is_no_reply(server: Recorded) -> None:
@@ -306,7 +355,7 @@ def test_the_reply_is_a_proxy_reply_with_the_recorded_headers(server: Recorded) 
     assert "$.headers.retry-after: missing" in differences(recorded, reply)
 
 
-@pytest.mark.parametrize("recorded", [None, {"headers": "{{any}}"}, {"headers": None}, [1], "text"])
+@pytest.mark.parametrize("recorded", [NOT_RECORDED, None, {"headers": "{{any}}"}, {"headers": None}, [1], "text"])
 def test_a_reply_recorded_in_any_form_is_no_trouble(server: Recorded, recorded: object) -> None:
     """Without recorded headers none is kept; bytes that are no text come back encoded."""
     server.body = b"\xff"
@@ -322,6 +371,8 @@ def test_a_reply_recorded_in_any_form_is_no_trouble(server: Recorded, recorded: 
         (_proxy(requestContext={"authorizer": {"principalId": "p"}}), TOKEN, ""),
         ({"type": "REQUEST", "httpMethod": "GET", "path": "/"}, TOKEN, "no HTTP request alone makes it"),
         ({"Records": []}, TOKEN, "no HTTP request alone makes it"),
+        (_proxy(headers={"Authorization": "Bearer {{token}}"}), "", NEEDS_TOKEN),
+        (_proxy(headers={"Authorization": "Bearer {{token}}"}), TOKEN, ""),
     ],
 )
 def test_http_takes_proxy_events_and_those_behind_an_authorizer_with_a_token(
@@ -329,6 +380,48 @@ def test_http_takes_proxy_events_and_those_behind_an_authorizer_with_a_token(
 ) -> None:
     """Authorizer events and queue batches have no request to be made from."""
     assert HttpTarget(NOBODY, token).refusal(_case(event)) == refusal
+
+
+def _url_event(**headers: str) -> dict[str, Any]:
+    http = {"method": "POST", "path": "/answers"}
+    context = {"domainName": "abc.lambda-url.us-east-1.on.aws", "http": http}
+    text = {"rawPath": "/answers", "rawQueryString": "a=%26&b", "body": "text"}
+    return {"version": "2.0", "headers": headers, "requestContext": context, **text}
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer {{token}}"}])
+def test_an_event_of_a_function_url_becomes_its_request(server: Recorded, headers: dict[str, str]) -> None:
+    """Payload 2.0; the token is sent where the recorded request had one, and only there."""
+    HttpTarget(f"{server.url}/lambda-url/abc/", TOKEN).send(_case(_url_event(accept="*/*", **headers)))
+    ((method, path, sent, body),) = server.asked
+    assert (method, path, body) == ("POST", "/lambda-url/abc/answers?a=%26&b", b"text")
+    assert sent.get("authorization") == (f"Bearer {TOKEN}" if headers else None)
+
+
+def test_a_function_urls_own_cors_headers_are_not_the_functions(server: Recorded) -> None:
+    """They are left out of what is expected; what the function itself says is not."""
+    reply = {"statusCode": 200, "headers": {"Access-Control-Allow-Origin": "x", "etag": "y"}, "body": "{}"}
+    target, case = HttpTarget(f"{server.url}/lambda-url/abc/"), _case(_url_event(), reply)
+    assert target.recorded(case) == {**reply, "headers": {"etag": "y"}}
+    assert HttpTarget(NOBODY).recorded(_case(_proxy(), reply)) == reply
+    server.headers = {"etag": "y"}
+    assert target.send(case) == {**reply, "headers": {"etag": "y"}, "isBase64Encoded": False}
+
+
+@pytest.mark.parametrize(
+    ("url", "event", "refusal"),
+    [
+        ("https://abc.lambda-url.us-east-1.on.aws/", _url_event(), ""),
+        ("http://127.0.0.1:4601/lambda-url/abc/", _url_event(), ""),
+        ("http://127.0.0.1:4601/lambda-url/abc/", _proxy(), "it came through an API"),
+        ("https://api.execute-api.us-east-1.amazonaws.com/v1", _url_event(), "it came through a Function URL"),
+    ],
+)
+def test_an_event_goes_to_the_kind_of_endpoint_that_it_came_through(
+    url: str, event: dict[str, Any], refusal: str
+) -> None:
+    """An API puts its authorizer and its own answers in front of a function; a Function URL does not."""
+    assert HttpTarget(url).refusal(_case(event)) == refusal
 
 
 def test_the_caller_is_the_authorizers_principal() -> None:
@@ -347,30 +440,61 @@ def test_text_that_is_no_token_is_called_that(token: str) -> None:
 # ---------------------------------------------------------------- WebSocket
 
 
-async def test_a_recorded_message_goes_out_and_the_next_one_back_is_the_reply() -> None:
-    """The event's body with this run's token in it; the bearer token in the handshake."""
+async def test_a_recorded_message_goes_out_and_the_last_frame_back_is_the_reply() -> None:
+    """The event's body with this run's token in it; the bearer token in the handshake; frames to the answer's end."""
     asked: list[tuple[str | None, str]] = []
 
     async def answer(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         asked.append((request.headers.get("Authorization"), await socket.receive_str()))
-        await socket.send_json({"v": 1, "t": "final"})
+        for kind in ("ping", "delta", "reset", "delta", "final", "delta"):
+            await socket.send_json({"v": 1, "t": kind})
         await socket.receive()
         return socket
 
+    event = {"requestContext": {"eventType": "MESSAGE"}, "body": '{"action":"ask","token":"{{token}}"}'}
+    async with _listening(answer) as url:
+        target = WebSocketTarget(url, "t", timeout_s=10)
+        assert await asyncio.to_thread(target.send, _case(event)) == {"v": 1, "t": "final"}
+    assert asked == [("Bearer t", '{"action":"ask","token":"t"}')]
+
+
+@pytest.mark.parametrize("said", ['["pong"]', "7", '{"route":"echo"}', '{"t":"error"}'])
+async def test_what_is_no_frame_is_a_reply_at_once(said: str) -> None:
+    """Another application's messages, and an error, are followed by nothing."""
+
+    async def answer(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.receive_str()
+        await socket.send_str(said)
+        await socket.receive()
+        return socket
+
+    event = {"requestContext": {"eventType": "MESSAGE"}, "body": "{}"}
+    async with _listening(answer) as url:
+        assert await asyncio.to_thread(WebSocketTarget(url, timeout_s=10).send, _case(event)) == json.loads(said)
+
+
+@asynccontextmanager
+async def _listening(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncGenerator[str]:
     app = web.Application()
     app.router.add_get("/", answer)
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    event = {"requestContext": {"eventType": "MESSAGE"}, "body": '{"action":"ask","token":"{{token}}"}'}
     try:
-        target = WebSocketTarget(f"ws://127.0.0.1:{runner.addresses[0][1]}", "t", timeout_s=10)
-        assert await asyncio.to_thread(target.send, _case(event)) == {"v": 1, "t": "final"}
+        yield f"ws://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
-    assert asked == [("Bearer t", '{"action":"ask","token":"t"}')]
+
+
+def test_a_websocket_is_held_to_the_recorded_frame() -> None:
+    """The function's own reply goes to the gateway and is not seen here."""
+    target = WebSocketTarget("ws://127.0.0.1:1")
+    assert target.recorded(_case({}, {"statusCode": 200}, frame={"t": "final"})) == {"t": "final"}
+    assert target.recorded(_case({}, {"statusCode": 200})) is NOT_RECORDED
 
 
 @pytest.mark.parametrize(
