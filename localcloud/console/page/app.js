@@ -88,8 +88,13 @@ function route(isMoved) {
 }
 
 function showLink({ state, failures, retryMs, error }) {
-  if (state === "open") openedMs = Date.now();
-  else if (state !== "connecting") openedMs = null;
+  if (state === "open" || failures === 3) views.jobs?.reconnect(); // without a socket they go over HTTP
+  if (state === "open") {
+    openedMs = Date.now();
+    views.connections?.read();
+  } else if (state !== "connecting") {
+    openedMs = null;
+  }
   const words = {
     idle: "Not connected",
     connecting: failures > 0 ? "Reconnecting…" : "Connecting…",
@@ -130,7 +135,7 @@ function startLink() {
 
 function askToken(isChosen = false) {
   if (isChosen) backend.forget();
-  byId("sign-in").hidden = false;
+  if (!byId("sign-in").open) byId("sign-in").showModal();
   byId("token").focus();
 }
 
@@ -146,7 +151,7 @@ function startSignIn() {
       return;
     }
     byId("token").value = "";
-    byId("sign-in").hidden = true;
+    byId("sign-in").close();
     byId("sign-in-problem").hidden = true;
     complain("");
     service.start();

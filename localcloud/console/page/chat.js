@@ -167,6 +167,8 @@ export class Chat {
     const hadFocus = document.activeElement;
     byId("send").hidden = Boolean(open);
     byId("stop").hidden = !open;
+    byId("hint-idle").hidden = Boolean(open);
+    byId("hint-open").hidden = !open;
     byId("stop").disabled = Boolean(open?.cancelling);
     byId("fresh").hidden = this.entries.length === 0 || Boolean(open);
     if (hadFocus !== document.body && hadFocus?.offsetParent === null) this.box.focus({ preventScroll: true });

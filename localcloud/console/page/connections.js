@@ -113,6 +113,6 @@ function fill({ item, who, own, facts, cut }, connection, isOwn) {
   item.toggleAttribute("data-own", isOwn);
   const messages = `${counted(connection.messages_in, "message")} in, ${connection.messages_out.toLocaleString("en")} out`;
   const behind = connection.buffered_bytes > 0 ? `, ${connection.buffered_bytes.toLocaleString("en")} bytes not yet taken` : "";
-  setText(facts, `${connection.api} ${connection.stage}, since ${ago(connection.connected_ms)}: ${messages}${behind}`);
+  setText(facts, `Opened ${ago(connection.connected_ms)}  ·  ${messages}${behind}  ·  ${connection.api}/${connection.stage}`);
   cut.setAttribute("aria-label", isOwn ? "Cut this page's connection" : `Cut the connection of ${name}`);
 }

@@ -2,7 +2,7 @@
 // Source: docs/streaming.md
 
 const KINDS = new Set(["delta", "tool", "final", "reset", "retract", "error", "ping"]);
-const REQ = /^[A-Za-z0-9._~-]{1,128}$/;
+const REQ = /^[A-Za-z0-9._~-]{0,128}$/; // empty where the service could not tell, or does not say, which request it was
 
 /**
  * A message's text as {kind, req, seq, off, attempt, data}, or null for what is no frame of version 1.

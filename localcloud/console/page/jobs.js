@@ -12,6 +12,8 @@ import { Problem, problemSentence } from "./problems.js";
 
 const ENDED = new Set(["succeeded", "failed"]);
 const POLL_MS = [500, 1_000, 2_000, 2_000, 3_000, 5_000]; // then every 5 s; Retry-After says 2 s
+const SLOWLY = POLL_MS.length; // news over the socket are sent at best, so they are checked now and then
+const NEWS_MS = 20_000; // without any news: then its id is asked for
 const MOST_PROMPT = 262_144; // characters: docs/jobs.md
 const WORDS = { sending: "Sending", queued: "Queued", running: "Running", succeeded: "Done", failed: "Failed" };
 
@@ -35,7 +37,7 @@ export class Jobs {
 
   restore() {
     this.#draw();
-    for (const job of this.jobs) if (!ENDED.has(job.state)) this.#send(job);
+    for (const job of this.jobs) if (!ENDED.has(job.state) && job.jobId) this.#poll(job, 0);
     setInterval(() => this.draw(), 5_000); // how long ago
   }
 
@@ -45,44 +47,59 @@ export class Jobs {
     byId("job-prompt").focus();
   }
 
-  /** A frame for a job that was submitted over the socket. */
+  /** A frame for a job that was submitted over the socket. One for no request is about the longest unanswered one. */
   take(req, frame) {
-    const job = this.jobs.find((other) => other.req === req);
+    const isIts = req === "" ? (job) => job.state === "sending" : (job) => job.req === req;
+    const job = this.jobs.find(isIts);
     if (!job || ENDED.has(job.state)) return;
     const { data } = frame;
     if (typeof data.job_id === "string") job.jobId = data.job_id;
-    if (frame.kind === "final") this.#end(job, data.result ?? data, null);
-    else if (frame.kind === "error" && data.type === "/problems/unknown-action") this.#post(job);
-    else if (frame.kind === "error") this.#end(job, null, data.problem ?? data);
+    if (frame.kind === "ping") {
+      this.#become(job, data.state === "running" ? "running" : "queued");
+      if (job.jobId) this.#poll(job, SLOWLY);
+    }
+    if (frame.kind === "error") this.#end(job, null, data);
+    else if (frame.kind === "final" && data.result) this.#end(job, data.result, null);
+    else if (frame.kind === "final") this.#poll(job, 0); // too large for a message
   }
 
-  async #submit() {
+  /** The connection is open again: what it was to bring may have been lost with the last one. */
+  reconnect() {
+    for (const job of this.jobs) if (!ENDED.has(job.state)) this.#send(job);
+  }
+
+  #submit() {
     const prompt = byId("job-prompt").value.trim();
     const problem = [...prompt].length > MOST_PROMPT ? `A job may have ${MOST_PROMPT.toLocaleString("en")} characters.` : "";
     setText(byId("job-problem"), problem);
     byId("job-problem").hidden = problem === "";
     if (prompt === "" || problem) return;
+    byId("job-prompt").value = "";
+    this.#begin(prompt);
+  }
+
+  #begin(prompt) {
     const job = { req: newReq("j"), jobId: null, prompt, state: "sending", submittedMs: Date.now(), endedMs: null };
     this.jobs.push(job);
-    byId("job-prompt").value = "";
     byId("job-prompt").focus();
     announce("Job submitted");
-    this.#changed(job);
-    await this.#send(job);
+    this.#changed();
+    this.#send(job);
   }
 
   async #send(job) {
-    if (job.jobId !== null) {
+    if (job.jobId) {
       this.#poll(job, 0);
       return;
     }
     const request = { prompt: job.prompt };
-    const message = { action: "submit", req: job.req, job: request };
-    if (fitsFrame(message) && this.service.submit(job.req, request)) {
-      this.#become(job, "queued");
-      return;
+    const isShort = fitsFrame({ action: "submit", req: job.req, job: request });
+    if (isShort && this.service.submit(job.req, request)) {
+      clearTimeout(this.polls.get(job.req));
+      this.polls.set(job.req, setTimeout(() => job.jobId || ENDED.has(job.state) || this.#post(job), NEWS_MS));
+    } else {
+      await this.#post(job);
     }
-    await this.#post(job);
   }
 
   async #post(job) {
@@ -109,7 +126,7 @@ export class Jobs {
     try {
       const { body } = await this.backend.call(`/jobs/${encodeURIComponent(job.jobId)}`);
       if (body.state === "succeeded") this.#end(job, body.result, null);
-      else if (body.state === "failed") this.#end(job, null, body.problem);
+      else if (body.state === "failed") this.#end(job, null, body.problem ?? {});
       else this.#become(job, body.state);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
@@ -121,7 +138,7 @@ export class Jobs {
   #become(job, state) {
     if (ENDED.has(job.state) || job.state === state) return;
     job.state = state;
-    this.#changed(job);
+    this.#changed();
   }
 
   #end(job, result, problem) {
@@ -130,7 +147,7 @@ export class Jobs {
     Object.assign(job, { state: problem ? "failed" : "succeeded", endedMs: Date.now(), problem });
     if (result) Object.assign(job, { text: String(result.text ?? ""), stopReason: result.stop_reason ?? "" });
     announce(problem ? `Job failed: ${problemSentence(problem)}` : "Job done");
-    this.#changed(job);
+    this.#changed();
   }
 
   #changed() {
@@ -161,7 +178,7 @@ export class Jobs {
   }
 
   #show(job, list) {
-    const view = new JobView(job, () => this.#remove(job));
+    const view = new JobView(job, { onRemove: () => this.#remove(job), onAgain: () => this.#begin(job.prompt) });
     this.views.set(job.req, view);
     list.prepend(view.element);
     return view;
@@ -169,7 +186,7 @@ export class Jobs {
 }
 
 class JobView {
-  constructor(job, onRemove) {
+  constructor(job, { onRemove, onAgain }) {
     this.state = h("span", { class: "state" });
     this.when = h("span", { class: "when" });
     this.text = h("div", { class: "text" });
@@ -177,8 +194,8 @@ class JobView {
     this.result = h("details", { hidden: true }, h("summary", {}, "Result"), this.text);
     this.problem = h("p", { class: "problem", hidden: true });
     this.id = h("code", { class: "job-id" });
-    const remove = h("button", { type: "button", class: "quiet", onclick: onRemove, "aria-label": "Remove from this list" }, "Remove");
-    this.remove = remove;
+    this.again = h("button", { type: "button", class: "quiet", onclick: onAgain }, "Submit again");
+    this.remove = h("button", { type: "button", class: "quiet", onclick: onRemove, "aria-label": "Remove from this list" }, "Remove");
     const prompt = job.prompt.length > 400 ? `${job.prompt.slice(0, 400)}…` : job.prompt;
     this.element = h(
       "li",
@@ -187,7 +204,7 @@ class JobView {
       h("p", { class: "prompt" }, prompt),
       this.problem,
       this.result,
-      h("footer", {}, this.id, remove),
+      h("footer", {}, this.id, h("span", { class: "buttons" }, this.again, this.remove)),
     );
   }
 
@@ -200,6 +217,7 @@ class JobView {
     this.problem.hidden = job.state !== "failed";
     if (job.state === "failed") setText(this.problem, problemSentence(job.problem));
     this.remove.hidden = !ENDED.has(job.state);
+    this.again.hidden = job.state !== "failed";
     if (job.state !== "succeeded" || !this.result.hidden) return;
     this.markdown.show(job.text ?? "");
     this.result.hidden = false;

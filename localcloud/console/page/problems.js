@@ -16,6 +16,7 @@ const SENTENCES = {
   "model-throttled": "The model is busy. Try again in a moment.",
   "model-timeout": "The model took too long. Try again.",
   "no-such-answer": "The service does not have this answer any more. Ask again.",
+  "not-queued": "The job was not taken into the queue. Take control characters out of it, or try again later.",
   "not-found": "The service does not know this job. Submit it again.",
   "question-gone": "The service has forgotten the question by now. Ask again.",
   "result-expired": "The result was deleted. Submit the job again.",

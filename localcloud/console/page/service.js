@@ -34,7 +34,8 @@ export function askMessage(answer) {
 
 /**
  * `onAnswer(entry)` is told every change: {answer, figures, link, cancelling}, `link` being live, resuming or cut.
- * `onJob(req, frame)` gets the frames of submitted jobs, `onConnection(state)` what the socket does.
+ * `onJob(req, frame)` gets the frames of submitted jobs (`req` is "" where it says only that one was queued, or was not),
+ * `onConnection(state)` what the socket does.
  */
 export class Service {
   constructor({ connect, WebSocket, clock, random = Math.random, onAnswer, onJob, onConnection }) {
@@ -142,7 +143,7 @@ export class Service {
     this.socket.praise();
     const entry = this.entries.get(frame.req);
     if (entry) this.#take(entry, frame);
-    else if (this.jobs.has(frame.req)) this.#pass(frame);
+    else if (this.jobs.has(frame.req) || (frame.req === "" && this.jobs.size > 0)) this.#pass(frame);
   }
 
   #pass(frame) {

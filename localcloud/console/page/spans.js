@@ -45,13 +45,13 @@ export function layOut(spans, nowMs) {
   return { startMs, lengthMs, rows, ticks: ticksOf(lengthMs).map((ms) => ({ ms, left: share(ms) })) };
 }
 
-/** Round times from 0 on, at most six, that fit into `lengthMs`. */
+/** Round times from 0 on, at most six, that leave room for their labels before `lengthMs`. */
 export function ticksOf(lengthMs) {
   const rough = lengthMs / MOST_TICKS;
   const unit = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * unit).find((size) => size >= rough);
   const ticks = [];
-  for (let count = 0; count * step <= lengthMs * 0.97; count += 1) ticks.push(count * step);
+  for (let count = 0; count * step <= lengthMs * 0.84; count += 1) ticks.push(count * step);
   return ticks;
 }
 

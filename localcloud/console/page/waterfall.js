@@ -5,7 +5,8 @@ import { duration } from "./format.js";
 import { layOut } from "./spans.js";
 
 const KINDS = { gateway: "Gateway", queue: "Queue", function: "Function", init: "Cold start", model: "Model", call: "Call" };
-const LABELS_LEFT = 70; // percent: a bar that ends later has its duration on its left
+const AFTER = 78; // percent: a bar that ends before has its duration after it
+const INSIDE = 24; // percent: a wider bar has it inside, any other before it
 
 const DETAILS = {
   api: "API", attempt: "Attempt", batch_size: "Batch", cold_start: "Cold start", connection: "Connection", dead_letter: "Dead letter",
@@ -76,9 +77,11 @@ export class Waterfall {
     parts.row.setAttribute("aria-label", `${kind} ${span.name}, ${length}${span.status === "error" ? ", with an error" : ""}`);
     parts.item.style.setProperty("--depth", String(Math.min(depth, 6)));
     place(parts.bar, { left, width });
-    const isLate = left + width > LABELS_LEFT;
-    parts.length.classList.toggle("before", isLate);
-    place(parts.length, isLate ? { right: 100 - left } : { left: left + width });
+    const isAfter = left + width <= AFTER;
+    const isInside = !isAfter && width >= INSIDE;
+    parts.length.toggleAttribute("data-inside", isInside);
+    if (isAfter) place(parts.length, { left: left + width });
+    else place(parts.length, { right: 100 - left - (isInside ? width : 0) });
   }
 
   #pick(id) {
@@ -89,7 +92,7 @@ export class Waterfall {
     const startMs = Math.min(...[...this.spans.values()].map((other) => other.start_ms));
     const facts = [["Begins", `after ${duration(span.start_ms - startMs)}`], ["Takes", span.end_ms === null ? "running" : duration(span.end_ms - span.start_ms)]];
     for (const [name, value] of Object.entries(span.detail ?? {})) facts.push([DETAILS[name] ?? name, told(name, value)]);
-    const terms = facts.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]);
+    const terms = facts.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value)));
     this.detail.replaceChildren(h("h3", {}, `${KINDS[span.kind] ?? span.kind}: ${span.name}`), h("dl", {}, ...terms));
   }
 }
