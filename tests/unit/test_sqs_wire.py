@@ -371,3 +371,27 @@ def test_forms_become_the_shapes_of_json() -> None:
     """Numbered members keep their order by number, not by text."""
     form = "&".join(f"TagKey.{number}=k{number}" for number in (10, 2, 1))
     assert read_form(form) == {"TagKeys": ["k1", "k2", "k10"]}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"MessageBody": "\ud800"},
+        {"MessageBody": "x", "MessageAttributes": {"a": {"DataType": "String", "StringValue": "\udfff"}}},
+        {"MessageBody": "x", "MessageAttributes": {"\ud800": {"DataType": "String", "StringValue": "y"}}},
+        {"MessageBody": "x", "MessageAttributes": {"a": {"DataType": "String.\ud800", "StringValue": "y"}}},
+    ],
+    ids=["body", "value", "name", "type"],
+)
+def test_half_a_character_in_a_batch_is_its_entrys_fault(entry: dict[str, Any]) -> None:
+    """The batch is measured before its entries are judged: the other entry is sent all the same."""
+
+    async def test(client: Client) -> None:
+        entries = [{"Id": "bad", **entry}, {"Id": "good", "MessageBody": "x"}]
+        url = {"QueueUrl": f"http://sqs/{ACCOUNT}/jobs"}
+        response, answer = await client.json("SendMessageBatch", {**url, "Entries": entries})
+        assert response.status == 200
+        assert [each["Id"] for each in answer["Successful"]] == ["good"]
+        assert [(each["Id"], each["SenderFault"]) for each in answer["Failed"]] == [("bad", True)]
+
+    with_client(test)

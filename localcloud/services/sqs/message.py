@@ -106,12 +106,17 @@ def md5_of_attributes(attributes: Mapping[str, AttributeValue]) -> str:
 
 
 def content_size_bytes(content: Content) -> int:
-    """What counts against the message size: body, and each attribute's name, type and value."""
-    size = len(content.body.encode())
+    """What counts against the message size: body, and each attribute's name, type and value; refused ones too."""
+    size = _size_bytes(content.body)
     for name, attribute in content.attributes.items():
-        value = attribute.value if isinstance(attribute.value, bytes) else attribute.value.encode()
-        size += len(name.encode()) + len(attribute.data_type.encode()) + len(value)
+        value = attribute.value
+        size += _size_bytes(name) + _size_bytes(attribute.data_type)
+        size += len(value) if isinstance(value, bytes) else _size_bytes(value)
     return size
+
+
+def _size_bytes(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))  # half a character is refused elsewhere, by name
 
 
 def check_content(content: Content, *, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
