@@ -27,6 +27,7 @@ _TYPES: Final = {
     ".webmanifest": "application/manifest+json",
     ".woff2": "font/woff2",
 }
+MAX_PATH_CHARS: Final = 200  # a file's name may have 255 bytes
 _PATH: Final = re.compile(r"/(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
@@ -35,7 +36,7 @@ def read_file(path: str, folder: Path = PAGE) -> tuple[bytes, str] | None:
     if path == "/":
         path = "/index.html"
     content_type = _TYPES.get(Path(path).suffix)
-    if content_type is None or not _PATH.fullmatch(path):
+    if content_type is None or len(path) > MAX_PATH_CHARS or not _PATH.fullmatch(path):
         return None
     file = (folder / path[1:]).resolve()
     if not file.is_relative_to(folder.resolve()) or not file.is_file():

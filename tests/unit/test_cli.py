@@ -7,11 +7,14 @@ import json
 import os
 import subprocess
 import sys
+import webbrowser
 from pathlib import Path
 from typing import Any
+from webbrowser import BackgroundBrowser, GenericBrowser
 
 import pytest
 
+from localcloud.cli import up
 from localcloud.cli.main import main
 from localcloud.state import RunningState, write_state
 
@@ -241,3 +244,32 @@ def test_a_reader_that_has_enough_ends_the_command_quietly(folder: Path) -> None
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("browser", "opened", "said"),
+    [
+        (BackgroundBrowser, ["http://127.0.0.1:4603"], ""),
+        (GenericBrowser, [], "no browser"),  # in the terminal, which is this command's
+        (None, [], "no browser"),
+    ],
+)
+def test_the_console_opens_where_there_is_a_browser(
+    browser: type[GenericBrowser] | None,
+    opened: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Elsewhere the command says where the console is."""
+    calls: list[str] = []
+
+    def get() -> GenericBrowser:
+        if browser is None:
+            raise webbrowser.Error
+        return browser("a-browser")
+
+    monkeypatch.setattr(webbrowser, "get", get)
+    monkeypatch.setattr(BackgroundBrowser, "open", lambda _self, url, *_: calls.append(url) or True)
+    up._open_browser("http://127.0.0.1:4603")
+    assert (calls, said in capsys.readouterr().err) == (opened, True)
