@@ -99,10 +99,10 @@ class _Connection(asyncio.Protocol):
     def _take(self, event: type[h11.NEED_DATA | h11.PAUSED] | h11.Event) -> bool:
         """Handle one parsed event; False where there is nothing more to parse now."""
         if isinstance(event, h11.Request):
+            self._request, self._chunks, self._size = event, [], 0
             if is_from_page(_decode(event.headers)):
                 self._send(FORBIDDEN)  # and closes, whatever body would follow
                 return False
-            self._request, self._chunks, self._size = event, [], 0
             self._stream = self._api.begin(_read_call(event))
             if self._stream is not None:
                 self._stream.on_drained = self._resume
@@ -166,10 +166,11 @@ class _Connection(asyncio.Protocol):
             status_code=reply.status, headers=[(name.encode(), value.encode()) for name, value in headers]
         )
         out = self._http.send(head) or b""
-        if reply.body:
+        if reply.body and not (self._request is not None and self._request.method == b"HEAD"):
             out += self._http.send(h11.Data(data=reply.body)) or b""
         self._write(out + (self._http.send(h11.EndOfMessage()) or b""))
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._request = None
             self._http.start_next_cycle()
         elif self._transport is not None:
             self._transport.close()

@@ -165,6 +165,16 @@ async def test_a_browser_page_gets_no_event_and_answers_none(lines: bytes) -> No
         assert b'{"n":1}' in await exchange(address, f"GET {NEXT} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
 
+async def test_a_head_request_is_answered_without_a_body() -> None:
+    """It tells the length of what a GET would get, and the connection stays usable."""
+    async with serving() as (_, address):
+        head = b"HEAD /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n"
+        received = await exchange(address, head, head.replace(b"HEAD", b"GET"))
+    assert received.count(b"HTTP/1.1 200") == 2
+    assert received.count(b"content-length: 4") == 2
+    assert received.count(b"pong") == 1
+
+
 async def test_an_event_offered_after_the_waiter_left_reaches_the_next() -> None:
     """A client that gives up its `next` loses nothing."""
     async with serving() as (api, address):
