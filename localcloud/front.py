@@ -32,6 +32,7 @@ __all__ = ["HEALTH_PATH", "Front"]
 HEALTH_PATH: Final = "/_sluiceway/health"  # no bucket may be named so
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024  # above every request limit of the APIs served (DynamoDB batches: 16 MB)
 MAX_OBJECT_BYTES: Final = 512 * 1024 * 1024  # of an S3 object in one PUT; AWS takes 5 GB, memory here does not
+MAX_NAME_CHARS: Final = 64  # of a service that is none, in the log
 GRACE_S: Final = 0.5  # for requests under way when the front stops; long polls are cut
 _LOG: Final = logging.getLogger(__name__)
 _HOP_BY_HOP: Final = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
@@ -72,7 +73,7 @@ class Front:
     async def _dispatch(self, request: WireRequest) -> WireResponse:
         service = self._services.get(request.service)
         if service is None:
-            _LOG.warning("front.unknown_service service=%s", request.service)
+            _LOG.warning("front.unknown_service service=%r", request.service[:MAX_NAME_CHARS])
             served = ", ".join(sorted(self._services))
             message = (
                 f"The local cloud does not serve the API with the signing name '{request.service}'. Served: {served}."

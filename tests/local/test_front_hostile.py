@@ -163,3 +163,15 @@ async def test_idempotency_keys_in_any_encoding_name_jobs_of_their_own() -> None
 def _key_in(job_id: str) -> str:
     text = job_id.rpartition(".")[2]
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+
+
+async def test_a_service_that_is_none_writes_one_short_line_in_the_log(
+    front: Listening, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A name may hold line ends where it stands in the query, and as much as a request line takes."""
+    name = "x%0AWARNING%20forged" + "y" * 4000
+    answer = await _raw(front.port, _post(f"/?X-Amz-Credential=AK/2/us-east-1/{name}/aws4_request"))
+    assert answer.startswith(b"HTTP/1.1 501 ")
+    lines = [line for line in caplog.text.splitlines() if "front.unknown_service" in line or "forged" in line]
+    assert len(lines) == 1
+    assert len(lines[0]) < 200
