@@ -46,7 +46,7 @@ def test_a_later_process_with_the_same_number_is_another(tmp_path: Path) -> None
         other.communicate(b"\n")
 
 
-@pytest.mark.parametrize("pid", [0, -1, -os.getpid(), True, "1", None, 1.0])
+@pytest.mark.parametrize("pid", [0, -1, pytest.param(-os.getpid(), id="own group"), True, "1", None, 1.0])
 def test_what_is_no_single_process_is_never_signalled(tmp_path: Path, pid: object) -> None:
     """A state file may come with a repository: -1 would be every process of the user's."""
     write_state(tmp_path, RunningState(os.getpid(), **KNOWN))
