@@ -54,11 +54,11 @@ views.jobs.restore();
 
 function startLocal() {
   const feed = new Feed("api/events");
-  const mine = () => (openedMs === null ? null : { openedMs, caller: backend.subject });
-  views.requests = new Requests({ backend, feed });
-  views.logs = new Logs({ backend, feed, functions: config.functions });
-  views.connections = new Connections({ backend, feed, mine });
-  new Rail({ feed, isMine: (connection) => connection === views.connections.own });
+  const { functions } = config;
+  views.requests = new Requests({ backend, feed, functions });
+  views.logs = new Logs({ backend, feed, functions });
+  views.connections = new Connections({ backend, feed, openedMs: () => openedMs });
+  new Rail({ feed, functions, isMine: (connection) => connection === views.connections.own });
   feed.start();
 }
 

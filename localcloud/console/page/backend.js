@@ -29,12 +29,7 @@ export class Backend {
     this.storage = storage;
     this.api = endpoints.api ?? outputs.ApiUrl ?? null;
     this.socket = endpoints.socket ?? outputs.SocketUrl ?? Object.values(endpoints).find(isSocket) ?? null;
-    this.kept = null; // {token, untilMs, subject}
-  }
-
-  /** Whom the local cloud's token names, "" elsewhere. */
-  get subject() {
-    return this.kept?.subject ?? "";
+    this.kept = null; // {token, untilMs}
   }
 
   /** Where the socket is and how it is greeted. Rejects with a Problem. */
@@ -49,7 +44,7 @@ export class Backend {
     if (!this.config.local) return this.#given();
     if (this.kept === null || Date.now() > this.kept.untilMs - EARLY_MS) {
       const made = await this.local("token", { method: "POST" });
-      this.kept = { token: made.token, untilMs: Date.now() + made.expires_s * 1000, subject: made.subject };
+      this.kept = { token: made.token, untilMs: Date.now() + made.expires_s * 1000 };
     }
     return this.kept.token;
   }

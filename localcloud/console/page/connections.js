@@ -5,12 +5,12 @@ import { ago, counted } from "./format.js";
 import { Problem } from "./problems.js";
 
 const AGAIN_MS = 2_000; // for how long ago things were
-const OWN_MS = 3_000; // this page's connection was opened within so much of what the page saw
+const OWN_MS = 3_000; // a browser is not told its connection's id: it is the one opened when the page saw its own open
 
 export class Connections {
-  /** `mine()`: {openedMs, caller} of this page's open connection, null where there is none. */
-  constructor({ backend, feed, mine }) {
-    Object.assign(this, { backend, mine });
+  /** `openedMs()`: when the page saw its connection open, null while it has none. */
+  constructor({ backend, feed, openedMs }) {
+    Object.assign(this, { backend, openedMs });
     this.connections = new Map();
     this.rows = new Map();
     this.isShown = false;
@@ -31,12 +31,10 @@ export class Connections {
 
   /** The id of this page's own connection, "" while it has none. */
   get own() {
-    const mine = this.mine();
-    if (mine === null) return "";
-    const distance = (connection) => Math.abs(connection.connected_ms - mine.openedMs);
-    const [nearest] = [...this.connections.values()]
-      .filter((connection) => connection.caller === null || !mine.caller || connection.caller === mine.caller)
-      .sort((a, b) => distance(a) - distance(b));
+    const openedMs = this.openedMs();
+    if (openedMs === null) return "";
+    const distance = (connection) => Math.abs(connection.connected_ms - openedMs);
+    const [nearest] = [...this.connections.values()].sort((a, b) => distance(a) - distance(b));
     return nearest && distance(nearest) < OWN_MS ? nearest.id : "";
   }
 

@@ -1,8 +1,9 @@
 // Numbers and times as people read them.
 
-/** A duration: 0.4 ms, 12 ms, 1.24 s, 12.4 s, 2 min 5 s. */
+/** A duration: 0 ms, 0.4 ms, 12 ms, 1.24 s, 12.4 s, 2 min 5 s. */
 export function duration(ms) {
-  if (ms < 1) return `${ms.toFixed(1)} ms`;
+  if (ms < 0.05) return "0 ms";
+  if (ms < 0.95) return `${ms.toFixed(1)} ms`;
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 9_995) return `${(ms / 1000).toFixed(2)} s`;
   if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;

@@ -1,12 +1,12 @@
 // Log lines of the functions, as they come, narrowed by function, by text and by request.
 
 import { byId, eachFrame, h } from "./dom.js";
+import { readLine } from "./logline.js";
 import { Problem } from "./problems.js";
 
 const FIRST_LINES = 300;
 const KEPT_LINES = 3_000;
 const SHOWN_LINES = 600;
-const OWN = new Set(["timestamp", "time", "level", "message", "event", "service", "location", "cold_start"]);
 
 export class Logs {
   constructor({ backend, feed, functions }) {
@@ -115,28 +115,18 @@ export class Logs {
 }
 
 function rowOf(line) {
-  const record = line.record ?? {};
-  const level = String(record.level ?? record.log_level ?? "").toUpperCase();
-  const row = h(
+  const { level, words, fields } = readLine(line);
+  const isPlain = level === "" && line.record !== null;
+  const told = h("span", { class: "words" }, words);
+  for (const [name, value] of fields) told.append(" ", h("span", { class: "field" }, `${name}=`), value);
+  return h(
     "p",
-    { class: "log-line", "data-number": line.number, "data-level": level || null },
+    { class: "log-line", "data-number": line.number, "data-level": level || null, "data-platform": isPlain },
     h("time", {}, clock(line.timestamp_ms)),
     h("span", { class: "function" }, line.function),
+    h("span", { class: "level" }, level),
+    told,
   );
-  const message = line.record ? textOf(record.message ?? record.event ?? record.type) : String(line.message ?? "").trimEnd();
-  row.append(h("span", { class: "level" }, level));
-  const words = h("span", { class: "words" }, message);
-  for (const [name, value] of Object.entries(record)) {
-    if (OWN.has(name)) continue;
-    words.append(" ", h("span", { class: "field" }, `${name}=`), textOf(value));
-  }
-  row.append(words);
-  return row;
-}
-
-function textOf(value) {
-  if (value === undefined || value === null) return "";
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
 function clock(ms) {

@@ -7,8 +7,9 @@ const ROOTS = new Set(["ask", "resume"]);
 
 export class Rail {
   /** `isMine(connection)`: whether a span's connection is this page's own. */
-  constructor({ feed, isMine }) {
+  constructor({ feed, isMine, functions }) {
     this.isMine = isMine;
+    this.functions = functions;
     this.trace = null;
     this.waterfall = null;
     feed.on("span", (span) => this.#take(span));
@@ -25,7 +26,7 @@ export class Rail {
 
   #begin(trace) {
     this.trace = trace;
-    this.waterfall = new Waterfall("Waterfall of the newest question");
+    this.waterfall = new Waterfall("Waterfall of the newest question", this.functions);
     const more = h("a", { href: `#requests/${encodeURIComponent(trace)}` }, "Look closer");
     byId("rail-waterfall").replaceChildren(this.waterfall.element, more);
     byId("rail").hidden = false;

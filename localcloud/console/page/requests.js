@@ -8,8 +8,9 @@ import { Waterfall } from "./waterfall.js";
 const AGAIN_MS = 400;
 
 export class Requests {
-  constructor({ backend, feed }) {
+  constructor({ backend, feed, functions }) {
     this.backend = backend;
+    this.functions = functions;
     this.trace = null; // the one that is looked at
     this.known = new Set(); // it, and those that are linked with it
     this.waterfall = null;
@@ -118,7 +119,7 @@ export class Requests {
     const facts = h("p", { class: "facts" }, `${first ? moment(first.start_ms) : ""}, ${counted(spans.length, "span")}`);
     const logs = h("a", { href: `#logs/${encodeURIComponent(this.trace)}` }, "Its log lines");
     const linked = links.map((link) => h("a", { href: `#requests/${encodeURIComponent(link)}` }, "A request in the same batch"));
-    this.waterfall = new Waterfall(`Waterfall of ${first?.name ?? "a request"}`);
+    this.waterfall = new Waterfall(`Waterfall of ${first?.name ?? "a request"}`, this.functions);
     const id = h("code", {}, this.trace);
     byId("trace").replaceChildren(back, h("header", {}, title, facts, id, h("p", { class: "links" }, logs, ...linked)), this.waterfall.element);
     this.waterfall.add(spans);

@@ -1,6 +1,7 @@
 // Spans of a request and where their bars lie. Pure: no page. Times are milliseconds.
 
 const MOST_TICKS = 6;
+const MANY = 4; // calls of one name that share a row
 
 /** Spans in the order to read them: each below the one that caused it, siblings by start; with their `depth`. */
 export function orderSpans(spans) {
@@ -26,8 +27,9 @@ export function orderSpans(spans) {
 }
 
 /**
- * {startMs, lengthMs, rows, ticks} of a waterfall. Each row has `left` and `width` in percent of the whole, and
- * `lengthMs`, null while the span runs: its bar then reaches to `nowMs`. Ticks have `left` and `ms` from the start.
+ * {startMs, lengthMs, rows, ticks} of a waterfall. A row is one span, or many calls of one name by one parent: its `spans`,
+ * `depth`, a `key` that stays, `bars` with `left` and `width` in percent of the whole, and `lengthMs` (of many: together),
+ * null while it runs: a bar then reaches to `nowMs`. Ticks have `left` and `ms` from the start.
  */
 export function layOut(spans, nowMs) {
   if (spans.length === 0) return { startMs: 0, lengthMs: 0, rows: [], ticks: [] };
@@ -35,14 +37,32 @@ export function layOut(spans, nowMs) {
   const endOf = (span) => Math.max(span.end_ms ?? nowMs, span.start_ms);
   const lengthMs = Math.max(Math.max(...spans.map(endOf)) - startMs, 0.1);
   const share = (ms) => (100 * ms) / lengthMs;
-  const rows = orderSpans(spans).map(({ span, depth }) => ({
-    span,
+  const bar = (span) => ({ left: share(span.start_ms - startMs), width: share(endOf(span) - span.start_ms) });
+  const rows = gather(orderSpans(spans)).map(({ key, depth, spans: own }) => ({
+    key,
     depth,
-    left: share(span.start_ms - startMs),
-    width: share(endOf(span) - span.start_ms),
-    lengthMs: span.end_ms === null ? null : span.end_ms - span.start_ms,
+    spans: own,
+    bars: own.map(bar),
+    lengthMs: own.some((span) => span.end_ms === null) ? null : own.reduce((sum, span) => sum + span.end_ms - span.start_ms, 0),
   }));
   return { startMs, lengthMs, rows, ticks: ticksOf(lengthMs).map((ms) => ({ ms, left: share(ms) })) };
+}
+
+// A streamed answer posts a hundred times: calls of one name by one parent share a row, where the first of them stands.
+function gather(ordered) {
+  const parents = new Set(ordered.map(({ span }) => span.parent));
+  const nameOf = (span) => `${span.parent} ${span.name}`;
+  const alike = new Map();
+  for (const { span } of ordered) {
+    if (span.kind === "call" && !parents.has(span.id)) alike.set(nameOf(span), [...(alike.get(nameOf(span)) ?? []), span]);
+  }
+  const rows = [];
+  for (const { span, depth } of ordered) {
+    const many = span.kind === "call" && !parents.has(span.id) ? alike.get(nameOf(span)) : [];
+    if (many.length < MANY) rows.push({ key: span.id, depth, spans: [span] });
+    else if (many[0] === span) rows.push({ key: nameOf(span), depth, spans: many });
+  }
+  return rows;
 }
 
 /** Round times from 0 on, at most six, that leave room for their labels before `lengthMs`. */

@@ -13,13 +13,16 @@ const DETAILS = {
   error_code: "Error", error_type: "Error", first_token_ms: "First token", input_tokens: "Input tokens", message_id: "Message",
   model: "Model", operation: "Operation", output_tokens: "Output tokens", receive: "Delivery", request_id: "Request id", route: "Route",
   service: "Service", stage: "Stage", status_code: "Status", stop_reason: "Stop reason", asynchronous: "Asynchronous",
-}; // prettier-ignore
+};
 
 export class Waterfall {
-  constructor(label) {
+  /** `names`: {logical id: name} of functions, which are shown by their logical ids. */
+  constructor(label, names = {}) {
+    this.ids = new Map(Object.entries(names).map(([id, name]) => [name, id]));
     this.spans = new Map();
     this.rows = new Map();
     this.picked = null;
+    this.startMs = 0;
     this.axis = h("div", { class: "axis", "aria-hidden": "true" });
     this.list = h("ol", { class: "spans" });
     this.detail = h("div", { class: "span-detail", "aria-live": "off" });
@@ -41,10 +44,17 @@ export class Waterfall {
   }
 
   #draw() {
-    const { rows, ticks } = layOut([...this.spans.values()], Date.now());
+    const { rows, ticks, startMs } = layOut([...this.spans.values()], Date.now());
+    this.startMs = startMs;
     this.axis.replaceChildren(...ticks.map(({ ms, left }) => place(h("span", {}, ms === 0 ? "0" : duration(ms)), { left })));
+    const kept = new Set(rows.map(({ key }) => key));
+    for (const [key, { item }] of this.rows) {
+      if (kept.has(key)) continue;
+      item.remove(); // it shares a row by now
+      this.rows.delete(key);
+    }
     rows.forEach((row, at) => {
-      const parts = this.rows.get(row.span.id) ?? this.#make(row.span);
+      const parts = this.rows.get(row.key) ?? this.#make(row.key);
       if (this.list.children[at] !== parts.item) this.list.insertBefore(parts.item, this.list.children[at] ?? null);
       this.#fill(parts, row);
     });
@@ -52,49 +62,80 @@ export class Waterfall {
     if (this.isRunning && this.element.isConnected) setTimeout(this.draw, 100);
   }
 
-  #make(span) {
-    const pick = () => this.#pick(span.id);
+  #make(key) {
+    const pick = () => this.#pick(key);
     const kind = h("span", { class: "kind" });
     const name = h("span", { class: "name" });
-    const bar = h("span", { class: "bar" });
     const length = h("span", { class: "length" });
+    const track = h("span", { class: "track" }, length);
     const row = h("button", { type: "button", class: "span", onfocus: pick, onclick: pick, onmouseenter: pick },
-      h("span", { class: "what" }, kind, name), h("span", { class: "track" }, bar, length)); // prettier-ignore
-    const parts = { item: h("li", {}, row), row, kind, name, bar, length };
-    this.rows.set(span.id, parts);
+      h("span", { class: "what" }, kind, name), track);
+    const parts = { item: h("li", {}, row), row, kind, name, track, length, bars: [], shown: null };
+    this.rows.set(key, parts);
     return parts;
   }
 
-  #fill(parts, { span, depth, left, width, lengthMs }) {
-    const kind = KINDS[span.kind] ?? span.kind;
+  #fill(parts, row) {
+    const { spans, depth, bars, lengthMs } = row;
+    const [first] = spans;
+    const kind = KINDS[first.kind] ?? first.kind;
+    const many = spans.length > 1 ? `${spans.length} × ` : "";
     const length = lengthMs === null ? "running" : duration(lengthMs);
+    const isWrong = spans.some((span) => span.status === "error");
+    parts.shown = row;
     setText(parts.kind, kind);
-    setText(parts.name, span.name);
+    setText(parts.name, many + this.#nameOf(first));
     setText(parts.length, length);
-    parts.row.dataset.kind = span.kind;
-    parts.row.dataset.status = span.status;
+    parts.row.dataset.kind = first.kind;
+    parts.row.dataset.status = isWrong ? "error" : "ok";
     parts.row.toggleAttribute("data-running", lengthMs === null);
-    parts.row.setAttribute("aria-label", `${kind} ${span.name}, ${length}${span.status === "error" ? ", with an error" : ""}`);
+    parts.row.setAttribute("aria-label", `${kind} ${many}${this.#nameOf(first)}, ${length}${isWrong ? ", with an error" : ""}`);
     parts.item.style.setProperty("--depth", String(Math.min(depth, 6)));
-    place(parts.bar, { left, width });
-    const isAfter = left + width <= AFTER;
-    const isInside = !isAfter && width >= INSIDE;
-    parts.length.toggleAttribute("data-inside", isInside);
-    if (isAfter) place(parts.length, { left: left + width });
-    else place(parts.length, { right: 100 - left - (isInside ? width : 0) });
+    while (parts.bars.length < bars.length) {
+      parts.bars.push(h("span", { class: "bar" }));
+      parts.track.insertBefore(parts.bars.at(-1), parts.length);
+    }
+    bars.forEach((bar, at) => place(parts.bars[at], bar));
+    placeLength(parts.length, bars);
   }
 
-  #pick(id) {
-    const span = this.spans.get(id);
-    if (!span) return;
-    this.picked = id;
-    for (const [other, { row }] of this.rows) row.toggleAttribute("data-picked", other === id);
-    const startMs = Math.min(...[...this.spans.values()].map((other) => other.start_ms));
-    const facts = [["Begins", `after ${duration(span.start_ms - startMs)}`], ["Takes", span.end_ms === null ? "running" : duration(span.end_ms - span.start_ms)]];
-    for (const [name, value] of Object.entries(span.detail ?? {})) facts.push([DETAILS[name] ?? name, told(name, value)]);
-    const terms = facts.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value)));
-    this.detail.replaceChildren(h("h3", {}, `${KINDS[span.kind] ?? span.kind}: ${span.name}`), h("dl", {}, ...terms));
+  #nameOf(span) {
+    return this.ids.get(span.name) ?? span.name;
   }
+
+  #pick(key) {
+    const row = this.rows.get(key)?.shown;
+    if (!row) return;
+    this.picked = key;
+    for (const [other, parts] of this.rows) parts.row.toggleAttribute("data-picked", other === key);
+    const [first] = row.spans;
+    const title = h("h3", {}, `${KINDS[first.kind] ?? first.kind}: ${this.#nameOf(first)}`);
+    const terms = factsOf(row, this.startMs).map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value)));
+    this.detail.replaceChildren(title, h("dl", {}, ...terms));
+  }
+}
+
+function factsOf({ spans, lengthMs }, startMs) {
+  const [first] = spans;
+  const facts = [["Begins", `after ${duration(first.start_ms - startMs)}`], ["Takes", lengthMs === null ? "running" : duration(lengthMs)]];
+  if (spans.length > 1) {
+    const lengths = spans.filter((span) => span.end_ms !== null).map((span) => span.end_ms - span.start_ms);
+    facts.push(["Calls", String(spans.length)], ["Longest", duration(Math.max(0, ...lengths))]);
+    const wrong = spans.filter((span) => span.status === "error");
+    if (wrong.length > 0) facts.push(["With an error", String(wrong.length)]);
+    return facts;
+  }
+  return [...facts, ...Object.entries(first.detail ?? {}).map(([name, value]) => [DETAILS[name] ?? name, told(name, value)])];
+}
+
+function placeLength(length, bars) {
+  const left = Math.min(...bars.map((bar) => bar.left));
+  const right = Math.max(...bars.map((bar) => bar.left + bar.width));
+  const isAfter = right <= AFTER;
+  const isInside = !isAfter && bars.length === 1 && right - left >= INSIDE;
+  length.toggleAttribute("data-inside", isInside);
+  if (isAfter) place(length, { left: right });
+  else place(length, { right: isInside ? 100 - right : 100 - left });
 }
 
 function told(name, value) {
