@@ -196,7 +196,11 @@ async def deploy_jobs_api(
     physical: dict[str, Physical] = {
         "ApiRole": Physical("api", {"Arn": ROLE}),
         "JobsQueue": Physical("url", {"QueueName": "jobs"}),
-        **{name: Physical(name, {"Arn": FUNCTION + name}) for name in ("AuthorizeRequest", "ReadJob")},
+        **{
+            node.logical_id: Physical(node.logical_id, {"Arn": FUNCTION + node.logical_id})
+            for node in stack.graph.nodes.values()
+            if node.type == "AWS::Lambda::Function"
+        },
     }
     scope = replace(stack.graph.scope, physical=physical)
     for node in stack.graph.nodes.values():
