@@ -30,4 +30,5 @@ if __name__ == "__main__":
     lock("layers/sluiceway/requirements", *(f"--no-emit-package={name}" for name in RUNTIME_OWNS))
     lock("layers/aws_sdk/requirements")
     lock("functions/authorize_request/requirements")
+    lock("functions/stream_http/requirements")
     lock("localcloud/compute/requirements")

@@ -10,7 +10,12 @@ import pytest
 
 from functions.generate_answer import app as generate_answer
 from functions.read_job import app as read_job
+from functions.serve_socket import app as serve_socket
+from functions.stream_answer import app as stream_answer
+from functions.stream_http import app as stream_http
+from localcloud.template.source import read_template
 from sluiceway.errors import Misconfigured
+from tests.flow.test_authorize_request import SETTINGS as TOKENS
 
 AWS = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 SETTINGS = {
@@ -23,6 +28,7 @@ SETTINGS = {
         "MODEL_ID": "amazon.nova-micro-v1:0",
         "MAX_OUTPUT_TOKENS": "512",
         "MAX_RECEIVES": "6",
+        "CONNECTIONS_URL": "https://abc.execute-api.eu-west-1.amazonaws.com/v1",
     },
     "read_job": {
         "JOBS_TABLE": "jobs",
@@ -30,8 +36,60 @@ SETTINGS = {
         "QUEUE_RETENTION_S": "345600",
         "CONSOLE_ORIGIN": "http://127.0.0.1:4603",
     },
+    "serve_socket": {
+        "CONVERSATIONS_TABLE": "conversations",
+        "CONNECTIONS_TABLE": "connections",
+        "CONNECTIONS_URL": "https://abc.execute-api.eu-west-1.amazonaws.com/v1",
+        "WORKER_FUNCTION": "stream-answer",
+        "MODEL_ID": "amazon.nova-micro-v1:0",
+    },
+    "stream_answer": {
+        "CONVERSATIONS_TABLE": "conversations",
+        "CONNECTIONS_URL": "https://abc.execute-api.eu-west-1.amazonaws.com/v1",
+        "MODEL_ID": "amazon.nova-micro-v1:0",
+        "MODEL_CONTINUES": "true",
+        "MAX_OUTPUT_TOKENS": "512",
+        "HISTORY_CHARACTERS": "4000",
+        "GRACE_S": "30",
+        "ON_DISCONNECT": "cancel",
+    },
+    "stream_http": {
+        "CONVERSATIONS_TABLE": "conversations",
+        "CONNECTIONS_URL": "https://abc.execute-api.eu-west-1.amazonaws.com/v1",
+        "MODEL_ID": "amazon.nova-micro-v1:0",
+        "MODEL_CONTINUES": "true",
+        "MAX_OUTPUT_TOKENS": "512",
+        "HISTORY_CHARACTERS": "4000",
+        "CONSOLE_ORIGIN": "http://127.0.0.1:4603",
+        "TOKEN_ISSUER": TOKENS["TOKEN_ISSUER"],
+        "TOKEN_AUDIENCE": TOKENS["TOKEN_AUDIENCE"],
+        "TOKEN_KEYS": TOKENS["TOKEN_KEYS"],
+    },
 }
-MODULES: dict[str, Any] = {"generate_answer": generate_answer, "read_job": read_job}
+# Lower and upper bounds, and the words, that a lifespan refuses.
+WRONG = [
+    ("generate_answer", "QUEUE_VISIBILITY_S", "43201"),
+    ("generate_answer", "MAX_RECEIVES", "0"),
+    ("generate_answer", "CONNECTIONS_URL", "wss://abc.execute-api.eu-west-1.amazonaws.com/v1"),
+    ("read_job", "QUEUE_RETENTION_S", "59"),
+    ("serve_socket", "CONNECTIONS_URL", "abc"),
+    ("stream_answer", "MODEL_CONTINUES", "yes"),
+    ("stream_answer", "MAX_OUTPUT_TOKENS", "8193"),
+    ("stream_answer", "HISTORY_CHARACTERS", "-1"),
+    ("stream_answer", "GRACE_S", "601"),
+    ("stream_answer", "ON_DISCONNECT", "Cancel"),
+    ("stream_http", "MODEL_CONTINUES", "1"),
+    ("stream_http", "CONSOLE_ORIGIN", "console"),
+    ("stream_http", "TOKEN_KEYS", "[]"),
+    ("stream_http", "TOKEN_KEYS", '{"keys": []}'),
+]
+MODULES: dict[str, Any] = {
+    "generate_answer": generate_answer,
+    "read_job": read_job,
+    "serve_socket": serve_socket,
+    "stream_answer": stream_answer,
+    "stream_http": stream_http,
+}
 
 
 def opened(monkeypatch: pytest.MonkeyPatch, name: str, without: str = "") -> AbstractAsyncContextManager[Any]:
@@ -58,12 +116,32 @@ async def test_a_missing_setting_is_named(name: str, setting: str, monkeypatch: 
     assert caught.value.what == setting
 
 
-def test_the_template_sets_what_the_functions_read() -> None:
-    """The variables of this test are the template's, name for name, and the queue's numbers are the queue's."""
+@pytest.mark.parametrize(("name", "setting", "value"), WRONG)
+async def test_a_wrong_setting_is_named(name: str, setting: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of its bounds, none of its words, no address, no keys: the setting is named before the first event."""
+    opening = opened(monkeypatch, name)
+    monkeypatch.setenv(setting, value)
+    with pytest.raises(Misconfigured) as caught:
+        async with opening:
+            pass
+    assert caught.value.what == setting
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_template_sets_what_the_functions_read(name: str) -> None:
+    """The variables of this test are the template's, function by function: none is missing, none is idle."""
+    resources = read_template(Path(__file__).parents[2] / "template.yaml").body["Resources"]
+    (function,) = (
+        each["Properties"]
+        for each in resources.values()
+        if each["Type"] == "AWS::Serverless::Function" and each["Properties"]["CodeUri"] == f"functions/{name}"
+    )
+    assert set(function["Environment"]["Variables"]) == set(SETTINGS[name])
+
+
+def test_what_repeats_a_queues_number_repeats_it() -> None:
+    """The queue's numbers in the variables are the queue's own."""
     text = (Path(__file__).parents[2] / "template.yaml").read_text(encoding="utf-8")
-    for settings in SETTINGS.values():
-        for setting in settings:
-            assert f"          {setting}: " in text
     assert 'MAX_RECEIVES: "6"' in text
     assert "maxReceiveCount: 6" in text
     assert 'QUEUE_VISIBILITY_S: "360"' in text

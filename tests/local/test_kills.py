@@ -77,9 +77,9 @@ def _submit(cloud: RunningCloud, token: str, number: int) -> str:
 
 
 def _state(cloud: RunningCloud, token: str, job_id: str) -> dict[str, Any]:
-    """What the API says of a job; a machine that asks faster than the stage allows waits a little, as a client does."""
+    """What the API says of a job; who asks faster than the stage allows waits as long as it is told to."""
     while (reply := call_api(cloud.api, "GET", f"jobs/{job_id}", token=token)).status == 429:
-        time.sleep(0.1)
+        time.sleep(float(reply.headers["retry-after"]))
     assert reply.status == 200, reply
     return reply.json()
 

@@ -1,7 +1,8 @@
 """What a cold start may import and cost: import, init and the first invocation of every function, with its AWS calls.
 
 Each runs in a bare, isolated interpreter of the runtime, on Lambda's import path: the function's folder, its
-requirements, the built layer, the runtime with its AWS SDK. A stand-in on loopback answers the calls.
+requirements, the built layer, the runtime with its AWS SDK. A stand-in on loopback answers the calls: tables that hold
+what the recorded events go on with, and a model that says one word.
 """
 
 from __future__ import annotations
@@ -9,10 +10,8 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,14 @@ from localcloud.clock import SystemClock
 from localcloud.issuer import ISSUER, LocalIssuer
 from localcloud.replay.cases import differences, load_cases
 from tests.shape.conftest import ROOT, ImportPath
+from tests.shape.stand_in import StandIn, stand_in
 
 FORBIDDEN = {
     "aiobotocore", "aioboto3", "aiohttp", "aws_xray_sdk", "boto3", "botocore", "httpx", "localcloud", "moto",
     "pydantic", "requests", "s3transfer", "urllib3", "yaml",
 }  # fmt: skip
-VERIFIES_TOKENS = {"jwt", "cryptography", "cffi", "_cffi_backend"}
+TOKEN_PACKAGES = {"jwt", "cryptography", "cffi", "_cffi_backend"}
+VERIFY_TOKENS = {"authorize_request", "stream_http"}
 RUNS = 5
 # A new module or a heavier one is a decision: raise its number with the reason in the commit. Measured on 3.13, on a
 # busy machine of two cores; the ratio is the CPU of the whole cold start to that of a bare interpreter's start and end.
@@ -35,6 +36,9 @@ BUDGETS = {
     "authorize_request": ("valid_token", 275, 28.0),
     "generate_answer": ("one_prompt", 210, 24.0),
     "read_job": ("waiting", 190, 18.0),
+    "serve_socket": ("ask", 200, 21.0),
+    "stream_answer": ("unknown", 225, 25.0),
+    "stream_http": ("ask", 335, 34.0),
 }
 
 
@@ -53,37 +57,11 @@ class ColdStart:
         return {name.split(".")[0] for name in self.modules}
 
 
-class _StandIn(BaseHTTPRequestHandler):
-    """DynamoDB that has nothing and takes everything; a model that says one word."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("content-length", 0)))
-        said = {"message": {"role": "assistant", "content": [{"text": "Rivers."}]}}
-        usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
-        converse = {"output": said, "stopReason": "end_turn", "usage": usage, "metrics": {"latencyMs": 1}}
-        body = json.dumps(converse if "/model/" in self.path else {}).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.send_header("content-type", "application/json")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture(scope="module")
-def stand_in() -> Iterator[str]:
-    """The address of AWS, for the length of these tests."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _StandIn)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def aws() -> Iterator[StandIn]:
+    """AWS, for the length of these tests."""
+    with stand_in() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +71,7 @@ def issuer(tmp_path_factory: pytest.TempPathFactory) -> LocalIssuer:
 
 
 @pytest.fixture(scope="module")
-def variables(stand_in: str, issuer: LocalIssuer) -> dict[str, str]:
+def variables(aws: StandIn, issuer: LocalIssuer) -> dict[str, str]:
     """Lambda's environment and the variables of every function; nothing of this machine's."""
     return {
         "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1",
@@ -104,16 +82,24 @@ def variables(stand_in: str, issuer: LocalIssuer) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_SESSION_TOKEN": "session",
-        "AWS_ENDPOINT_URL": stand_in,
+        "AWS_ENDPOINT_URL": aws.url,
         "POWERTOOLS_METRICS_NAMESPACE": "Sluiceway",
         "POWERTOOLS_LOG_LEVEL": "INFO",
         "JOBS_TABLE": "jobs",
         "RESULTS_BUCKET": "results",
-        "DEAD_LETTERS_URL": f"{stand_in}/123456789012/dead-letters",
-        "JOBS_QUEUE_URL": f"{stand_in}/123456789012/jobs",
+        "DEAD_LETTERS_URL": f"{aws.url}/123456789012/dead-letters",
+        "JOBS_QUEUE_URL": f"{aws.url}/123456789012/jobs",
+        "CONVERSATIONS_TABLE": "conversations",
+        "CONNECTIONS_TABLE": "connections",
+        "CONNECTIONS_URL": f"{aws.url}/v1",
+        "WORKER_FUNCTION": "stream-answer",
         "QUEUE_VISIBILITY_S": "360",
         "MODEL_ID": "amazon.nova-micro-v1:0",
         "MAX_OUTPUT_TOKENS": "512",
+        "MODEL_CONTINUES": "true",
+        "HISTORY_CHARACTERS": "4000",
+        "GRACE_S": "30",
+        "ON_DISCONNECT": "cancel",
         "MAX_RECEIVES": "4",
         "QUEUE_RETENTION_S": "345600",
         "CONSOLE_ORIGIN": "http://127.0.0.1:4603",
@@ -132,7 +118,11 @@ def _run(python: Path, *arguments: str, variables: dict[str, str]) -> str:
 
 @pytest.fixture(scope="module", params=sorted(BUDGETS))
 def cold_start(
-    request: pytest.FixtureRequest, import_path: ImportPath, variables: dict[str, str], issuer: LocalIssuer
+    request: pytest.FixtureRequest,
+    import_path: ImportPath,
+    variables: dict[str, str],
+    aws: StandIn,
+    issuer: LocalIssuer,
 ) -> tuple[str, ColdStart]:
     """A function's name and its cold start, run alternately with a bare interpreter's."""
     function: str = request.param
@@ -143,6 +133,7 @@ def cold_start(
     reports: list[dict[str, Any]] = []
     bare: list[float] = []
     for _ in range(RUNS):
+        aws.reset()
         reports.append(json.loads(_run(import_path.python, script, order, variables=variables)))
         said = _run(import_path.python, "-c", "import time; print(time.process_time())", variables=variables)
         bare.append(float(said))
@@ -171,10 +162,16 @@ def test_a_cold_start_imports_no_more_modules_than_its_budget(
 
 
 def test_a_cold_start_imports_nothing_that_is_forbidden_on_the_hot_path(cold_start: tuple[str, ColdStart]) -> None:
-    """No AWS SDK, no HTTP library, no pydantic, no tracer; what verifies tokens in the authorizer alone."""
+    """No AWS SDK, no HTTP library, no pydantic, no tracer; what verifies tokens where tokens are verified."""
     function, found = cold_start
-    forbidden = FORBIDDEN if function == "authorize_request" else FORBIDDEN | VERIFIES_TOKENS
+    forbidden = FORBIDDEN if function in VERIFY_TOKENS else FORBIDDEN | TOKEN_PACKAGES
     assert found.packages & forbidden == set()
+
+
+def test_a_cold_start_of_an_answer_reaches_the_model(cold_start: tuple[str, ColdStart]) -> None:
+    """The functions that make answers have read an event stream by then: what is measured is the whole way."""
+    function, found = cold_start
+    assert ("sluiceway.aws.event_stream" in found.modules) is function.startswith("stream_"), sorted(found.modules)
 
 
 def test_a_cold_start_uses_cpu_within_its_budget(cold_start: tuple[str, ColdStart], record_property: Any) -> None:

@@ -36,6 +36,14 @@ def test_locks_name_no_index_and_hash_everything() -> None:
         assert len(re.findall(r"--hash=sha256:", text)) >= len(re.findall(r"^[A-Za-z]", text, flags=re.MULTILINE)), name
 
 
+def test_every_requirements_file_is_locked_by_make_lock() -> None:
+    """requirements/lock.py compiles each .in of the repository, so none goes stale unseen."""
+    sources = {name.removesuffix(".in") for name in _tracked() if name.endswith(".in")}
+    script = (ROOT / "requirements" / "lock.py").read_text(encoding="utf-8")
+    assert set(re.findall(r'^    lock\("([\w/]+)"', script, flags=re.MULTILINE)) == sources
+    assert all((ROOT / f"{name}.txt").exists() for name in sources)
+
+
 def test_no_file_names_this_machine_or_unfinished_work() -> None:
     """No committed file names a path of somebody's machine; no code keeps notes to finish."""
     machine = re.compile(r"(?<![\w./-])/(?:work|root|farm)/")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from localcloud.issuer import ISSUER
 from localcloud.template.source import read_template
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +35,7 @@ def template_variables(function: str) -> dict[str, Any]:
     return SOURCE["Resources"][function]["Properties"]["Environment"]["Variables"]
 
 
-@pytest.mark.parametrize("function", ["GenerateAnswer", "ReadJob"])
+@pytest.mark.parametrize("function", sorted(environments()))
 def test_every_variable_of_the_template_is_given(function: str) -> None:
     """No variable is missing and none is invented, which sam would drop without a word; plain values are the same."""
     given, declared = environments()[function], template_variables(function)
@@ -43,10 +45,32 @@ def test_every_variable_of_the_template_is_given(function: str) -> None:
     }
 
 
-def test_both_functions_with_services_are_covered() -> None:
-    """The functions whose variables name resources or endpoints of the local cloud are those of env.json."""
+def test_every_function_with_services_is_covered() -> None:
+    """The functions whose variables name tables of the local cloud are those of env.json."""
     functions = [name for name, entry in SOURCE["Resources"].items() if entry["Type"] == "AWS::Serverless::Function"]
-    assert set(environments()) == {name for name in functions if "JOBS_TABLE" in template_variables(name)}
+    with_tables = {name for name in functions if any(each.endswith("_TABLE") for each in template_variables(name))}
+    assert set(environments()) == with_tables
+
+
+def test_what_parameters_decide_is_what_they_are_at_a_first_deployment() -> None:
+    """A variable that is a parameter has its default where there is one."""
+    parameters = SOURCE["Parameters"]
+    for function, given in environments().items():
+        for name, value in template_variables(function).items():
+            default = parameters.get(value.get("Ref"), {}).get("Default") if isinstance(value, dict) else None
+            assert default is None or given[name] == str(default), (function, name)
+
+
+def test_the_issuer_is_the_local_one() -> None:
+    """Tokens that `sluiceway token` signs are good for a function that asks for them itself."""
+    given = environments()["StreamHttp"]
+    assert (given["TOKEN_ISSUER"], given["TOKEN_KEYS"]) == (ISSUER, "$keys")
+    key_set = '{"keys": [{"kty": "RSA"}]}'
+    escaped = subprocess.run(
+        ["sh", "-c", re.findall(r"^keys=\$\((sed .*) \S+\)$", recipe(), flags=re.MULTILINE)[0]],
+        input=key_set, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(f'"{escaped.stdout.strip()}"') == key_set
 
 
 def test_every_name_that_status_is_asked_for_exists() -> None:
@@ -63,6 +87,6 @@ def test_the_endpoint_takes_the_place_of_a_variable_that_the_template_declares()
 
 def test_every_recorded_event_of_the_recipe_exists() -> None:
     """The events are there and belong to the functions that they are sent to."""
-    for function, case in re.findall(r"(\w+):(\w+/\w+)", recipe().partition("for event in ")[2].partition(";")[0]):
+    for function, case in re.findall(r"(\w+):(\w+/\w+)", recipe().partition("for event in ")[2].partition("; do")[0]):
         assert SOURCE["Resources"][function]["Properties"]["CodeUri"] == f"functions/{case.partition('/')[0]}"
         assert (ROOT / "events" / f"{case}.json").exists()

@@ -7,6 +7,7 @@ is held to AWS's own service models and to what the template says.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,22 @@ CREATED_BY = {
     "AWS::Lambda::Permission": ("lambda", "AddPermission"),
     "AWS::DynamoDB::Table": ("dynamodb", "CreateTable"),
     "AWS::CloudWatch::Alarm": ("cloudwatch", "PutMetricAlarm"),
+    "AWS::Lambda::Url": ("lambda", "CreateFunctionUrlConfig"),
+    "AWS::ApiGatewayV2::Api": ("apigatewayv2", "CreateApi"),
+    "AWS::ApiGatewayV2::Authorizer": ("apigatewayv2", "CreateAuthorizer"),
+    "AWS::ApiGatewayV2::Integration": ("apigatewayv2", "CreateIntegration"),
+    "AWS::ApiGatewayV2::IntegrationResponse": ("apigatewayv2", "CreateIntegrationResponse"),
+    "AWS::ApiGatewayV2::Route": ("apigatewayv2", "CreateRoute"),
+    "AWS::ApiGatewayV2::RouteResponse": ("apigatewayv2", "CreateRouteResponse"),
+    "AWS::ApiGatewayV2::Stage": ("apigatewayv2", "CreateStage"),
 }
 # CloudFormation's own words for what the API takes elsewhere or in another form.
 OWN_WORDS = {
     "AWS::Lambda::Function": {"Code"},
-    "AWS::Lambda::EventSourceMapping": set(),
     "AWS::Lambda::LayerVersion": {"Content"},
-    "AWS::Lambda::Permission": set(),
     "AWS::DynamoDB::Table": {"TimeToLiveSpecification", "PointInTimeRecoverySpecification", "SSESpecification"},
     "AWS::CloudWatch::Alarm": {"AlarmActions"},
+    "AWS::Lambda::Url": {"TargetFunctionArn"},
 }
 
 
@@ -107,14 +115,14 @@ def _foreign(resources: dict[str, Any]) -> list[str]:
     for name, entry in resources.items():
         if entry["Type"] in CREATED_BY:
             service, operation = CREATED_BY[entry["Type"]]
-            skipped = OWN_WORDS[entry["Type"]] | {"Tags"}
+            skipped = OWN_WORDS.get(entry["Type"], set()) | {"Tags"}
             properties = {key: each for key, each in entry["Properties"].items() if key not in skipped}
             found += _strangers(properties, models[service].operation_model(operation).input_shape, name)
     return found
 
 
 def test_every_value_is_one_that_aws_knows(resources: dict[str, Any]) -> None:
-    """Functions, mappings, layers, permissions, tables and alarms name only members and enum values of AWS's models."""
+    """Functions, URLs, mappings, layers, tables, alarms and WebSocket APIs name only what AWS's models know."""
     assert _foreign(resources) == []
 
 
@@ -126,6 +134,11 @@ def test_every_value_is_one_that_aws_knows(resources: dict[str, Any]) -> None:
         ("GenerateAnswer", ("Runtime",), "python3.99"),
         ("GenerateAnswerJobs", ("ScalingConfig", "MaxConcurrency"), 10),
         ("GenerateAnswerJobs", ("FunctionResponseTypes",), ["ReportBatchItemFailure"]),
+        ("StreamHttpUrl", ("InvokeMode",), "STREAM"),
+        ("StreamHttpUrl", ("AuthType",), "ANY"),
+        ("SubmitIntegration", ("PassthroughBehavior",), "never"),
+        ("SubmitIntegration", ("IntegrationType",), "SQS"),
+        ("SubmitQueued", ("Template",), "$default"),
     ],
 )
 def test_the_check_sees_a_value_that_aws_does_not_know(
@@ -286,6 +299,69 @@ def test_gateway_responses_are_problems(resources: dict[str, Any]) -> None:
         assert "gatewayresponse.header.Access-Control-Allow-Origin" in parameters, name
 
 
+# ---------------------------------------------------------------- streamed answers
+
+
+def test_both_http_ways_to_an_answer_stream(resources: dict[str, Any]) -> None:
+    """The Function URL and both REST methods hand over what the function writes as it is written."""
+    assert resources["StreamHttpUrl"]["Properties"]["InvokeMode"] == "RESPONSE_STREAM"
+    streaming = {
+        name
+        for name, operation in _operations(resources)
+        if operation["x-amazon-apigateway-integration"].get("responseTransferMode") == "STREAM"
+    }
+    assert streaming == {"POST /answers", "GET /answers/{req}"}
+    for name, operation in _operations(resources):
+        if name in streaming:
+            integration = operation["x-amazon-apigateway-integration"]
+            assert integration["uri"]["Fn::Sub"].endswith("${StreamHttp.Arn}/response-streaming-invocations"), name
+            # The function ends by itself, before the API would cut it.
+            limit_ms = 1000 * resources["StreamHttp"]["Properties"]["Timeout"]
+            assert integration["timeoutInMillis"] >= limit_ms, name
+
+
+def test_every_function_runs_under_the_layers_own_client(resources: dict[str, Any]) -> None:
+    """Without it a response does not stream; the wrapper is the file that the layer holds."""
+    functions = [entry["Properties"] for entry in resources.values() if entry["Type"] == "AWS::Lambda::Function"]
+    wrappers = {each["Environment"]["Variables"]["AWS_LAMBDA_EXEC_WRAPPER"] for each in functions}
+    assert wrappers == {"/opt/bootstrap"}
+
+
+def test_the_socket_has_the_routes_of_the_protocol(resources: dict[str, Any]) -> None:
+    """Connections are authorised; each action has its route; only `submit` reaches a service, and it alone answers."""
+    routes = {
+        entry["Properties"]["RouteKey"]: entry["Properties"]
+        for entry in resources.values()
+        if entry["Type"] == "AWS::ApiGatewayV2::Route"
+    }
+    assert set(routes) == {"$connect", "$disconnect", "$default", "ask", "resume", "cancel", "submit"}
+    assert {name for name, route in routes.items() if route.get("AuthorizationType") == "CUSTOM"} == {"$connect"}
+    assert {name for name, route in routes.items() if "RouteResponseSelectionExpression" in route} == {"submit"}
+    authorizer = resources[routes["$connect"]["AuthorizerId"]["Ref"]]["Properties"]
+    assert authorizer["AuthorizerType"] == "REQUEST"
+    assert "IdentitySource" not in authorizer  # a browser's token is no header
+
+
+def test_the_socket_waits_no_longer_than_it_may(resources: dict[str, Any]) -> None:
+    """An integration of a WebSocket API has 29 s: the function ends before, and the queue's answer is awaited less."""
+    assert resources["ServeSocket"]["Properties"]["Timeout"] <= 29
+    assert resources["SubmitIntegration"]["Properties"]["TimeoutInMillis"] <= 29_000
+
+
+def test_a_submitted_job_is_sent_as_a_posted_one(resources: dict[str, Any]) -> None:
+    """Same queue, same role, same attributes; what the client wrote is encoded in every parameter that it reaches."""
+    submit = resources["SubmitIntegration"]["Properties"]
+    post = resources["Api"]["Properties"]["Body"]["paths"]["/jobs"]["post"]["x-amazon-apigateway-integration"]
+    assert submit["IntegrationUri"] == post["uri"]
+    assert submit["CredentialsArn"] == post["credentials"]
+    template = submit["RequestTemplates"]["$default"]
+    posted = post["requestTemplates"]["application/json"]
+    names = [re.findall(r"Attribute\.\d\.Name=(\w+)", text) for text in (posted, template)]
+    assert names[1] == [*names[0], "connection_id", "req"]
+    for value in re.findall(r"(?:MessageBody|StringValue)=(\S+?)(?:&|##)", template):
+        assert value.startswith("$util.urlEncode(") or value == "$context.requestId", value
+
+
 def test_every_alarm_watches_something_that_is_here(resources: dict[str, Any]) -> None:
     """Each dimension refers to a resource of the template, or names the API and its stage as the template does."""
     api, stage = resources["Api"]["Properties"], resources["Apiv1Stage"]["Properties"]
@@ -301,9 +377,10 @@ def test_every_alarm_watches_something_that_is_here(resources: dict[str, Any]) -
 
 
 def test_every_endpoint_and_name_is_an_output(source: dict[str, Any], resources: dict[str, Any]) -> None:
-    """The API, both queues, the table, the bucket and every function can be found from outside."""
+    """Every API, URL, queue, table, bucket and function can be found from outside."""
     text = json.dumps(source["Outputs"])
     found = {name for name in resources if f'"{name}"' in text or f"${{{name}}}" in text}
     kinds = {"AWS::ApiGateway::RestApi", "AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::S3::Bucket"}
+    kinds |= {"AWS::ApiGatewayV2::Api", "AWS::Lambda::Url"}
     wanted = {name for name, entry in resources.items() if entry["Type"] in kinds | {"AWS::Lambda::Function"}}
     assert wanted <= found

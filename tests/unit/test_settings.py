@@ -96,6 +96,31 @@ def test_a_json_object_is_parsed(monkeypatch: pytest.MonkeyPatch):
     assert settings.json_object("SETTING") == {"keys": []}
 
 
+def test_a_choice_is_one_of_its_words(monkeypatch: pytest.MonkeyPatch):
+    """Stripped, letter for letter; an unset one takes its default."""
+    monkeypatch.setenv("SETTING", " drain\n")
+    assert settings.choice("SETTING", ("cancel", "drain")) == "drain"
+    monkeypatch.setenv("SETTING", " ")
+    assert settings.choice("SETTING", ("cancel", "drain"), default="cancel") == "cancel"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("", "SETTING is not set"),
+        ("Drain", "SETTING is none of cancel, drain"),
+        (SECRET, "SETTING is none of cancel, drain"),
+    ],
+)
+def test_another_word_is_refused_without_being_repeated(monkeypatch: pytest.MonkeyPatch, value: str, said: str):
+    """The setting and its words are named, the value never; a default does not make another word good."""
+    monkeypatch.setenv("SETTING", value)
+    for default in ("cancel", None) if value else (None,):
+        with pytest.raises(Misconfigured) as caught:
+            settings.choice("SETTING", ("cancel", "drain"), default=default)
+        assert (caught.value.what, str(caught.value)) == ("SETTING", said)
+
+
 def test_environ_is_a_copy(monkeypatch: pytest.MonkeyPatch):
     """A client that reads the environment cannot change it."""
     monkeypatch.setenv("SETTING", "value")
