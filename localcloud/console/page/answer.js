@@ -9,7 +9,7 @@ import { countPoints, dropPoints, takePoints } from "./text.js";
 
 export const ENDED = new Set(["finished", "stopped", "failed"]);
 
-/** An answer nobody has begun yet. `question` is what was asked: {prompt, system?, max_tokens?, temperature?, model?}. */
+/** An answer nobody has begun yet. `question` is what was asked: {prompt, system?, max_tokens?, temperature?, model?, after?}. */
 export function beginAnswer(req, question) {
   return {
     req,

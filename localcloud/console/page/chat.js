@@ -98,9 +98,15 @@ export class Chat {
       byId("composer").reportValidity();
       return;
     }
-    if (!this.#send({ prompt, ...readOptions() })) return;
+    if (!this.#send({ prompt, ...readOptions(), ...this.#before() })) return;
     this.box.value = "";
     this.#grow();
+  }
+
+  // The newest turn that has an answer: the model is reminded of the conversation up to it.
+  #before() {
+    const last = this.entries.findLast((entry) => entry.answer.text !== "");
+    return last ? { after: last.answer.req } : {};
   }
 
   #send(question) {
@@ -179,7 +185,7 @@ export class Chat {
     if (this.views.size === 0) this.log.replaceChildren();
     const view = new TurnView(entry, {
       onResume: (req) => this.#resume(req),
-      onAgain: (answer) => this.open || this.#send(answer.question),
+      onAgain: (answer) => this.open || this.#send(askedAgain(answer)),
     });
     this.views.set(entry.answer.req, view);
     this.log.append(view.element);
@@ -253,4 +259,10 @@ function empty(onChoose) {
     h("p", {}, "The answer streams in as it is made. Cut the connection, reload the page: it goes on where it was. Each question stands alone; the service remembers no earlier ones."),
     h("ul", {}, ...SUGGESTIONS.map(choose)),
   );
+}
+
+// The question as it was; without the turn before it, where the service does not know that any more.
+function askedAgain({ question, problem }) {
+  const { after, ...alone } = question;
+  return String(problem?.type).endsWith("/no-such-answer") ? alone : question;
 }
