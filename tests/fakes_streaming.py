@@ -67,13 +67,15 @@ class MemoryAnswerStore:
     async def attach(self, caller: str, req: str, reader: Reader) -> AnswerRecord | None:
         await self.trouble.before("attach")
         record = self._find(caller, req)
-        if record is not None:
-            others = [each for each in record.readers if each.connection_id != reader.connection_id]
-            if len(others) >= MAX_READERS:
-                raise Rejected("too many readers", reason="too-many-readers")
+        others = (
+            [] if record is None else [each for each in record.readers if each.connection_id != reader.connection_id]
+        )
+        if record is not None and len(others) < MAX_READERS:
             readers = sorted([*others, reader], key=lambda each: each.connection_id)
             record = self.records[caller, req] = replace(record, readers=tuple(readers))
         await self.trouble.after("attach")
+        if len(others) >= MAX_READERS:
+            raise Rejected("too many readers", reason="too-many-readers")
         return record
 
     async def detach(self, caller: str, req: str, reader: Reader) -> None:
@@ -97,16 +99,18 @@ class MemoryAnswerStore:
         self._check_write(record, seen, text)
         await self.trouble.before("replace")
         stored = self._find(record.caller, record.req)
-        if stored is None:
-            return None
-        written = replace(record, request_sha256=stored.request_sha256, readers=stored.readers, cancel=stored.cancel)
-        if _version(stored) == _version(seen):
-            if text:
-                key = (record.caller, record.req, record.created_ms, record.attempt)
-                self._said[key] = self._said.get(key, "") + text
-            self._keep(written)
-        elif stored != written:
-            return None
+        written = None
+        if stored is not None:
+            written = replace(
+                record, request_sha256=stored.request_sha256, readers=stored.readers, cancel=stored.cancel
+            )
+            if _version(stored) == _version(seen):
+                if text:
+                    key = (record.caller, record.req, record.created_ms, record.attempt)
+                    self._said[key] = self._said.get(key, "") + text
+                self._keep(written)
+            elif stored != written:
+                written = None
         await self.trouble.after("replace")
         return written
 
