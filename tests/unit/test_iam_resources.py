@@ -159,7 +159,7 @@ def test_the_roles_of_this_repositorys_template_make_sense() -> None:
             }
 
         async def create(self, resource: Resource) -> Physical:
-            names = ("QueueUrl", "QueueName")
+            names = ("QueueUrl", "QueueName", "ApiId", "FunctionUrl")
             arn = f"arn:aws:service:us-east-1:123456789012:{resource.logical_id}"
             return Physical(resource.logical_id, {"Arn": arn} | dict.fromkeys(names, resource.logical_id))
 

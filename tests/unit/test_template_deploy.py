@@ -48,13 +48,13 @@ class RememberingHandler:
         self.seen: dict[str, Resource] = {}
 
     async def create(self, resource: Resource) -> Physical:
-        """Ref is `<id>-ref`; attributes Arn, Name, QueueUrl and QueueName."""
+        """Ref is `<id>-ref`; the attributes that this template asks for."""
         await asyncio.sleep(1)
         if resource.logical_id in self.fails:
             raise self.fails[resource.logical_id]
         self.history.append(f"+{resource.logical_id}")
         self.seen[resource.logical_id] = resource
-        names = ("Arn", "Name", "QueueUrl", "QueueName")
+        names = ("Arn", "Name", "QueueUrl", "QueueName", "ApiId", "FunctionUrl")
         return Physical(f"{resource.logical_id}-ref", {name: f"{resource.logical_id}-{name}" for name in names})
 
     async def delete(self, resource: Resource, physical: Physical) -> None:
