@@ -126,6 +126,7 @@ class FakeService:
 
     def __init__(self, *, local: bool = True) -> None:
         self.local = local
+        self.configured = True
         self.answers: dict[str, Answer] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
         self.traces: dict[str, list[dict[str, Any]]] = {}
@@ -249,11 +250,13 @@ class FakeService:
         return self.url.replace("http", "ws", 1) + "/socket"
 
     async def _config(self, _: web.Request) -> web.Response:
+        if not self.configured:
+            raise web.HTTPNotFound
         endpoints = {"api": f"{self.url}/v1", "socketapi": self._socket_url, "aws": self.url}
         functions = {
-            "ServeSocket": "serve-socket",
-            "StreamAnswer": "stream-answer",
-            "GenerateAnswer": "generate-answer",
+            "ServeSocket": "servesocket",
+            "StreamAnswer": "streamanswer",
+            "GenerateAnswer": "generateanswer",
         }
         return web.json_response(
             {"local": self.local, "region": "us-east-1", "model": "scripted", "endpoints": endpoints}

@@ -212,9 +212,13 @@ async def test_a_retract_takes_the_text_away(page: Page, service: FakeService) -
 async def test_text_is_never_markup(page: Page, service: FakeService) -> None:
     """A model that speaks HTML is quoted, not obeyed; light markdown is shown as what it means."""
     answer = await ask(page, service, "<b>Bold?</b>")
-    await answer.say("<img src=x onerror=alert(1)> <script>alert(2)</script>\n\n**firm** `let a = 1`\n\n- one\n- <i>two</i>")
+    await answer.say(
+        "<img src=x onerror=alert(1)> <script>alert(2)</script>\n\n**firm** `let a = 1`\n\n- one\n- <i>two</i>"
+    )
     await answer.final()
-    await expect(text_of(page).locator("p").first).to_have_text("<img src=x onerror=alert(1)> <script>alert(2)</script>")
+    await expect(text_of(page).locator("p").first).to_have_text(
+        "<img src=x onerror=alert(1)> <script>alert(2)</script>"
+    )
     await expect(text_of(page).locator("strong")).to_have_text("firm")
     await expect(text_of(page).locator("code")).to_have_text("let a = 1")
     await expect(text_of(page).get_by_role("listitem")).to_have_text(["one", "<i>two</i>"])

@@ -19,42 +19,54 @@ const CLOCK = { now: () => Date.now(), setTimeout: (call, ms) => setTimeout(call
 
 const views = {};
 let openedMs = null;
-let canSignIn = false;
+let backend = null; // stays so where there is no configuration
+let service = null;
 
-const config = await loadConfig().catch((error) => {
-  complain(error.message);
-  throw error;
-});
-canSignIn = !config.local;
-const backend = new Backend(config);
-const store = new Store();
+backend = await loadBackend();
+if (backend) start();
 
-const service = new Service({
-  connect: () => backend.greet(),
-  WebSocket,
-  clock: CLOCK,
-  onAnswer: (entry) => views.chat?.update(entry),
-  onJob: (req, frame) => views.jobs?.take(req, frame),
-  onConnection: showLink,
-});
+async function loadBackend() {
+  try {
+    return new Backend(await loadConfig());
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    complain(error.message);
+    return null;
+  }
+}
 
-views.chat = new Chat({ service, store, onJob: makeJob, onAsked: () => service.start() });
-views.jobs = new Jobs({ service, backend, store });
-if (config.local) startLocal();
-for (const part of document.querySelectorAll("[data-local]")) if (!config.local) part.remove();
-setText(byId("place"), [config.region, config.model].filter(Boolean).join(" · "));
-startTheme();
-startLink();
-startSignIn();
-addEventListener("hashchange", () => route(true));
-route(false);
-service.start();
-views.chat.restore();
-views.jobs.restore();
+function makeService() {
+  return new Service({
+    connect: () => backend.greet(),
+    WebSocket,
+    clock: CLOCK,
+    onAnswer: (entry) => views.chat.update(entry),
+    onJob: (req, frame) => views.jobs.take(req, frame),
+    onConnection: showLink,
+  });
+}
 
-function startLocal() {
+function start() {
+  const { local, region, model, functions } = backend.config;
+  const store = new Store();
+  service = makeService();
+  views.chat = new Chat({ service, store, onJob: makeJob, onAsked: () => service.start() });
+  views.jobs = new Jobs({ service, backend, store });
+  if (local) startLocal(functions);
+  else for (const part of document.querySelectorAll("[data-local]")) part.remove();
+  setText(byId("place"), [region, model].filter(Boolean).join(" · "));
+  startTheme();
+  startLink();
+  startSignIn();
+  addEventListener("hashchange", () => route(true));
+  route(false);
+  service.start();
+  views.chat.restore();
+  views.jobs.restore();
+}
+
+function startLocal(functions) {
   const feed = new Feed("api/events");
-  const { functions } = config;
   views.requests = new Requests({ backend, feed, functions });
   views.logs = new Logs({ backend, feed, functions });
   views.connections = new Connections({ backend, feed, openedMs: () => openedMs });
@@ -88,7 +100,7 @@ function route(isMoved) {
 }
 
 function showLink({ state, failures, retryMs, error }) {
-  if (state === "open" || failures === 3) views.jobs?.reconnect(); // without a socket they go over HTTP
+  if (state === "open" || failures === 3) views.jobs.reconnect(); // without a socket they go over HTTP
   if (state === "open") {
     openedMs = Date.now();
     views.connections?.read();
@@ -113,7 +125,7 @@ function showLink({ state, failures, retryMs, error }) {
 
 function lossSentence(error) {
   if (error instanceof Problem) return error.message;
-  if (config.local) return "The service does not take the connection. See that the local cloud runs (sluiceway status), and what the logs say.";
+  if (backend.config.local) return "The service does not take the connection. See that the local cloud runs (sluiceway status), and what the logs say.";
   return "The service does not take the connection: it is away, or the token is not accepted.";
 }
 
@@ -123,7 +135,7 @@ function complain(sentence) {
   banner.dataset.text = sentence;
   banner.hidden = sentence === "";
   const parts = [h("span", {}, sentence)];
-  if (sentence && canSignIn) parts.push(h("button", { type: "button", onclick: () => askToken(true) }, "Use another token"));
+  if (sentence && backend?.config.local === false) parts.push(h("button", { type: "button", onclick: () => askToken(true) }, "Use another token"));
   banner.replaceChildren(...parts);
 }
 
