@@ -22,7 +22,7 @@ __all__ = ["CURRENT", "MAX_SPANS", "MAX_TRACES", "MAX_TRACE_SPANS", "Detail", "K
 MAX_TRACES: Final = 500
 MAX_SPANS: Final = 20_000  # of all traces together, about 20 MB
 MAX_TRACE_SPANS: Final = 1_000  # a client may send every request with the same root
-MAX_NAME_CHARS: Final = 200
+MAX_TEXT_CHARS: Final = 200  # of a name and of each detail: some come from a request's path or signature
 
 Kind: TypeAlias = Literal["gateway", "queue", "function", "init", "model", "call"]
 Detail: TypeAlias = str | int | float | bool | None
@@ -133,9 +133,9 @@ class Recorder:
             id=f"{self._rng.getrandbits(64):016x}",
             parent=parent,
             kind=kind,
-            name=name[:MAX_NAME_CHARS],
+            name=name[:MAX_TEXT_CHARS],
             start_ms=start_ms,
-            detail={key: value for key, value in detail.items() if value is not None},
+            detail=_kept(detail),
         )
         if len(trace.spans) < MAX_TRACE_SPANS:
             trace.spans[span.id] = span
@@ -151,7 +151,7 @@ class Recorder:
             return
         span.end_ms = max(span.start_ms, self.now_ms())
         span.failed = failed
-        span.detail.update({key: value for key, value in detail.items() if value is not None})
+        span.detail |= _kept(detail)
         trace = self._traces.get(span.trace)
         if trace is not None and span.id in trace.spans:
             trace.running -= 1
@@ -210,3 +210,11 @@ class Recorder:
     def _tell(self, span: Span) -> None:
         for listener in tuple(self._listeners):
             listener(span)
+
+
+def _kept(detail: Mapping[str, Detail]) -> dict[str, Detail]:
+    return {
+        key: value[:MAX_TEXT_CHARS] if isinstance(value, str) else value
+        for key, value in detail.items()
+        if value is not None
+    }

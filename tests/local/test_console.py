@@ -412,3 +412,48 @@ def test_up_says_where_the_console_is(tmp_path: Path) -> None:
         assert call_api(console, "POST", "api/token").status == 404
     finally:
         cloud.sluiceway("down")
+
+
+async def test_an_answer_over_a_socket_is_one_waterfall(cloud: RunningCloud) -> None:
+    """The message, its function, the worker that waited to be invoked, the model, and each post to the connection."""
+    with ask_console(cloud) as ask:
+        token = await asyncio.to_thread(ask, "api/token", "POST")
+        socket_url = (await asyncio.to_thread(ask, "config.json"))["endpoints"]["socket"]
+        protocols = ("sluiceway", f"bearer.{token['token']}")
+        async with aiohttp.ClientSession() as session:
+            client = await session.ws_connect(socket_url, protocols=protocols)
+            await client.send_json({"action": "ask", "req": secrets.token_hex(8), "prompt": "three rivers"})
+            async with asyncio.timeout(60):
+                while (await client.receive_json())["t"] != "final":
+                    pass
+            (open_one,) = (await asyncio.to_thread(ask, "api/connections"))["connections"]
+            assert (open_one["api"], open_one["messages_in"]) == ("socketapi", 1)
+            assert open_one["messages_out"] >= 2
+            traces = (await asyncio.to_thread(ask, "api/traces"))["traces"]
+            root = next(trace["trace"] for trace in traces if trace["name"] == "ask")
+            spans = await asyncio.to_thread(find_trace, ask, root, {"gateway", "queue", "function", "model", "call"})
+            console = cloud.status["endpoints"]["console"]
+            cut = await asyncio.to_thread(call_api, console, "DELETE", f"api/connections/{open_one['id']}")
+            assert cut.status == 204
+            assert (await client.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSED
+            assert client.close_code == 1006
+        by_id = {span["id"]: span for span in spans}
+        functions = cloud.status["functions"]
+
+        def path_of(span: dict[str, Any]) -> list[str]:
+            """The kinds above a span, from the top."""
+            above = path_of(by_id[span["parent"]]) if span["parent"] else []
+            return [*above, f"{span['kind']} {span['name'].removeprefix('sluiceway-')}"]
+
+        (model,) = [span for span in spans if span["kind"] == "model"]
+        assert path_of(model) == [
+            "gateway ask",
+            "function ServeSocket",
+            "queue StreamAnswer",
+            "function StreamAnswer",
+            "model ConverseStream",
+        ]
+        posts = [span for span in spans if span["name"] == "API Gateway PostToConnection"]
+        assert {by_id[span["parent"]]["name"] for span in posts} == {functions["StreamAnswer"]}
+        assert next(span for span in spans if span["kind"] == "gateway")["detail"]["connection"] == open_one["id"]
+        assert "three rivers" not in json.dumps(spans)

@@ -193,9 +193,12 @@ def test_an_old_trace_that_goes_on_is_kept(recorder: Recorder) -> None:
     assert recorder.find("1-00000001-a") is None
 
 
-def test_names_are_cut(recorder: Recorder) -> None:
-    """Whatever a name is made of, it is short."""
-    assert len(recorder.begin("", "gateway", "x" * 10_000).name) == 200
+def test_names_and_details_are_cut(recorder: Recorder) -> None:
+    """Whatever they are made of, they are short."""
+    span = recorder.begin("", "model", "x" * 10_000, model="y" * 10_000, tokens=10**6)
+    recorder.end(span, error_code="z" * 10_000)
+    assert (len(span.name), len(str(span.detail["model"])), len(str(span.detail["error_code"]))) == (200, 200, 200)
+    assert span.detail["tokens"] == 10**6
 
 
 # ---------------------------------------------------------------- links
