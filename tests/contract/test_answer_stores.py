@@ -395,7 +395,7 @@ async def test_of_two_workers_one_begins(store: AnswerStore) -> None:
     winner = await claim(store, seen, "w2", at=5)
     assert await store.replace(begun(seen, "w3"), seen=seen) is None
     loser = begun(seen, "w3", at=5)
-    assert await store.replace(replace(loser, off=8), seen=loser, text="XXX") is None
+    assert await store.replace(replace(loser, off=8), seen=loser, text="ZZZ") is None
     winner = await say(store, winner, " world")
     assert await store.read_text(winner) == "hello world"
 
