@@ -92,10 +92,14 @@ class EmulatedFunction:
 
     def invoke(self, event: object) -> object:
         """The function's reply, or its error as the runtime client words it (status 200; 502 after a failed init)."""
+        return json.loads(self.send(event))
+
+    def send(self, event: object) -> bytes:
+        """The reply as it comes: not JSON where the function streams."""
         connection = HTTPConnection(self.address, timeout=INVOKE_TIMEOUT_S)
         try:
             connection.request("POST", "/2015-03-31/functions/function/invocations", body=json.dumps(event))
-            return json.loads(connection.getresponse().read())
+            return connection.getresponse().read()
         finally:
             connection.close()
 

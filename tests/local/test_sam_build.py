@@ -1,6 +1,8 @@
-"""What `sam build` makes runs as `sam local invoke` would run it, and as Lambda does: under the official client.
+"""What `sam build` makes runs as Lambda runs it and as `sam local invoke` does, under the official client too.
 
-No container: the emulator inside aws-sam-cli runs as a process. The local cloud stands for AWS.
+The template puts the layer's own runtime client in place of the official one; who takes the wrapper out loses streaming
+and nothing else. No container: the emulator inside aws-sam-cli runs as a process.
+The local cloud stands for AWS.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,11 @@ import boto3
 import pytest
 
 from localcloud.caller import LambdaEndpoint
+from localcloud.clock import SystemClock
 from localcloud.compute.runtimes import ManagedRuntime, Runtimes
+from localcloud.issuer import LocalIssuer
 from localcloud.replay.cases import Case, differences, load_cases
+from localcloud.replay.replies import DELIMITER, read_payload
 from localcloud.replay.targets import LambdaTarget, logical_id
 from sluiceway.aws.sigv4 import Credentials
 from tests.local.conftest import ROOT, RunningCloud, start_cloud
@@ -34,6 +40,8 @@ from tests.local.sam_tools import (
 
 pytestmark = [pytest.mark.local, pytest.mark.sam]
 
+OURS, OFFICIAL = "layer", "official"
+CLIENTS = (OURS, OFFICIAL)
 CASES = list(load_cases(ROOT / "events"))
 FUNCTIONS = sorted({case.function for case in CASES})
 _EXECUTABLES = {0x3E: "x86_64", 0xB7: "arm64"}  # e_machine of an ELF header
@@ -65,22 +73,36 @@ def build(project: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def built_cloud(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    """A local cloud of its own on the built project."""
-    running = start_cloud(
-        tmp_path_factory.mktemp("sam_cloud") / "state",
-        "--template",
-        str(project / "template.yaml"),
-        "--model",
-        "scripted",
-    )
+    """A local cloud of its own on the built project, as its template says: under the layer's own client."""
+    state = tmp_path_factory.mktemp("sam_cloud") / "state"
+    running = start_cloud(state, "--template", str(project / "template.yaml"), "--model", "scripted")
     yield running
     running.sluiceway("down")
 
 
 @pytest.fixture(scope="module")
-def token(built_cloud: RunningCloud) -> str:
-    """A bearer token of the cloud's issuer."""
-    return built_cloud.token()
+def official_cloud(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
+    """The same build under the official client: the template less the wrapper."""
+    text = (project / "template.yaml").read_text()
+    wrapper = re.findall(r"^ +AWS_LAMBDA_EXEC_WRAPPER: .*\n", text, flags=re.MULTILINE)
+    assert len(wrapper) == 1
+    (project / "official.yaml").write_text(text.replace(wrapper[0], ""))
+    state = tmp_path_factory.mktemp("official_cloud") / "state"
+    running = start_cloud(state, "--template", str(project / "official.yaml"), "--model", "scripted")
+    yield running
+    running.sluiceway("down")
+
+
+@pytest.fixture(params=CLIENTS)
+def client(request: pytest.FixtureRequest) -> str:
+    """The runtime client that a test runs functions under."""
+    return request.param
+
+
+@pytest.fixture
+def cloud_of(client: str, built_cloud: RunningCloud, official_cloud: RunningCloud) -> RunningCloud:
+    """The cloud whose functions run under that client."""
+    return built_cloud if client == OURS else official_cloud
 
 
 def _client(cloud: RunningCloud) -> Any:
@@ -93,11 +115,19 @@ def _client(cloud: RunningCloud) -> Any:
     )
 
 
-def _send(cloud: RunningCloud, case: Case, token: str) -> object:
-    endpoint = LambdaEndpoint(cloud.status["endpoints"]["aws"], "us-east-1", Credentials("developer", "x"))
-    return LambdaTarget(endpoint, {case.function: cloud.status["functions"][logical_id(case.function)]}, token).send(
-        case
-    )
+def _endpoint(cloud: RunningCloud) -> LambdaEndpoint:
+    return LambdaEndpoint(cloud.status["endpoints"]["aws"], "us-east-1", Credentials("developer", "x"))
+
+
+def _send(cloud: RunningCloud, case: Case) -> object:
+    name = cloud.status["functions"][logical_id(case.function)]
+    return LambdaTarget(_endpoint(cloud), {case.function: name}, _token(cloud)).send(case)
+
+
+def _token(cloud: RunningCloud) -> str:
+    """A bearer token of that cloud's issuer."""
+    issuer = LocalIssuer.open(cloud.state)
+    return issuer.token(subject="developer", audience="sluiceway", minutes=5, clock=SystemClock())
 
 
 # ---------------------------------------------------------------- what sam says and makes
@@ -179,7 +209,7 @@ def test_the_layer_of_the_build_is_compiled_for_the_runtime(build: Path) -> None
         assert int.from_bytes(head, "little") == 1, module  # PEP 552: hash-based, unchecked
 
 
-# ---------------------------------------------------------------- the official client on the Runtime API
+# ---------------------------------------------------------------- on the Runtime API
 
 
 def test_the_local_cloud_runs_what_sam_built(built_cloud: RunningCloud, build: Path) -> None:
@@ -192,9 +222,18 @@ def test_the_local_cloud_runs_what_sam_built(built_cloud: RunningCloud, build: P
 
 
 @pytest.mark.parametrize("case", CASES, ids=_name)
-def test_a_built_function_answers_under_the_official_client(built_cloud: RunningCloud, case: Case, token: str) -> None:
-    """Each recorded event, through the Invoke API, the Runtime API and awslambdaric on python3.13."""
-    assert differences(case.reply, _send(built_cloud, case, token)) == []
+def test_a_built_function_answers_under_either_client(cloud_of: RunningCloud, case: Case) -> None:
+    """Each recorded event, through the Invoke API and the Runtime API on python3.13."""
+    assert differences(case.reply, _send(cloud_of, case)) == []
+
+
+def test_what_streams_under_the_layers_client_is_buffered_under_the_official(
+    cloud_of: RunningCloud, client: str
+) -> None:
+    """The response of stream_http has a prelude where it streams, and is a proxy integration's reply where not."""
+    event = (ROOT / "events" / "stream_http" / "without_token.json").read_bytes()
+    payload = _endpoint(cloud_of).invoke(cloud_of.status["functions"]["StreamHttp"], event).payload
+    assert (DELIMITER in payload) is (client == OURS)
 
 
 def test_the_official_client_is_the_pinned_one(runtime: ManagedRuntime) -> None:
@@ -218,7 +257,9 @@ def runtime(built_cloud: RunningCloud) -> ManagedRuntime:
         return runner.run(runtimes.get("python3.13"))
 
 
-def _variables(configuration: dict[str, Any], runtime: ManagedRuntime, build: Path, home: Path) -> dict[str, str]:
+def _variables(
+    configuration: dict[str, Any], runtime: ManagedRuntime, build: Path, *, task_root: Path, home: Path
+) -> dict[str, str]:
     """The environment as Lambda makes it; /opt and /var/runtime are reached over PYTHONPATH here."""
     paths = [build / "SluicewayLayer" / "python", runtime.runtime_dir]
     return {
@@ -238,7 +279,7 @@ def _variables(configuration: dict[str, Any], runtime: ManagedRuntime, build: Pa
         "AWS_LAMBDA_LOG_GROUP_NAME": configuration["LoggingConfig"]["LogGroup"],
         "AWS_LAMBDA_LOG_STREAM_NAME": "$LATEST",
         "_HANDLER": configuration["Handler"],
-        "LAMBDA_TASK_ROOT": str(build),
+        "LAMBDA_TASK_ROOT": str(task_root),
         "LAMBDA_RUNTIME_DIR": str(runtime.runtime_dir),
         "HOME": str(home),
         "LANG": "en_US.UTF-8",
@@ -248,50 +289,71 @@ def _variables(configuration: dict[str, Any], runtime: ManagedRuntime, build: Pa
     }
 
 
-@pytest.fixture(scope="module", params=FUNCTIONS)
+@pytest.fixture(
+    scope="module", params=[(function, client) for function in FUNCTIONS for client in CLIENTS], ids="-".join
+)
 def emulated(
     request: pytest.FixtureRequest,
     built_cloud: RunningCloud,
+    official_cloud: RunningCloud,
     build: Path,
     runtime: ManagedRuntime,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[str, EmulatedFunction]]:
+) -> Iterator[Emulated]:
     """One function in the emulator, for all of its cases: the first meets a cold environment, the others a warm one."""
-    function: str = request.param
+    function, client = request.param
+    cloud = built_cloud if client == OURS else official_cloud
     find_emulator()
     home = tmp_path_factory.mktemp(function)
-    configuration = _client(built_cloud).get_function_configuration(
-        FunctionName=built_cloud.status["functions"][logical_id(function)]
+    configuration = _client(cloud).get_function_configuration(
+        FunctionName=cloud.status["functions"][logical_id(function)]
     )
-    variables = _variables(configuration, runtime, build, home)
-    variables["AWS_ENDPOINT_URL"] = built_cloud.status["endpoints"]["aws"]
-    command = [str(runtime.python), "-B", "-m", "awslambdaric", configuration["Handler"]]
     task_root = build / logical_id(function)
+    variables = _variables(configuration, runtime, build, task_root=task_root, home=home)
+    variables["AWS_ENDPOINT_URL"] = cloud.status["endpoints"]["aws"]
+    command = [str(runtime.python), "-B", "-m", "awslambdaric", configuration["Handler"]]
+    if client == OURS:  # the wrapper's arguments are how the managed runtime would start itself
+        command = [str(build / "SluicewayLayer" / "bootstrap"), *command[:2], "/var/runtime/bootstrap.py"]
     with emulate(command, task_root=task_root, variables=variables, log=home / "emulator.log") as running:
-        yield function, running
+        yield Emulated(function, client, cloud, running)
 
 
-def test_a_built_function_answers_under_the_emulator(emulated: tuple[str, EmulatedFunction], token: str) -> None:
-    """Each recorded event, through the emulator of aws-sam-cli and awslambdaric: the replies are as recorded."""
-    function, running = emulated
-    cases = [case for case in CASES if case.function == function]
-    found = {case.name: differences(case.reply, running.invoke(case.as_sent(token=token, caller=""))) for case in cases}
-    assert found == {case.name: [] for case in cases}, running.log.read_text()
+@dataclass(frozen=True)
+class Emulated:
+    """A function in the emulator under a client; `cloud` runs the same function under the same client."""
+
+    function: str
+    client: str
+    cloud: RunningCloud
+    running: EmulatedFunction
+
+    @property
+    def cases(self) -> list[Case]:
+        return [case for case in CASES if case.function == self.function]
+
+    def send(self, case: Case) -> object:
+        payload = self.running.send(case.as_sent(token=_token(self.cloud), caller=""))
+        assert DELIMITER not in payload or self.client == OURS
+        return read_payload(payload, self.function)
 
 
-def test_both_roads_give_the_same_reply(
-    emulated: tuple[str, EmulatedFunction], built_cloud: RunningCloud, token: str
-) -> None:
-    """What the emulator gives is what the local cloud gives, byte for byte but for request ids and file paths."""
-    function, running = emulated
-    for case in (case for case in CASES if case.function == function):
-        ours, theirs = _send(built_cloud, case, token), running.invoke(case.as_sent(token=token, caller=""))
-        assert _comparable(ours) == _comparable(theirs)
+def test_a_built_function_answers_under_the_emulator(emulated: Emulated) -> None:
+    """Each recorded event, through the emulator of aws-sam-cli: the replies are as recorded."""
+    found = {case.name: differences(case.reply, emulated.send(case)) for case in emulated.cases}
+    assert found == {case.name: [] for case in emulated.cases}, emulated.running.log.read_text()
+
+
+def test_both_roads_give_the_same_reply(emulated: Emulated) -> None:
+    """What the emulator gives is what the local cloud gives, byte for byte but for ids, file paths and answers."""
+    for case in emulated.cases:
+        assert _comparable(_send(emulated.cloud, case)) == _comparable(emulated.send(case))
 
 
 def _comparable(reply: object) -> str:
     if isinstance(reply, dict) and "stackTrace" in reply:
         reply = reply | {"requestId": "", "stackTrace": []}
+    if isinstance(reply, dict) and reply.get("headers", {}).get("content-type") == "text/event-stream":
+        reply = reply | {"body": ""}  # where an answer is cut into events depends on when they are sent
     return json.dumps(reply)
 
 
@@ -302,7 +364,7 @@ def test_a_built_functions_missing_setting_is_an_init_error_in_the_emulator(
     configuration = _client(built_cloud).get_function_configuration(
         FunctionName=built_cloud.status["functions"]["ReadJob"]
     )
-    variables = _variables(configuration, runtime, build, tmp_path)
+    variables = _variables(configuration, runtime, build, task_root=build / "ReadJob", home=tmp_path)
     variables["AWS_ENDPOINT_URL"] = built_cloud.status["endpoints"]["aws"]
     del variables["JOBS_TABLE"]
     command = [str(runtime.python), "-B", "-m", "awslambdaric", "app.handler"]
