@@ -15,6 +15,7 @@ from sluiceway.errors import Retryable
 from sluiceway.genai.faults import ContentFiltered, Denied, Invalid, Overloaded, Throttled
 from sluiceway.genai.provider import CallContext, ModelRequest
 from sluiceway.genai.scripted import Script, ScriptedProvider
+from sluiceway.ports import AnswerRecord
 from tests.streaming_world import CALLER, StreamWorld
 
 SLOW = Script(tokens=60, first_s=0.3, token_s=0.1)
@@ -481,3 +482,27 @@ def test_places_of_connections_that_are_over_are_taken() -> None:
 
     world = play(scene, script=SLOW, workers_die_after=[1.0])
     assert world.read("c9", "r1").text == whole_text(SLOW)
+
+
+@pytest.mark.parametrize("lost", range(2, 8))
+def test_a_write_whose_answer_is_lost_costs_no_lease(lost: int) -> None:
+    """The same write again tells that it was ours: the worker goes on, and the reader hears the end."""
+
+    async def scene(world: StreamWorld) -> None:
+        await world.send("c1", ASK)
+        kept, writes = world.answers.replace, 0
+
+        async def lossy(record: AnswerRecord, *, seen: AnswerRecord, text: str = "") -> AnswerRecord | None:
+            nonlocal writes
+            writes += 1
+            world.store_trouble.next_after = int(writes == lost)
+            return await kept(record, seen=seen, text=text)
+
+        world.answers.replace = lossy  # type: ignore[method-assign]
+        await world.idle()
+        assert writes >= lost
+
+    world = play(scene, script=Script(tokens=80, token_s=0.1))
+    reader = world.read("c1", "r1")
+    assert (reader.ended or {})["t"] == "final"
+    assert (world.record("r1").attempt, world.scripted.calls) == (1, 1)

@@ -19,7 +19,7 @@ from sluiceway.events.socket import StreamOrder
 from sluiceway.flows.stream.delivery import Seat
 from sluiceway.flows.stream.generation import Generation, Model, continue_at
 from sluiceway.flows.stream.history import recall
-from sluiceway.flows.stream.keeping import LEASE_MS, Keeper, LeaseLost, expires_s
+from sluiceway.flows.stream.keeping import LEASE_MS, Keeper, LeaseLost
 from sluiceway.flows.stream.lines import ConnectionLine
 from sluiceway.flows.stream.readers import Readers
 from sluiceway.flows.stream.transcript import Ending, Transcript, problem
@@ -108,7 +108,6 @@ async def _claim(found: AnswerRecord, call: Invocation, desk: AnswerDesk) -> Ans
         lease_until_ms=now_ms + LEASE_MS,
         problem=None,
         updated_ms=now_ms,
-        expires_s=expires_s(now_ms),
     )
     return await desk.answers.replace(claimed, seen=found)
 

@@ -18,7 +18,7 @@ from sluiceway.ports import AnswerRecord, AnswerStore, Clock, Reader
 
 __all__ = ["Keeper", "LeaseLost", "expires_s"]
 
-KEEP_S: Final = 7 * 24 * 3600  # a record's life after its last write
+KEEP_S: Final = 7 * 24 * 3600  # a record's life, its question's and its text's
 LEASE_MS: Final = 10_000
 LEASE_MARGIN_MS: Final = 2_000  # clocks of two workers differ; and a post under way needs a moment to end
 RENEW_S: Final = 3.0
@@ -56,6 +56,7 @@ class Keeper:
         self._clock = clock
         self._before = Totals(record.usage)
         self._lock = asyncio.Lock()
+        self._doubtful: tuple[AnswerRecord, str] | None = None
         self._stored_at = asyncio.get_running_loop().time()
 
     async def look(self) -> AnswerRecord:
@@ -97,6 +98,8 @@ class Keeper:
         await self._store.detach(self.record.caller, self.record.req, reader)
 
     def _is_due(self) -> bool:
+        if self._doubtful is not None:
+            return True
         waited_s = asyncio.get_running_loop().time() - self._stored_at
         fresh = self._transcript.length - self.record.off
         return waited_s >= RENEW_S or fresh >= STORE_AT_CHARACTERS or (fresh > 0 and waited_s >= STORE_EVERY_S)
@@ -110,7 +113,6 @@ class Keeper:
             updated_ms=now_ms,
             lease_until_ms=now_ms + LEASE_MS,
             usage=self._before.plus(self.spent()),
-            expires_s=expires_s(now_ms),
         )
 
     def _end(self, ending: Ending) -> AnswerRecord:
@@ -140,13 +142,22 @@ class Keeper:
         raise LeaseLost
 
     async def _write(self, record: AnswerRecord) -> AnswerRecord:
+        """Store `record`. Raises LeaseLost; Retryable where it is stored or not: the next write makes sure."""
+        await self._settle_doubt()
         text = self._transcript.text(self.record.off, record.off) if record.off > self.record.off else ""
-        stored = await self._store.replace(record, seen=self.record, text=text)
-        if stored is None:
-            raise LeaseLost
-        self.record = stored
-        self._stored_at = asyncio.get_running_loop().time()
-        return stored
+        self._doubtful = (record, text)
+        return await self._settle_doubt()
+
+    async def _settle_doubt(self) -> AnswerRecord:
+        """Make sure of the write whose answer was lost, by the very same write: another would look like somebody's."""
+        if self._doubtful is not None:
+            record, text = self._doubtful
+            stored = await self._store.replace(record, seen=self.record, text=text)
+            if stored is None:
+                raise LeaseLost
+            self.record, self._doubtful = stored, None
+            self._stored_at = asyncio.get_running_loop().time()
+        return self.record
 
     async def _read(self) -> AnswerRecord:
         found = await self._store.get(self.record.caller, self.record.req)
@@ -157,5 +168,5 @@ class Keeper:
 
 
 def expires_s(now_ms: int) -> int:
-    """Until when a record that is written now is kept, in epoch seconds."""
+    """Until when an answer that is asked now is kept, in epoch seconds."""
     return now_ms // 1000 + KEEP_S
