@@ -2,7 +2,7 @@
 
     {"seed": 7, "first_token_s": 0.1, "token_s": 0.02, "context_tokens": 8000, "tokens": 400, "prefill": true,
      "replies": [{"contains": "rivers", "text": "The Rhine, the Nile and the Amazon."},
-                 {"contains": "story", "tokens": 2000}],
+                 {"contains": "story", "tokens": 2000, "first_token_s": 20}],
      "faults": [{"call": 0, "kind": "throttled"}, {"call": 3, "kind": "filtered", "after_tokens": 5}]}
 
 Calls are counted from 0 in the order in which they begin; a fault with `every` instead of `call` hits each n-th call.
@@ -31,11 +31,15 @@ _AT_LEAST_1: Final = ("context_tokens", "tokens")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to say where the question contains `contains`: `text`, or as many `tokens` made from the prompt."""
+    """What to say where the question contains `contains`: `text`, or as many `tokens` made from the prompt.
+
+    `first_token_s`: how long it thinks, None as long as for the others.
+    """
 
     contains: str
     text: str = ""
     tokens: int | None = None
+    first_token_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +103,17 @@ def _check_setting(path: Path, name: str, value: object) -> None:
 
 
 def _reply(path: Path, value: Mapping[str, object]) -> Reply:
-    says = value.keys() - {"contains"}
-    texts = [item for name, item in value.items() if name != "tokens"]
+    says = value.keys() - {"contains", "first_token_s"}
+    texts = [item for name, item in value.items() if name not in {"tokens", "first_token_s"}]
     if "contains" not in value or len(says) != 1 or not says <= {"text", "tokens"}:
         raise ValueError(f"{path}: a reply has `contains` and either `text` or `tokens`")
     if not all(isinstance(item, str) for item in texts) or not _is_whole(value.get("tokens", 1), at_least=1):
         raise ValueError(f"{path}: `contains` and `text` of a reply are strings, its `tokens` a number, at least 1")
-    return Reply(str(value["contains"]), str(value.get("text", "")), cast("int | None", value.get("tokens")))
+    thinks_s = value.get("first_token_s")
+    if thinks_s is not None:
+        _check_setting(path, "first_token_s", thinks_s)
+    tokens = cast("int | None", value.get("tokens"))
+    return Reply(str(value["contains"]), str(value.get("text", "")), tokens, cast("float | None", thinks_s))
 
 
 def _fault(path: Path, value: Mapping[str, object]) -> Fault:

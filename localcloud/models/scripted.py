@@ -60,7 +60,7 @@ class ScriptedEngine:
         tokens = _tokens(self._text(prompt).removeprefix(prompt.prefill))
         most = min(len(tokens), prompt.max_tokens or len(tokens))
         stop, said = StopText(prompt.stop), 0
-        await asyncio.sleep(script.first_token_s)
+        await asyncio.sleep(self._thinks_s(prompt))
         for token in tokens[: most if fault is None else min(most, fault.after_tokens)]:
             said += 1
             shown = stop.feed(token)
@@ -89,11 +89,19 @@ class ScriptedEngine:
         return tokens
 
     def _text(self, prompt: Prompt) -> str:
+        asked, reply = prompt.asked[-1].text, self._reply(prompt)
+        if reply is not None and reply.tokens is None:
+            return reply.text
+        return self._make_text(prompt.system, asked, self._script.tokens if reply is None else reply.tokens)
+
+    def _thinks_s(self, prompt: Prompt) -> float:
+        reply = self._reply(prompt)
+        own_s = None if reply is None else reply.first_token_s
+        return self._script.first_token_s if own_s is None else own_s
+
+    def _reply(self, prompt: Prompt) -> Reply | None:
         asked = prompt.asked[-1].text
-        for reply in self._script.replies:
-            if reply.contains in asked:
-                return reply.text if reply.tokens is None else self._make_text(prompt.system, asked, reply.tokens)
-        return self._make_text(prompt.system, asked, self._script.tokens)
+        return next((reply for reply in self._script.replies if reply.contains in asked), None)
 
     def _make_text(self, system: str, asked: str, tokens: int | None) -> str:
         seed = hashlib.sha256(f"{self._script.seed}\0{system}\0{asked}".encode()).digest()

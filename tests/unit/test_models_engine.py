@@ -149,6 +149,23 @@ def test_the_script_sets_the_pace_on_the_loops_clock() -> None:
     assert run_virtual(main) == pytest.approx([3, 3.5, 4])
 
 
+def test_a_reply_may_take_longer_than_the_others() -> None:
+    """Its own first_token_s, 0 included, stands for the script's."""
+
+    async def main() -> list[float]:
+        replies = (Reply("sea", "calm", first_token_s=20), Reply("lake", "still", first_token_s=0), Reply("", "well"))
+        engine = ScriptedEngine(Script(first_token_s=3, replies=replies))
+        times: list[float] = []
+        for asked in ("sea", "lake", "mill"):
+            begun = asyncio.get_running_loop().time()
+            async for _chunk in engine.generate(prompt(asked)):
+                times.append(asyncio.get_running_loop().time() - begun)
+                break
+        return times
+
+    assert run_virtual(main) == pytest.approx([20, 0, 3])
+
+
 def test_a_prompt_over_the_context_is_too_long() -> None:
     """The script's context bounds the input."""
     with pytest.raises(ModelFailure) as caught:
@@ -164,7 +181,7 @@ def test_a_script_file_is_read_or_says_what_is_wrong(tmp_path: Path) -> None:
         "token_s": 0.1,
         "tokens": 400,
         "prefill": False,
-        "replies": [{"contains": "a", "text": "b"}, {"contains": "c", "tokens": 9}],
+        "replies": [{"contains": "a", "text": "b", "first_token_s": 0.5}, {"contains": "c", "tokens": 9}],
         "faults": [{"call": 0, "kind": "throttled"}, {"every": 2, "kind": "failed", "after_tokens": 5}],
     }
     path.write_text(json.dumps(good))
@@ -173,7 +190,7 @@ def test_a_script_file_is_read_or_says_what_is_wrong(tmp_path: Path) -> None:
         token_s=0.1,
         tokens=400,
         prefill=False,
-        replies=(Reply("a", "b"), Reply("c", tokens=9)),
+        replies=(Reply("a", "b", first_token_s=0.5), Reply("c", tokens=9)),
         faults=(Fault("throttled", call=0), Fault("failed", every=2, after_tokens=5)),
     )
     for wrong in (
@@ -191,6 +208,9 @@ def test_a_script_file_is_read_or_says_what_is_wrong(tmp_path: Path) -> None:
         {"replies": [{"contains": "a", "text": "b", "tokens": 3}]},
         {"replies": [{"contains": "a", "text": 1}]},
         {"replies": [{"contains": "a", "tokens": 0}]},
+        {"replies": [{"contains": "a", "tokens": 1, "first_token_s": -1}]},
+        {"replies": [{"contains": "a", "tokens": 1, "first_token_s": "soon"}]},
+        {"replies": [{"contains": "a", "first_token_s": 1}]},
         {"faults": [{"kind": "nonsense", "call": 0}]},
         {"faults": [{"kind": "failed"}]},
         {"faults": [{"kind": "failed", "every": 0}]},
@@ -207,7 +227,7 @@ def test_the_script_in_the_documentation_is_one(tmp_path: Path) -> None:
     path.write_text(page.read_text(encoding="utf-8").split("```json\n")[1].split("```")[0])
     script = read_script(path)
     assert json.loads(path.read_text()).keys() == {field.name for field in dataclasses.fields(Script)}
-    assert [reply.tokens for reply in script.replies] == [None, 2000]
+    assert [(reply.tokens, reply.first_token_s) for reply in script.replies] == [(None, None), (2000, 20)]
     assert [fault.kind for fault in script.faults] == ["throttled", "filtered"]
 
 
