@@ -260,3 +260,20 @@ async def test_the_newest_text_stays_in_sight_unless_one_reads_further_up(page: 
     await expect(page.get_by_text("Line 0", exact=True)).to_be_in_viewport()
     await page.get_by_role("button", name="Newest").click()
     await expect(page.get_by_text("Line 60")).to_be_in_viewport()
+
+
+async def test_two_windows_keep_their_own_conversations(page: Page, service: FakeService) -> None:
+    """A new window begins with the newest conversation; then each keeps its own over a reload."""
+    answer = await ask(page, service, "First window?")
+    await answer.say("Yes.")
+    await answer.final()
+    await expect(page.get_by_role("button", name="Send")).to_be_visible()
+    other = await page.context.new_page()
+    await other.goto(service.url)
+    await expect(other.get_by_text("First window?")).to_be_visible()
+    await other.get_by_role("button", name="New conversation").click()
+    await (await ask(other, service, "Second window?")).final()
+    await expect(other.get_by_role("button", name="Send")).to_be_visible()
+    for window, said in ((page, "First window?"), (other, "Second window?")):
+        await window.reload()
+        await expect(window.get_by_role("group", name="Question")).to_have_text([said])

@@ -100,6 +100,10 @@ function route(isMoved) {
 }
 
 function showLink({ state, failures, retryMs, error }) {
+  if (state === "waiting" && document.hidden && !service.isWaiting) {
+    service.rest(); // nobody looks, and nothing is to come: the gateway may have ended an idle connection
+    return;
+  }
   if (state === "open" || failures === 3) views.jobs.reconnect(); // without a socket they go over HTTP
   if (state === "open") {
     openedMs = Date.now();

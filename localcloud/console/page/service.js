@@ -57,6 +57,11 @@ export class Service {
     this.socket.stop();
   }
 
+  /** Closes the connection until `start`; what is attached stays so. */
+  rest() {
+    this.socket.stop();
+  }
+
   /** Whether some answer or job is still to come. */
   get isWaiting() {
     return this.jobs.size > 0 || [...this.entries.values()].some((entry) => !isSettled(entry.answer));

@@ -1,38 +1,47 @@
-// What outlives a reload: the conversation and the list of jobs, in this browser's storage.
+// What outlives a reload: the conversation and the list of jobs, in the browser's storage.
 
 const KEYS = { turns: "sluiceway.turns", jobs: "sluiceway.jobs" };
 const MOST_ITEMS = 50;
 const MOST_UNITS = 2_000_000; // of 5 MB that a browser keeps for a site, two bytes a unit
 
 export class Store {
-  /** `find()` gives the storage; it may throw where the browser forbids to keep anything. */
-  constructor(find = () => localStorage) {
-    this.find = find;
+  /**
+   * `places` give storages, and may throw where the browser forbids to keep anything. The tab's own is read first, so that
+   * two windows do not take each other's conversation; a new window begins with the one that was kept last.
+   */
+  constructor(places = [() => sessionStorage, () => localStorage]) {
+    this.places = places;
   }
 
   /** Newest last; an empty list where nothing readable is kept. */
   load(kind) {
-    try {
-      const items = JSON.parse(this.find().getItem(KEYS[kind]) ?? "[]");
-      return Array.isArray(items) ? items : [];
-    } catch {
-      return [];
+    for (const place of this.places) {
+      try {
+        const items = JSON.parse(place().getItem(KEYS[kind]));
+        if (Array.isArray(items)) return items;
+      } catch {
+        // the next place may do better
+      }
     }
+    return [];
   }
 
   /** Keeps the newest items, as many as there is room for. False where the browser keeps nothing at all. */
   save(kind, items) {
-    for (let many = Math.min(items.length, MOST_ITEMS); many >= 0; many = Math.floor(many / 2)) {
-      const text = JSON.stringify(many === 0 ? [] : items.slice(-many));
-      if (text.length <= MOST_UNITS || many <= 1) {
-        try {
-          this.find().setItem(KEYS[kind], text);
-          return true;
-        } catch {
-          if (many === 0) return false; // no room, or storage is forbidden
-        }
-      }
-    }
-    return false;
+    return this.places.map((place) => saveIn(place, KEYS[kind], items)).some(Boolean);
   }
+}
+
+function saveIn(place, key, items) {
+  for (let many = Math.min(items.length, MOST_ITEMS); many >= 0; many = many > 0 ? Math.floor(many / 2) : -1) {
+    const text = JSON.stringify(many === 0 ? [] : items.slice(-many));
+    if (text.length > MOST_UNITS && many > 1) continue;
+    try {
+      place().setItem(key, text);
+      return true;
+    } catch {
+      // no room for so many, or storage is forbidden
+    }
+  }
+  return false;
 }

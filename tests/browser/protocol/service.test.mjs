@@ -8,7 +8,7 @@ import { newFigures, Service } from "../../../localcloud/console/page/service.js
 import { drawing } from "./drawn.mjs";
 import { drawPlan, truth, World } from "./world.mjs";
 
-const SEEDS = Number(process.env.SEEDS ?? 2_000);
+const SEEDS = Number(process.env.SEEDS ?? 3_000);
 const HOUR_MS = 3_600_000;
 
 function clientOf(world, onAnswer = () => {}) {

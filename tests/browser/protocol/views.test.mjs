@@ -117,15 +117,17 @@ test("text is split into blocks, and every line is in one of them", () => {
 test("the store keeps the newest that there is room for, and nothing where it may not", () => {
   const kept = new Map();
   const storage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, text) => kept.set(key, text) };
-  const store = new Store(() => storage);
+  const store = new Store([() => storage]);
   const items = Array.from({ length: 80 }, (_, at) => ({ at, text: "x".repeat(100_000) }));
   assert.equal(store.save("turns", items), true);
   const loaded = store.load("turns");
   assert.ok(loaded.length > 5 && loaded.at(-1).at === 79);
   kept.set("sluiceway.turns", "{broken");
   assert.deepEqual(store.load("turns"), []);
-  const forbidden = new Store(() => {
+  const denied = () => {
     throw new Error("denied");
-  });
+  };
+  assert.deepEqual(new Store([denied, () => storage]).save("turns", items.slice(0, 1)), true);
+  const forbidden = new Store([denied]);
   assert.deepEqual([forbidden.load("jobs"), forbidden.save("jobs", items)], [[], false]);
 });
