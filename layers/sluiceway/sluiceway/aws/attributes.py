@@ -11,15 +11,17 @@ import base64
 import binascii
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from decimal import Context, Decimal, Inexact, InvalidOperation
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from sluiceway.errors import Rejected
 
+if TYPE_CHECKING:
+    from decimal import Decimal  # while a process runs: with the first value that may be one; it costs 1 ms
+
 __all__ = ["Item", "Value", "WireItem", "decode_item", "decode_value", "encode_item", "encode_value"]
 
-Scalar: TypeAlias = str | int | Decimal | bytes | bool | None
-ScalarSet: TypeAlias = AbstractSet[str] | AbstractSet[int] | AbstractSet[Decimal] | AbstractSet[bytes]
+Scalar: TypeAlias = "str | int | Decimal | bytes | bool | None"
+ScalarSet: TypeAlias = "AbstractSet[str] | AbstractSet[int] | AbstractSet[Decimal] | AbstractSet[bytes]"
 Value: TypeAlias = "Scalar | ScalarSet | AbstractSet[int | Decimal] | Sequence[Value] | Mapping[str, Value]"
 """What an attribute may hold. Reading gives str, int, Decimal, bytes, bool, None, set, list and dict."""
 Item: TypeAlias = Mapping[str, Value]
@@ -32,7 +34,6 @@ MAX_ADJUSTED: Final = 125
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html (nested attribute depth)
 MAX_DEPTH: Final = 32
 
-_EXACT: Final = Context(prec=MAX_DIGITS, traps=[Inexact, InvalidOperation])
 _PLAIN_INT: Final = 10**MAX_DIGITS  # below it `str` of an int is the number as DynamoDB takes it
 _MAX_INT: Final = 10 ** (MAX_ADJUSTED + 1)
 _OUT_OF_RANGE: Final = (
@@ -69,7 +70,7 @@ def decode_value(value: object) -> Value:
         raise _refuse(f"unknown type descriptor {kind!r}")
     try:
         return decode(content)
-    except (TypeError, ValueError, AttributeError, InvalidOperation) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:  # the last: what is no Decimal
         raise _refuse(f"malformed {kind} attribute value") from error
 
 
@@ -85,16 +86,20 @@ def _encode(value: object, depth: int) -> dict[str, object]:
         return {"S": value}
     if isinstance(value, bool):
         return {"BOOL": value}
-    if isinstance(value, int | Decimal):
-        return {"N": _number(value)}
+    if isinstance(value, int):
+        return {"N": _whole_number(value)}
     if value is None:
         return {"NULL": True}
     if isinstance(value, bytes | bytearray):
         return {"B": base64.b64encode(value).decode("ascii")}
-    return _encode_collection(value, depth + 1)
+    return _encode_rest(value, depth + 1)
 
 
-def _encode_collection(value: object, depth: int) -> dict[str, object]:
+def _encode_rest(value: object, depth: int) -> dict[str, object]:
+    from decimal import Decimal  # noqa: PLC0415 - see above
+
+    if isinstance(value, Decimal):
+        return {"N": _exact_number(value)}
     if depth > MAX_DEPTH:
         raise _refuse(f"nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, Mapping):
@@ -110,29 +115,36 @@ def _encode_collection(value: object, depth: int) -> dict[str, object]:
 
 
 def _encode_set(members: AbstractSet[object]) -> dict[str, object]:
+    from decimal import Decimal  # noqa: PLC0415 - see above
+
     if not members:
         raise _refuse("a set may not be empty")
     if all(isinstance(member, str) for member in members):
         return {"SS": sorted(cast("AbstractSet[str]", members))}
     if all(isinstance(member, int | Decimal) and not isinstance(member, bool) for member in members):
-        return {"NS": [_number(number) for number in sorted(cast("AbstractSet[Decimal]", members))]}
+        numbers = sorted(cast("AbstractSet[Decimal]", members))
+        return {"NS": [_whole_number(each) if isinstance(each, int) else _exact_number(each) for each in numbers]}
     if all(isinstance(member, bytes) for member in members):
         blobs = sorted(cast("AbstractSet[bytes]", members))
         return {"BS": [base64.b64encode(blob).decode("ascii") for blob in blobs]}
     raise _refuse("a set holds only str, only numbers (int, Decimal) or only bytes")
 
 
-def _number(value: int | Decimal) -> str:
-    if isinstance(value, int) and -_PLAIN_INT < value < _PLAIN_INT:
+def _whole_number(value: int) -> str:
+    if -_PLAIN_INT < value < _PLAIN_INT:
         return str(value)
-    if isinstance(value, int) and not -_MAX_INT < value < _MAX_INT:
+    if not -_MAX_INT < value < _MAX_INT:
         raise _refuse(_OUT_OF_RANGE)
+    from decimal import Decimal  # noqa: PLC0415 - see above
+
     return _exact_number(Decimal(value))
 
 
 def _exact_number(value: Decimal) -> str:
-    try:
-        exact = value.normalize(_EXACT)  # drops trailing zeros only: anything else would be Inexact
+    from decimal import Context, Inexact, InvalidOperation  # noqa: PLC0415 - see above
+
+    try:  # this drops trailing zeros only: anything else would be Inexact
+        exact = value.normalize(Context(prec=MAX_DIGITS, traps=[Inexact, InvalidOperation]))
     except Inexact as error:
         raise _refuse(f"a number has at most {MAX_DIGITS} significant digits") from error
     except InvalidOperation as error:
@@ -162,6 +174,8 @@ def _decode_number(content: Any) -> int | Decimal:
     text = _decode_text(content)
     if text.lstrip("-").isdecimal():
         return int(text)
+    from decimal import Decimal  # noqa: PLC0415 - see above
+
     number = Decimal(text)
     if not number.is_finite():
         raise ValueError

@@ -10,8 +10,8 @@ Source: https://www.rfc-editor.org/rfc/rfc9112.html
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 __all__ = ["Head", "ProtocolViolationError", "ReplyParser"]
@@ -21,11 +21,13 @@ MAX_BODY_BYTES: Final = 256 * 1024 * 1024  # an object of S3 in a function's mem
 MAX_CHUNK_LINE_BYTES: Final = 1024
 MAX_INTERIM: Final = 16  # replies of 100 to 199 before the final one; AWS sends one 100 at most
 
-_STATUS: Final = re.compile(r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: .*)?")
-_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# No regular expressions: to compile them took a fiftieth of a cold start. What peers repeat is remembered instead.
 _TEXT: Final = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])  # what field values and reasons may hold
-_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
-_LENGTH: Final = re.compile(r"[0-9]{1,18}")
+_TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_HEX: Final = b"0123456789ABCDEFabcdef"
+MAX_LENGTH_DIGITS: Final = 18
+MAX_SIZE_DIGITS: Final = 15
+MEMORY: Final = 256  # names, statuses and options remembered; the peers are few
 
 
 class ProtocolViolationError(Exception):
@@ -106,32 +108,28 @@ class ReplyParser:
             return False
         first, *lines = _split_lines(self._buffer[self._at : end])
         self._at = end + 4
-        line = _STATUS.fullmatch(first)
-        if line is None:
-            raise ProtocolViolationError("the status line is malformed")
-        status = int(line[2])
+        status, is_newest = _read_status(first)
         if status == 101:
             raise ProtocolViolationError("an upgrade that nobody asked for")
         if status >= 200:
             self.head = Head(status, _parse_headers(lines))
-            self._choose_body(self.head, minor=line[1])
+            self._choose_body(self.head, is_newest=is_newest)
         else:
             self._interim += 1
             if self._interim > MAX_INTERIM:
                 raise ProtocolViolationError("interim replies without end")
         return True
 
-    def _choose_body(self, head: Head, *, minor: str) -> None:
-        connection = head.headers.get("connection")
-        options = () if connection is None else [option.strip() for option in connection.lower().split(",")]
-        self.keep_alive = "close" not in options if minor == "1" else "keep-alive" in options
+    def _choose_body(self, head: Head, *, is_newest: bool) -> None:
+        options = _read_options(head.headers.get("connection", ""))
+        self.keep_alive = "close" not in options if is_newest else "keep-alive" in options
         coding = head.headers.get("transfer-encoding")
         length = head.headers.get("content-length")
         if coding is not None:
-            if coding.lower() != "chunked" or length is not None or minor == "0":
+            if coding.lower() != "chunked" or length is not None or not is_newest:
                 raise ProtocolViolationError("the transfer coding is ambiguous or unknown")
             self._step = self._read_chunk_size
-        elif length is not None and _LENGTH.fullmatch(length) is None:
+        elif length is not None and not (length.isascii() and length.isdigit() and len(length) <= MAX_LENGTH_DIGITS):
             raise ProtocolViolationError("the content length is no number")
         if self._bodiless or head.status in {204, 304}:
             self.complete = True
@@ -159,11 +157,8 @@ class ReplyParser:
         end = self._find(b"\r\n", MAX_CHUNK_LINE_BYTES)
         if end < 0:
             return False
-        size = _CHUNK_SIZE.fullmatch(self._buffer, self._at, end)
-        if size is None:
-            raise ProtocolViolationError("a chunk's size is no number")
+        self._left = _read_size(self._buffer[self._at : end])
         self._at = end + 2
-        self._left = int(size[1], 16)
         self._count(self._left)
         self._step = self._read_chunk if self._left else self._read_trailers
         return True
@@ -204,45 +199,67 @@ class ReplyParser:
 
     def _take(self, size: int) -> None:
         """Move up to `size` bytes from the buffer to the body."""
-        whole = self._at == 0 and len(self._buffer) <= size
-        part = self._buffer if whole else self._buffer[self._at : self._at + size]
+        part = self._buffer[self._at : self._at + size]  # no copy where it is all there is
         self._at += len(part)
         self._left -= len(part)
         if part:
             self._body.append(part)
 
 
-_names: Final[dict[str, str]] = {}  # header names seen and found well-formed, in lower case; the peers are few
-MAX_NAMES: Final = 256
-
-
 def _split_lines(head: bytes) -> list[str]:
-    lines = head.split(b"\r\n")
-    if b"".join(lines).translate(None, _TEXT):
+    if len(head.translate(None, _TEXT)) != 2 * head.count(b"\r\n"):  # something else than text and whole line ends
         raise ProtocolViolationError("a control character in the head")
     return head.decode("latin-1").split("\r\n")
 
 
+@lru_cache(MEMORY)
+def _read_status(line: str) -> tuple[int, bool]:
+    """The status, and whether the peer speaks HTTP/1.1 (it may be 1.0)."""
+    version, _, rest = line.partition(" ")
+    digits = rest[:3]
+    is_status = len(digits) == 3 and digits.isascii() and digits.isdigit() and digits >= "100"
+    if version not in {"HTTP/1.1", "HTTP/1.0"} or not is_status or rest[3:4] not in {"", " "}:
+        raise ProtocolViolationError("the status line is malformed")
+    return int(digits), version == "HTTP/1.1"
+
+
+@lru_cache(MEMORY)
+def _read_options(connection: str) -> frozenset[str]:
+    return frozenset(option.strip() for option in connection.lower().split(","))
+
+
+def _read_size(line: bytes) -> int:
+    """The size of a chunk, whose line may hold extensions after a semicolon."""
+    size, _, extensions = line.partition(b";")
+    digits = size.rstrip(b"\t ")
+    if not 0 < len(digits) <= MAX_SIZE_DIGITS or digits.translate(None, _HEX) or extensions.translate(None, _TEXT):
+        raise ProtocolViolationError("a chunk's size is no number")
+    return int(digits, 16)
+
+
 def _parse_headers(lines: list[str]) -> dict[str, str]:
+    try:
+        fields = [(_read_name(name), value.strip(" \t")) for name, value in [line.split(":", 1) for line in lines]]
+    except ValueError:
+        raise ProtocolViolationError("a header line without a colon") from None
+    headers = dict(fields)
+    return headers if len(headers) == len(fields) else _join_repeated(fields)
+
+
+def _join_repeated(fields: list[tuple[str, str]]) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        key = _names.get(name) or _check_name(name)
-        if not colon:
-            raise ProtocolViolationError("a header line without a colon")
-        text = value.strip(" \t")
-        if key in headers:
-            if key in {"content-length", "transfer-encoding"}:
-                raise ProtocolViolationError("several lengths or transfer codings")
-            text = f"{headers[key]}, {text}"
-        headers[key] = text
+    for name, value in fields:
+        if name not in headers:
+            headers[name] = value
+        elif name in {"content-length", "transfer-encoding"}:
+            raise ProtocolViolationError("several lengths or transfer codings")
+        else:
+            headers[name] = f"{headers[name]}, {value}"
     return headers
 
 
-def _check_name(name: str) -> str:
-    if _NAME.fullmatch(name) is None:
+@lru_cache(MEMORY)
+def _read_name(name: str) -> str:
+    if not name or not _TOKEN.issuperset(name):
         raise ProtocolViolationError("a header name is malformed")
-    key = name.lower()
-    if len(_names) < MAX_NAMES:
-        _names[name] = key
-    return key
+    return name.lower()

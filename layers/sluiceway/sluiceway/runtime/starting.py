@@ -17,6 +17,7 @@ from sluiceway.runtime.blocking import BlockingApi
 from sluiceway.runtime.context import CURRENT
 from sluiceway.runtime.desk import Desk
 from sluiceway.runtime.faults import describe_failure
+from sluiceway.runtime.garbage import take_up
 from sluiceway.runtime.handler import Driven, Handler, load_handler
 from sluiceway.runtime.logs import UNHANDLED, is_json, log_failure, open_sink, set_up_logging, write_through
 from sluiceway.runtime.outcome import RuntimeApiError
@@ -62,6 +63,7 @@ def start(arguments: Sequence[str]) -> int:
         failure = describe_failure(error)
         log_failure(failure, sink, as_json=is_json(environ))
         return _finish(lambda: api.post(requests.init_error(failure)) or 1)
+    take_up()
     app = handler if isinstance(handler, Driven) else None
     desk = Desk(environ, cast("Handler", handler), app, address, requests, sink)
     return _finish(lambda: _serve(desk, api, workers=workers, serial=serial))
