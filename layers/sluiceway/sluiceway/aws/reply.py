@@ -104,7 +104,7 @@ class Reply(NamedTuple):
         if not self.body:
             return {}
         try:
-            decoded = json.loads(self.body)
+            decoded = json.loads(self.body.decode("utf-8", "surrogatepass"))  # as `loads` does once it has guessed
         except RecursionError:
             raise ValueError("the reply's body is nested too deeply") from None
         if not isinstance(decoded, dict):

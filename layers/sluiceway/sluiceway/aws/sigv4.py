@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 __all__ = ["Credentials", "Signable", "Signer", "encode_label", "encode_query"]
@@ -114,13 +115,24 @@ class Signer:
 
 def _canonical_headers(headers: Sequence[tuple[str, str]]) -> tuple[str, str]:
     """The names in order, joined with `;`, and the canonical lines, each ended with a newline."""
+    values = dict(headers)
+    if len(values) < len(headers) or not UNSIGNED.isdisjoint(values):
+        values = _join_repeated(headers)
+    names = sorted(values)
+    return ";".join(names), "".join([f"{name}:{_trim(values[name])}\n" for name in names])
+
+
+def _join_repeated(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, value in headers:
         if name not in UNSIGNED:
-            trimmed = " ".join(value.split())
-            values[name] = f"{values[name]},{trimmed}" if name in values else trimmed
-    names = sorted(values)
-    return ";".join(names), "".join([f"{name}:{values[name]}\n" for name in names])
+            values[name] = f"{values[name]},{_trim(value)}" if name in values else _trim(value)
+    return values
+
+
+@lru_cache(32)  # a session token is a kilobyte, and the same for hours
+def _trim(value: str) -> str:
+    return " ".join(value.split())
 
 
 def _canonical_query(query: str) -> str:

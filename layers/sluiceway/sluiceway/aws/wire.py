@@ -13,7 +13,6 @@ import time
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from sluiceway import settings
@@ -132,17 +131,21 @@ class _Target:
         return True
 
 
-@dataclass(slots=True)
 class _Ask:
     """One call while it lasts: what is asked, and what its retries have cost."""
 
-    service: ServiceSpec
-    operation: str
-    target: _Target
-    request: Request
-    give_up_at: float
-    retries: int = 0
-    spent: int = 0
+    __slots__ = ("give_up_at", "operation", "request", "retries", "service", "spent", "target")
+
+    def __init__(
+        self, service: ServiceSpec, operation: str, *, target: _Target, request: Request, deadline: float | None
+    ) -> None:
+        self.service = service
+        self.operation = operation
+        self.target = target
+        self.request = request
+        self.give_up_at = FOREVER if deadline is None else deadline
+        self.retries = 0
+        self.spent = 0
 
     @property
     def name(self) -> tuple[str, str]:
@@ -216,7 +219,7 @@ class Wire:
         request = prepare_request(
             service, operation, body, endpoint=target.endpoint, method=method, path=path, query=query, headers=headers
         )
-        ask = _Ask(service, operation, target, request, FOREVER if deadline is None else deadline)
+        ask = _Ask(service, operation, target=target, request=request, deadline=deadline)
         while True:
             outcome = await self._attempt(ask)
             if isinstance(outcome, Reply):
@@ -240,7 +243,7 @@ class Wire:
         request = prepare_request(
             service, operation, body, endpoint=target.endpoint, method="POST", path=path, query=None, headers=None
         )
-        ask = _Ask(service, operation, target, request, FOREVER if deadline is None else deadline)
+        ask = _Ask(service, operation, target=target, request=request, deadline=deadline)
         while not isinstance(outcome := await self._begin(ask, idle_s), Reading):
             await self._pause(ask, outcome)
         self._quota.win_back(ask.spent)
