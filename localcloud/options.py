@@ -61,12 +61,20 @@ def read_console(metadata: Mapping[str, Any], declared: Collection[str]) -> str:
 def _read_named(
     metadata: Mapping[str, Any], section: str, keys: Collection[str], *, declared: Collection[str]
 ) -> dict[str, str]:
-    own = cast("dict[str, Any]", metadata.get("Sluiceway") or {})
-    named = cast("dict[str, Any]", own.get(section) or {})
+    own = _mapping(metadata.get("Sluiceway"), "Metadata.Sluiceway")
+    named = _mapping(own.get(section), f"Metadata.Sluiceway.{section}")
     for key, parameter in named.items():
-        if key not in keys or parameter not in declared:
+        if key not in keys or not isinstance(parameter, str) or parameter not in declared:
             raise TemplateError(f"names no parameter: {key}: {parameter}", where=f"Metadata.Sluiceway.{section}")
     return {key: str(parameter) for key, parameter in named.items()}
+
+
+def _mapping(value: object, where: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise TemplateError("must be a mapping", where=where)
+    return cast("dict[str, Any]", value)
 
 
 def cloud_parameters(options: CloudOptions, source: Source, machine: str, *, console: str = "") -> dict[str, str]:

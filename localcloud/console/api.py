@@ -36,6 +36,7 @@ Times are `..._ms`: milliseconds since 1970 with fractions. Knows no HTTP but it
     init       its function's name
     model      ConverseStream              model, status_code, first_token_ms, input_tokens, output_tokens, stop_reason
     call       DynamoDB PutItem            service, operation, status_code, error_code
+        `left` where the caller read no further, which is no error; error_code "Cut" where an answer broke off.
         Never a prompt, an answer, a token, a body, a path with values or a query.
 
     GET /api/logs?function=READJOB&n=200             n: 1 to 1000; all functions where none is named; oldest first

@@ -47,7 +47,7 @@ class QueueSpans:
             return
         span = self._spans.get(held.message_id)
         if span is None or span.end_ms is not None:
-            since_ms = self._recorder.now_ms() - _waited_s(held) * 1000
+            since_ms = self._visible_since_ms(held)
             detail = {"message_id": held.message_id}
             span = self._recorder.begin_at(since_ms, header, "queue", name=_name(arn), detail=detail)
         self._recorder.end(span, receive=held.receives)
@@ -65,6 +65,13 @@ class QueueSpans:
         span = self._spans.get(message.message_id)
         return header if span is None else with_parent(header, span.id)
 
+    def _visible_since_ms(self, held: Held) -> float:
+        """Since when the message waited for this receive; now, where nothing tells."""
+        if held.receives_ever == 1:  # sent before this process began, or forgotten since
+            return held.sent_s * 1000
+        waited_s = max(0.0, asyncio.get_running_loop().time() - held.due) if held.due else 0.0
+        return self._recorder.now_ms() - waited_s * 1000
+
     def _keep(self, held: Held, span: Span) -> None:
         self._spans[held.message_id] = span
         if len(self._spans) > MAX_MESSAGES:
@@ -79,8 +86,3 @@ def _header(held: Held) -> str:
 
 def _name(arn: str) -> str:
     return arn.rpartition(":")[2]
-
-
-def _waited_s(held: Held) -> float:
-    """How long the message was visible before this receive, 0 where nothing tells."""
-    return max(0.0, asyncio.get_running_loop().time() - held.due) if held.due else 0.0

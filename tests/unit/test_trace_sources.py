@@ -269,6 +269,20 @@ def test_each_further_receive_counts_from_when_the_message_was_visible_again() -
     run_virtual(main)
 
 
+def test_a_message_of_an_earlier_run_waited_since_it_was_sent() -> None:
+    """Its span begins with the receive, and says when the wait began."""
+
+    async def main() -> None:
+        post = post_here()
+        await post.send(HEADER)
+        post.spans._spans.clear()
+        await asyncio.sleep(100)
+        await post.receive()
+        assert lasted_s(spans_of(post.recorder)[-1]) == 100.0
+
+    run_virtual(main)
+
+
 def test_a_dead_letter_ends_its_trace_as_a_failure() -> None:
     """The move to the dead-letter queue is a span without length; the trace runs no longer, whoever reads it when."""
 
