@@ -36,7 +36,7 @@ HALF = TEXT.index("bounded") + 3
 
 def answer_spans(trace: str, connection: str = "", *, open_ended: bool = False) -> list[dict[str, Any]]:
     """What a streamed answer of 900 ms leaves; without its end where it is `open_ended`."""
-    now: dict[str, Any] = {"trace": trace}
+    now: dict[str, Any] = {"trace": trace, "begin_ms": time.time() * 1000 - 420}
     begun = [
         span("ask", at=0, end=48, kind="gateway", id="a", detail={"connection": connection, "stage": "v1"}, **now),
         span("servesocket", at=2, end=46, kind="function", id="b", parent="a", detail={"cold_start": True}, **now),
@@ -160,10 +160,7 @@ class Gallery:
 def _fill(service: FakeService) -> None:
     for turn, name in enumerate(("POST /jobs", "GET /jobs/{job_id}", "$connect", "resume", "ask")):
         spans = answer_spans(f"1-past-{turn}")[: 3 + 2 * turn]
-        service.traces[f"1-past-{turn}"] = [
-            spans[0] | {"name": name, "start_ms": spans[0]["start_ms"] - 9e4},
-            *spans[1:],
-        ]
+        service.traces[f"1-past-{turn}"] = [spans[0] | {"name": name}, *spans[1:]]
     words = ("socket.connected", "answer.claimed", "answer.settled", "batch.settled")
     for turn in range(40):
         record: dict[str, Any] = {"level": "WARNING" if turn % 9 == 4 else "INFO", "message": words[turn % 4]}

@@ -7,8 +7,8 @@ from typing import Any
 
 
 def span(name: str, *, at: float, end: float | None, kind: str = "call", **more: Any) -> dict[str, Any]:
-    """One span from `at` to `end` (ms after a moment ago); `id` and `parent` where others hang on it."""
-    begin_ms = _BEGIN_MS
+    """One span from `at` to `end` (ms after `begin_ms`, a minute ago); `id` and `parent` where others hang on it."""
+    begin_ms = more.get("begin_ms", _BEGIN_MS)
     return {
         "trace": more.get("trace", "1-a-b"),
         "id": more.get("id", name),

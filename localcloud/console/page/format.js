@@ -11,6 +11,12 @@ export function duration(ms) {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
+/** A round time on an axis: 0, 200 ms, 1.5 s. */
+export function tick(ms) {
+  if (ms === 0) return "0";
+  return ms < 1_000 ? `${Number(ms.toPrecision(3))} ms` : `${Number((ms / 1000).toPrecision(3))} s`;
+}
+
 /** A whole number with thousands apart: 12,345. */
 export function whole(number) {
   return Math.round(number).toLocaleString("en");

@@ -116,7 +116,7 @@ export class Requests {
     this.known = new Set([this.trace, ...links, ...spans.map((span) => span.trace)]);
     const [first] = [...spans].sort((a, b) => a.start_ms - b.start_ms);
     const title = h("h2", { tabindex: "-1" }, first?.name ?? "Request");
-    const facts = h("p", { class: "facts" }, `${first ? moment(first.start_ms) : ""}, ${counted(spans.length, "span")}`);
+    const facts = h("p", { class: "facts" }, first ? moment(first.start_ms) : "");
     const logs = h("a", { href: `#logs/${encodeURIComponent(this.trace)}` }, "Its log lines");
     const linked = links.map((link) => h("a", { href: `#requests/${encodeURIComponent(link)}` }, "A request in the same batch"));
     this.waterfall = new Waterfall(`Waterfall of ${first?.name ?? "a request"}`, this.functions);

@@ -60,7 +60,7 @@ export class TurnView {
     this.note.hidden = note === null;
     setText(this.note, note?.text ?? "");
     this.note.dataset.tone = note?.tone ?? "";
-    setText(this.figures, figurePhrases(answer, figures).join("  ·  "));
+    setText(this.figures, figurePhrases(answer, figures).map(unbroken).join("  ·  "));
     this.copy.hidden = isOpen || answer.text === "";
     this.resume.hidden = answer.state !== "paused";
     this.again.hidden = !ENDED.has(answer.state) || answer.state === "finished";
@@ -75,4 +75,8 @@ export class TurnView {
     }
     setTimeout(() => setText(this.copy, "Copy"), 2_000);
   }
+}
+
+function unbroken(phrase) {
+  return phrase.replaceAll(" ", "\u00a0");
 }

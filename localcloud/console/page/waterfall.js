@@ -1,7 +1,7 @@
 // The waterfall of one request: a row a span, bars on one time axis, details of the row that is looked at.
 
 import { eachFrame, h, setText } from "./dom.js";
-import { duration } from "./format.js";
+import { duration, tick } from "./format.js";
 import { layOut } from "./spans.js";
 
 const KINDS = { gateway: "Gateway", queue: "Queue", function: "Function", init: "Cold start", model: "Model", call: "Call" };
@@ -46,7 +46,7 @@ export class Waterfall {
   #draw() {
     const { rows, ticks, startMs } = layOut([...this.spans.values()], Date.now());
     this.startMs = startMs;
-    this.axis.replaceChildren(...ticks.map(({ ms, left }) => place(h("span", {}, ms === 0 ? "0" : duration(ms)), { left })));
+    this.axis.replaceChildren(...ticks.map(({ ms, left }) => place(h("span", {}, tick(ms)), { left })));
     const kept = new Set(rows.map(({ key }) => key));
     for (const [key, { item }] of this.rows) {
       if (kept.has(key)) continue;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { beginAnswer } from "../../../localcloud/console/page/answer.js";
-import { ago, duration, figurePhrases } from "../../../localcloud/console/page/format.js";
+import { ago, duration, figurePhrases, tick } from "../../../localcloud/console/page/format.js";
 import { readLine } from "../../../localcloud/console/page/logline.js";
 import { splitBlocks } from "../../../localcloud/console/page/markdown.js";
 import { problemSentence } from "../../../localcloud/console/page/problems.js";
@@ -52,6 +52,10 @@ test("every drawn waterfall stays within its axis", () => {
 
 test("ticks are round", () => {
   assert.deepEqual([ticksOf(912), ticksOf(3.2), ticksOf(0.1)].map((ticks) => ticks.slice(0, 3)), [[0, 200, 400], [0, 1, 2], [0, 0.02, 0.04]]);
+});
+
+test("times on an axis are short", () => {
+  assert.deepEqual([0, 0.02, 200, 1_500, 20_000].map(tick), ["0", "0.02 ms", "200 ms", "1.5 s", "20 s"]);
 });
 
 test("durations and ages are short", () => {
