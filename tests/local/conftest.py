@@ -48,6 +48,25 @@ class RunningCloud:
     def token(self, subject: str = "developer") -> str:
         return self.sluiceway("token", "--subject", subject).stdout.strip()
 
+    def calls(self) -> list[dict[str, Any]]:
+        """Every AWS call that was made, as the cloud recorded it."""
+        return [json.loads(line) for line in (self.state / "calls.jsonl").read_text().splitlines()]
+
+    def processes(self, function: str) -> list[int]:
+        """The processes whose environment says that they are `function` of this cloud, and of no other."""
+        endpoint = self.status["endpoints"]["aws"]
+        wanted = {f"AWS_LAMBDA_FUNCTION_NAME={function}".encode(), f"AWS_ENDPOINT_URL={endpoint}".encode()}
+        found: list[int] = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    variables = (entry / "environ").read_bytes().split(b"\0")
+                except OSError:
+                    continue
+                if wanted.issubset(variables):
+                    found.append(int(entry.name))
+        return found
+
 
 def clean_environment() -> dict[str, str]:
     """No AWS settings of the developer's own, and no state of another test."""

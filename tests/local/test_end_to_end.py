@@ -40,14 +40,10 @@ def test_the_http_contract_holds(cloud: RunningCloud) -> None:
     assert "skipped" not in done.stdout.splitlines()[-1]
 
 
-def _calls(cloud: RunningCloud) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (cloud.state / "calls.jsonl").read_text().splitlines()]
-
-
 def test_no_call_of_the_run_is_outside_its_role(cloud: RunningCloud) -> None:
     """Of all calls (function, action, resource) that the run made with a role none is denied; every role made some."""
     _contract(cloud)
-    of_roles = [call for call in _calls(cloud) if call["role_arn"]]
+    of_roles = [call for call in cloud.calls() if call["role_arn"]]
     made = {(call["function"].removeprefix("sluiceway-"), call["action"]) for call in of_roles}
     assert made >= {
         ("BackplaneAssumeRoleSession", "sqs:SendMessage"),
@@ -74,7 +70,7 @@ def test_a_missing_permission_fails_the_run_as_on_aws(tmp_path: Path) -> None:
         token = denied.token()
         job = call_api(denied.api, "POST", "jobs", token=token, body={"prompt": "x"}).json()["job_id"]
         assert call_api(denied.api, "GET", f"jobs/{job}", token=token).status >= 500
-        refused = [(call["function"], call["action"]) for call in _calls(denied) if not call["allowed"]]
+        refused = [(call["function"], call["action"]) for call in denied.calls() if not call["allowed"]]
         assert set(refused) == {("sluiceway-ReadJob", "dynamodb:GetItem")}
     finally:
         denied.sluiceway("down")

@@ -53,21 +53,6 @@ def _script(path: Path) -> Path:
     return path
 
 
-def _workers(function: str, endpoint: str) -> list[int]:
-    """The processes whose environment says that they are `function` of the cloud at `endpoint`, and of no other."""
-    wanted = {f"AWS_LAMBDA_FUNCTION_NAME={function}".encode(), f"AWS_ENDPOINT_URL={endpoint}".encode()}
-    found: list[int] = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                variables = (entry / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if wanted.issubset(variables):
-                found.append(int(entry.name))
-    return found
-
-
 def _submit(cloud: RunningCloud, token: str, number: int) -> str:
     """Every tenth is poison: half a surrogate pair, which the API cannot tell from text and the worker refuses."""
     body = {"prompt": f"Job {number} & more" if number % POISON_EVERY else "\ud800", "max_tokens": 48}
@@ -102,7 +87,7 @@ def test_every_job_ends_once_though_workers_are_killed(tmp_path: Path) -> None:
         open_jobs = set(jobs)
         while open_jobs:
             assert time.monotonic() < ends, [_state(cloud, token, job) for job in sorted(open_jobs)[:3]]
-            workers = _workers("sluiceway-GenerateAnswer", cloud.status["endpoints"]["aws"])
+            workers = cloud.processes("sluiceway-GenerateAnswer")
             if killed < KILLS and workers and chance.random() < 0.5:
                 os.kill(chance.choice(workers), signal.SIGKILL)
                 killed += 1
