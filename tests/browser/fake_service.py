@@ -127,6 +127,7 @@ class FakeService:
     def __init__(self, *, local: bool = True) -> None:
         self.local = local
         self.configured = True
+        self.has_socket = True
         self.answers: dict[str, Answer] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
         self.traces: dict[str, list[dict[str, Any]]] = {}
@@ -253,6 +254,8 @@ class FakeService:
         if not self.configured:
             raise web.HTTPNotFound
         endpoints = {"api": f"{self.url}/v1", "socketapi": self._socket_url, "aws": self.url}
+        if not self.has_socket:
+            del endpoints["socketapi"]
         functions = {
             "ServeSocket": "servesocket",
             "StreamAnswer": "streamanswer",

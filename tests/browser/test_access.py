@@ -171,7 +171,7 @@ async def test_a_conversation_needs_no_mouse(page: Page, service: FakeService) -
     await expect(note_of(page)).to_have_text("Stopped.")
     await expect(page.get_by_label("Your question")).to_be_focused()
     seen = await _walk(page, backwards=True)
-    assert seen[-6:] == ["Connections", "Logs", "Requests", "Jobs", "Chat", "Sluiceway, to the chat"]
+    assert seen[-6:] == ["Connections", "Logs", "Requests", "Jobs", "Chat", "Sluiceway, home"]
     for _ in range(3):
         await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")

@@ -245,7 +245,19 @@ async def test_the_own_connection_is_marked_and_can_be_cut(page: Page, service: 
     await expect(page.locator("#link")).to_have_text("Connected")
 
 
-# ---- without a local cloud
+# ---- another template, and no local cloud
+
+
+async def test_a_template_without_a_socket_has_no_chat(open_page: OpenPage, service: FakeService) -> None:
+    """Any template runs on the local cloud: its requests and logs are there, and nothing that it cannot do."""
+    service.has_socket = False
+    service.traces["1-a-b"] = job_spans()
+    page = await open_page(service.url)
+    links = page.get_by_role("navigation", name="Views").get_by_role("link")
+    await expect(links).to_have_text(["Requests", "Logs", "Connections"])
+    await page.get_by_role("link", name="POST /jobs").click()
+    await expect(page.locator("#trace .span")).to_have_count(6)
+    await expect(page.get_by_role("alert")).to_be_hidden()
 
 
 async def test_a_deployed_page_asks_for_a_token(open_page: OpenPage) -> None:

@@ -48,21 +48,27 @@ function makeService() {
 
 function start() {
   const { local, region, model, functions } = backend.config;
-  const store = new Store();
-  service = makeService();
-  views.chat = new Chat({ service, store, onJob: makeJob, onAsked: () => service.start() });
-  views.jobs = new Jobs({ service, backend, store });
+  const isOurs = backend.socket !== null || !local; // any template runs locally: one without a socket has no chat
+  if (isOurs) makeChat();
   if (local) startLocal(functions);
-  else for (const part of document.querySelectorAll("[data-local]")) part.remove();
+  const isMissing = (part) => (part.hasAttribute("data-local") ? !local : !isOurs);
+  for (const part of document.querySelectorAll("[data-local], [data-service]")) if (isMissing(part)) part.remove();
   setText(byId("place"), [region, model].filter(Boolean).join(" · "));
   startTheme();
   startLink();
   startSignIn();
   addEventListener("hashchange", () => route(true));
   route(false);
-  service.start();
-  views.chat.restore();
-  views.jobs.restore();
+  service?.start();
+  views.chat?.restore();
+  views.jobs?.restore();
+}
+
+function makeChat() {
+  const store = new Store();
+  service = makeService();
+  views.chat = new Chat({ service, store, onJob: makeJob, onAsked: () => service.start() });
+  views.jobs = new Jobs({ service, backend, store });
 }
 
 function startLocal(functions) {
@@ -82,7 +88,7 @@ function makeJob(prompt) {
 // #chat, #requests/<trace>, #logs/<trace>, ...; #question is the chat's box
 function route(isMoved) {
   const [name, rest = ""] = location.hash.slice(1).split("/");
-  const view = name in views ? name : "chat";
+  const view = name in views ? name : Object.keys(views)[0];
   for (const other of VIEWS) {
     byId(other)?.toggleAttribute("hidden", other !== view);
     if (other !== view) views[other]?.hide?.();
@@ -144,6 +150,7 @@ function complain(sentence) {
 }
 
 function startLink() {
+  if (service === null) return;
   byId("link").addEventListener("click", () => service.start());
   addEventListener("online", () => service.start());
   document.addEventListener("visibilitychange", () => document.hidden || service.start());
