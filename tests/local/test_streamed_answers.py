@@ -490,6 +490,8 @@ async def test_no_call_of_these_answers_was_outside_its_role(world: StreamWorld)
     async with socket(world) as client:
         await client.follow(await client.ask(req, "quick"))
         await client.follow(await _submit(client, job, {"prompt": "quick"}))
+        await client.say(AnswerReader(req).resume())
+        await client.receive()
     async with post_question(world.url("Api"), world.token, question) as events:
         await events.follow(AnswerReader(question["req"]))
     async with get_answer(world.url("Stream"), world.token, req) as events:
