@@ -2,6 +2,7 @@
 
 import { beginAnswer, isSettled, reopenAnswer } from "./answer.js";
 import { announce, byId, eachFrame, h, throttle } from "./dom.js";
+import { counted } from "./format.js";
 import { newReq } from "./frames.js";
 import { askMessage, fitsFrame, MESSAGE_BYTES, newFigures } from "./service.js";
 import { countBytes } from "./text.js";
@@ -9,6 +10,7 @@ import { describe, TurnView } from "./turn.js";
 
 const SAVE_MS = 400;
 const NEAR_END_PX = 60;
+const MOST_SAID = 3_000; // characters that are read out unasked
 
 export class Chat {
   /** `service` has `attach` and `cancel`; `onJob(prompt)` takes a prompt that is too long for a question. */
@@ -32,8 +34,12 @@ export class Chat {
       if (typeof kept?.answer?.req !== "string" || typeof kept.answer.text !== "string") continue;
       const answer = { ...beginAnswer(kept.answer.req, { prompt: "" }), ...kept.answer };
       const figures = { ...newFigures(), ...kept.figures };
-      if (isSettled(answer)) this.#add({ answer, figures, link: "live", cancelling: false });
-      else this.#attach(answer, figures);
+      if (isSettled(answer)) {
+        this.#add({ answer, figures, link: "live", cancelling: false });
+      } else {
+        if (figures.askedMs !== null) figures.reconnects += 1;
+        this.#attach(answer, figures);
+      }
     }
     this.#draw();
     this.#scrollToEnd();
@@ -84,7 +90,7 @@ export class Chat {
       if (this.isAtEnd) byId("newest").hidden = true;
     });
     document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && !byId("chat").hidden) this.stop();
+      if (event.key === "Escape" && !event.isComposing && !byId("chat").hidden) this.stop();
     });
     addEventListener("pagehide", () => this.#save());
     addEventListener("resize", () => this.#keepEnd());
@@ -205,7 +211,8 @@ export class Chat {
   #announce(entry) {
     const { req, state, text } = entry.answer;
     const note = describe(entry)?.text ?? "";
-    const saying = state === "finished" ? `Answer: ${text} ${note}` : note;
+    const answer = text.length > MOST_SAID ? `An answer of ${counted(text.split(/\s+/).length, "word")} is there.` : `Answer: ${text}`;
+    const saying = state === "finished" ? `${answer} ${note}` : note;
     if (saying === "" || this.said.get(req) === saying) return;
     this.said.set(req, saying);
     announce(saying);

@@ -70,7 +70,6 @@ export class Service {
   /** Has this answer from now on: asked where nothing of it is known, else resumed. */
   attach(answer, figures = newFigures()) {
     const entry = { answer, figures, link: "cut", cancelling: false, heard: false, vain: 0, mendMs: 0, timer: null };
-    if (figures.askedMs !== null) figures.reconnects += 1;
     this.entries.set(answer.req, entry);
     this.#send(entry);
     return entry;
