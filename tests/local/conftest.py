@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+FOREIGN = ("AWS_", "API_", "OTHER_TOKEN", "SOCKET_", "STREAM_", "TOKEN")  # variables that name another stack
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class RunningCloud:
 
 def clean_environment() -> dict[str, str]:
     """No AWS settings of the developer's own, and no state of another test."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "API_", "TOKEN"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return kept | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'layers' / 'sluiceway'}"}
 
 

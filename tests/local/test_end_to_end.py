@@ -17,14 +17,17 @@ from tests.local.conftest import ROOT, RunningCloud, call_api, clean_environment
 pytestmark = pytest.mark.local
 
 
-def _contract(cloud: RunningCloud) -> subprocess.CompletedProcess[str]:
+def _contract(cloud: RunningCloud, module: str = "test_jobs_api") -> subprocess.CompletedProcess[str]:
+    outputs = cloud.status["outputs"]
     environment = clean_environment() | {
         "API_URL": cloud.api,
+        "SOCKET_URL": outputs["SocketUrl"],
+        "STREAM_URL": outputs["StreamUrl"],
         "TOKEN": cloud.token(),
         "OTHER_TOKEN": cloud.token("somebody-else"),
     }
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contract/test_jobs_api.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/contract/{module}.py"],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -33,9 +36,10 @@ def _contract(cloud: RunningCloud) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_http_contract_holds(cloud: RunningCloud) -> None:
-    """Every assertion of the contract suite holds on the local cloud, none skipped."""
-    done = _contract(cloud)
+@pytest.mark.parametrize("module", ["test_jobs_api", "test_streaming_api"])
+def test_the_contract_of_deployed_stacks_holds(cloud: RunningCloud, module: str) -> None:
+    """Every assertion of the contract suites holds on the local cloud, none skipped."""
+    done = _contract(cloud, module)
     assert done.returncode == 0, done.stdout
     assert "skipped" not in done.stdout.splitlines()[-1]
 
