@@ -331,7 +331,8 @@ class FakeService:
 
     async def _hear(self, socket: web.WebSocketResponse, message: dict[str, Any]) -> None:
         req, action = message["req"], message["action"]
-        if action == "ask":
+        is_known = message.get("after") in {None, *self.answers}
+        if action == "ask" and is_known:
             question = {name: value for name, value in message.items() if name not in {"action", "req"}}
             self.answers.setdefault(req, Answer(req, question))
         if action in {"ask", "resume"} and req in self.answers:

@@ -277,3 +277,27 @@ async def test_two_windows_keep_their_own_conversations(page: Page, service: Fak
     for window, said in ((page, "First window?"), (other, "Second window?")):
         await window.reload()
         await expect(window.get_by_role("group", name="Question")).to_have_text([said])
+
+
+async def test_a_question_goes_on_with_the_conversation(page: Page, service: FakeService) -> None:
+    """A question names the turn before it; where the service has forgotten that, it is asked alone, which is said."""
+    first = await ask(page, service, "First?")
+    await first.say("One.")
+    await first.final()
+    await expect(page.get_by_role("button", name="Send")).to_be_visible()
+    second = await ask(page, service, "Second?")
+    assert second.question == {"prompt": "Second?", "after": first.req}
+    await second.say("Two.")
+    await second.final()
+    await expect(page.get_by_role("button", name="Send")).to_be_visible()
+    service.answers.clear()
+    await page.get_by_label("Your question").fill("Third?")
+    await page.keyboard.press("Enter")
+    assert (await service.next_message("ask"))["after"] == second.req
+    third = await service.next_answer()
+    assert third.question == {"prompt": "Third?"}
+    await third.say("Three.")
+    await third.final()
+    await expect(text_of(page)).to_have_text("Three.")
+    await expect(note_of(page)).to_contain_text("The service has forgotten the conversation")
+    await expect(page.get_by_role("group", name="Question")).to_have_text(["First?", "Second?", "Third?"])

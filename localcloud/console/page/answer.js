@@ -23,6 +23,7 @@ export function beginAnswer(req, question) {
     problem: null,
     retracted: "", // why text was taken back, and where
     retractedAt: 0,
+    notice: "", // what the page itself has to say about it
   };
 }
 

@@ -10,6 +10,7 @@ import { describe, TurnView } from "./turn.js";
 
 const SAVE_MS = 400;
 const NEAR_END_PX = 60;
+const FORGOTTEN = "The service has forgotten the conversation; this question begins another.";
 const MOST_SAID = 3_000; // characters that are read out unasked
 
 export class Chat {
@@ -47,6 +48,10 @@ export class Chat {
 
   /** An answer has changed: service.js tells. */
   update(entry) {
+    if (isForgotten(entry.answer)) {
+      this.#askAlone(entry.answer);
+      return;
+    }
     const at = this.entries.findIndex((other) => other.answer.req === entry.answer.req);
     if (at >= 0) this.entries[at] = entry;
     this.changed.add(entry.answer.req);
@@ -115,8 +120,17 @@ export class Chat {
     return last ? { after: last.answer.req } : {};
   }
 
-  #send(question) {
-    const answer = beginAnswer(newReq(), wellFormed(question));
+  // The service does not know the turn before this one any more (it expired, or a local cloud began anew).
+  #askAlone({ req, question }) {
+    const { after, ...alone } = question;
+    this.entries = this.entries.filter((entry) => entry.answer.req !== req);
+    this.views.get(req)?.element.remove();
+    this.views.delete(req);
+    this.#send(alone, FORGOTTEN);
+  }
+
+  #send(question, notice = "") {
+    const answer = { ...beginAnswer(newReq(), wellFormed(question)), notice };
     if (!fitsFrame(askMessage(answer))) {
       this.#refuse(question.prompt);
       return false;
@@ -191,7 +205,7 @@ export class Chat {
     if (this.views.size === 0) this.log.replaceChildren();
     const view = new TurnView(entry, {
       onResume: (req) => this.#resume(req),
-      onAgain: (answer) => this.open || this.#send(askedAgain(answer)),
+      onAgain: (answer) => this.open || this.#send(answer.question),
     });
     this.views.set(entry.answer.req, view);
     this.log.append(view.element);
@@ -263,13 +277,11 @@ function empty(onChoose) {
     "div",
     { class: "empty" },
     h("h2", {}, "Ask something"),
-    h("p", {}, "The answer streams in as it is made. Cut the connection, reload the page: it goes on where it was. Each question stands alone; the service remembers no earlier ones."),
+    h("p", {}, "The answer streams in as it is made. Cut the connection, reload the page: it goes on where it was. A question may refer to those before it; a new conversation forgets them."),
     h("ul", {}, ...SUGGESTIONS.map(choose)),
   );
 }
 
-// The question as it was; without the turn before it, where the service does not know that any more.
-function askedAgain({ question, problem }) {
-  const { after, ...alone } = question;
-  return String(problem?.type).endsWith("/no-such-answer") ? alone : question;
+function isForgotten({ state, problem, question, attempt }) {
+  return state === "failed" && attempt === 0 && Boolean(question.after) && String(problem?.type).endsWith("/no-such-answer");
 }

@@ -20,13 +20,14 @@ export function describe({ answer, figures, link, cancelling }) {
     return { text: taken + problemSentence(answer.problem), tone: "problem" };
   }
   if (answer.state === "finished") {
-    const text = [STOPS[answer.stopReason], resumed].filter(Boolean).join(" ");
+    const text = [answer.notice, STOPS[answer.stopReason], resumed].filter(Boolean).join(" ");
     return text ? { text, tone: "calm" } : null;
   }
   if (cancelling) return { text: "Stopping…", tone: "busy" };
   if (link === "cut") return { text: figures.askedMs === null ? "Waiting for a connection…" : "Reconnecting…", tone: "busy" };
   if (link === "resuming") return { text: `Asking for the rest, from character ${whole(answer.length)}…`, tone: "busy" };
-  return resumed ? { text: resumed, tone: "calm" } : null;
+  const text = [answer.notice, resumed].filter(Boolean).join(" ");
+  return text ? { text, tone: "calm" } : null;
 }
 
 /** `actions`: {onResume(req), onAgain(turn)}. */
