@@ -20,6 +20,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
 from weakref import WeakSet
 
 from sluiceway import log, settings
+from sluiceway.cancellation import is_being_cancelled
 from sluiceway.codec import Source
 from sluiceway.codec.stream import encode_buffered, read_parts
 from sluiceway.errors import DeadlineExceeded, Retryable
@@ -248,7 +249,7 @@ class App(Generic[E, S, R]):
                     raise
                 raise DeadlineExceeded("the invocation's deadline came before the flow ended") from cause
             except asyncio.CancelledError as cause:
-                if _is_being_cancelled():
+                if is_being_cancelled():
                     raise
                 # Left alone it would pass every `except Exception` of the runtime client and end the environment.
                 raise Retryable("the flow was cancelled from within") from cause
@@ -346,11 +347,6 @@ def _is_loop_running() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _owning(earlier: _MakeTask | None) -> _MakeTask:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sluiceway import log
+from sluiceway.cancellation import is_being_cancelled
 from sluiceway.errors import Misconfigured, Rejected, Retryable
 from sluiceway.events.sqs import BatchReport, SqsBatch, SqsMessage
 from sluiceway.ports import Chance, DeadLetters, Redelivery
@@ -117,7 +118,7 @@ async def _settle(message: SqsMessage, one: Callable[[SqsMessage], Awaitable[Non
         log.warning("message.returned", error_type=type(error).__name__, delay_s=delay_s)
         return delay_s
     except asyncio.CancelledError as error:
-        if _is_being_cancelled():
+        if is_being_cancelled():
             raise
         log.failure("message.returned", error)  # somebody's stray cancellation, not ours: one message's trouble
         return _wait_s(message, desk)
@@ -170,8 +171,3 @@ async def _hand_back(untouched: Sequence[SqsMessage], desk: BatchDesk, deadline:
 async def _hand_back_each(waiting: Iterator[SqsMessage], desk: BatchDesk) -> None:
     for message in waiting:
         await _return(message, 0, desk)
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -16,6 +16,7 @@ from collections.abc import Awaitable
 from contextlib import aclosing
 
 from sluiceway import log
+from sluiceway.cancellation import is_being_cancelled
 from sluiceway.codec.stream import CONTENT_TYPE, encode_prelude, read_parts
 from sluiceway.events.stream import ByteStream, HttpStream
 from sluiceway.runtime.channel import Channel
@@ -45,7 +46,7 @@ class Answering:
             if not self._head:
                 request = self._desk.encode(self._call, reply)
         except asyncio.CancelledError as error:
-            if _is_being_cancelled():
+            if is_being_cancelled():
                 self._drop()
                 raise
             failure = self._desk.fail(self._call, error)
@@ -92,8 +93,3 @@ class Answering:
     def _drop(self) -> None:
         if self._channel is not None:
             self._channel.close()
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
