@@ -16,10 +16,9 @@ from typing import Any
 from sluiceway.aws.answer_items import check_write
 from sluiceway.errors import Gone, Rejected
 from sluiceway.events.socket import StreamOrder
-from sluiceway.ports import MAX_READERS, AnswerRecord, Clock, Connection, Reader
+from sluiceway.ports import MAX_MESSAGE_BYTES, MAX_READERS, AnswerRecord, Clock, Connection, Reader
 from tests.fakes import LoopClockMs, Trouble
 
-MAX_MESSAGE_BYTES = 131_072
 Key = tuple[str, str]
 
 

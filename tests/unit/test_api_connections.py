@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.aws.connections import MAX_MESSAGE_BYTES, TIMEOUT_S, ApiConnections
+from sluiceway.aws.connections import TIMEOUT_S, ApiConnections
 from sluiceway.aws.wire import Outside, Wire
 from sluiceway.errors import Gone, Misconfigured, Rejected, Retryable, ServiceRefused, SluicewayError
+from sluiceway.ports import MAX_MESSAGE_BYTES
 from tests.fakes import RecordingCaller
 from tests.unit.wire_server import MemoryNetwork, answer, environ
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 __all__ = [
+    "MAX_MESSAGE_BYTES",
     "MAX_READERS",
     "AnswerRecord",
     "AnswerStore",
@@ -31,6 +32,8 @@ __all__ = [
     "SystemClock",
 ]
 
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+MAX_MESSAGE_BYTES: Final = 131_072  # of one message over a WebSocket
 MAX_READERS: Final = 8  # of one answer at once: tabs and devices of one person
 
 
@@ -225,7 +228,7 @@ class Connections(Protocol):
     """The way to connected clients."""
 
     async def post(self, connection_id: str, data: bytes) -> None:
-        """Send one text message of at most 128 KB; returns when the gateway has taken it.
+        """Send one text message of at most MAX_MESSAGE_BYTES; returns when the gateway has taken it.
 
         Raises `Gone` where the connection is no more, `Retryable` where the client does not keep up or the gateway is
         throttled or away (then it was perhaps sent), `Rejected` for a message that is too large.

@@ -16,11 +16,10 @@ from sluiceway.aws.endpoints import ServiceSpec, parse_url
 from sluiceway.aws.sigv4 import encode_label
 from sluiceway.aws.wire import Caller
 from sluiceway.errors import DeadlineExceeded, Gone, Rejected, ServiceRefused, ServiceUnavailable
+from sluiceway.ports import MAX_MESSAGE_BYTES
 
-__all__ = ["MAX_MESSAGE_BYTES", "ApiConnections", "describe_service"]
+__all__ = ["ApiConnections", "describe_service"]
 
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
-MAX_MESSAGE_BYTES: Final = 131_072
 TIMEOUT_S: Final = 5.0  # connecting included: a post takes 25 to 80 ms, and a reader's next frame waits behind it
 _AS_BYTES: Final[Mapping[str, str]] = {"content-type": "application/octet-stream"}
 _GONE: Final = 410

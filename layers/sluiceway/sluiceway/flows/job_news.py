@@ -8,7 +8,6 @@ that has ended tells its end again. Must not know AWS.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from sluiceway import log
 from sluiceway.codec.frames import encode_frame
@@ -17,13 +16,10 @@ from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import Frame, FrameKind
 from sluiceway.events.sqs import SqsMessage
 from sluiceway.flows.job import JobWorker, run_job
-from sluiceway.ports import Connections, JobRecord
+from sluiceway.ports import MAX_MESSAGE_BYTES, Connections, JobRecord
 from sluiceway.rules.jobs import parse_job_id
 
 __all__ = ["run_job_and_tell"]
-
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
-MAX_MESSAGE_BYTES: Final = 131_072
 
 
 async def run_job_and_tell(
