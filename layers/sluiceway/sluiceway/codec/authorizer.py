@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from sluiceway.codec.headers import header_values, subprotocols
+from sluiceway.codec.headers import bearer_token, header_values, subprotocols
 from sluiceway.codec.shape import malformed, mapping, text
 from sluiceway.errors import Rejected
 from sluiceway.events.authorizer import AuthorizerReply, AuthorizerRequest
@@ -47,7 +47,7 @@ def decode(raw: object) -> AuthorizerRequest:
     else:
         method = text(event.get("httpMethod"), "httpMethod")
         path = text(event.get("path"), "path")
-        token = _bearer_token(header_values(event, "authorization"))
+        token = _sent_token(header_values(event, "authorization"))
     request_id = text(context.get("requestId"), "requestContext.requestId")
     return AuthorizerRequest(method_arn=method_arn, method=method, path=path, request_id=request_id, token=token)
 
@@ -98,14 +98,11 @@ def _socket_token(event: Mapping[str, object]) -> str:
     """The token of a connection: of its Authorization header, else of the one subprotocol `bearer.<token>`."""
     sent = header_values(event, "authorization")
     if sent:
-        return _bearer_token(sent)
+        return _sent_token(sent)
     offered = [each.removeprefix(_BEARER) for each in subprotocols(event) if each.startswith(_BEARER)]
     return offered[0] if len(offered) == 1 else ""
 
 
-def _bearer_token(sent: Sequence[str]) -> str:
-    """What follows `Bearer`, a word in any case; "" unless there is exactly one such header."""
-    if len(sent) != 1:
-        return ""
-    scheme, _, token = sent[0].strip().partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+def _sent_token(sent: Sequence[str]) -> str:
+    """The bearer token; "" unless there is exactly one Authorization header."""
+    return bearer_token(sent[0]) if len(sent) == 1 else ""

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 
 from sluiceway.codec.shape import optional_mapping, sequence, text, texts
 
-__all__ = ["header_values", "subprotocols"]
+__all__ = ["bearer_token", "header_values", "subprotocols"]
+
+
+def bearer_token(authorization: str) -> str:
+    """What follows `Bearer`, a word in any case, in the value of an Authorization header; "" for another scheme.
+
+    Source: https://www.rfc-editor.org/rfc/rfc6750#section-2.1 and https://www.rfc-editor.org/rfc/rfc9110#section-11.1
+    """
+    scheme, _, token = authorization.strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def header_values(event: Mapping[str, object], name: str) -> list[str]:

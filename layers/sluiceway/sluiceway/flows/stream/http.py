@@ -14,6 +14,7 @@ from typing import Final
 
 from sluiceway import log
 from sluiceway.codec.frames import decode_event_id, encode_sse
+from sluiceway.codec.headers import bearer_token
 from sluiceway.codec.http import problem as problem_reply
 from sluiceway.errors import Misconfigured, Rejected, Retryable
 from sluiceway.events.http import HttpRequest, Problem
@@ -90,10 +91,9 @@ async def _begin(request: HttpRequest, call: Invocation, http: HttpDesk) -> _Beg
 
 
 def _verify(request: HttpRequest, http: HttpDesk) -> str:
-    scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
+    token = bearer_token(request.headers.get("authorization", ""))
     try:
-        sent = token.strip() if scheme.lower() == "bearer" else ""
-        return http.verifier.verify(sent, now_s=http.desk.clock.now_ms() / 1000).caller
+        return http.verifier.verify(token, now_s=http.desk.clock.now_ms() / 1000).caller
     except InvalidToken as refusal:
         log.info("http.token_refused", reason=refusal.reason)
         raise _Refused(401, "unauthorized", "Send a bearer token") from None
