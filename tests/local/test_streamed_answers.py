@@ -29,6 +29,8 @@ pytestmark = pytest.mark.local
 
 PROMPT = "Name three rivers & say why: 100 % of them + one."
 STORY, BALLAD = "Tell a story." + PROMPT, "Sing a ballad." + PROMPT
+# What breaks a form body that is not encoded, a query, JSON, XML, and a text that is not Unicode to somebody.
+HOSTILE = "a&b=c+d%20e%\"'\\\n\r\t\u0007</x>€😀&Action=DeleteQueue&MessageBody=x&MessageAttribute.1.Name=job_id " * 150
 # An answer takes 1.5 s, a ballad 2.5 s, a story 6 s; a silent one longer than any silence that a client has to bear.
 SCRIPT: dict[str, Any] = {
     "seed": 11,
@@ -37,7 +39,9 @@ SCRIPT: dict[str, Any] = {
     "tokens": 90,
     "replies": [
         {"contains": "silence", "tokens": 3, "first_token_s": 26},
+        {"contains": HOSTILE, "text": "It arrived."},
         {"contains": "quick", "text": "Yes."},
+        {"contains": "laugh", "text": "ha " * 150},
         {"contains": "ballad", "tokens": 160},
         {"contains": "story", "tokens": 400},
     ],
@@ -383,6 +387,31 @@ async def test_http_refuses_before_the_stream_begins(world: StreamWorld, last_id
         assert json.loads(await client.body())["type"] == f"/problems/{kind}"
 
 
+async def test_a_text_that_repeats_itself_is_whole_after_a_cut(world: StreamWorld) -> None:
+    """Defect of a peer: tokens are de-duplicated by value. Here offsets tell, over the socket and over events."""
+    req = new_req()
+    over_events = AnswerReader(req)
+    async with socket(world) as client:
+        reader = await client.follow(await client.ask(req, "laugh"), until=has(100))
+        client.cut()
+    async with get_answer(world.url("Stream"), world.token, req) as events:
+        await events.follow(over_events, until=has(150))
+        last_id = events.last_id
+    async with socket(world) as client, get_answer(world.url("Api"), world.token, req, last_id=last_id) as events:
+        await client.say(reader.resume())
+        await asyncio.gather(client.see_through(reader), events.follow(over_events))
+    assert reader.text == over_events.text == world.whole("laugh")
+    assert reader.text.count("ha") == 150
+
+
+async def test_a_warm_worker_counts_each_answers_frames_from_1(world: StreamWorld) -> None:
+    """Defect of a peer: the number of a frame is a module's global. One process makes these answers, one by one."""
+    async with socket(world) as client:
+        for _ in range(3):
+            reader = await client.follow(await client.ask(new_req(), "quick"))
+            assert [frame["seq"] for frame in reader.frames] == list(range(1, len(reader.frames) + 1))
+
+
 # ---------------------------------------------------------------- jobs over the socket
 
 
@@ -414,6 +443,23 @@ async def test_a_submitted_job_tells_its_connection(world: StreamWorld) -> None:
     assert reader.frames[0]["d"] == {"job_id": job["job_id"], "status_url": f"jobs/{job['job_id']}", "state": "running"}
     assert reader.frames[1]["d"]["result"] == job["result"]
     assert [frame["seq"] for frame in reader.frames] == [1, 2]
+
+
+@pytest.mark.parametrize("action", ["submit", "ask"])
+async def test_a_hostile_prompt_arrives_character_for_character(world: StreamWorld, action: str) -> None:
+    """Defect of a peer: `MessageBody=$input.body` without encoding, so `&`, `+` and `%` break it, or add parameters.
+
+    The model knows the whole prompt and nothing but it: its answer is the proof.
+    """
+    req = new_req()
+    async with socket(world) as client:
+        if action == "ask":
+            reader = await client.follow(await client.ask(req, HOSTILE))
+            assert reader.text == "It arrived."
+        else:
+            reader = await client.follow(await _submit(client, req, {"prompt": HOSTILE}))
+            assert (reader.ended or {})["d"]["result"]["text"] == "It arrived."
+            assert _get_job(world, req)["result"]["text"] == "It arrived."
 
 
 async def test_a_job_is_answered_though_its_connection_went(world: StreamWorld) -> None:

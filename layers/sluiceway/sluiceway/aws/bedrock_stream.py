@@ -37,6 +37,9 @@ __all__ = [
 ]
 
 _NAME: Final = ("bedrock-runtime", "ConverseStream")
+# Who follows a stream has to try again by itself when it breaks off, and so tries again when it does not begin:
+# attempts here would multiply with those, each paid for.
+_STREAMING: Final = BEDROCK_RUNTIME._replace(max_attempts=1)
 # The exceptions of ConverseStreamOutput, with the statuses that the API model gives them; a stream has none itself
 _STATUS: Final = {
     "InternalServerException": 500,
@@ -144,8 +147,8 @@ async def converse_stream(
 ) -> AsyncGenerator[AsyncIterator[ConverseEvent]]:
     """Ask the model; gives the events of its answer as they come. Leaving the context stops the generation.
 
-    Until the stream begins the caller's retries apply, afterwards none do. `deadline` is on the event loop's clock
-    (`loop.time()`); `idle_s` is the longest silence between two events, in seconds.
+    The model is asked once, whatever AWS_MAX_ATTEMPTS says. `deadline` is on the event loop's clock (`loop.time()`);
+    `idle_s` is the longest silence between two events, in seconds.
 
     Raises, at the start or at any event, what `converse` raises: `ServiceUnavailable` also where the stream breaks off
     (`ConnectionClosed`, `StreamEnded`: no MessageStop came), stalls (`TimedOut`) or is damaged (`ChecksumMismatch`,
@@ -156,7 +159,7 @@ async def converse_stream(
         try:
             stream = await stack.enter_async_context(
                 caller.stream(
-                    BEDROCK_RUNTIME, "ConverseStream", request.to_wire(), path=path, deadline=deadline, idle_s=idle_s
+                    _STREAMING, "ConverseStream", request.to_wire(), path=path, deadline=deadline, idle_s=idle_s
                 )
             )
         except ServiceRefused as error:

@@ -1,7 +1,7 @@
 """Bedrock as a model provider, over the wire client.
 
-Owns how Bedrock's errors become the provider's faults. The transport's own retries (a throttle is tried three times
-within the deadline) are all the retrying there is.
+Owns how Bedrock's errors become the provider's faults. For a whole answer the transport's own retries (a throttle is
+tried three times within the deadline) are all the retrying there is; a stream is asked for once.
 """
 
 from __future__ import annotations
