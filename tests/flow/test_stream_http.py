@@ -193,17 +193,18 @@ def test_the_end_of_the_invocation_is_told() -> None:
 
 
 def test_silence_is_bridged_by_comments() -> None:
-    """Every 15 to 25 s, for the maker and the follower."""
+    """Every 15 s at most, for the maker and the follower, whatever chance says of connections' heartbeats."""
 
     async def scene(world: StreamWorld) -> None:
         async with asyncio.TaskGroup() as group:
             maker = group.create_task(fetch(world, request()))
             await asyncio.sleep(0.5)
             follower = group.create_task(fetch(world, request()))
-        assert maker.result().comments.count(": ping") >= 2
-        assert follower.result().comments.count(": ping") >= 2
+        assert maker.result().comments.count(": ping") >= 3
+        assert follower.result().comments.count(": ping") >= 3
 
-    play(scene, script=Script(tokens=3, first_s=60.0))
+    for seed in range(3):
+        play(scene, script=Script(tokens=3, first_s=60.0), seed=seed)
 
 
 def test_a_model_in_trouble_is_an_event() -> None:

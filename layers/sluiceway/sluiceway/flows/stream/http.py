@@ -34,7 +34,7 @@ from sluiceway.rules.tokens import InvalidToken, Verifier
 __all__ = ["HttpDesk", "stream_answer_over_http"]
 
 FOLLOW_S: Final = 0.5  # between two looks at an answer that another worker makes
-PING_S: Final = 15.0  # proxies cut a silent connection at 30 and 60 s
+PING_S: Final = 15.0 - FOLLOW_S  # proxies cut a silent connection at 30 and 60 s
 LAST_S: Final = 1.0  # of the invocation, to end the stream in order
 _START: Final = b": \n\n"  # a comment: status and headers leave at once
 

@@ -56,7 +56,8 @@ class Readers:
 
     def seat(self, seat: Seat, chance: Chance) -> None:
         """Serve this reader."""
-        delivery = Delivery(seat, self._transcript, req=self._req, chance=chance.draw())
+        draw = chance.draw() if seat.reader.connection_id else 0.0  # over HTTP a heartbeat is promised every 15 s
+        delivery = Delivery(seat, self._transcript, req=self._req, chance=draw)
         task = self._group.create_task(self._serve(delivery, seat.reader))
         self._served[seat.reader.connection_id] = (seat.reader, task)
         self.alone_since = None
