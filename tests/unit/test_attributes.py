@@ -11,7 +11,16 @@ from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.aws.attributes import decode_item, decode_value, encode_item, encode_value
+from sluiceway.aws.attributes import (
+    decode_item,
+    decode_value,
+    encode_item,
+    encode_value,
+    read_integer,
+    read_integers,
+    read_mapping,
+    read_text,
+)
 from sluiceway.errors import Rejected
 
 integers = st.integers(min_value=-(10**38) + 1, max_value=10**38 - 1)
@@ -219,3 +228,19 @@ def test_what_is_no_attribute_value_is_refused(wire: Any) -> None:
     """A malformed attribute value from the wire is Rejected, whatever is wrong with it."""
     with pytest.raises(Rejected):
         decode_value(wire)
+
+
+def test_members_of_an_item_are_read_as_what_they_are() -> None:
+    """Texts, numbers without their fraction, lists of numbers and maps; what is absent or of another kind is empty."""
+    wire = {
+        "text": {"S": "a"},
+        "number": {"N": "7"},
+        "exact": {"N": "1.5E3"},
+        "list": {"L": [{"N": "1"}, {"N": "2.0"}, {"S": "3"}]},
+        "map": {"M": {"a": {"N": "1"}}},
+    }
+    item = decode_item(wire)
+    assert [read_text(item, name) for name in ("text", "number", "none")] == ["a", "", ""]
+    assert [read_integer(item, name) for name in ("number", "exact", "text", "map", "none")] == [7, 1500, 0, 0, 0]
+    assert [read_integers(item, name) for name in ("list", "number", "none")] == [(1, 2), (), ()]
+    assert [read_mapping(item, name) for name in ("map", "list", "none")] == [{"a": 1}, None, None]

@@ -9,10 +9,17 @@ Pure; which condition a write has is `aws/answers.py`'s.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import Final, NamedTuple, cast
 
-from sluiceway.aws.attributes import Value, decode_item, encode_item
+from sluiceway.aws.attributes import (
+    Value,
+    decode_item,
+    encode_item,
+    read_integer,
+    read_integers,
+    read_mapping,
+    read_text,
+)
 from sluiceway.errors import Rejected
 from sluiceway.ports import AnswerRecord, Connection, Reader
 
@@ -100,8 +107,8 @@ def write_piece(record: AnswerRecord, piece: Piece) -> dict[str, Value]:
 
 def read_piece(item: Mapping[str, Value]) -> Piece:
     """The piece in an item."""
-    _, attempt, off, _ = _text(item, "item").rsplit("#", 3)
-    return Piece(int(attempt), int(off), _text(item, "text"))
+    _, attempt, off, _ = read_text(item, "item").rsplit("#", 3)
+    return Piece(int(attempt), int(off), read_text(item, "text"))
 
 
 def assemble(record: AnswerRecord, pieces: Iterable[Piece]) -> str:
@@ -184,34 +191,34 @@ def write_reader(reader: Reader) -> dict[str, Value]:
 
 def read_record(item: Mapping[str, Value]) -> AnswerRecord:
     """The record in a head item."""
-    problem = item.get("problem")
+    usage = read_mapping(item, "usage") or {}
     return AnswerRecord(
-        caller=_text(item, "caller"),
-        req=_text(item, "item"),
-        state=_text(item, "state"),
-        request_sha256=_text(item, "request_sha256"),
-        created_ms=_integer(item, "created_ms"),
-        updated_ms=_integer(item, "updated_ms"),
-        attempt=_integer(item, "attempt"),
-        starts=_integers(item, "starts"),
-        off=_integer(item, "off"),
-        lease_owner=_text(item, "lease_owner"),
-        lease_until_ms=_integer(item, "lease_until_ms"),
+        caller=read_text(item, "caller"),
+        req=read_text(item, "item"),
+        state=read_text(item, "state"),
+        request_sha256=read_text(item, "request_sha256"),
+        created_ms=read_integer(item, "created_ms"),
+        updated_ms=read_integer(item, "updated_ms"),
+        attempt=read_integer(item, "attempt"),
+        starts=read_integers(item, "starts"),
+        off=read_integer(item, "off"),
+        lease_owner=read_text(item, "lease_owner"),
+        lease_until_ms=read_integer(item, "lease_until_ms"),
         cancel=item.get("cancel") is True,
         readers=_read_readers(item),
-        stop_reason=_text(item, "stop_reason"),
-        usage={name: _integer(_mapping(item, "usage"), name) for name in _mapping(item, "usage")},
-        problem=cast("Mapping[str, object]", problem) if isinstance(problem, Mapping) else None,
-        correlation_id=_text(item, "correlation_id"),
-        expires_s=_integer(item, "expires_s"),
+        stop_reason=read_text(item, "stop_reason"),
+        usage={name: read_integer(usage, name) for name in usage},
+        problem=read_mapping(item, "problem"),
+        correlation_id=read_text(item, "correlation_id"),
+        expires_s=read_integer(item, "expires_s"),
     )
 
 
 def _read_readers(item: Mapping[str, Value]) -> tuple[Reader, ...]:
-    found = _mapping(item, "readers")
-    entries = [(name, _mapping(found, name)) for name in sorted(found)]
+    found = read_mapping(item, "readers") or {}
+    entries = [(name, read_mapping(found, name) or {}) for name in sorted(found)]
     return tuple(
-        Reader(name, _integer(entry, "generation"), _integer(entry, "off"), _integer(entry, "attempt"))
+        Reader(name, read_integer(entry, "generation"), read_integer(entry, "off"), read_integer(entry, "attempt"))
         for name, entry in entries
     )
 
@@ -230,29 +237,9 @@ def write_connection(connection: Connection) -> dict[str, Value]:
 def read_connection(item: Mapping[str, Value]) -> Connection:
     """The connection in an item."""
     return Connection(
-        connection_id=_text(item, "connection_id"),
-        caller=_text(item, "caller"),
-        connected_ms=_integer(item, "connected_ms"),
-        generation=_integer(item, "generation"),
-        expires_s=_integer(item, "expires_s"),
+        connection_id=read_text(item, "connection_id"),
+        caller=read_text(item, "caller"),
+        connected_ms=read_integer(item, "connected_ms"),
+        generation=read_integer(item, "generation"),
+        expires_s=read_integer(item, "expires_s"),
     )
-
-
-def _text(item: Mapping[str, Value], name: str) -> str:
-    value = item.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def _integer(item: Mapping[str, Value], name: str) -> int:
-    value = item.get(name)
-    return int(value) if isinstance(value, int | Decimal) else 0
-
-
-def _integers(item: Mapping[str, Value], name: str) -> tuple[int, ...]:
-    value = item.get(name)
-    return tuple(int(each) for each in value if isinstance(each, int | Decimal)) if isinstance(value, list) else ()
-
-
-def _mapping(item: Mapping[str, Value], name: str) -> Mapping[str, Value]:
-    value = item.get(name)
-    return value if isinstance(value, Mapping) else {}

@@ -28,7 +28,7 @@ from sluiceway.aws.answer_items import (
     write_reader,
 )
 from sluiceway.aws.attributes import Value
-from sluiceway.aws.dynamodb import Expression, QueryRequest, Table, found_item
+from sluiceway.aws.dynamodb import Expression, QueryRequest, Table, found_item, set_all
 from sluiceway.errors import ConditionFailed, Rejected
 from sluiceway.ports import MAX_READERS, AnswerRecord, Clock, Connection, Reader
 
@@ -156,7 +156,7 @@ class DynamoDbAnswerStore:
         try:
             item = await self._table.update_item(
                 head_key(record.caller, record.req),
-                _set_all(attributes),
+                set_all(attributes),
                 condition=self._unchanged_since(seen),
                 returning="ALL_NEW",
             )
@@ -191,14 +191,6 @@ class DynamoDbAnswerStore:
 
     def _now_s(self) -> int:
         return self._clock.now_ms() // 1000
-
-
-def _set_all(attributes: Mapping[str, Value]) -> Expression:
-    return Expression(
-        "SET " + ", ".join(f"#{name} = :{name}" for name in attributes),
-        names={f"#{name}": name for name in attributes},
-        values={f":{name}": value for name, value in attributes.items()},
-    )
 
 
 class DynamoDbConnectionStore:

@@ -18,7 +18,19 @@ from sluiceway.errors import Rejected
 if TYPE_CHECKING:
     from decimal import Decimal  # while a process runs: with the first value that may be one; it costs 1 ms
 
-__all__ = ["Item", "Value", "WireItem", "decode_item", "decode_value", "encode_item", "encode_value"]
+__all__ = [
+    "Item",
+    "Value",
+    "WireItem",
+    "decode_item",
+    "decode_value",
+    "encode_item",
+    "encode_value",
+    "read_integer",
+    "read_integers",
+    "read_mapping",
+    "read_text",
+]
 
 Scalar: TypeAlias = "str | int | Decimal | bytes | bool | None"
 ScalarSet: TypeAlias = "AbstractSet[str] | AbstractSet[int] | AbstractSet[Decimal] | AbstractSet[bytes]"
@@ -72,6 +84,41 @@ def decode_value(value: object) -> Value:
         return decode(content)
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:  # the last: what is no Decimal
         raise _refuse(f"malformed {kind} attribute value") from error
+
+
+def read_text(item: Item, name: str) -> str:
+    """The string attribute `name`, "" where there is none."""
+    value = item.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def read_integer(item: Item, name: str) -> int:
+    """The number attribute `name` without its fraction, 0 where there is none."""
+    return _cut(item.get(name)) or 0
+
+
+def read_integers(item: Item, name: str) -> tuple[int, ...]:
+    """The numbers in the list attribute `name`, each without its fraction; () where there is none."""
+    value = item.get(name)
+    cut = [_cut(each) for each in value] if isinstance(value, list) else []
+    return tuple(number for number in cut if number is not None)
+
+
+def read_mapping(item: Item, name: str) -> Mapping[str, Value] | None:
+    """The map attribute `name`, None where there is none."""
+    value = item.get(name)
+    return value if isinstance(value, Mapping) else None
+
+
+def _cut(value: Value) -> int | None:
+    """A number without its fraction, None for what is none."""
+    if isinstance(value, int):
+        return int(value)
+    if value is None or isinstance(value, str):
+        return None
+    from decimal import Decimal  # noqa: PLC0415 - see above
+
+    return int(value) if isinstance(value, Decimal) else None
 
 
 def _encode_named(name: str, value: Value) -> dict[str, object]:

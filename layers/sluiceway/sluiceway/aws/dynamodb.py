@@ -16,7 +16,7 @@ from sluiceway.aws.endpoints import ServiceSpec
 from sluiceway.aws.wire import Caller
 from sluiceway.errors import ConditionFailed
 
-__all__ = ["DYNAMODB", "Expression", "Page", "QueryRequest", "ReturnValues", "Table", "found_item"]
+__all__ = ["DYNAMODB", "Expression", "Page", "QueryRequest", "ReturnValues", "Table", "found_item", "set_all"]
 
 DYNAMODB: Final = ServiceSpec(
     endpoint_prefix="dynamodb",
@@ -40,6 +40,15 @@ class Expression(NamedTuple):
     text: str
     names: Mapping[str, str] = _NONE
     values: Mapping[str, Value] = _NONE
+
+
+def set_all(attributes: Mapping[str, Value]) -> Expression:
+    """The update that sets every one of `attributes` (null is a value as well) and leaves the others alone."""
+    return Expression(
+        "SET " + ", ".join(f"#{name} = :{name}" for name in attributes),
+        names={f"#{name}": name for name in attributes},
+        values={f":{name}": value for name, value in attributes.items()},
+    )
 
 
 @dataclass(frozen=True, slots=True)

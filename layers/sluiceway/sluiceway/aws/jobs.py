@@ -7,11 +7,10 @@ is the flow's. The table's key is `job_id`, its TTL attribute `expires_s`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Final, cast
 
-from sluiceway.aws.attributes import Value
-from sluiceway.aws.dynamodb import Expression, Table, found_item
+from sluiceway.aws.attributes import Value, read_integer, read_mapping, read_text
+from sluiceway.aws.dynamodb import Expression, Table, found_item, set_all
 from sluiceway.aws.s3 import Bucket
 from sluiceway.aws.sqs import MAX_ATTRIBUTES, MAX_MESSAGE_BYTES, Queue
 from sluiceway.errors import ConditionFailed, Rejected
@@ -54,7 +53,7 @@ class DynamoDbJobStore:
             del attributes["conflicts"]
         try:
             await self._table.update_item(
-                {"job_id": record.job_id}, _set_all(attributes), condition=_unchanged_since(seen)
+                {"job_id": record.job_id}, set_all(attributes), condition=_unchanged_since(seen)
             )
         except ConditionFailed as error:
             item = found_item(error)
@@ -148,15 +147,6 @@ def _unchanged_since(seen: JobRecord) -> Expression:
     )
 
 
-def _set_all(attributes: Mapping[str, Value]) -> Expression:
-    """SET every attribute, null where there is none: the item is whole after one update."""
-    return Expression(
-        "SET " + ", ".join(f"#{name} = :{name}" for name in attributes),
-        names={f"#{name}": name for name in attributes},
-        values={f":{name}": value for name, value in attributes.items()},
-    )
-
-
 def _write(record: JobRecord) -> dict[str, Value]:
     return {
         "job_id": record.job_id,
@@ -180,35 +170,20 @@ def _write(record: JobRecord) -> dict[str, Value]:
 
 def _read(item: Mapping[str, Value]) -> JobRecord:
     return JobRecord(
-        job_id=_text(item, "job_id"),
-        owner=_text(item, "owner"),
-        state=_text(item, "state"),
-        body_sha256=_text(item, "body_sha256"),
-        created_ms=_integer(item, "created_ms"),
-        updated_ms=_integer(item, "updated_ms"),
-        attempt=_integer(item, "attempt"),
-        lease_owner=_text(item, "lease_owner"),
-        lease_until_ms=_integer(item, "lease_until_ms"),
+        job_id=read_text(item, "job_id"),
+        owner=read_text(item, "owner"),
+        state=read_text(item, "state"),
+        body_sha256=read_text(item, "body_sha256"),
+        created_ms=read_integer(item, "created_ms"),
+        updated_ms=read_integer(item, "updated_ms"),
+        attempt=read_integer(item, "attempt"),
+        lease_owner=read_text(item, "lease_owner"),
+        lease_until_ms=read_integer(item, "lease_until_ms"),
         final=item.get("final") is True,
-        result=_mapping(item, "result"),
-        result_key=_text(item, "result_key"),
-        problem=_mapping(item, "problem"),
-        conflicts=_integer(item, "conflicts"),
-        correlation_id=_text(item, "correlation_id"),
-        expires_s=_integer(item, "expires_s"),
+        result=read_mapping(item, "result"),
+        result_key=read_text(item, "result_key"),
+        problem=read_mapping(item, "problem"),
+        conflicts=read_integer(item, "conflicts"),
+        correlation_id=read_text(item, "correlation_id"),
+        expires_s=read_integer(item, "expires_s"),
     )
-
-
-def _text(item: Mapping[str, Value], name: str) -> str:
-    value = item.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def _integer(item: Mapping[str, Value], name: str) -> int:
-    value = item.get(name)
-    return int(value) if isinstance(value, int | Decimal) else 0
-
-
-def _mapping(item: Mapping[str, Value], name: str) -> Mapping[str, object] | None:
-    value = item.get(name)
-    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else None
