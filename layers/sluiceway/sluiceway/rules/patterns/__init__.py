@@ -1,0 +1,55 @@
+"""Event patterns: the language of EventBridge rules and of Lambda's filter criteria, one pattern at a time.
+
+    pattern = patterns.compile('{"source": ["shop"], "detail": {"total": [{"numeric": [">", 100]}]}}')
+    pattern.matches({"source": "shop", "detail": {"total": 120}})
+
+The semantics are Event Ruler's, as its releases and EventBridge's own answers show them; docs/patterns.md lists what is
+kept of its quirks and which of its faults are not. Matching is linear in the event, for any pattern. Many patterns at
+once: `sluiceway.rules.index`. Must not know where events come from.
+Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sluiceway.rules.patterns.decoding import read_event
+from sluiceway.rules.patterns.limits import OPERATORS, PIPES, InvalidPattern, Limits
+from sluiceway.rules.patterns.paths import Paths
+from sluiceway.rules.patterns.syntax import read_ways
+from sluiceway.rules.patterns.ways import Way
+
+__all__ = ["OPERATORS", "PIPES", "InvalidPattern", "Limits", "Pattern", "compile"]
+
+_DEFAULT: Final = Limits()
+
+
+class Pattern:
+    """A compiled pattern; `compile` makes them. `ways`: the conjunctions of which one must hold."""
+
+    __slots__ = ("_paths", "ways")
+
+    def __init__(self, ways: tuple[Way, ...]) -> None:
+        self.ways = ways
+        self._paths = Paths()
+        for path in {field.path for way in ways for field in way.fields}:
+            self._paths.add(path)
+
+    def matches(self, event: str | bytes | Mapping[str, object]) -> bool:
+        """Whether `event`, JSON text or decoded JSON, matches.
+
+        A decoded event must hold what JSON has: another value at a path of the pattern is a TypeError.
+        Raises: Rejected for an event that is no JSON object (`malformed-event`), or that says paths of the pattern with
+        and without dots in so many ways that it cannot be decided (`ambiguous-event`).
+        """
+        decoded = read_event(event)
+        found = self._paths.find(decoded)
+        return any(way.holds(found, decoded) for way in self.ways)
+
+
+def compile(  # noqa: A001 - as re.compile: the module is part of the name
+    pattern: str | bytes | Mapping[str, object], *, limits: Limits = _DEFAULT
+) -> Pattern:
+    """The pattern in `pattern`, JSON text or decoded JSON. Raises: InvalidPattern."""
+    return Pattern(read_ways(pattern, limits))
