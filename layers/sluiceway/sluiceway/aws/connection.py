@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection on asyncio: one request at a time, its reply whole or piece by piece.
+"""One HTTP/1.1 connection on asyncio, plain or sealed: one request at a time, its reply whole or piece by piece.
 
 Owns a socket's bytes and the time limits of an exchange. It knows nothing of pools or AWS. Whatever is cancelled, late
 or broken closes the connection, so that nobody can read another exchange's reply. Times are on the event loop's clock,
@@ -8,9 +8,11 @@ in seconds.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Final, Literal, NamedTuple, cast
 
 from sluiceway.aws.http1 import Head, ProtocolViolationError, ReplyParser
+from sluiceway.aws.tls import Seal
 
 __all__ = ["Connection", "Exchange", "Failure", "TransportError"]
 
@@ -44,7 +46,7 @@ class Exchange(NamedTuple):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection. `idle_since` is when its last exchange ended.
+    """One connection, under TLS where there is a `seal`. `idle_since` is when its last exchange ended.
 
     It lends the loop a buffer to read into: without one, asyncio allocates 256 KiB for every read, which costs more
     than the signature of the request (docs/adr/0002-own-wire-client.md).
@@ -59,6 +61,8 @@ class Connection(asyncio.BufferedProtocol):
         "_loop",
         "_parser",
         "_piecewise",
+        "_seal",
+        "_sealed",
         "_timer",
         "_transport",
         "_waiter",
@@ -67,7 +71,7 @@ class Connection(asyncio.BufferedProtocol):
         "used",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, seal: Seal | None = None) -> None:
         self.closed = False
         self.used = False
         self.idle_since = 0.0
@@ -82,10 +86,25 @@ class Connection(asyncio.BufferedProtocol):
         self._piecewise = False  # `begin` was called: the reply is read as it arrives
         self._broke: TransportError | None = None  # what a piecewise reader hears once it has read what came before
         self._ahead = 0  # bytes that arrived since it last read
+        self._seal = seal
+        self._sealed: asyncio.Future[None] | None = None  # where TLS is wanted: done once hands are shaken
+
+    async def secure(self) -> None:
+        """Wait until requests may go out. Raises OSError (ssl.SSLError too); cancelled or failed, it is closed."""
+        secured = False
+        try:
+            if self._sealed is not None:
+                await self._sealed
+            secured = True
+        finally:
+            if not secured:
+                self.close()
 
     async def run(self, exchange: Exchange) -> tuple[Head, bytes]:
         """Send the request and wait for the whole reply. Raises TransportError; cancelled or failed, it is closed."""
-        parser = await self._send(exchange)
+        if self._is_doubtful():
+            await _let_loop_read()
+        parser = self._send(exchange)
         try:
             await self._wait(exchange)
         finally:
@@ -100,7 +119,9 @@ class Connection(asyncio.BufferedProtocol):
         `idle_s`: the longest wait for the next piece of the body. Raises TransportError; cancelled or failed, the
         connection is closed.
         """
-        parser = await self._send(exchange)
+        if self._is_doubtful():
+            await _let_loop_read()
+        parser = self._send(exchange)
         self._piecewise, self._broke, self._ahead = True, None, 0
         begun = False
         try:
@@ -135,15 +156,24 @@ class Connection(asyncio.BufferedProtocol):
             self._finish(self._parser)
         self._piecewise = False
 
-    async def _send(self, exchange: Exchange) -> ReplyParser:
-        if self.used and self._loop.time() - self.idle_since > WARY_AFTER_S:
-            await _let_loop_read()
+    def _is_doubtful(self) -> bool:
+        """Whether it may have ended while nobody looked."""
+        return self.used and self._loop.time() - self.idle_since > WARY_AFTER_S
+
+    def _send(self, exchange: Exchange) -> ReplyParser:
         parser = self._parser = ReplyParser(bodiless=exchange.bodiless)
         if self._transport is None or self.closed:
             broken = self._broken(None)
             self._finish(parser)
             raise broken
-        self._transport.write(exchange.request)
+        try:
+            data = exchange.request if self._seal is None else self._seal.close_up(exchange.request)
+        except ssl.SSLError as error:
+            self.close()
+            broken = self._broken(error)
+            self._finish(parser)
+            raise broken from error
+        self._transport.write(data)
         return parser
 
     async def _wait(self, exchange: Exchange) -> None:
@@ -178,8 +208,11 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport (called by the loop)."""
+        """Keep the transport, and begin TLS where it is wanted (called by the loop)."""
         self._transport = cast("asyncio.Transport", transport)
+        if self._seal is not None:
+            self._sealed = self._loop.create_future()
+            self._open_up(self._seal, b"")
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's signature
         """Lend the buffer to read into (called by the loop)."""
@@ -187,21 +220,52 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take in what was read (called by the loop)."""
+        if self._seal is None:
+            self._take_in(bytes(self._buffer[:nbytes]))
+            return
+        data = self._open_up(self._seal, self._buffer[:nbytes])
+        if data:
+            self._take_in(data)
+        if self._seal.ended:
+            self._lose(None)
+            self.close()
+
+    def _open_up(self, seal: Seal, received: memoryview | bytes) -> bytes:
+        """What the peer says under TLS; b"" while hands are shaken, or where it says nothing to us."""
+        data = b""
+        try:
+            if self._sealed is None or self._sealed.done():
+                data = seal.open_up(received)
+            elif seal.shake_hands(received):
+                self._sealed.set_result(None)
+                data = seal.open_up(b"")
+        except ssl.SSLError as error:
+            self._lose(error)
+        answer = seal.to_send()
+        if answer and self._transport is not None:
+            self._transport.write(answer)
+        if self.closed:
+            self.close()
+        return data
+
+    def _take_in(self, data: bytes) -> None:
         parser = self._parser
         if parser is None:
             self.close()  # nobody asked for anything
             return
         self._heard_at = self._loop.time()
         try:
-            parser.feed(bytes(self._buffer[:nbytes]))
+            parser.feed(data)
         except ProtocolViolationError as violation:
             self._settle(TransportError("violation", str(violation)))
             return
-        if parser.complete or self._piecewise:
+        if self._piecewise:
             self._settle(None)
-            self._ahead += nbytes
-            if self._piecewise and self._ahead > MAX_AHEAD_BYTES and self._transport is not None:
+            self._ahead += len(data)
+            if self._ahead > MAX_AHEAD_BYTES and self._transport is not None:
                 self._transport.pause_reading()
+        elif parser.complete:
+            self._settle(None)
 
     def eof_received(self) -> bool:
         """The peer will send no more (called by the loop); the transport closes itself."""
@@ -215,6 +279,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _lose(self, exc: Exception | None) -> None:
         self.closed = True
+        if self._sealed is not None and not self._sealed.done():
+            self._sealed.set_exception(exc or ConnectionResetError("the peer closed the connection in the handshake"))
+            self._sealed.exception()  # seen, even where whoever connects has given up
         parser = self._parser
         if parser is None or parser.complete or self._broke is not None:
             return

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from sluiceway.aws.connection import Connection, Exchange, TransportError
 from sluiceway.aws.http1 import Head
+from sluiceway.aws.tls import Seal
 
 __all__ = ["Origin", "Pool", "Reading"]
 
@@ -85,7 +86,7 @@ class Pool:
         retry of a connection error; here it takes no attempt and no pause.
         """
         while True:
-            connection = await self._claim(exchange)
+            connection = self._take_idle(exchange) or await self._obtain(exchange)
             try:
                 return await connection.run(exchange)
             except TransportError as error:
@@ -101,7 +102,7 @@ class Pool:
         leaves its place in the pool to short exchanges. Raises TransportError.
         """
         while True:
-            connection = await self._claim(exchange)
+            connection = self._take_idle(exchange) or await self._obtain(exchange)
             head = None
             try:
                 head = await connection.begin(exchange, idle_s=idle_s)
@@ -124,16 +125,14 @@ class Pool:
         self._open.clear()
         self._idle.clear()
 
-    async def _claim(self, exchange: Exchange) -> Connection:
-        if _now() >= exchange.give_up_at:
+    def _take_idle(self, exchange: Exchange) -> Connection | None:
+        """The connection used last, if it may still serve; those that may not are dropped. Raises TransportError."""
+        now = asyncio.get_running_loop().time()
+        if now >= exchange.give_up_at:
             raise TransportError("deadline", "the deadline came before the request was sent")
-        return self._take_idle() or await self._obtain(exchange)
-
-    def _take_idle(self) -> Connection | None:
-        """The connection used last, if it may still serve; those that may not are dropped."""
         while self._idle:
             connection = self._idle.pop()
-            if not connection.closed and _now() - connection.idle_since <= MAX_IDLE_S:
+            if not connection.closed and now - connection.idle_since <= MAX_IDLE_S:
                 return connection
             connection.close()
             self._open.discard(connection)
@@ -191,12 +190,11 @@ class Pool:
         loop = asyncio.get_running_loop()
         limit = loop.time() + CONNECT_TIMEOUT_S
         origin = self._origin
-        context = self._tls() if origin.tls else None
+        seal = Seal(self._tls(), origin.host) if origin.tls else None
         try:
             async with asyncio.timeout_at(min(limit, exchange.give_up_at)):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(loop), origin.host, origin.port, ssl=context
-                )
+                _, connection = await loop.create_connection(lambda: Connection(loop, seal), origin.host, origin.port)
+                await connection.secure()
         except ssl.SSLCertVerificationError as error:
             raise TransportError("certificate", str(error)) from error
         except TimeoutError as error:
@@ -233,7 +231,3 @@ class Pool:
                 turn.set_result(connection)
                 return True
         return False
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
