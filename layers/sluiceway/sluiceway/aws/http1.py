@@ -83,7 +83,7 @@ class ReplyParser:
         """Take in what arrived. Raises ProtocolViolationError."""
         self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data
         self._at = 0
-        while not self.complete and self._at < len(self._buffer) and self._step():
+        while not self.complete and self._step():
             pass
         if self.complete and self._at < len(self._buffer):
             self.keep_alive = False  # nobody can say what those bytes belong to
@@ -129,7 +129,7 @@ class ReplyParser:
             if coding.lower() != "chunked" or length is not None or not is_newest:
                 raise ProtocolViolationError("the transfer coding is ambiguous or unknown")
             self._step = self._read_chunk_size
-        elif length is not None and not (length.isascii() and length.isdigit() and len(length) <= MAX_LENGTH_DIGITS):
+        elif length is not None and not (length.isdecimal() and len(length) <= MAX_LENGTH_DIGITS):
             raise ProtocolViolationError("the content length is no number")
         if self._bodiless or head.status in {204, 304}:
             self.complete = True
@@ -238,23 +238,24 @@ def _read_size(line: bytes) -> int:
 
 
 def _parse_headers(lines: list[str]) -> dict[str, str]:
+    fields = [line.split(":", 1) for line in lines]
     try:
-        fields = [(_read_name(name), value.strip(" \t")) for name, value in [line.split(":", 1) for line in lines]]
+        headers = {_read_name(name): value.strip(" \t") for name, value in fields}
     except ValueError:
         raise ProtocolViolationError("a header line without a colon") from None
-    headers = dict(fields)
     return headers if len(headers) == len(fields) else _join_repeated(fields)
 
 
-def _join_repeated(fields: list[tuple[str, str]]) -> dict[str, str]:
+def _join_repeated(fields: list[list[str]]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name, value in fields:
-        if name not in headers:
-            headers[name] = value
-        elif name in {"content-length", "transfer-encoding"}:
+        key, text = _read_name(name), value.strip(" \t")
+        if key not in headers:
+            headers[key] = text
+        elif key in {"content-length", "transfer-encoding"}:
             raise ProtocolViolationError("several lengths or transfer codings")
         else:
-            headers[name] = f"{headers[name]}, {value}"
+            headers[key] = f"{headers[key]}, {text}"
     return headers
 
 

@@ -18,6 +18,8 @@ __all__ = ["Credentials", "Signable", "Signer", "encode_label", "encode_query"]
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
+KEPT: Final = 128  # paths, segments and values of headers remembered: the same ones come again and again
+
 # Headers that proxies may change, which the SDKs leave out of a signature (SIGNED_HEADERS_BLACKLIST of botocore.auth)
 UNSIGNED: Final = frozenset({"expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"})
 
@@ -53,6 +55,7 @@ class Signable(NamedTuple):
     payload: str
 
 
+@lru_cache(KEPT)
 def encode_label(text: str, *, greedy: bool = False) -> str:
     """`text` as one segment of a path (`:` and `/` encoded too), or as several where `greedy` keeps the slashes."""
     table = _ENCODED_PATH if greedy else _ENCODED
@@ -71,12 +74,13 @@ class Signer:
     `s3_paths`: sign the path as it is sent; every service but S3 wants it normalised and encoded a second time.
     """
 
-    __slots__ = ("_key", "_key_of", "_s3_paths", "_scope")
+    __slots__ = ("_day", "_key", "_s3_paths", "_scope", "_where")
 
     def __init__(self, *, service: str, region: str, s3_paths: bool = False) -> None:
-        self._scope = (region, service)
+        self._where = (region, service)
         self._s3_paths = s3_paths
-        self._key_of = ("", "")
+        self._day = ("", "")  # the secret and the date that scope and key are of
+        self._scope = ""
         self._key = b""
 
     def authorize(self, request: Signable, credentials: Credentials, amz_date: str) -> str:
@@ -86,31 +90,27 @@ class Signer:
             f"{request.method}\n{self._canonical_path(request.path)}\n{_canonical_query(request.query)}\n"
             f"{canonical_headers}\n{signed_names}\n{request.payload}"
         )
-        date = amz_date[:8]
-        region, service = self._scope
-        scope = f"{date}/{region}/{service}/aws4_request"
+        if self._day != (credentials.secret_key, amz_date[:8]):
+            self._begin_day(credentials.secret_key, amz_date[:8])
         digest = hashlib.sha256(canonical.encode()).hexdigest()
-        to_sign = f"{ALGORITHM}\n{amz_date}\n{scope}\n{digest}"
-        signature = hmac.digest(self._signing_key(credentials.secret_key, date), to_sign.encode(), "sha256").hex()
+        to_sign = f"{ALGORITHM}\n{amz_date}\n{self._scope}\n{digest}"
+        signature = hmac.digest(self._key, to_sign.encode(), "sha256").hex()
         return (
-            f"{ALGORITHM} Credential={credentials.access_key}/{scope}, "
+            f"{ALGORITHM} Credential={credentials.access_key}/{self._scope}, "
             f"SignedHeaders={signed_names}, Signature={signature}"
         )
 
     def _canonical_path(self, path: str) -> str:
-        if path == "/":
-            return path
         if self._s3_paths:
             return path or "/"
-        return encode_label(_normalise(path), greedy=True)
+        return _encode_again(path)
 
-    def _signing_key(self, secret_key: str, date: str) -> bytes:
-        if self._key_of != (secret_key, date):
-            key = f"AWS4{secret_key}".encode()
-            for part in (date, *self._scope, "aws4_request"):
-                key = hmac.digest(key, part.encode(), "sha256")
-            self._key, self._key_of = key, (secret_key, date)
-        return self._key
+    def _begin_day(self, secret_key: str, date: str) -> None:
+        parts = (date, *self._where, "aws4_request")
+        key = f"AWS4{secret_key}".encode()
+        for part in parts:
+            key = hmac.digest(key, part.encode(), "sha256")
+        self._day, self._scope, self._key = (secret_key, date), "/".join(parts), key
 
 
 def _canonical_headers(headers: Sequence[tuple[str, str]]) -> tuple[str, str]:
@@ -130,7 +130,7 @@ def _join_repeated(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
     return values
 
 
-@lru_cache(32)  # a session token is a kilobyte, and the same for hours
+@lru_cache(KEPT)  # a session token is a kilobyte, and the same for hours
 def _trim(value: str) -> str:
     return " ".join(value.split())
 
@@ -140,6 +140,12 @@ def _canonical_query(query: str) -> str:
         return query if "=" in query or not query else f"{query}="
     pairs = [pair.partition("=") for pair in query.split("&")]
     return "&".join([f"{name}={value}" for name, value in sorted((name, value) for name, _, value in pairs)])
+
+
+@lru_cache(KEPT)
+def _encode_again(path: str) -> str:
+    """`path`, encoded already, as every service but S3 signs it."""
+    return path if path == "/" else encode_label(_normalise(path), greedy=True)
 
 
 def _normalise(path: str) -> str:

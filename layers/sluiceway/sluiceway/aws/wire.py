@@ -278,7 +278,7 @@ class Wire:
 
     async def _attempt(self, ask: _Ask) -> Reply | _Miss:
         """Send the request once, signed now. Raises DeadlineExceeded and Misconfigured."""
-        sent = await self._sign(ask)
+        sent = self._sign(ask, self._credentials.at_hand() or await self._fresh_credentials(ask))
         try:
             head, body = await ask.target.pool.exchange(sent.exchange)
         except TransportError as error:
@@ -290,7 +290,7 @@ class Wire:
 
     async def _begin(self, ask: _Ask, idle_s: float) -> Reading | _Miss:
         """As `_attempt`, up to the head of a success; a refusal is read to its end."""
-        sent = await self._sign(ask)
+        sent = self._sign(ask, self._credentials.at_hand() or await self._fresh_credentials(ask))
         try:
             reading = await ask.target.pool.begin(sent.exchange, idle_s=idle_s)
             if 200 <= reading.head.status < 300:
@@ -300,9 +300,8 @@ class Wire:
             return _explain(ask, error)
         return self._diagnose(ask, reply, sent)
 
-    async def _sign(self, ask: _Ask) -> _Sent:
+    def _sign(self, ask: _Ask, credentials: Credentials) -> _Sent:
         target, request = ask.target, ask.request
-        credentials = self._credentials.at_hand() or await self._fresh_credentials(ask)
         trace = self._outside.trace_header() if self._traced else ""
         now = self._outside.now()
         content = request.sign(target.signer, credentials, _amz_date(now + target.skew_s), trace=trace)
