@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from sluiceway.errors import Misconfigured, Rejected, ServiceError
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
+    from logging import Logger
 
 __all__ = ["Field", "bound", "debug", "defer_powertools", "error", "failure", "info", "warning"]
 
@@ -30,6 +30,7 @@ Field = str | int | float | bool | Sequence[str] | None
 """What a field may hold. None is left out of the line."""
 
 MAX_FRAMES: Final = 16  # innermost code positions kept of a failure: one screen
+_DEBUG, _INFO, _WARNING, _ERROR = 10, 20, 30, 40  # as the logging module has them, without its import
 
 _bound: ContextVar[Mapping[str, Field]] = ContextVar("sluiceway_log_fields")
 _EMPTY: Final[Mapping[str, Field]] = {}
@@ -88,15 +89,15 @@ def _place(name: str, module: ModuleType) -> None:
 
 @cache
 def _logger() -> Logger:
-    """The process's one logger; level from POWERTOOLS_LOG_LEVEL or AWS_LAMBDA_LOG_LEVEL."""
+    """The process's one logger, as Powertools set it up; level from POWERTOOLS_LOG_LEVEL or AWS_LAMBDA_LOG_LEVEL."""
     import logging  # noqa: PLC0415 - cold start: only a process that logs pays for it
 
     defer_powertools()
     from aws_lambda_powertools.logging import Logger  # noqa: PLC0415 - the same
 
-    logger = Logger(utc=True, use_rfc3339=True, logger_handler=logging.StreamHandler(_Stdout()))
-    logger.remove_keys(["service"])  # bound for each invocation; "service_undefined" says nothing
-    return logger
+    made = Logger(utc=True, use_rfc3339=True, logger_handler=logging.StreamHandler(_Stdout()))
+    made.remove_keys(["service"])  # bound for each invocation; "service_undefined" says nothing
+    return logging.getLogger(made.name)
 
 
 @cache
@@ -107,11 +108,17 @@ def _reserved() -> frozenset[str]:
     return frozenset(vars(makeLogRecord({}))) | {"message", "asctime", "level", "location", "timestamp"}
 
 
-def _write(level: str, event: str, fields: Mapping[str, Field]) -> None:
+def _write(level: int, event: str, fields: Mapping[str, Field]) -> None:
+    """To the handler without the logging module's search for the caller, whose place is known: a third of a line."""
+    logger = _logger()
+    if not logger.isEnabledFor(level):
+        return
     reserved = _reserved()
     merged = {**_bound.get(_EMPTY), **fields}
     extra = {(f"{name}_" if name in reserved else name): value for name, value in merged.items()}
-    getattr(_logger(), level)(event, extra=extra, stacklevel=4)
+    caller = sys._getframe(2)  # noqa: SLF001 - as the logging module does  # pyright: ignore[reportPrivateUsage]
+    place = (caller.f_code.co_filename, caller.f_lineno)
+    logger.handle(logger.makeRecord(logger.name, level, *place, event, (), None, caller.f_code.co_name, extra))
 
 
 @contextmanager
@@ -126,22 +133,22 @@ def bound(**fields: Field) -> Generator[None]:
 
 def debug(event: str, /, **fields: Field) -> None:
     """Write one line for developers."""
-    _write("debug", event, fields)
+    _write(_DEBUG, event, fields)
 
 
 def info(event: str, /, **fields: Field) -> None:
     """Write one line: `log.info("batch.settled", failed=2)`."""
-    _write("info", event, fields)
+    _write(_INFO, event, fields)
 
 
 def warning(event: str, /, **fields: Field) -> None:
     """Write one line about something that was handled and should not be."""
-    _write("warning", event, fields)
+    _write(_WARNING, event, fields)
 
 
 def error(event: str, /, **fields: Field) -> None:
     """Write one line about something that somebody must look at."""
-    _write("error", event, fields)
+    _write(_ERROR, event, fields)
 
 
 def failure(event: str, cause: BaseException, /, **fields: Field) -> None:
@@ -149,7 +156,7 @@ def failure(event: str, cause: BaseException, /, **fields: Field) -> None:
 
     The text is kept for Misconfigured only, which names settings and never holds values.
     """
-    _write("error", event, {**_describe(cause), **fields})
+    _write(_ERROR, event, {**_describe(cause), **fields})
 
 
 def _describe(cause: BaseException) -> dict[str, Field]:
