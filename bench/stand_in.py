@@ -1,4 +1,4 @@
-"""A stand-in for DynamoDB and SQS that costs next to nothing: fixed answers, in a process of its own.
+"""A stand-in for AWS that costs next to nothing: fixed answers, in a process of its own.
 
 `Server` starts it and stops it. It reads requests just well enough to know where they end.
 """
@@ -17,10 +17,6 @@ import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 ITEM = {
     "Item": {
@@ -52,11 +48,17 @@ def _answer(document: object) -> bytes:
 
 
 GET, PUT, SEND = _answer(ITEM), _answer({}), _answer(SENT)
+POSTED = (
+    b"HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\nContent-Length: 0\r\nConnection: keep-alive\r\n"
+    b"x-amzn-RequestId: 3f3a4b61-2c53-4b0f-8c1e-0e0a6f0f8a55\r\nx-amz-apigw-id: L0SM9GFOFiAFVqg=\r\n\r\n"
+)
 
 
 def _choose(head: bytes) -> bytes:
     if b".getitem" in head:
         return GET
+    if b"@connections" in head or b"%40connections" in head:
+        return POSTED
     return SEND if b".sendmessage" in head else PUT
 
 
@@ -116,6 +118,10 @@ class Server:
 
 def write_certificate(folder: Path) -> None:
     """`ca.pem`, a certificate that signs itself, and `server.pem`, the same with its key."""
+    from cryptography import x509  # noqa: PLC0415 - a worker on another interpreter has not got it
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415 - the same
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - the same
+
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stand-in")])
     now = dt.datetime.now(dt.UTC)

@@ -12,16 +12,15 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from clients import Worker, compare, describe, obey
 from stand_in import Server
-from table import print_table, print_verdict
+from table import pair, print_table, print_verdict
 
 CLIENTS = ("wire", "aiobotocore", "boto3")
 CONCURRENCY = (1, 8, 64)
@@ -35,30 +34,6 @@ PUT = {
     "ConditionExpression": "attribute_not_exists(#k)",
     "ExpressionAttributeNames": {"#k": "job_id"},
 }
-Call = Callable[[int], Awaitable[None]]
-
-
-async def measure(call: Call, *, calls: int, concurrency: int) -> tuple[float, float]:
-    """CPU and wall seconds of one call, over `calls` of them."""
-    numbers = iter(range(calls))
-
-    async def work() -> None:
-        for number in numbers:
-            await call(number)
-
-    cpu, wall = time.process_time(), time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(concurrency):
-            group.create_task(work())
-    return (time.process_time() - cpu) / calls, (time.perf_counter() - wall) / calls
-
-
-async def obey(call: Call) -> None:
-    """Measure as stdin says, a line at a time."""
-    loop = asyncio.get_running_loop()
-    while line := await loop.run_in_executor(None, sys.stdin.readline):
-        calls, concurrency = json.loads(line)
-        print(json.dumps(await measure(call, calls=calls, concurrency=concurrency)), flush=True)
 
 
 async def run_wire() -> None:
@@ -116,71 +91,23 @@ def run_boto3() -> None:
         print(json.dumps(cost), flush=True)
 
 
-class Worker:
-    """One client in its process."""
-
-    def __init__(self, client: str, url: str, ca: Path) -> None:
-        environ = {
-            **os.environ,
-            "AWS_ENDPOINT_URL": url,
-            "AWS_CA_BUNDLE": str(ca),
-            "AWS_REGION": "eu-central-1",
-            "AWS_DEFAULT_REGION": "eu-central-1",
-            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
-            "AWS_SESSION_TOKEN": "IQoJb3JpZ2luX2VjE" * 40,
-        }
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, "--client", client],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environ,
-            text=True,
-        )
-
-    def measure(self, calls: int, concurrency: int) -> tuple[float, float]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{json.dumps([calls, concurrency])}\n")
-        self._process.stdin.flush()
-        cpu, wall = json.loads(self._process.stdout.readline())
-        return cpu, wall
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(10)
-
-
-def compare(server: Server, *, tls: bool, rounds: int, calls: int) -> tuple[list[list[str]], dict[str, float]]:
-    """The rows, and the CPU milliseconds of one call, one at a time, for each client."""
+def compare_all(
+    server: Server, *, tls: bool, rounds: int, calls: int
+) -> tuple[list[list[str]], dict[str, list[float]]]:
+    """The rows, and the CPU seconds of one call, one at a time, for each client and round."""
     url = server.tls_url if tls else server.url
-    workers = {client: Worker(client, url, server.ca) for client in CLIENTS}
-    for worker in workers.values():
-        worker.measure(200, 8)  # warm
+    workers = {client: Worker(__file__, client, url=url, ca=server.ca) for client in CLIENTS}
     rows, alone = [], {}
-    for concurrency in CONCURRENCY:
-        costs: dict[str, list[tuple[float, float]]] = {client: [] for client in CLIENTS}
-        for _ in range(rounds):
-            for client, worker in workers.items():
-                costs[client].append(worker.measure(calls, concurrency))
-        cpu = {client: statistics.median(cost[0] for cost in rows) * 1e3 for client, rows in costs.items()}
-        wall = {client: statistics.median(cost[1] for cost in rows) * 1e3 for client, rows in costs.items()}
-        alone = alone or cpu
-        rows += [
-            [
-                "https" if tls else "http",
-                str(concurrency),
-                client,
-                f"{cpu[client]:.3f}",
-                f"{cpu[client] / cpu['wire']:.1f}",
-                f"{wall[client]:.3f}",
-                f"{wall[client] / wall['wire']:.1f}",
-            ]
-            for client in CLIENTS
-        ]
-    for worker in workers.values():
-        worker.close()
+    try:
+        for worker in workers.values():
+            worker.measure(200, 8)  # warm
+        for concurrency in CONCURRENCY:
+            costs = compare(workers, rounds=rounds, calls=calls, concurrency=concurrency)
+            alone = alone or {client: [cost[0] for cost in each] for client, each in costs.items()}
+            rows += [["https" if tls else "http", str(concurrency), *row] for row in describe(costs, ours="wire")]
+    finally:
+        for worker in workers.values():
+            worker.close()
     return rows, alone
 
 
@@ -202,14 +129,15 @@ def main() -> None:
     rows, alone = [], {}
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server:
         for scheme in ("http", "https"):
-            more, alone[scheme] = compare(server, tls=scheme == "https", rounds=rounds, calls=calls)
+            more, alone[scheme] = compare_all(server, tls=scheme == "https", rounds=rounds, calls=calls)
             rows += more
     version = ".".join(map(str, sys.version_info[:3]))
     print(f"A DynamoDB call, medians of {rounds} rounds of {calls}. Python {version} on {os.cpu_count()} cores.")
     print_table(["", "concurrency", "client", "CPU ms", "/ wire", "wall ms", "/ wire"], rows)
     for scheme, cpu in alone.items():
-        print_verdict(f"{scheme}, one at a time: CPU ms a call", measured=cpu["wire"], budget=BUDGET_MS)
-        share = cpu["wire"] / cpu["aiobotocore"]
+        spent_ms = statistics.median(cpu["wire"]) * 1e3
+        print_verdict(f"{scheme}, one at a time: CPU ms a call", measured=spent_ms, budget=BUDGET_MS)
+        share = pair(cpu["wire"], cpu["aiobotocore"])
         print_verdict(f"{scheme}, one at a time: CPU of aiobotocore's", measured=share, budget=BUDGET_SHARE)
 
 
