@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["HttpReply", "HttpRequest", "Problem"]
+__all__ = ["HttpReply", "HttpRequest", "Problem", "describe_problem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +45,9 @@ class Problem:
     title: str
     status: int
     detail: str = ""
+
+
+def describe_problem(reason: str, title: str, detail: str = "") -> Mapping[str, object]:
+    """The members of a problem that is told in a record or a frame, without a status; an empty `detail` is left out."""
+    members = {"type": f"/problems/{reason}", "title": title}
+    return {**members, "detail": detail} if detail else members

@@ -27,6 +27,7 @@ from sluiceway.errors import (
     ServiceMisconfigured,
     SluicewayError,
 )
+from sluiceway.events.http import describe_problem
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.sqs import SqsMessage
 from sluiceway.genai.faults import Denied, Overloaded, Throttled, Timeout
@@ -143,7 +144,7 @@ async def _claim(delivery: _Delivery, call: Invocation, worker: JobWorker) -> Jo
         lease_owner=delivery.token,
         lease_until_ms=now_ms + round((call.remaining_s() + call.grace_s) * 1000) + LEASE_MARGIN_MS,
         final=delivery.last,
-        problem=_problem("attempt-lost", "The worker stopped before it could answer"),
+        problem=describe_problem("attempt-lost", "The worker stopped before it could answer"),
         correlation_id=delivery.correlation_id,
         expires_s=now_ms // 1000 + KEEP_S,
     )
@@ -236,7 +237,7 @@ async def _settle(record: JobRecord | None, error: Exception, delivery: _Deliver
     count("JobsFailed" if ends else "JobAttemptsFailed")
     log.warning("job.attempt_failed", job_id=record.job_id, attempt=record.attempt, reason=_reason(error), ends=ends)
     title = "The job cannot be answered" if ends else "The last attempt failed; there will be another"
-    problem = _problem(_reason(error), title, _detail(error))
+    problem = describe_problem(_reason(error), title, _detail(error))
     return await _write_end(record, "failed" if ends else "queued", problem, worker=worker)
 
 
@@ -270,11 +271,6 @@ async def _write_end(
 def _touch(record: JobRecord, now_ms: int) -> JobRecord:
     """The record as written now, without a lease."""
     return replace(record, updated_ms=now_ms, lease_until_ms=0, expires_s=now_ms // 1000 + KEEP_S)
-
-
-def _problem(reason: str, title: str, detail: str = "") -> Mapping[str, object]:
-    members = {"type": f"/problems/{reason}", "title": title}
-    return {**members, "detail": detail} if detail else members
 
 
 def _reason(error: Exception) -> str:

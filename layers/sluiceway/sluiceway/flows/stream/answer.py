@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Literal
 
 from sluiceway import log
 from sluiceway.errors import Rejected
+from sluiceway.events.http import describe_problem
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import StreamOrder
 from sluiceway.flows.stream.delivery import Seat
@@ -22,7 +24,7 @@ from sluiceway.flows.stream.history import recall
 from sluiceway.flows.stream.keeping import LEASE_MS, Keeper, LeaseLost
 from sluiceway.flows.stream.lines import ConnectionLine
 from sluiceway.flows.stream.readers import Readers
-from sluiceway.flows.stream.transcript import Ending, Transcript, problem
+from sluiceway.flows.stream.transcript import Ending, Transcript
 from sluiceway.genai.provider import CallContext, Message, ModelRequest
 from sluiceway.ports import AnswerRecord, AnswerStore, Chance, Clock, Connections
 from sluiceway.rules.answers import ENDED, parse_question
@@ -125,7 +127,7 @@ async def work_on(record: AnswerRecord, call: Invocation, desk: AnswerDesk, *, s
     )
     try:
         async with asyncio.TaskGroup() as group:
-            line_to = ConnectionLine.over(desk.connections)
+            line_to = partial(ConnectionLine, desk.connections)
             readers = Readers(group, transcript, req=record.req, line_to=line_to, detach=keeper.detach)
             worker = _Worker(desk, keeper, transcript, readers=readers)
             if seat is not None:
@@ -138,7 +140,7 @@ async def work_on(record: AnswerRecord, call: Invocation, desk: AnswerDesk, *, s
 
 
 async def _let_go(keeper: Keeper) -> None:
-    stopped = Ending("paused", problem=problem("worker-stopped", "The worker was stopped; resume to go on"))
+    stopped = Ending("paused", problem=describe_problem("worker-stopped", "The worker was stopped; resume to go on"))
     try:
         async with asyncio.timeout(LET_GO_S):
             await keeper.let_go(stopped)
@@ -161,7 +163,7 @@ class _Worker:
             ending = await self._generate(group, context)
             record = await self._keeper.finish(ending)
         except LeaseLost:
-            log.warning("answer.lease_lost", req_attempt=self._keeper.record.attempt)
+            log.warning("answer.lease_lost", attempt=self._keeper.record.attempt)
             self._readers.leave()
             return
         self._transcript.end(replace(ending, usage=record.usage))
@@ -174,7 +176,7 @@ class _Worker:
         try:
             request = await _make_request(keeper.record, desk)
         except Rejected as error:
-            return Ending("failed", problem=problem(error.reason, "The question cannot be read any more"))
+            return Ending("failed", problem=describe_problem(error.reason, "The question cannot be read any more"))
         generation = Generation(
             request, self._transcript, model=desk.model, context=context, begin_attempt=keeper.begin_attempt
         )
@@ -212,7 +214,7 @@ class _Worker:
             return None
         if asyncio.get_running_loop().time() - alone_since < self._desk.rules.grace_s:
             return None
-        return Ending("paused", problem=problem("nobody-reads", "Nobody read the answer; resume to go on"))
+        return Ending("paused", problem=describe_problem("nobody-reads", "Nobody read the answer; resume to go on"))
 
 
 async def _make_request(record: AnswerRecord, desk: AnswerDesk) -> ModelRequest:

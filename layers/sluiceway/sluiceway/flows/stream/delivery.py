@@ -13,8 +13,9 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 from sluiceway import log
 from sluiceway.errors import Gone, Retryable, SluicewayError
+from sluiceway.events.http import describe_problem
 from sluiceway.events.socket import Frame, FrameKind
-from sluiceway.flows.stream.transcript import Transcript, problem
+from sluiceway.flows.stream.transcript import Transcript
 from sluiceway.ports import Reader
 from sluiceway.rules.answers import valid_offset
 from sluiceway.rules.coalescing import MAX_PIECE_BYTES, OVERRUN_BYTES, Coalescer
@@ -153,7 +154,7 @@ class Delivery:
 
     async def _excuse(self) -> None:
         """Tell a reader that does not keep up to come back; where it cannot be told, its own clock will."""
-        why = problem("reader-behind", "The connection is too slow for this answer; resume for the rest")
+        why = describe_problem("reader-behind", "The connection is too slow for this answer; resume for the rest")
         await self._send_once("error", self._told, {**why, "resumable": True})
 
     async def _say(self, kind: FrameKind, off: int, data: Mapping[str, object], *, until: float | None = None) -> bool:

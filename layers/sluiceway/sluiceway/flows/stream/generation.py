@@ -14,7 +14,8 @@ from typing import Final
 
 from sluiceway import log
 from sluiceway.errors import DeadlineExceeded, Misconfigured, Rejected, Retryable
-from sluiceway.flows.stream.transcript import Ending, Transcript, problem
+from sluiceway.events.http import describe_problem
+from sluiceway.flows.stream.transcript import Ending, Transcript
 from sluiceway.genai.faults import ContentFiltered, Denied, Invalid, Overloaded, Throttled, Timeout
 from sluiceway.genai.provider import (
     CallContext,
@@ -28,7 +29,7 @@ from sluiceway.genai.provider import (
 from sluiceway.ports import Chance
 from sluiceway.rules.answers import MAX_ANSWER
 
-__all__ = ["Generation", "Model"]
+__all__ = ["Generation", "Model", "continue_at"]
 
 MAX_FAILURES: Final = 4  # in a row, without one new character
 FIRST_PAUSE_S: Final = 0.25  # doubled with each failure in a row, drawn from its upper half
@@ -102,12 +103,6 @@ class Generation:
             "estimated": int(any(each.estimated for each in tries)),
         }
 
-    def settle_usage(self) -> None:
-        """Count the try under way as it is: it was left or broke off."""
-        if self._asked is not None:
-            self._spent.append(estimate_usage(self._asked, self._transcript.text(self._asked_at)))
-            self._asked = None
-
     async def _try_once(self) -> Ending | Retryable:
         """The answer's end, or the failure after which another try may bring it."""
         try:
@@ -123,7 +118,13 @@ class Generation:
             log.failure("answer.misconfigured", error)
             return _fail(_reason(error), "This deployment cannot answer now")
         finally:
-            self.settle_usage()
+            self._settle_usage()
+
+    def _settle_usage(self) -> None:
+        """Count the try under way as it is: it was left or broke off."""
+        if self._asked is not None:
+            self._spent.append(estimate_usage(self._asked, self._transcript.text(self._asked_at)))
+            self._asked = None
 
     def _take_refusal(self, error: Rejected) -> Ending | Retryable:
         if isinstance(error, ContentFiltered):
@@ -178,11 +179,11 @@ def continue_at(said: str, *, continues: bool) -> int:
 
 
 def _fail(reason: str, title: str, *, retracted: bool = False) -> Ending:
-    return Ending("failed", problem=problem(reason, title), retracted=retracted)
+    return Ending("failed", problem=describe_problem(reason, title), retracted=retracted)
 
 
 def _rest(reason: str, title: str) -> Ending:
-    return Ending("paused", problem=problem(reason, title))
+    return Ending("paused", problem=describe_problem(reason, title))
 
 
 def _reason(error: Exception) -> str:

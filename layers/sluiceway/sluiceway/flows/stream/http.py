@@ -15,9 +15,9 @@ from typing import Final
 from sluiceway import log
 from sluiceway.codec.frames import decode_event_id, encode_sse
 from sluiceway.codec.headers import bearer_token
-from sluiceway.codec.http import problem as problem_reply
+from sluiceway.codec.http import problem
 from sluiceway.errors import Misconfigured, Rejected, Retryable
-from sluiceway.events.http import HttpRequest, Problem
+from sluiceway.events.http import HttpRequest, Problem, describe_problem
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import Frame, StreamOrder
 from sluiceway.events.stream import HttpStream
@@ -26,7 +26,6 @@ from sluiceway.flows.stream.delivery import Seat
 from sluiceway.flows.stream.lines import QueueLine
 from sluiceway.flows.stream.socket import check_ask, make_record
 from sluiceway.flows.stream.stored import bring_stored, lacks_stored
-from sluiceway.flows.stream.transcript import problem
 from sluiceway.ports import AnswerRecord, Reader
 from sluiceway.rules.answers import ENDED, parse_ask, parse_req
 from sluiceway.rules.tokens import InvalidToken, Verifier
@@ -133,7 +132,7 @@ async def _events(begun: _Begun, call: Invocation, desk: AnswerDesk) -> AsyncGen
             await _serve(begun, line, call=call, desk=desk)
         except (Retryable, Misconfigured) as error:
             log.failure("http.stream_unserved", error)
-            why = problem("unavailable", "The answer cannot be followed now; resume to go on")
+            why = describe_problem("unavailable", "The answer cannot be followed now; resume to go on")
             await line.send(Frame("error", begun.record.req, 1, begun.reader.off, 0, {**why, "resumable": True}))
         await line.end()
 
@@ -167,7 +166,7 @@ async def _serve(begun: _Begun, line: QueueLine, *, call: Invocation, desk: Answ
                 return
             reader, said_at = brought, loop.time()
         if loop.time() >= until:
-            why = problem("deadline-exceeded", "The request ran out of time; resume to go on")
+            why = describe_problem("deadline-exceeded", "The request ran out of time; resume to go on")
             await line.send(Frame("error", record.req, 1, reader.off, reader.attempt, {**why, "resumable": True}))
             return
         if loop.time() - said_at >= PING_S:
@@ -177,7 +176,7 @@ async def _serve(begun: _Begun, line: QueueLine, *, call: Invocation, desk: Answ
 
 
 def _refuse(why: Problem, http: HttpDesk, headers: Mapping[str, str] | None = None) -> HttpStream:
-    reply = problem_reply(why, headers={**_cors(http), **(headers or {})})
+    reply = problem(why, headers={**_cors(http), **(headers or {})})
 
     async def body() -> AsyncGenerator[bytes | str]:
         yield reply.body

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from sluiceway import log
@@ -16,7 +16,7 @@ from sluiceway.errors import Retryable, SluicewayError
 from sluiceway.flows.stream.transcript import Ending, Transcript
 from sluiceway.ports import AnswerRecord, AnswerStore, Clock, Reader
 
-__all__ = ["Keeper", "LeaseLost", "expires_s"]
+__all__ = ["LEASE_MS", "Keeper", "LeaseLost", "expires_s"]
 
 KEEP_S: Final = 7 * 24 * 3600  # a record's life, its question's and its text's
 LEASE_MS: Final = 10_000
@@ -32,19 +32,6 @@ class LeaseLost(Exception):
     """Somebody else works on this answer, or nobody can tell that we do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What the answer had cost before this worker."""
-
-    usage: Mapping[str, int]
-
-    def plus(self, more: Mapping[str, int]) -> Mapping[str, int]:
-        """Both together; `estimated` is 1 where either is."""
-        names = {*self.usage, *more}
-        summed = {name: self.usage.get(name, 0) + more.get(name, 0) for name in sorted(names)}
-        return summed | ({"estimated": min(1, summed["estimated"])} if "estimated" in summed else {})
-
-
 class Keeper:
     """Holds `record`, which this worker has claimed, and stores `transcript` into it. `spent` tells what it cost."""
 
@@ -54,7 +41,7 @@ class Keeper:
         self._transcript = transcript
         self._store = store
         self._clock = clock
-        self._before = Totals(record.usage)
+        self._spent_before = record.usage
         self._lock = asyncio.Lock()
         self._doubtful: tuple[AnswerRecord, str] | None = None
         self._stored_at = asyncio.get_running_loop().time()
@@ -112,7 +99,7 @@ class Keeper:
             off=self._transcript.length,
             updated_ms=now_ms,
             lease_until_ms=now_ms + LEASE_MS,
-            usage=self._before.plus(self.spent()),
+            usage=_add_usage(self._spent_before, self.spent()),
         )
 
     def _end(self, ending: Ending) -> AnswerRecord:
@@ -165,6 +152,12 @@ class Keeper:
             raise LeaseLost
         self.record = replace(self.record, readers=found.readers, cancel=found.cancel)
         return self.record
+
+
+def _add_usage(one: Mapping[str, int], other: Mapping[str, int]) -> Mapping[str, int]:
+    """Both together; `estimated` is 1 where either is."""
+    summed = {name: one.get(name, 0) + other.get(name, 0) for name in sorted({*one, *other})}
+    return summed | ({"estimated": min(1, summed["estimated"])} if "estimated" in summed else {})
 
 
 def expires_s(now_ms: int) -> int:

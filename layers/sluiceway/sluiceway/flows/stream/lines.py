@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
 from sluiceway.codec.frames import encode_frame
 from sluiceway.events.socket import Frame
-from sluiceway.flows.stream.delivery import Line
 from sluiceway.ports import Connections
 
 __all__ = ["ConnectionLine", "QueueLine"]
@@ -22,11 +20,6 @@ class ConnectionLine:
     def __init__(self, connections: Connections, connection_id: str) -> None:
         self._connections = connections
         self._connection_id = connection_id
-
-    @classmethod
-    def over(cls, connections: Connections) -> Callable[[str], Line]:
-        """Lines to whichever connection is named."""
-        return lambda connection_id: cls(connections, connection_id)
 
     async def send(self, frame: Frame) -> None:
         """As `Line.send`."""

@@ -12,13 +12,13 @@ from typing import Final
 
 from sluiceway import log
 from sluiceway.errors import Gone, Misconfigured, Rejected, Retryable
+from sluiceway.events.http import describe_problem
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import Frame, SocketEvent, SocketReply
 from sluiceway.flows.stream.delivery import Seat
 from sluiceway.flows.stream.keeping import expires_s
 from sluiceway.flows.stream.lines import ConnectionLine
 from sluiceway.flows.stream.stored import bring_stored, lacks_stored
-from sluiceway.flows.stream.transcript import problem
 from sluiceway.ports import (
     AnswerRecord,
     AnswerStore,
@@ -65,10 +65,12 @@ async def serve_socket(event: SocketEvent, call: Invocation, desk: SocketDesk) -
     except Gone:
         log.info("socket.client_gone")
     except Rejected as error:
-        await _tell_error(event, desk, problem(error.reason, _title(error), str(error)), resumable=False)
+        await _tell_error(event, desk, describe_problem(error.reason, _title(error), str(error)), resumable=False)
     except (Retryable, Misconfigured) as error:
         log.failure("socket.unserved", error)
-        await _tell_error(event, desk, problem("unavailable", "This cannot be served now; try again"), resumable=True)
+        await _tell_error(
+            event, desk, describe_problem("unavailable", "This cannot be served now; try again"), resumable=True
+        )
     return SocketReply()
 
 

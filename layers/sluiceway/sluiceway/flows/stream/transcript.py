@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from sluiceway.events.socket import FrameKind
 
-__all__ = ["Ending", "Transcript", "problem"]
+__all__ = ["Ending", "Transcript"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,3 @@ class Transcript:
     def _tell(self) -> None:
         told, self.news = self.news, asyncio.Event()
         told.set()
-
-
-def problem(reason: str, title: str, detail: str = "") -> Mapping[str, object]:
-    """RFC 9457 members of an error frame; an empty `detail` is left out."""
-    members = {"type": f"/problems/{reason}", "title": title}
-    return {**members, "detail": detail} if detail else members
