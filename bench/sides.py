@@ -191,7 +191,7 @@ class Worker:
 
 def _environ(server: Server, *, tls: bool) -> dict[str, str]:
     """As Lambda sets it, with every AWS endpoint on the stand-in; nothing of the machine's own."""
-    url = server.tls_url if tls else server.url
+    url, sqs_url = (server.tls_url, server.other_tls_url) if tls else (server.url, server.other_url)
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "en_US.UTF-8",
@@ -208,9 +208,10 @@ def _environ(server: Server, *, tls: bool) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
         "AWS_SESSION_TOKEN": "IQoJb3JpZ2luX2VjE" * 40,
         "AWS_ENDPOINT_URL": url,
+        "AWS_ENDPOINT_URL_SQS": sqs_url,
         "AWS_CA_BUNDLE": str(server.ca),
         "JOBS_TABLE": "jobs",
-        "QUEUE_URL": f"{url}/123456789012/answers",
+        "QUEUE_URL": f"{sqs_url}/123456789012/answers",
     }
 
 

@@ -83,19 +83,20 @@ class Answering(asyncio.Protocol):
 
 
 async def serve(folder: str) -> None:
-    """Serve plain on one port and TLS on another; print both, then run until stdin closes."""
+    """Serve plain on two ports and TLS on two more; print them, then run until stdin closes."""
     loop = asyncio.get_running_loop()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(Path(folder, "server.pem"))
-    plain = await loop.create_server(Answering, "127.0.0.1", 0)
-    secure = await loop.create_server(Answering, "127.0.0.1", 0, ssl=context)
-    ports = [server.sockets[0].getsockname()[1] for server in (plain, secure)]
-    print(json.dumps(ports), flush=True)
+    servers = [await loop.create_server(Answering, "127.0.0.1", 0, ssl=tls) for tls in (None, None, context, context)]
+    print(json.dumps([server.sockets[0].getsockname()[1] for server in servers]), flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
 
 class Server:
-    """The stand-in's process; `url` and `tls_url` reach it, `ca` is the certificate to trust."""
+    """The stand-in's process; `url` and `tls_url` reach it, `ca` is the certificate to trust.
+
+    `other_url` and `other_tls_url` reach it too: at AWS, each service has an address of its own.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.ca = folder / "ca.pem"
@@ -104,8 +105,9 @@ class Server:
             [sys.executable, __file__, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert self._process.stdout is not None
-        plain, secure = json.loads(self._process.stdout.readline())
+        plain, other_plain, secure, other_secure = json.loads(self._process.stdout.readline())
         self.url, self.tls_url = f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{secure}"
+        self.other_url, self.other_tls_url = f"http://127.0.0.1:{other_plain}", f"https://127.0.0.1:{other_secure}"
 
     def __enter__(self) -> Self:
         return self
