@@ -94,12 +94,12 @@ class StreamWorld:
         except KilledError:
             return
 
-    async def send(self, connection_id: str, message: dict[str, Any] | str, *, kind: str = "MESSAGE") -> SocketReply:
+    async def send(self, connection_id: str, message: dict[str, Any] | str, *, caller: str = CALLER) -> SocketReply:
         body = message if isinstance(message, str) else json.dumps(message)
         action = message.get("action", "") if isinstance(message, dict) else ""
         route = action if action in {"ask", "resume", "cancel"} else "$default"
         return await serve_socket(
-            SocketEvent(kind, route, connection_id, CALLER, body, 0, "r"), self.call(), self.sockets
+            SocketEvent("MESSAGE", route, connection_id, caller, body, 0, "r"), self.call(), self.sockets
         )
 
     async def connect(self, connection_id: str) -> None:

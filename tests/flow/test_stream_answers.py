@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 from localcloud.clock import run_virtual
 from sluiceway.errors import Retryable
 from sluiceway.genai.faults import ContentFiltered, Denied, Invalid, Overloaded, Throttled
-from sluiceway.genai.provider import CallContext, ModelRequest
+from sluiceway.genai.provider import CallContext, Message, ModelRequest
 from sluiceway.genai.scripted import Script, ScriptedProvider
 from sluiceway.ports import AnswerRecord
 from tests.streaming_world import CALLER, StreamWorld
@@ -44,8 +45,6 @@ def whole_text(script: Script, prompt: str = "Name three rivers.") -> str:
 
 
 def _words(script: Script, prompt: str) -> list[str]:
-    from sluiceway.genai.provider import Message
-
     provider = ScriptedProvider(script)
     request = ModelRequest((Message("user", prompt),), 10_000)
     return provider._compose(request).split(" ")
@@ -340,7 +339,9 @@ def test_a_worker_out_of_time_rests_the_answer() -> None:
 @pytest.mark.parametrize(
     ("message", "kind"),
     [
-        ("{", "invalid-body"),
+        ("{", "unknown-action"),  # the gateway's route of what is no JSON is $default
+        ({"action": "ask"}, "invalid-body"),
+        ({"action": "ask", "req": 7, "prompt": "x"}, "invalid-body"),
         ({"action": "ask", "req": "r 1", "prompt": "x"}, "invalid-body"),
         ({"action": "ask", "req": "r1"}, "invalid-body"),
         ({"action": "ask", "req": "r1", "prompt": ""}, "invalid-body"),
@@ -356,13 +357,7 @@ def test_a_wrong_message_is_told_to_its_sender(message: dict[str, Any] | str, ki
     """An error frame that names the limit; nothing is begun."""
 
     async def scene(world: StreamWorld) -> None:
-        body = message
-        if body == "{":
-            reply = await world.send("c1", {"action": "ask"})
-            del reply
-            world.line.inboxes["c1"].clear()
-            body = {"action": "ask", "req": 7, "prompt": "x"}
-        await world.send("c1", body)
+        await world.send("c1", message)
 
     world = play(scene)
     (frame,) = world.line.frames("c1")
@@ -409,9 +404,28 @@ def test_a_silent_model_is_pinged() -> None:
 
 
 def test_ownership_is_by_caller() -> None:
-    """Another person's req of the same name is another answer."""
+    """Another person's req of the same name is another answer, and nobody resumes or cancels somebody else's."""
+
+    async def scene(world: StreamWorld) -> None:
+        await world.send("c1", ASK)
+        await world.connect("c2")
+        for action in ("resume", "cancel"):
+            await world.send("c2", {"action": action, "req": "r1"}, caller="bob")
+            assert world.line.frames("c2")[-1]["d"]["type"] == "/problems/no-such-answer"
+        await world.send("c2", {**ASK, "prompt": "Name a sea."}, caller="bob")
+
+    world = play(scene, script=SLOW)
+    assert set(world.answers.records) == {(CALLER, "r1"), ("bob", "r1")}
+    assert world.read("c1", "r1").text == whole_text(SLOW)
+    assert world.read("c2", "r1").text == whole_text(SLOW, "Name a sea.")
+
+
+def test_a_worker_logs_under_the_id_of_whoever_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its order carries no correlation id: the answer's record does."""
     world = play(ask_and_wait, script=SLOW)
-    assert list(world.answers.records) == [(CALLER, "r1")]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "answer.ended" in line]
+    assert [line["correlation_id"] for line in lines] == [world.record("r1").correlation_id]
+    assert lines[0]["correlation_id"] == "c2"  # of the ask; c1 connected
 
 
 async def ask_and_wait(world: StreamWorld) -> None:

@@ -67,7 +67,8 @@ async def run_answer(order: StreamOrder, call: Invocation, desk: AnswerDesk) -> 
     """
     record = await claim_answer(order, call, desk)
     if record is not None:
-        await work_on(record, call, desk)
+        with log.bound(correlation_id=record.correlation_id or call.correlation_id):  # the order carries none
+            await work_on(record, call, desk)
 
 
 async def claim_answer(
