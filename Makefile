@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+INSTALL := install --no-compile --require-hashes --only-binary=:all:
 SAM_BIN := .venv-sam/bin
+# A file's tests stay together, so that what they share is made once; in pytest's order, which has the long files first.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run test versions check format bench build docs replay lock clean
@@ -14,10 +17,10 @@ help: ## List the targets
 run: $(VENV)/run.stamp $(VENV)/model.stamp ## Start the local cloud on template.yaml, with the embedded model
 	$(BIN)/sluiceway up --model embedded $(ARGS)
 
-test: $(VENV)/test.stamp $(VENV)/model.stamp .venv-sam/sam.stamp ## Run every test (ARGS=... goes to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/test.stamp $(VENV)/model.stamp .venv-sam/sam.stamp ## Run every test, a file on each core (ARGS=... to pytest: a part, one by one)
+	$(BIN)/python -m pytest $(or $(ARGS),$(PARALLEL))
 
-versions: $(VENV)/test.stamp ## Run unit and flow tests on the other Pythons from 3.11 to 3.13 found here
+versions: | $(BIN)/python ## Run unit and flow tests on the other Pythons from 3.11 to 3.13 found here
 	$(BIN)/python tests/versions.py
 
 check: $(VENV)/test.stamp $(VENV)/model.stamp ## Lint, types, import contracts, locks: what CI runs beside the tests
@@ -56,13 +59,13 @@ $(BIN)/python:
 
 $(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(BIN)/python
 	@echo "Installing the local cloud into $(VENV) (once, about a minute)..."
-	@$(PIP) install --require-hashes --only-binary=:all: -r requirements/run.txt
+	@$(PIP) $(INSTALL) -r requirements/run.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
 	@echo "Installing the test tools into $(VENV) (once, about a minute)..."
-	@$(PIP) install --require-hashes --only-binary=:all: -r requirements/test.txt
+	@$(PIP) $(INSTALL) -r requirements/test.txt
 	@touch $@
 
 $(VENV)/model.stamp: requirements/model.txt $(VENV)/run.stamp
@@ -72,5 +75,5 @@ $(VENV)/model.stamp: requirements/model.txt $(VENV)/run.stamp
 .venv-sam/sam.stamp: requirements/sam.txt
 	@echo "Installing aws-sam-cli into .venv-sam (once, about a minute)..."
 	@test -x .venv-sam/bin/python || $(PYTHON) -m venv .venv-sam
-	@.venv-sam/bin/python -m pip --disable-pip-version-check -qq install --no-deps --require-hashes --only-binary=:all: -r requirements/sam.txt
+	@.venv-sam/bin/python -m pip --disable-pip-version-check -qq $(INSTALL) --no-deps -r requirements/sam.txt
 	@touch $@

