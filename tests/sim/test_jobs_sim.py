@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -46,14 +45,6 @@ TIMEOUT_S = 60.0
 VISIBILITY_S = 360
 MAX_RECEIVES = 6
 REGION = "eu-west-1"
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Tens of thousands of log lines are not what is looked at here."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ functions'; the ports are in memory. A seed decides everything.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -29,14 +28,6 @@ from tests.streaming_world import CALLER, StreamWorld
 STREAMS = 200
 LOOK_S = 0.1
 SILENCE_S = 30.0  # docs/streaming.md: then a client resumes
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Tens of thousands of log lines are not what is looked at here."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @dataclass(frozen=True)
