@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluiceway.rules.coalescing import MAX_PIECE_BYTES, OVERRUN_BYTES, Coalescer, Piece, measure_json
+from sluiceway.rules.coalescing import MAX_PIECE_BYTES, Coalescer, Piece, measure_json
 
 
 @dataclass
@@ -201,15 +201,6 @@ def test_heartbeats_come_after_silence() -> None:
     assert coalescer.ping_at() == 18.0
     coalescer.note_said(18.0)
     assert coalescer.ping_at() == 33.0
-
-
-def test_a_reader_too_far_behind_is_overrun() -> None:
-    """Past 256 KB of text that waits, the rest is better kept for its return."""
-    coalescer = Coalescer(now=0.0)
-    coalescer.add("x" * OVERRUN_BYTES)
-    assert not coalescer.is_overrun
-    coalescer.add("x")
-    assert coalescer.is_overrun
 
 
 @settings(deadline=None)

@@ -4,7 +4,9 @@ moto reads requests on trust: it raises where S3 refuses, and takes a subresourc
 request, so that `DELETE /bucket?metrics` would delete the bucket. Pure; knows nothing of moto's state. What only moto
 can find wrong is `blame`d afterwards.
 Sources: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html,
-https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html,
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html and
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ __all__ = [
     "write_reader",
 ]
 
-MAX_PIECE: Final = 65_536  # characters: 256 KB at the most, of an item's 400 KB
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html (an item has 400 KB at most)
+MAX_PIECE: Final = 65_536  # characters: 256 KB at the most
 
 
 class Piece(NamedTuple):

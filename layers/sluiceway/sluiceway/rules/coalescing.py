@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-__all__ = ["MAX_PIECE_BYTES", "OVERRUN_BYTES", "Coalescer", "Piece", "measure_json"]
+__all__ = ["MAX_PIECE_BYTES", "Coalescer", "Piece", "measure_json"]
 
 SHORTEST_GAP_S: Final = 0.05  # between the beginnings of two posts; shorter ones cost messages and save nothing visible
 LONGEST_GAP_S: Final = 1.0
@@ -25,7 +25,6 @@ FLUSH_BYTES: Final = 8 * 1024  # two of a WebSocket client's usual reads; AppSyn
 # API Gateway meters in 32 KB and cuts frames there; 1 KB is for what the text is wrapped in
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 MAX_PIECE_BYTES: Final = 31 * 1024
-OVERRUN_BYTES: Final = 256 * 1024  # a reader this far behind is better served by coming back for the rest
 SHORTEST_SILENCE_S: Final = 15.0  # a heartbeat comes after 15 to 25 s without a post: proxies cut at 30 and 60
 SILENCE_SPREAD_S: Final = 10.0
 
@@ -77,11 +76,6 @@ class Coalescer:
     def pending_bytes(self) -> int:
         """What is held and was not taken yet, in bytes of JSON."""
         return self._size
-
-    @property
-    def is_overrun(self) -> bool:
-        """Whether the reader is so far behind that the rest should be kept for its return instead."""
-        return self._size > OVERRUN_BYTES
 
     @property
     def gap_s(self) -> float:

@@ -18,11 +18,12 @@ from sluiceway.events.socket import Frame, FrameKind
 from sluiceway.flows.stream.transcript import Transcript
 from sluiceway.ports import Reader
 from sluiceway.rules.answers import valid_offset
-from sluiceway.rules.coalescing import MAX_PIECE_BYTES, OVERRUN_BYTES, Coalescer
+from sluiceway.rules.coalescing import MAX_PIECE_BYTES, Coalescer
 
 __all__ = ["Delivery", "Fate", "Line", "Seat"]
 
 FEED_BYTES: Final = 2 * MAX_PIECE_BYTES  # held ready for a reader that catches up; the rest waits in the transcript
+OVERRUN_CHARACTERS: Final = 262_144  # a reader this far behind is better served by coming back for the rest
 LAST_WORDS_S: Final = 30.0  # after the end, for a reader that is slow to take it
 FIRST_PAUSE_S: Final = 0.1  # before a frame that is no text is tried again
 LONGEST_PAUSE_S: Final = 1.0
@@ -116,7 +117,7 @@ class Delivery:
 
     def _is_behind(self) -> bool:
         """Whether more has come since the reader was here than it could take; what there was before does not count."""
-        return self._transcript.length - max(self._told, self._seen_length) > OVERRUN_BYTES
+        return self._transcript.length - max(self._told, self._seen_length) > OVERRUN_CHARACTERS
 
     def _wake_at(self, give_up_at: float | None) -> float:
         times = (self._coalescer.due_at(), self._coalescer.ping_at(), give_up_at)
