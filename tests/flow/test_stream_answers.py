@@ -380,6 +380,31 @@ def test_a_slow_reader_is_held_back_without_losing_a_character() -> None:
     assert world.line.most_under_way["c1"] == 1
 
 
+def test_a_reader_too_far_behind_is_told_to_come_back_for_the_rest() -> None:
+    """Past 262,144 characters that it has not taken; the answer is made to its end, and a resume has the whole."""
+    script = Script(answer=f"{'r' * 39} " * 9_000)
+
+    async def scene(world: StreamWorld) -> None:
+        world.line.slow_s["c1"] = 2.0
+        await world.send("c1", ASK)
+        await world.idle()
+        reader = world.read("c1", "r1")
+        assert ((reader.ended or {})["d"]["type"], reader.is_resumable) == ("/problems/reader-behind", True)
+        assert world.record("r1").state == "finished"
+        world.line.slow_s["c1"] = 0.0
+        await world.send("c1", reader.resume())
+
+    world = play(scene, script=script, grace_s=1e6)
+    reader = world.read("c1", "r1")
+    assert (len(reader.text), (reader.ended or {})["t"]) == (360_000, "final")
+
+
+def test_an_answer_has_a_most() -> None:
+    """1,048,576 characters: the model is stopped there, and the end says why."""
+    world = play(ask_and_wait, script=Script(answer=f"{'x' * 199} " * 6_000))
+    assert (world.record("r1").off, world.record("r1").stop_reason) == (1_048_576, "size_limit")
+
+
 def test_a_reader_that_is_gone_costs_the_others_nothing() -> None:
     """One of two leaves without a word: the first post tells, the other reads on."""
 
