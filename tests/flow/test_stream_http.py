@@ -105,7 +105,8 @@ def test_an_answer_is_streamed_as_events() -> None:
     """A comment at once, ids that count, `final` last; the head says what it is."""
 
     async def scene(world: StreamWorld) -> None:
-        response = await stream_answer_over_http(request(), world.call(60.0), http_desk(world))
+        asked = request(caller=CALLER)
+        response = await stream_answer_over_http(asked, world.call(60.0), http_desk(world))
         assert (response.status, response.headers["content-type"]) == (200, "text/event-stream")
         assert response.headers["access-control-allow-origin"] == ORIGIN
         page = Page(AnswerReader("r1"))

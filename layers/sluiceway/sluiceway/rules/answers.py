@@ -35,6 +35,7 @@ __all__ = [
 
 MAX_ANSWER: Final = 1_048_576  # characters; a model's 8,192 tokens are a twentieth of that
 MAX_HISTORY: Final = 1_000_000  # characters of earlier turns; a quarter of that in tokens fills the largest contexts
+MAX_QUESTION: Final = 393_216  # bytes of a question as it is kept: one DynamoDB item, of 400 KB with its key
 MAX_OFFSET: Final = 2 * MAX_ANSWER
 MAX_ATTEMPT: Final = 1_000_000
 ENDED: Final = frozenset({"finished", "failed", "cancelled"})
@@ -86,7 +87,7 @@ def parse_req(value: object) -> str:
 def parse_ask(body: str, *, req: str | None = None) -> Ask:
     """The question in a message, or in an HTTP body whose `req` may be missing: then it is `req`.
 
-    Raises Rejected (`invalid-body`) that names the field and its limit, never its value.
+    Raises Rejected (`invalid-body`) that names the field and its limit, never its value, and Rejected (`too-large`).
     """
     members = parse_members(body)
     if not members.keys() <= _ASKED | {"action", "req"}:
@@ -97,7 +98,10 @@ def parse_ask(body: str, *, req: str | None = None) -> Ask:
         raise _refuse("after must be another req", "after")
     kept = {member: members[member] for member in sorted(_ASKED) if member in members}
     question = json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
-    return Ask(name, asked, question, hashlib.sha256(question.encode()).hexdigest())
+    encoded = question.encode()
+    if len(encoded) > MAX_QUESTION:
+        raise Rejected(f"a question has {MAX_QUESTION} bytes of JSON at most", reason="too-large")
+    return Ask(name, asked, question, hashlib.sha256(encoded).hexdigest())
 
 
 def parse_question(question: str) -> Question:
@@ -158,6 +162,8 @@ def _model(members: Mapping[str, object]) -> str:
     model = members.get("model", "")
     if not isinstance(model, str) or len(model) > 256:
         raise _refuse("model must be text of at most 256 characters", "model")
+    if not model.isascii():
+        raise _refuse("model must be ASCII", "model")
     return model
 
 

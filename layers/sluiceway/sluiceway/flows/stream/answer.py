@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, Literal
 
 from sluiceway import log
-from sluiceway.errors import Rejected
+from sluiceway.errors import Rejected, SluicewayError
 from sluiceway.events.http import describe_problem
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import StreamOrder
@@ -137,6 +137,10 @@ async def work_on(record: AnswerRecord, call: Invocation, desk: AnswerDesk, *, s
             await worker.work(group, context)
     except asyncio.CancelledError:
         await _let_go(keeper)
+        raise
+    except ExceptionGroup as error:
+        if len(error.exceptions) == 1 and isinstance(error.exceptions[0], SluicewayError):
+            raise error.exceptions[0] from error
         raise
 
 

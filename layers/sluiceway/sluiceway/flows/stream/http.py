@@ -16,7 +16,7 @@ from sluiceway import log
 from sluiceway.codec.frames import decode_event_id, encode_sse
 from sluiceway.codec.headers import bearer_token
 from sluiceway.codec.http import problem
-from sluiceway.errors import Misconfigured, Rejected, Retryable
+from sluiceway.errors import Misconfigured, Rejected, Retryable, ServiceError, SluicewayError
 from sluiceway.events.http import HttpRequest, Problem, describe_problem
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import Frame, StreamOrder
@@ -66,17 +66,20 @@ class _Refused(Exception):
 
 async def stream_answer_over_http(request: HttpRequest, call: Invocation, http: HttpDesk) -> HttpStream:
     """`POST /answers` asks, `GET /answers/{req}` goes on after the event that `Last-Event-ID` names."""
+    cors = _cors(request, http)
     try:
         begun = await _begin(request, call, http)
     except _Refused as refused:
-        return _refuse(refused.problem, http)
-    except Rejected as error:
-        return _refuse(Problem(f"/problems/{error.reason}", "The request does not fit", 400, str(error)), http)
-    except (Retryable, Misconfigured) as error:
+        return _refuse(refused.problem, cors)
+    except (Retryable, Misconfigured, ServiceError) as error:  # a service's own words are for the log
         log.failure("http.unserved", error)
-        return _refuse(Problem("/problems/unavailable", "This cannot be served now", 503), http, {"retry-after": "2"})
+        unavailable = Problem("/problems/unavailable", "This cannot be served now", 503)
+        return _refuse(unavailable, {**cors, "retry-after": "2"})
+    except Rejected as error:
+        status = 413 if error.reason == "too-large" else 400
+        return _refuse(Problem(f"/problems/{error.reason}", "The request does not fit", status, str(error)), cors)
     headers = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
-    return HttpStream(_events(begun, call, http.desk), 200, headers | _cors(http))
+    return HttpStream(_events(begun, call, http.desk), 200, headers | cors)
 
 
 async def _begin(request: HttpRequest, call: Invocation, http: HttpDesk) -> _Begun:
@@ -130,7 +133,7 @@ async def _events(begun: _Begun, call: Invocation, desk: AnswerDesk) -> AsyncGen
     async def serve() -> None:
         try:
             await _serve(begun, line, call=call, desk=desk)
-        except (Retryable, Misconfigured) as error:
+        except SluicewayError as error:
             log.failure("http.stream_unserved", error)
             why = describe_problem("unavailable", "The answer cannot be followed now; resume to go on")
             await line.send(Frame("error", begun.record.req, 1, begun.reader.off, 0, {**why, "resumable": True}))
@@ -175,8 +178,8 @@ async def _serve(begun: _Begun, line: QueueLine, *, call: Invocation, desk: Answ
         await asyncio.sleep(FOLLOW_S)
 
 
-def _refuse(why: Problem, http: HttpDesk, headers: Mapping[str, str] | None = None) -> HttpStream:
-    reply = problem(why, headers={**_cors(http), **(headers or {})})
+def _refuse(why: Problem, headers: Mapping[str, str]) -> HttpStream:
+    reply = problem(why, headers=headers)
 
     async def body() -> AsyncGenerator[bytes | str]:
         yield reply.body
@@ -184,5 +187,6 @@ def _refuse(why: Problem, http: HttpDesk, headers: Mapping[str, str] | None = No
     return HttpStream(body(), reply.status, reply.headers)
 
 
-def _cors(http: HttpDesk) -> dict[str, str]:
-    return {"access-control-allow-origin": http.origin}
+def _cors(request: HttpRequest, http: HttpDesk) -> dict[str, str]:
+    """A Function URL, which has no authorizer, names the origin itself: a browser refuses two of them."""
+    return {"access-control-allow-origin": http.origin} if request.caller else {}

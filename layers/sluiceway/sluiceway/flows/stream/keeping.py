@@ -73,10 +73,15 @@ class Keeper:
             return await self._insist(lambda: self._end(ending))
 
     async def let_go(self, ending: Ending) -> None:
-        """As `finish`, once, and without a word where it fails: the lease ends by itself."""
+        """As `finish`, once, and without a word where it fails: the lease ends by itself.
+
+        What has ended stays as it is: a worker may be stopped while a reader is slow to take the last frame.
+        """
         try:
             async with self._lock:
-                await self._write(self._end(ending))
+                record = await self._settle_doubt()
+                if record.state == "running":
+                    await self._write(self._end(ending))
         except (LeaseLost, SluicewayError) as error:
             log.warning("answer.unwritten", error_type=type(error).__name__)
 

@@ -6,12 +6,13 @@ dispatcher; what is stored already is brought from here, in order, before the wo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from sluiceway import log
-from sluiceway.errors import Gone, Misconfigured, Rejected, Retryable
+from sluiceway.errors import Gone, Misconfigured, Rejected, Retryable, ServiceError, SluicewayError
 from sluiceway.events.http import describe_problem
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import Frame, SocketEvent, SocketReply
@@ -64,13 +65,13 @@ async def serve_socket(event: SocketEvent, call: Invocation, desk: SocketDesk) -
         await serve(event, call, desk)
     except Gone:
         log.info("socket.client_gone")
-    except Rejected as error:
-        await _tell_error(event, desk, describe_problem(error.reason, _title(error), str(error)), resumable=False)
-    except (Retryable, Misconfigured) as error:
+    except (Retryable, Misconfigured, ServiceError) as error:  # a service's own words are for the log
         log.failure("socket.unserved", error)
         await _tell_error(
             event, desk, describe_problem("unavailable", "This cannot be served now; try again"), resumable=True
         )
+    except Rejected as error:
+        await _tell_error(event, desk, describe_problem(error.reason, _title(error), str(error)), resumable=False)
     return SocketReply()
 
 
@@ -172,6 +173,7 @@ async def _cancel(event: SocketEvent, call: Invocation, desk: SocketDesk) -> Non
     if record is None:
         raise Rejected("there is no answer of this req", reason="no-such-answer", field="req")
     count("AnswersCancelled")
+    others: tuple[Reader, ...] = ()
     if record.state not in ENDED:
         if not _needs_worker(record, desk):
             return  # its worker sees it, and tells everyone
@@ -182,8 +184,23 @@ async def _cancel(event: SocketEvent, call: Invocation, desk: SocketDesk) -> Non
         if written is None:
             return  # a worker was faster
         record = written
-    reader = replace(await _reader(event, desk), off=record.off, attempt=record.attempt)
-    await _bring(record, reader, call=call, desk=desk)
+        others = tuple(reader for reader in record.readers if reader.connection_id != event.connection_id)
+    await _bring_end(record, await _reader(event, desk), call=call, desk=desk)
+    async with asyncio.TaskGroup() as group:
+        for other in others:
+            group.create_task(_tell_end(record, other, call=call, desk=desk))
+
+
+async def _tell_end(record: AnswerRecord, reader: Reader, *, call: Invocation, desk: SocketDesk) -> None:
+    """To somebody else than who cancelled, at best."""
+    try:
+        await _bring_end(record, reader, call=call, desk=desk)
+    except SluicewayError as error:
+        log.warning("socket.end_untold", error_type=type(error).__name__)
+
+
+async def _bring_end(record: AnswerRecord, reader: Reader, *, call: Invocation, desk: SocketDesk) -> None:
+    await _bring(record, replace(reader, off=record.off, attempt=record.attempt), call=call, desk=desk)
 
 
 async def _refuse_action(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
@@ -234,6 +251,7 @@ _ROUTES: Final[Mapping[str, _Serve]] = {"ask": _ask, "resume": _resume, "cancel"
 _TITLES: Final[Mapping[str, str]] = {
     "invalid-body": "The message does not fit",
     "conflict": "The req is taken by another question",
+    "too-large": "The question is too large",
     "no-such-answer": "There is no such answer",
     "unknown-action": "There is no such action",
     "unknown-model": "There is no such model",
