@@ -38,10 +38,14 @@ _NOT_IN_PIPES: Final = {"wildcard", *(name for name in OPERATORS if name.startsw
 
 
 class InvalidPattern(Rejected):
-    """A pattern that breaks a rule of the language: `reason` is the rule's code, `field` the path, "" for the whole."""
+    """A pattern that breaks a rule of the language.
 
-    def __init__(self, message: str, *, reason: str, path: str = "") -> None:
-        super().__init__(f"{path or 'the pattern'}: {message}", reason=reason, field=path)
+    `rule` says which, `reason` is its code, `field` the path in the pattern, "" for the whole.
+    """
+
+    def __init__(self, rule: str, *, reason: str, path: str = "") -> None:
+        super().__init__(f"{path or 'the pattern'}: {rule}", reason=reason, field=path)
+        self.rule = rule
 
 
 @dataclass(frozen=True, slots=True)
