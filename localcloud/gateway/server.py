@@ -165,8 +165,9 @@ async def _send_stream(request: web.BaseRequest, response: HttpResponse, stream:
     answer = web.StreamResponse(status=response.status, headers=_headers(response))
     try:
         await answer.prepare(request)
-        async for chunk in stream:
-            await answer.write(chunk)
+        if request.method != "HEAD":
+            async for chunk in stream:
+                await answer.write(chunk)
         await answer.write_eof()
     except ConnectionError:
         _LOG.info("gateway.client_gone %s", request.path)

@@ -132,6 +132,17 @@ async def test_the_first_chunk_comes_long_before_the_handler_ends(tmp_path: Path
             assert await let_go_later(there, response.content.read) == b"two"
 
 
+async def test_the_answer_to_head_has_no_body(tmp_path: Path) -> None:
+    """The function is asked as for GET and its body is left out: another byte would be the next answer's first."""
+    async with fronts(tmp_path) as there, aiohttp.ClientSession() as client:
+        add_streaming(there.world, 'response.start("text/plain").write(b"one")\nresponse.end()')
+        for _ in range(2):
+            async with client.head(there.url) as response:
+                assert (response.status, response.headers["Content-Type"]) == (200, "text/plain")
+            async with client.get(there.url) as response:
+                assert await response.read() == b"one"
+
+
 async def test_the_sdk_gets_the_first_chunk_long_before_the_handler_ends(tmp_path: Path) -> None:
     """InvokeWithResponseStream: PayloadChunks as they are made, the prelude as it is, InvokeComplete with the log."""
     async with fronts(tmp_path) as there:
