@@ -24,7 +24,7 @@ from localcloud.services.dynamodb.wire import DynamoService
 from sluiceway.aws.answers import DynamoDbAnswerStore, DynamoDbConnectionStore
 from sluiceway.aws.dynamodb import Table
 from sluiceway.aws.wire import Wire
-from sluiceway.flows.stream.socket import make_record
+from sluiceway.flows.stream.asking import make_record
 from sluiceway.ports import AnswerRecord, Connection, Reader, SystemClock
 from sluiceway.rules.answers import Ask, parse_ask
 from tests.unit.wire_server import environ

@@ -113,8 +113,9 @@ class AnswerRecord:
     continuations, `starts[i]` is the offset (characters) at which attempt i + 1 went on: what was said beyond it
     before does not count any more. `off` is how many characters are stored. `lease_owner` alone may write what a worker
     writes, until `lease_until_ms` for certain. `cancel` says that the caller wants no more. `usage` has token counts by
-    name, summed over attempts. `problem` is RFC 9457 members of what ended it. `expires_s` is epoch seconds after which
-    the record counts as gone.
+    name, summed over attempts. `stop_reason` is why the text ended ("" while it grows); `problem` is RFC 9457 members
+    of what ended it. `correlation_id` is of the request that asked. `expires_s` is epoch seconds after which the record
+    counts as gone.
     """
 
     caller: str
@@ -149,7 +150,7 @@ class AnswerStore(Protocol):
         ...
 
     async def create(self, record: AnswerRecord, question: str) -> AnswerRecord | None:
-        """Write record and question (JSON text, at most 256 KB) if there is none. Returns None when there was none,
+        """Write record and question (JSON text, at most 384 KB) if there is none. Returns None when there was none,
         else the record already there.
         """
         ...
@@ -181,8 +182,9 @@ class AnswerStore(Protocol):
         ...
 
     async def replace(self, record: AnswerRecord, *, seen: AnswerRecord, text: str = "") -> AnswerRecord | None:
-        """Write what a worker writes of `record`, if `seen` (state, attempt, lease_owner, off) is still what is stored.
+        """Write what a worker writes of `record`, if `seen` is still what is stored.
 
+        What is compared: created_ms, state, attempt, lease_owner and off.
         `text` is the answer from `seen.off` to `record.off`; with `record.off` at or below `seen.off`, what is beyond
         `record.off` does not count any more and `text` is "". A write that begins another attempt has the attempt's
         start as `off`, and no text; after a cut, text comes from another attempt. Returns the record as it is stored
@@ -195,7 +197,10 @@ class AnswerStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An open WebSocket connection. `generation` counts what was attached over it. Times are epoch milliseconds."""
+    """An open WebSocket connection. `generation` counts what was attached over it.
+
+    `connected_ms` is epoch milliseconds; `expires_s` is epoch seconds after which the connection is over for certain.
+    """
 
     connection_id: str
     caller: str

@@ -20,6 +20,7 @@ __all__ = [
     "ENDED",
     "MAX_ANSWER",
     "MAX_HISTORY",
+    "MAX_REQ",
     "Ask",
     "Cancel",
     "Question",
@@ -37,11 +38,13 @@ MAX_ANSWER: Final = 1_048_576  # characters; a model's 8,192 tokens are a twenti
 MAX_HISTORY: Final = 1_000_000  # characters of earlier turns; a quarter of that in tokens fills the largest contexts
 MAX_QUESTION: Final = 393_216  # bytes of a question as it is kept: one DynamoDB item, of 400 KB with its key
 MAX_OFFSET: Final = 2 * MAX_ANSWER
+MAX_REQ: Final = 128  # characters, as of a job's idempotency key
+MAX_MODEL: Final = 256  # characters of a model's id, which is compared with those that are offered
 MAX_ATTEMPT: Final = 1_000_000
 ENDED: Final = frozenset({"finished", "failed", "cancelled"})
 QUIET_MS: Final = 4_000  # a worker writes at least every 3 s: one that has not may be dead, though its lease runs
 _ASKED: Final = MEMBERS | {"model", "after"}
-_REQ: Final = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+_REQ: Final = re.compile(rf"[A-Za-z0-9._~-]{{1,{MAX_REQ}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +157,14 @@ def _read_question(members: Mapping[str, object]) -> Question:
 
 def _req(value: object, field: str) -> str:
     if not isinstance(value, str) or _REQ.fullmatch(value) is None:
-        raise _refuse(f"{field} must be 1 to 128 characters of A-Z a-z 0-9 . _ ~ -", field)
+        raise _refuse(f"{field} must be 1 to {MAX_REQ} characters of A-Z a-z 0-9 . _ ~ -", field)
     return value
 
 
 def _model(members: Mapping[str, object]) -> str:
     model = members.get("model", "")
-    if not isinstance(model, str) or len(model) > 256:
-        raise _refuse("model must be text of at most 256 characters", "model")
+    if not isinstance(model, str) or len(model) > MAX_MODEL:
+        raise _refuse(f"model must be text of at most {MAX_MODEL} characters", "model")
     if not model.isascii():
         raise _refuse("model must be ASCII", "model")
     return model

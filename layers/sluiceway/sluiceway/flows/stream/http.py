@@ -22,9 +22,9 @@ from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import Frame, StreamOrder
 from sluiceway.events.stream import HttpStream
 from sluiceway.flows.stream.answer import AnswerDesk, claim_answer, work_on
+from sluiceway.flows.stream.asking import check_ask, make_record
 from sluiceway.flows.stream.delivery import Seat
 from sluiceway.flows.stream.lines import QueueLine
-from sluiceway.flows.stream.socket import check_ask, make_record
 from sluiceway.flows.stream.stored import bring_stored, lacks_stored
 from sluiceway.ports import AnswerRecord, Reader
 from sluiceway.rules.answers import ENDED, parse_ask, parse_req

@@ -16,9 +16,8 @@ from sluiceway.errors import Retryable, SluicewayError
 from sluiceway.flows.stream.transcript import Ending, Transcript
 from sluiceway.ports import AnswerRecord, AnswerStore, Clock, Reader
 
-__all__ = ["LEASE_MS", "Keeper", "LeaseLost", "expires_s"]
+__all__ = ["LEASE_MS", "Keeper", "LeaseLost"]
 
-KEEP_S: Final = 7 * 24 * 3600  # a record's life, its question's and its text's
 LEASE_MS: Final = 10_000
 LEASE_MARGIN_MS: Final = 2_000  # clocks of two workers differ; and a post under way needs a moment to end
 RENEW_S: Final = 3.0
@@ -163,8 +162,3 @@ def _add_usage(one: Mapping[str, int], other: Mapping[str, int]) -> Mapping[str,
     """Both together; `estimated` is 1 where either is."""
     summed = {name: one.get(name, 0) + other.get(name, 0) for name in sorted({*one, *other})}
     return summed | ({"estimated": min(1, summed["estimated"])} if "estimated" in summed else {})
-
-
-def expires_s(now_ms: int) -> int:
-    """Until when an answer that is asked now is kept, in epoch seconds."""
-    return now_ms // 1000 + KEEP_S

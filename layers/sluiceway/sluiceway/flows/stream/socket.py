@@ -16,8 +16,8 @@ from sluiceway.errors import Gone, Misconfigured, Rejected, Retryable, ServiceEr
 from sluiceway.events.http import describe_problem
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import Frame, SocketEvent, SocketReply
+from sluiceway.flows.stream.asking import check_ask, make_record
 from sluiceway.flows.stream.delivery import Seat
-from sluiceway.flows.stream.keeping import expires_s
 from sluiceway.flows.stream.lines import ConnectionLine
 from sluiceway.flows.stream.stored import bring_stored, lacks_stored
 from sluiceway.ports import (
@@ -30,14 +30,15 @@ from sluiceway.ports import (
     Dispatcher,
     Reader,
 )
-from sluiceway.rules.answers import ENDED, Ask, needs_worker, parse_ask, parse_cancel, parse_resume
+from sluiceway.rules.answers import ENDED, MAX_REQ, needs_worker, parse_ask, parse_cancel, parse_resume
 from sluiceway.rules.jobs import parse_members
 from sluiceway.steps.metrics import count
 
-__all__ = ["SocketDesk", "check_ask", "make_record", "serve_socket"]
+__all__ = ["SocketDesk", "serve_socket"]
 
 SUBPROTOCOL: Final = "sluiceway"
 KEPT_S: Final = 1.0  # of the invocation, for what follows when stored text has been brought
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 CONNECTION_LIFE_S: Final = 2 * 3600 + 600  # API Gateway ends a connection after 2 hours; and a little for clocks
 
 
@@ -98,28 +99,6 @@ async def _ask(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
     if found.request_sha256 != ask.sha256:
         raise Rejected("this req was asked with another question before", reason="conflict", field="req")
     await _attach(found, reader, call=call, desk=desk)
-
-
-async def check_ask(ask: Ask, caller: str, *, answers: AnswerStore, models: frozenset[str]) -> None:
-    """Raises Rejected where the question names a model or a turn that there is not."""
-    if ask.asked.model and ask.asked.model not in models:
-        raise Rejected("model is not one that is offered here", reason="unknown-model", field="model")
-    if ask.asked.after and await answers.get(caller, ask.asked.after) is None:
-        raise Rejected("after names no answer of yours", reason="no-such-answer", field="after")
-
-
-def make_record(ask: Ask, caller: str, now_ms: int, *, correlation_id: str) -> AnswerRecord:
-    """The record of a question that nobody has begun to answer."""
-    return AnswerRecord(
-        caller=caller,
-        req=ask.req,
-        state="asked",
-        request_sha256=ask.sha256,
-        created_ms=now_ms,
-        updated_ms=now_ms,
-        correlation_id=correlation_id,
-        expires_s=expires_s(now_ms),
-    )
 
 
 async def _resume(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
@@ -239,7 +218,7 @@ def _req_of(body: str) -> str:
         req = parse_members(body).get("req")
     except Rejected:
         return ""
-    return req[:128] if isinstance(req, str) else ""
+    return req[:MAX_REQ] if isinstance(req, str) else ""
 
 
 def _title(error: Rejected) -> str:
