@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ import pytest
 
 from sluiceway.errors import Rejected, ServiceRefused
 from sluiceway.flows.stream.http import stream_answer_over_http
+from sluiceway.ports import Reader
 from sluiceway.rules.answers import parse_ask
 from tests.fakes import unavailable
 from tests.flow.test_stream_answers import SLOW, whole_text
@@ -122,6 +123,30 @@ def test_a_worker_that_is_stopped_over_a_slow_reader_leaves_the_answer_finished(
         assert world.record("r1").state == "finished"
 
     play(scene, script=SLOW)
+
+
+def test_a_slow_reader_over_http_is_no_connection_to_be_detached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no place in the record; DynamoDB refuses an update that names one by an empty name."""
+    detached: list[Reader] = []
+
+    async def keep(_caller: str, _req: str, reader: Reader) -> None:
+        detached.append(reader)
+
+    async def scene(world: StreamWorld) -> None:
+        monkeypatch.setattr(world.answers, "detach", keep)
+        response = await stream_answer_over_http(request(), world.call(300.0), http_desk(world))
+        parts = [part async for part in slowly(response.parts)]
+        assert "reader-behind" in str(parts[-1])
+        assert detached == []
+
+    play(scene, script=SLOW)
+
+
+async def slowly(parts: AsyncIterable[bytes | str]) -> AsyncGenerator[bytes | str]:
+    """Takes a part every 50 seconds."""
+    async for part in parts:
+        await asyncio.sleep(50.0)
+        yield part
 
 
 def test_a_store_that_fails_before_the_model_is_asked_ends_the_events_in_order(

@@ -87,7 +87,8 @@ class Readers:
                 self.alone_since = asyncio.get_running_loop().time()
         if fate != "done":
             log.info("delivery.ended", fate=fate)
-            await self._forget(reader)
+            if reader.connection_id:  # a reader within this invocation has no place in the record
+                await self._forget(reader)
 
     async def _forget(self, reader: Reader) -> None:
         try:
