@@ -9,6 +9,7 @@ import asyncio
 import os
 import random
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,12 +26,13 @@ pytestmark = pytest.mark.local
 
 SEED = 20261127
 SOCKETS, STREAMS, SLOW = 28, 12, 4  # of the sockets so many are slow
-KILLS = {"sluiceway-StreamAnswer": 5, "sluiceway-StreamHttp": 2}
-ARRIVALS_S = 3.0
+KILLS = {"sluiceway-StreamAnswer": 6, "sluiceway-StreamHttp": 2}
+ARRIVALS_S = 2.0
+GROWN_UP_S = 1.0  # a process younger than that may not have begun to work
 PATIENCE_S = 2.5  # before a client resumes; the protocol's 30 s would only make this last
 AWAY_S = 1.5
 END_S = 120  # on a machine that does much else; half a minute on an idle one
-SCRIPT: dict[str, Any] = {"seed": 3, "first_token_s": 0.2, "token_s": 0.02, "tokens": 150}
+SCRIPT: dict[str, Any] = {"seed": 3, "first_token_s": 0.2, "token_s": 0.02, "tokens": 220}
 
 
 @pytest.fixture
@@ -54,7 +56,11 @@ class Client:
         self.luck = random.Random(SEED + self.number)
         self.reader = AnswerReader(f"proof-{self.number}")
         self.prompt = f"Question {self.number}: 50 % & more?"
-        self.lengths = sorted(self.luck.randint(20, 700) for _ in range(self.luck.randint(0, 2)))
+        self.lengths = sorted(self.luck.randint(20, 1_000) for _ in range(self.luck.randint(0, 2)))
+
+    @property
+    def is_under_way(self) -> bool:
+        return bool(self.reader.text) and not self.reader.ended
 
     @property
     def is_right(self) -> bool:
@@ -114,18 +120,23 @@ class Client:
         return lambda reader: len(reader.text) >= length or reader.ended or reader.gap
 
 
-async def _kill(world: StreamWorld) -> dict[str, int]:
-    """SIGKILL workers at seeded moments while answers are made; how many of each function."""
-    luck = random.Random(SEED)
-    await asyncio.sleep(ARRIVALS_S)
+async def _kill(clients: list[Client]) -> dict[str, int]:
+    """SIGKILL workers that have worked for a while, once half of the answers are in the middle; how many."""
+    cloud, luck = clients[0].world.cloud, random.Random(SEED)
+    began = time.monotonic()
+    first_seen: dict[int, float] = {}
     killed = dict.fromkeys(KILLS, 0)
     while killed != KILLS:
-        await asyncio.sleep(luck.uniform(0.05, 0.3))
+        await asyncio.sleep(luck.uniform(0.05, 0.2))
+        now = time.monotonic()
         for function, wanted in KILLS.items():
-            workers = world.cloud.processes(function)
-            if workers and killed[function] < wanted:
-                os.kill(luck.choice(workers), signal.SIGKILL)
-                killed[function] += 1
+            alive = await asyncio.to_thread(cloud.processes, function)
+            workers = [pid for pid in alive if now - first_seen.setdefault(pid, now) >= GROWN_UP_S]
+            under_way = sum(client.is_under_way for client in clients) >= len(clients) // 2
+            if workers and killed[function] < wanted and (under_way or now - began > 10 * ARRIVALS_S):
+                with suppress(ProcessLookupError):  # it has just ended by itself
+                    os.kill(luck.choice(workers), signal.SIGKILL)
+                    killed[function] += 1
     return killed
 
 
@@ -133,13 +144,13 @@ async def test_every_client_gets_exactly_what_was_made(world: StreamWorld) -> No
     """40 streams at once over sockets, Function URL and REST, with seeded cuts, slow readers and SIGKILLed workers."""
     sockets = [Client(world, number, slow=number < SLOW) for number in range(SOCKETS)]
     streams = [Client(world, SOCKETS + number) for number in range(STREAMS)]
+    clients = [*sockets, *streams]
     async with asyncio.timeout(END_S), asyncio.TaskGroup() as group:
-        killing = group.create_task(_kill(world))
+        killing = group.create_task(_kill(clients))
         for client in sockets:
             group.create_task(client.over_socket())
         for number, client in enumerate(streams):
             group.create_task(client.over_http("Stream" if number % 2 else "Api"))
-    clients = [*sockets, *streams]
     assert killing.result() == KILLS
     assert [client.number for client in clients if not client.is_right] == []
     assert {(client.reader.ended or {})["t"] for client in clients} == {"final"}
