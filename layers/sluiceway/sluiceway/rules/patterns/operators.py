@@ -50,7 +50,6 @@ class _Reader:
         self.keys = set[Key]()
         self.alternatives: dict[Alternative, None] = {}
         self.may_be_absent = False
-        self.wildcards: list[tuple[str, ...]] = []
 
     def refuse(self, message: str, reason: str) -> InvalidPattern:
         return InvalidPattern(message, reason=reason, path=self.path)
@@ -59,7 +58,8 @@ class _Reader:
         if not self.keys and not self.alternatives and not self.may_be_absent:
             raise self.refuse("an empty array matches nothing and is not allowed", "empty-array")
         limit = self.limits.wildcard_complexity
-        if self.wildcards and measure_complexity(self.wildcards, limit=limit) > limit:
+        wildcards = [each.pieces for each in self.alternatives if isinstance(each, Wildcard)]
+        if wildcards and measure_complexity(wildcards, limit=limit) > limit:
             raise self.refuse(f"its wildcards are more complex than {limit}", "wildcard-complexity")
         return Field(self.path, frozenset(self.keys), tuple(self.alternatives), may_be_absent=self.may_be_absent)
 
@@ -142,7 +142,6 @@ class _Reader:
         if len(pieces) == 1:
             self.keys.add(pieces[0])
         else:
-            self.wildcards.append(pieces)
             self._add(Wildcard(pieces))
 
     def _pieces(self, operand: object, name: str) -> tuple[str, ...]:
