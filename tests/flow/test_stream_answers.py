@@ -545,3 +545,64 @@ def test_a_write_whose_answer_is_lost_costs_no_lease(lost: int) -> None:
     reader = world.read("c1", "r1")
     assert (reader.ended or {})["t"] == "final"
     assert (world.record("r1").attempt, world.scripted.calls) == (1, 1)
+
+
+def test_a_paused_answer_goes_on_without_an_error_first() -> None:
+    """A reader that comes back with less than is stored gets that, then the rest: nothing says that it ended."""
+    script = Script(tokens=100, token_s=0.1)
+
+    async def scene(world: StreamWorld) -> None:
+        await world.send("c1", ASK)
+        await asyncio.sleep(2.0)
+        await world.disconnect("c1")
+        await asyncio.sleep(20.0)
+        assert world.record("r1").state == "paused"
+        await world.connect("c2")
+        await world.send("c2", {"action": "resume", "req": "r1", "off": 0, "try": 1})
+
+    world = play(scene, script=script, grace_s=1.0)
+    reader = world.read("c2", "r1")
+    assert reader.text == whole_text(script)
+    assert [frame["t"] for frame in reader.frames if frame["t"] not in {"delta", "reset"}] == ["final"]
+
+
+def test_a_retracted_answer_is_the_same_live_and_later() -> None:
+    """Offset 0 of the attempt that took it back, in the frames and in the record."""
+    script = replace(SLOW, faults={0: ContentFiltered("withheld")}, fault_after=20)
+    world = play(ask_and_wait, script=script)
+    retract, error = world.read("c1", "r1").frames[-2:]
+    assert [(frame["t"], frame["off"], frame["try"]) for frame in (retract, error)] == [
+        ("retract", 0, 2),
+        ("error", 0, 2),
+    ]
+    assert (world.record("r1").off, world.record("r1").attempt) == (0, 2)
+
+
+def test_a_place_in_an_attempt_that_has_not_been_is_refused() -> None:
+    """Nobody can have read of it; a reader that believes it would ignore what comes."""
+
+    async def scene(world: StreamWorld) -> None:
+        await world.send("c1", ASK)
+        await world.idle()
+        await world.send("c1", {"action": "resume", "req": "r1", "off": 5, "try": 9})
+
+    world = play(scene, script=SLOW)
+    last = world.line.frames("c1")[-1]
+    assert (last["d"]["type"], last["d"]["detail"]) == (
+        "/problems/invalid-body",
+        "try names an attempt that has not been",
+    )
+
+
+def test_a_late_order_does_not_wake_an_answer_that_nobody_reads() -> None:
+    """Lambda delivers at least once, and up to six hours late: only a reader's order goes on with what rests."""
+
+    async def scene(world: StreamWorld) -> None:
+        await world.send("c1", ASK)
+        await asyncio.sleep(2.0)
+        await world.disconnect("c1")
+        await asyncio.sleep(20.0)
+        await world.dispatcher.dispatch(CALLER, "r1")
+
+    world = play(scene, script=Script(tokens=200, token_s=0.1), grace_s=1.0)
+    assert (world.record("r1").state, world.scripted.calls) == ("paused", 1)

@@ -287,3 +287,26 @@ def test_the_authorizer_s_caller_needs_no_token() -> None:
         assert page.reader.text == whole_text(SLOW)
 
     play(scene, script=SLOW)
+
+
+def test_an_answer_is_stopped_over_http() -> None:
+    """202 with its state: by its worker, whose readers hear of it, or at once where nobody works on it."""
+
+    async def stop(world: StreamWorld, req: str) -> tuple[int, dict[str, str]]:
+        response = await stream_answer_over_http(request("DELETE", f"/answers/{req}"), world.call(), http_desk(world))
+        (body,) = [part async for part in response.parts]
+        return response.status, json.loads(body)
+
+    async def scene(world: StreamWorld) -> None:
+        await fetch(world, request(), until=20)
+        assert await stop(world, "r1") == (202, {"req": "r1", "state": "cancelled"})
+        await world.connect("c1")
+        await world.send("c1", {"action": "ask", **QUESTION, "req": "r2"})
+        await asyncio.sleep(1.0)
+        assert await stop(world, "r2") == (202, {"req": "r2", "state": "running"})
+        await asyncio.sleep(0.6)
+        assert world.scripted.active == 0
+        assert (world.read("c1", "r2").ended or {})["d"]["stop_reason"] == "cancelled"
+        assert (await stop(world, "never"))[0] == 404
+
+    play(scene, script=SLOW)

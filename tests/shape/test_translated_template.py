@@ -39,7 +39,7 @@ CREATED_BY = {
 }
 # CloudFormation's own words for what the API takes elsewhere or in another form.
 OWN_WORDS = {
-    "AWS::Lambda::Function": {"Code"},
+    "AWS::Lambda::Function": {"Code", "ReservedConcurrentExecutions"},
     "AWS::Lambda::LayerVersion": {"Content"},
     "AWS::DynamoDB::Table": {"TimeToLiveSpecification", "PointInTimeRecoverySpecification", "SSESpecification"},
     "AWS::CloudWatch::Alarm": {"AlarmActions"},
@@ -303,14 +303,14 @@ def test_gateway_responses_are_problems(resources: dict[str, Any]) -> None:
 
 
 def test_both_http_ways_to_an_answer_stream(resources: dict[str, Any]) -> None:
-    """The Function URL and both REST methods hand over what the function writes as it is written."""
+    """The Function URL and the REST methods hand over what the function writes as it is written."""
     assert resources["StreamHttpUrl"]["Properties"]["InvokeMode"] == "RESPONSE_STREAM"
     streaming = {
         name
         for name, operation in _operations(resources)
         if operation["x-amazon-apigateway-integration"].get("responseTransferMode") == "STREAM"
     }
-    assert streaming == {"POST /answers", "GET /answers/{req}"}
+    assert streaming == {"POST /answers", "GET /answers/{req}", "DELETE /answers/{req}"}
     for name, operation in _operations(resources):
         if name in streaming:
             integration = operation["x-amazon-apigateway-integration"]

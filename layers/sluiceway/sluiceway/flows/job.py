@@ -36,7 +36,7 @@ from sluiceway.ports import BlobStore, Clock, JobRecord, JobStore
 from sluiceway.rules.jobs import JobRequest, parse_job_id, parse_job_request
 from sluiceway.steps.metrics import count
 
-__all__ = ["JobWorker", "run_job"]
+__all__ = ["JobWorker", "hash_body", "run_job"]
 
 KEEP_S: Final = 7 * 24 * 3600  # a record's life after its last write; results in the blob store live a day longer
 LEASE_MARGIN_MS: Final = 5_000  # clocks of two workers differ, and a cancelled flow needs a moment to end
@@ -104,6 +104,11 @@ async def run_job(message: SqsMessage, *, call: Invocation, worker: JobWorker) -
         raise
 
 
+def hash_body(body: str) -> str:
+    """A request body's fingerprint: SHA-256 in hex."""
+    return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _read_delivery(message: SqsMessage, call: Invocation, max_receives: int) -> _Delivery:
     caller = message.attributes.get("caller", "")
     job_id = parse_job_id(message.attributes.get("job_id", ""))
@@ -115,7 +120,7 @@ def _read_delivery(message: SqsMessage, call: Invocation, max_receives: int) -> 
         correlation_id=message.attributes.get("correlation_id", ""),
         message_id=message.message_id,
         body=message.body,
-        body_sha256=hashlib.sha256(message.body.encode("utf-8", "surrogatepass")).hexdigest(),
+        body_sha256=hash_body(message.body),
         token=f"{message.message_id}#{message.receive_count}#{call.request_id}",
         last=message.receive_count >= max_receives,
     )

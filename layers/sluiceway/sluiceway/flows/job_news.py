@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from sluiceway import log
 from sluiceway.codec.frames import encode_frame
 from sluiceway.errors import Rejected, SluicewayError
+from sluiceway.events.http import describe_problem
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import Frame, FrameKind
 from sluiceway.events.sqs import SqsMessage
-from sluiceway.flows.job import JobWorker, run_job
+from sluiceway.flows.job import JobWorker, hash_body, run_job
 from sluiceway.ports import MAX_MESSAGE_BYTES, Connections, JobRecord
 from sluiceway.rules.jobs import parse_job_id
 
@@ -51,7 +52,11 @@ async def _tell_end(message: SqsMessage, worker: JobWorker, news: _News) -> None
     except SluicewayError as error:
         log.warning("job.untold", error_type=type(error).__name__)
         return
-    if record is not None and record.state in {"succeeded", "failed"}:
+    if record is None:
+        return
+    if record.body_sha256 != hash_body(message.body):
+        await news.tell_conflict(record)
+    elif record.state in {"succeeded", "failed"}:
         await news.tell_end(record)
 
 
@@ -65,11 +70,16 @@ class _News:
 
     async def tell_end(self, record: JobRecord) -> None:
         """The result, or the problem; without its text where that is too large or stored elsewhere."""
-        where = {"job_id": record.job_id, "status_url": f"jobs/{record.job_id}", "state": record.state}
+        where = _where(record)
         if record.state == "failed":
             await self.tell("error", 2, {**(record.problem or {}), **where, "resumable": False})
         elif record.result is None or not await self.tell("final", 2, {**where, "result": record.result}):
             await self.tell("final", 2, where)
+
+    async def tell_conflict(self, record: JobRecord) -> None:
+        """The first body stands, as `GET` says as well; this sender's is not answered."""
+        why = describe_problem("conflict", "The req is taken by another job")
+        await self.tell("error", 2, {**why, **_where(record), "resumable": False})
 
     async def tell(self, kind: FrameKind, seq: int, data: Mapping[str, object]) -> bool:
         """Whether the frame fits into a message; whether it arrives is not this job's concern."""
@@ -81,3 +91,7 @@ class _News:
         except SluicewayError as error:
             log.info("job.untold", error_type=type(error).__name__)
         return True
+
+
+def _where(record: JobRecord) -> Mapping[str, object]:
+    return {"job_id": record.job_id, "status_url": f"jobs/{record.job_id}", "state": record.state}

@@ -83,7 +83,7 @@ async def claim_answer(
     first: AnswerRecord | None = None
     while True:
         found = await desk.answers.get(order.caller, order.req)
-        if found is None or found.state in ENDED:
+        if found is None or found.state in ENDED or (waits and _rests_unread(found)):
             return None
         if found.state != "running" or found.lease_until_ms <= desk.clock.now_ms():
             claimed = await _claim(found, call, desk)
@@ -94,6 +94,11 @@ async def claim_answer(
         if not waits or is_alive or loop.time() >= give_up_at:
             return None
         await asyncio.sleep(STANDBY_LOOK_S)
+
+
+def _rests_unread(found: AnswerRecord) -> bool:
+    """Whoever comes back is attached before a worker is sent: an order without a reader is a late or a second one."""
+    return found.state == "paused" and not found.readers
 
 
 async def _claim(found: AnswerRecord, call: Invocation, desk: AnswerDesk) -> AnswerRecord | None:
@@ -171,6 +176,8 @@ class _Worker:
             log.warning("answer.lease_lost", attempt=self._keeper.record.attempt)
             self._readers.leave()
             return
+        if ending.retracted:
+            self._transcript.go_on(0)  # as the record has it: nothing of it stands
         self._transcript.end(replace(ending, usage=record.usage))
         self._readers.follow(record.readers, self._desk.chance)  # also those that came at the last moment
         _account(record)

@@ -101,10 +101,16 @@ class Delivery:
         if unsure:
             begin = transcript.starts[-1]
         if unsure or begin < self._told:
-            await self._say("reset", begin, {"reason": "continued" if begin else "restarted"})
+            await self._say(*self._tell_cut(begin))
         self._attempt = self._told_attempt = transcript.attempt
         self._told = self._fed = begin
         self._coalescer = Coalescer(now=asyncio.get_running_loop().time(), off=begin, chance=self._chance)
+
+    def _tell_cut(self, begin: int) -> tuple[FrameKind, int, Mapping[str, object]]:
+        ending = self._transcript.ending
+        if ending is not None and ending.retracted:
+            return "retract", begin, {"reason": "content-filtered"}
+        return "reset", begin, {"reason": "continued" if begin else "restarted"}
 
     def _feed(self) -> None:
         room = FEED_BYTES - self._coalescer.pending_bytes
@@ -148,8 +154,6 @@ class Delivery:
         ending, off = self._transcript.ending, self._transcript.length
         if ending is None:
             return "done"
-        if ending.retracted and not await self._say("retract", 0, {"reason": "content-filtered"}, until=give_up_at):
-            return "behind"
         last = ending.last_frame()
         return "done" if last is None or await self._say(last[0], off, last[1], until=give_up_at) else "behind"
 

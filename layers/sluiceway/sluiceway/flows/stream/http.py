@@ -1,13 +1,15 @@
 """Answers over HTTP as server-sent events: a question is asked, or one that was asked is gone on with.
 
 The invocation that serves the request makes the answer itself, unless another worker does: then it follows what that
-one stores, and takes over where it dies. A client that goes away rests the answer; whoever comes back goes on where it
-stopped. Owns the status before the stream begins; afterwards events tell. Must not know AWS.
+one stores, and takes over where it dies. Where the runtime is told that the client has gone the answer rests (Lambda
+tells nobody, so there it is made to its end); whoever comes back goes on where it was. Owns the status before the
+stream begins; afterwards events tell. Must not know AWS.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -22,10 +24,10 @@ from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import Frame, StreamOrder
 from sluiceway.events.stream import HttpStream
 from sluiceway.flows.stream.answer import AnswerDesk, claim_answer, work_on
-from sluiceway.flows.stream.asking import check_ask, make_record
+from sluiceway.flows.stream.asking import check_ask, make_record, stop_answer
 from sluiceway.flows.stream.delivery import Seat
-from sluiceway.flows.stream.lines import QueueLine
-from sluiceway.flows.stream.stored import bring_stored, lacks_stored
+from sluiceway.flows.stream.lines import ConnectionLine, QueueLine
+from sluiceway.flows.stream.stored import bring_stored, lacks_stored, tell_end
 from sluiceway.ports import AnswerRecord, Reader
 from sluiceway.rules.answers import ENDED, parse_ask, parse_req
 from sluiceway.rules.tokens import InvalidToken, Verifier
@@ -35,6 +37,8 @@ __all__ = ["HttpDesk", "stream_answer_over_http"]
 FOLLOW_S: Final = 0.5  # between two looks at an answer that another worker makes
 PING_S: Final = 15.0 - FOLLOW_S  # proxies cut a silent connection at 30 and 60 s
 LAST_S: Final = 1.0  # of the invocation, to end the stream in order
+_NOT_KEPT: Final = {"cache-control": "no-store"}
+_EVENT_STREAM: Final = {"content-type": "text/event-stream", "x-accel-buffering": "no", **_NOT_KEPT}
 _START: Final = b": \n\n"  # a comment: status and headers leave at once
 
 
@@ -65,10 +69,10 @@ class _Refused(Exception):
 
 
 async def stream_answer_over_http(request: HttpRequest, call: Invocation, http: HttpDesk) -> HttpStream:
-    """`POST /answers` asks, `GET /answers/{req}` goes on after the event that `Last-Event-ID` names."""
+    """`POST /answers` asks, `GET /answers/{req}` goes on after the event that `Last-Event-ID` names, `DELETE` stops."""
     cors = _cors(request, http)
     try:
-        begun = await _begin(request, call, http)
+        return await _route(request, call, http)
     except _Refused as refused:
         return _refuse(refused.problem, cors)
     except (Retryable, Misconfigured, ServiceError) as error:  # a service's own words are for the log
@@ -78,17 +82,20 @@ async def stream_answer_over_http(request: HttpRequest, call: Invocation, http: 
     except Rejected as error:
         status = 413 if error.reason == "too-large" else 400
         return _refuse(Problem(f"/problems/{error.reason}", "The request does not fit", status, str(error)), cors)
-    headers = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
-    return HttpStream(_events(begun, call, http.desk), 200, headers | cors)
 
 
-async def _begin(request: HttpRequest, call: Invocation, http: HttpDesk) -> _Begun:
+async def _route(request: HttpRequest, call: Invocation, http: HttpDesk) -> HttpStream:
     caller = request.caller or _verify(request, http)
     parts = [part for part in request.path.split("/") if part]
     if request.method == "POST" and parts[-1:] == ["answers"]:
-        return await _ask(request, caller, call=call, http=http)
+        begun = await _ask(request, caller, call=call, http=http)
+        return HttpStream(_events(begun, call, http.desk), 200, _EVENT_STREAM | _cors(request, http))
     if request.method == "GET" and parts[-2:-1] == ["answers"]:
-        return await _go_on(request, caller, req=parts[-1], http=http)
+        begun = await _go_on(request, caller, req=parts[-1], http=http)
+        return HttpStream(_events(begun, call, http.desk), 200, _EVENT_STREAM | _cors(request, http))
+    if request.method == "DELETE" and parts[-2:-1] == ["answers"]:
+        body = await _stop(caller, parse_req(parts[-1]), call=call, desk=http.desk)
+        return HttpStream(_once(body), 202, {"content-type": "application/json", **_NOT_KEPT, **_cors(request, http)})
     raise _Refused(404, "no-such-route", "There is no such route")
 
 
@@ -122,7 +129,7 @@ async def _go_on(request: HttpRequest, caller: str, *, req: str, http: HttpDesk)
         raise _Refused(404, "no-such-answer", "There is no such answer")
     last = request.headers.get("last-event-id", "")
     place = decode_event_id(last) if last else (0, 0)
-    if place is None:
+    if place is None or place[0] > found.attempt:
         raise Rejected("Last-Event-ID is not an id of these events (attempt.length)", reason="invalid-event-id")
     return _Begun(found, Reader("", 0, off=place[1], attempt=place[0]))
 
@@ -178,13 +185,25 @@ async def _serve(begun: _Begun, line: QueueLine, *, call: Invocation, desk: Answ
         await asyncio.sleep(FOLLOW_S)
 
 
+async def _stop(caller: str, req: str, *, call: Invocation, desk: AnswerDesk) -> str:
+    """Have the answer stopped; its state as it is then, as JSON."""
+    try:
+        record, ended_here = await stop_answer(caller, req, answers=desk.answers, now_ms=desk.clock.now_ms())
+    except Rejected as error:
+        raise _Refused(404, error.reason, "There is no such answer") from error
+    if ended_here:
+        seats = [Seat(reader, ConnectionLine(desk.connections, reader.connection_id)) for reader in record.readers]
+        await tell_end(record, seats, answers=desk.answers, until=call.deadline - LAST_S)
+    return json.dumps({"req": req, "state": record.state})
+
+
 def _refuse(why: Problem, headers: Mapping[str, str]) -> HttpStream:
     reply = problem(why, headers=headers)
+    return HttpStream(_once(reply.body), reply.status, reply.headers)
 
-    async def body() -> AsyncGenerator[bytes | str]:
-        yield reply.body
 
-    return HttpStream(body(), reply.status, reply.headers)
+async def _once(body: bytes | str) -> AsyncGenerator[bytes | str]:
+    yield body
 
 
 def _cors(request: HttpRequest, http: HttpDesk) -> dict[str, str]:

@@ -6,20 +6,19 @@ dispatcher; what is stored already is brought from here, in order, before the wo
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from sluiceway import log
-from sluiceway.errors import Gone, Misconfigured, Rejected, Retryable, ServiceError, SluicewayError
+from sluiceway.errors import Gone, Misconfigured, Rejected, Retryable, ServiceError
 from sluiceway.events.http import describe_problem
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import Frame, SocketEvent, SocketReply
-from sluiceway.flows.stream.asking import check_ask, make_record
+from sluiceway.flows.stream.asking import check_ask, check_place, is_unattended, make_record, stop_answer
 from sluiceway.flows.stream.delivery import Seat
 from sluiceway.flows.stream.lines import ConnectionLine
-from sluiceway.flows.stream.stored import bring_stored, lacks_stored
+from sluiceway.flows.stream.stored import bring_stored, lacks_stored, tell_end
 from sluiceway.ports import (
     AnswerRecord,
     AnswerStore,
@@ -30,7 +29,7 @@ from sluiceway.ports import (
     Dispatcher,
     Reader,
 )
-from sluiceway.rules.answers import ENDED, MAX_REQ, needs_worker, parse_ask, parse_cancel, parse_resume
+from sluiceway.rules.answers import ENDED, MAX_REQ, parse_ask, parse_cancel, parse_resume
 from sluiceway.rules.jobs import parse_members
 from sluiceway.steps.metrics import count
 
@@ -106,6 +105,7 @@ async def _resume(event: SocketEvent, call: Invocation, desk: SocketDesk) -> Non
     found = await desk.answers.get(event.caller, resume.req)
     if found is None:
         raise Rejected("there is no answer of this req", reason="no-such-answer", field="req")
+    check_place(found, resume.attempt)
     reader = replace(await _reader(event, desk), off=resume.off, attempt=resume.attempt)
     count("AnswersResumed")
     await _attach(found, reader, call=call, desk=desk)
@@ -125,7 +125,7 @@ async def _attach(found: AnswerRecord, reader: Reader, *, call: Invocation, desk
         raise Rejected("there is no answer of this req", reason="no-such-answer", field="req")
     if record.state in ENDED:
         await _bring(record, reader, call=call, desk=desk)
-    elif _needs_worker(record, desk):
+    elif is_unattended(record, desk.clock.now_ms()):
         await desk.dispatcher.dispatch(record.caller, record.req)
 
 
@@ -141,45 +141,26 @@ async def _join(found: AnswerRecord, reader: Reader, desk: SocketDesk) -> Answer
 
 
 async def _bring(record: AnswerRecord, reader: Reader, *, call: Invocation, desk: SocketDesk) -> Reader | None:
-    seat = Seat(reader, ConnectionLine(desk.connections, reader.connection_id))
-    until = call.deadline - min(KEPT_S, call.remaining_s() / 2)
-    return await bring_stored(record, seat, answers=desk.answers, until=until)
+    return await bring_stored(record, _seat(reader, desk), answers=desk.answers, until=_until(call))
+
+
+def _seat(reader: Reader, desk: SocketDesk) -> Seat:
+    return Seat(reader, ConnectionLine(desk.connections, reader.connection_id))
+
+
+def _until(call: Invocation) -> float:
+    return call.deadline - min(KEPT_S, call.remaining_s() / 2)
 
 
 async def _cancel(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
     cancel = parse_cancel(event.body)
-    record = await desk.answers.cancel(event.caller, cancel.req)
-    if record is None:
-        raise Rejected("there is no answer of this req", reason="no-such-answer", field="req")
-    count("AnswersCancelled")
-    others: tuple[Reader, ...] = ()
+    now_ms = desk.clock.now_ms()
+    record, ended_here = await stop_answer(event.caller, cancel.req, answers=desk.answers, now_ms=now_ms)
     if record.state not in ENDED:
-        if not _needs_worker(record, desk):
-            return  # its worker sees it, and tells everyone
-        stopped = replace(
-            record, state="cancelled", stop_reason="cancelled", updated_ms=desk.clock.now_ms(), problem=None
-        )
-        written = await desk.answers.replace(stopped, seen=record)
-        if written is None:
-            return  # a worker was faster
-        record = written
-        others = tuple(reader for reader in record.readers if reader.connection_id != event.connection_id)
-    await _bring_end(record, await _reader(event, desk), call=call, desk=desk)
-    async with asyncio.TaskGroup() as group:
-        for other in others:
-            group.create_task(_tell_end(record, other, call=call, desk=desk))
-
-
-async def _tell_end(record: AnswerRecord, reader: Reader, *, call: Invocation, desk: SocketDesk) -> None:
-    """To somebody else than who cancelled, at best."""
-    try:
-        await _bring_end(record, reader, call=call, desk=desk)
-    except SluicewayError as error:
-        log.warning("socket.end_untold", error_type=type(error).__name__)
-
-
-async def _bring_end(record: AnswerRecord, reader: Reader, *, call: Invocation, desk: SocketDesk) -> None:
-    await _bring(record, replace(reader, off=record.off, attempt=record.attempt), call=call, desk=desk)
+        return  # its worker sees it, and tells everyone
+    others = [reader for reader in record.readers if ended_here and reader.connection_id != event.connection_id]
+    seats = [_seat(reader, desk) for reader in (await _reader(event, desk), *others)]
+    await tell_end(record, seats, answers=desk.answers, until=_until(call))
 
 
 async def _refuse_action(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
@@ -193,15 +174,6 @@ async def _reader(event: SocketEvent, desk: SocketDesk) -> Reader:
     if generation is None:
         raise Gone("the connection is over")
     return Reader(event.connection_id, generation)
-
-
-def _needs_worker(record: AnswerRecord, desk: SocketDesk) -> bool:
-    return needs_worker(
-        record.state,
-        lease_until_ms=record.lease_until_ms,
-        updated_ms=record.updated_ms,
-        now_ms=desk.clock.now_ms(),
-    )
 
 
 async def _tell_error(event: SocketEvent, desk: SocketDesk, members: Mapping[str, object], *, resumable: bool) -> None:
