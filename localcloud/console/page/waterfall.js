@@ -6,7 +6,8 @@ import { layOut } from "./spans.js";
 
 const KINDS = { gateway: "Gateway", queue: "Queue", function: "Function", init: "Cold start", model: "Model", call: "Call" };
 const AFTER = 78; // percent: a bar that ends before has its duration after it
-const INSIDE = 24; // percent: a wider bar has it inside, any other before it
+const BEFORE = 25; // percent of the track that a length needs in front of its bars
+const INSIDE = 24; // percent: a wider bar has it inside, any other before it, or over its end where there is no room
 
 const DETAILS = {
   api: "API", attempt: "Attempt", batch_size: "Batch", cold_start: "Cold start", connection: "Connection", dead_letter: "Dead letter",
@@ -133,9 +134,12 @@ function placeLength(length, bars) {
   const right = Math.max(...bars.map((bar) => bar.left + bar.width));
   const isAfter = right <= AFTER;
   const isInside = !isAfter && bars.length === 1 && right - left >= INSIDE;
+  const isBefore = !isAfter && !isInside && left >= BEFORE;
   length.toggleAttribute("data-inside", isInside);
+  length.toggleAttribute("data-over", !isAfter && !isInside && !isBefore);
   if (isAfter) place(length, { left: right });
-  else place(length, { right: isInside ? 100 - right : 100 - left });
+  else if (isBefore) place(length, { right: 100 - left });
+  else place(length, { right: isInside ? 100 - right : 0 });
 }
 
 function told(name, value) {
