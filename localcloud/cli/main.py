@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     where = "where the running cloud is described, before or after the command; default: .sluiceway"
     parser.add_argument("--state", type=Path, default=STATE_FOLDER, metavar="DIR", help=where)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('sluiceway')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     def add(name: str, **settings: Any) -> argparse.ArgumentParser:

@@ -273,3 +273,10 @@ def test_the_console_opens_where_there_is_a_browser(
     monkeypatch.setattr(BackgroundBrowser, "open", lambda _self, url, *_: calls.append(url) or True)
     up._open_browser("http://127.0.0.1:4603")
     assert (calls, said in capsys.readouterr().err) == (opened, True)
+
+
+def test_the_command_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """That of the installed package."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out.split()[0]) == (0, "sluiceway")
