@@ -508,6 +508,7 @@ async def test_an_invalid_job_is_told_under_its_req(world: StreamWorld, job: Any
         {"action": "submit", "req": True, "job": {"prompt": "x"}},
         {"action": "submit", "req": ["x"], "job": {"prompt": "x"}},
         {"action": "submit", "req": {"x": "y"}, "job": {"prompt": "x"}},
+        {"action": "submit", "req": 7, "job": {"prompt": "x"}},
         {"action": "submit", "req": "r1"},
         {"action": "submit"},
     ],
