@@ -12,9 +12,10 @@ Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-patte
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 from sluiceway.rules.patterns.decoding import read_event
+from sluiceway.rules.patterns.fields import Field
 from sluiceway.rules.patterns.limits import OPERATORS, PIPES, InvalidPattern, Limits
 from sluiceway.rules.patterns.paths import Paths
 from sluiceway.rules.patterns.syntax import read_ways
@@ -28,10 +29,11 @@ _DEFAULT: Final = Limits()
 class Pattern:
     """A compiled pattern; `compile` makes them. `ways`: the conjunctions of which one must hold."""
 
-    __slots__ = ("_paths", "ways")
+    __slots__ = ("_paths", "_ways", "ways")
 
     def __init__(self, ways: tuple[Way, ...]) -> None:
         self.ways = ways
+        self._ways = [(way, tuple(field for field in way.fields if "." not in field.path)) for way in ways]
         self._paths = Paths()
         for path in {field.path for way in ways for field in way.fields}:
             self._paths.add(path)
@@ -44,8 +46,20 @@ class Pattern:
         and without dots in so many ways that it cannot be decided (`ambiguous-event`).
         """
         decoded = read_event(event)
+        ways = [way for way, tops in self._ways if _may_hold(tops, decoded)]
+        if not ways:
+            return False
         found = self._paths.find(decoded)
-        return any(way.holds(found, decoded) for way in self.ways)
+        return any(way.holds(found, decoded) for way in ways)
+
+
+def _may_hold(tops: tuple[Field, ...], event: Mapping[str, object]) -> bool:
+    """False where a field of the event itself is a text that does not fit, as most events of other sources have."""
+    for field in tops:
+        value = event.get(field.path)
+        if value.__class__ is str and not field.accepts(cast("str", value)):
+            return False
+    return True
 
 
 def compile(  # noqa: A001 - as re.compile: the module is part of the name

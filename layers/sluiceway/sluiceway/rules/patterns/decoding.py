@@ -55,6 +55,8 @@ def read_pattern(pattern: str | bytes | Mapping[str, object]) -> Members:
 
 def read_event(event: str | bytes | Mapping[str, object]) -> Mapping[str, object]:
     """The decoded event. Raises: Rejected (`malformed-event`) for what is no JSON object."""
+    if event.__class__ is dict:  # what most are, and the other questions cost as much as a look into it
+        return cast("dict[str, object]", event)
     if isinstance(event, str | bytes):
         try:
             decoded = _decode(event, _EVENTS)
