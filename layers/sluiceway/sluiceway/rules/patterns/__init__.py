@@ -23,6 +23,7 @@ from sluiceway.rules.patterns.ways import Way
 
 __all__ = ["OPERATORS", "PIPES", "InvalidPattern", "Limits", "Pattern", "compile"]
 
+FEW: Final = 3  # fields that are looked at before an event is walked
 _DEFAULT: Final = Limits()
 
 
@@ -33,7 +34,7 @@ class Pattern:
 
     def __init__(self, ways: tuple[Way, ...]) -> None:
         self.ways = ways
-        self._ways = [(way, tuple(field for field in way.fields if "." not in field.path)) for way in ways]
+        self._ways = [(way, tuple(field for field in way.fields if "." not in field.path)[:FEW]) for way in ways]
         self._paths = Paths()
         for path in {field.path for way in ways for field in way.fields}:
             self._paths.add(path)
