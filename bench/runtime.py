@@ -2,8 +2,9 @@
 
 One process a side, served one event after the other by a Runtime API in another process. The official client is in its
 python3.13 mode. `Protocol` is our client with room for one invocation at a time, so on its asyncio transport: the
-question whether the blocking socket is worth having. Rounds are interleaved, ratios are the medians of the rounds' own.
-Run: python bench/runtime.py [--rounds N] [--events N] [--quick]
+question whether the blocking socket is worth having. Rounds are interleaved and equally long for every side; ratios are
+the medians of the rounds' own.
+Run: python bench/runtime.py [--rounds N] [--round-s S] [--quick]
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from invocation import compare, measure_ceiling
+from invocation import CEILING_EVENTS, compare, measure_ceiling
 from runtime_api import RuntimeApi
 from sides import NOTHING, Bench, Side
 from stand_in import Server
@@ -34,14 +35,14 @@ BUDGET = 1 / 2  # of the official client's time for an invocation
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--events", type=int, default=2000, help="invocations of one side in one round")
+    parser.add_argument("--round-s", type=float, default=0.4, help="seconds of one side in one round")
     parser.add_argument("--quick", action="store_true", help="two short rounds: to see that it runs")
     options = parser.parse_args()
-    rounds, events = (2, 100) if options.quick else (options.rounds, options.events)
+    rounds, round_s = (2, 0.1) if options.quick else (options.rounds, options.round_s)
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server, RuntimeApi() as runtime_api:
         bench = Bench(Path(folder), server=server, runtime_api=runtime_api)
-        ceiling = measure_ceiling(runtime_api, events=events)
-        costs = compare(bench, SIDES, rounds=rounds, events=events)
+        ceiling = measure_ceiling(runtime_api, events=CEILING_EVENTS)
+        costs = compare(bench, SIDES, rounds=rounds, round_s=round_s)
         about = bench.describe()
     cpu = {side: [cost[0] for cost in costs[side]] for side in SIDES}
     wall = {side: [cost[1] for cost in costs[side]] for side in SIDES}
@@ -55,7 +56,7 @@ def main() -> None:
         ]
         for side in SIDES
     ]
-    print(f"A warm invocation without work, medians of {rounds} rounds of {events}. {about}")
+    print(f"A warm invocation without work, medians of {rounds} rounds of {round_s} s. {about}")
     print_table(
         ["", "CPU us", "/ official", "invocations/s", "/ official"], [*rows, ["ceiling", "", "", f"{ceiling:.0f}", ""]]
     )
