@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from sluiceway.errors import Misconfigured, Rejected, ServiceError
 
 if TYPE_CHECKING:
-    from logging import Logger
+    from logging import Handler, Logger
 
 __all__ = ["Field", "bound", "debug", "defer_powertools", "error", "failure", "info", "warning"]
 
@@ -88,8 +88,11 @@ def _place(name: str, module: ModuleType) -> None:
 
 
 @cache
-def _logger() -> Logger:
-    """The process's one logger, as Powertools set it up; level from POWERTOOLS_LOG_LEVEL or AWS_LAMBDA_LOG_LEVEL."""
+def _logger() -> tuple[Logger, Handler]:
+    """The process's one logger as Powertools sets it up, and its handler.
+
+    The level is POWERTOOLS_LOG_LEVEL's or AWS_LAMBDA_LOG_LEVEL's.
+    """
     import logging  # noqa: PLC0415 - cold start: only a process that logs pays for it
 
     defer_powertools()
@@ -97,7 +100,7 @@ def _logger() -> Logger:
 
     made = Logger(utc=True, use_rfc3339=True, logger_handler=logging.StreamHandler(_Stdout()))
     made.remove_keys(["service"])  # bound for each invocation; "service_undefined" says nothing
-    return logging.getLogger(made.name)
+    return logging.getLogger(made.name), made.registered_handler
 
 
 @cache
@@ -109,8 +112,12 @@ def _reserved() -> frozenset[str]:
 
 
 def _write(level: int, event: str, fields: Mapping[str, Field]) -> None:
-    """To the handler without the logging module's search for the caller, whose place is known: a third of a line."""
-    logger = _logger()
+    """One line, straight to its handler.
+
+    The logging module would search for the caller, whose place is known, and ask the root logger's handlers, which
+    Powertools tells to leave its lines alone: a third of what a line costs.
+    """
+    logger, handler = _logger()
     if not logger.isEnabledFor(level):
         return
     reserved = _reserved()
@@ -118,7 +125,7 @@ def _write(level: int, event: str, fields: Mapping[str, Field]) -> None:
     extra = {(f"{name}_" if name in reserved else name): value for name, value in merged.items()}
     caller = sys._getframe(2)  # noqa: SLF001 - as the logging module does  # pyright: ignore[reportPrivateUsage]
     place = (caller.f_code.co_filename, caller.f_lineno)
-    logger.handle(logger.makeRecord(logger.name, level, *place, event, (), None, caller.f_code.co_name, extra))
+    handler.handle(logger.makeRecord(logger.name, level, *place, event, (), None, caller.f_code.co_name, extra))
 
 
 @contextmanager
