@@ -72,7 +72,7 @@ async def http() -> AsyncGenerator[int]:
 @pytest.mark.parametrize("turns", range(TURNS))
 @pytest.mark.parametrize("serving", [silence, runtime_api, http])
 async def test_a_client_that_comes_as_the_listener_ends_is_let_go(serving: Serving, turns: int) -> None:
-    """In every turn between the kernel's accept and ours its connection ends with the listener: it is not left to the garbage."""
+    """In every turn between the kernel's accept and ours: its connection is not left to the garbage."""
     with socket.socket() as client:
         client.settimeout(5)
         async with serving() as port:
