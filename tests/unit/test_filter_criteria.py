@@ -371,7 +371,18 @@ def test_records_that_lambda_never_delivers_are_judged_all_the_same(record: dict
 
 
 @pytest.mark.parametrize("depth", [102, 400])
-def test_data_nested_more_deeply_than_patterns_reach_is_not_kept(depth: int) -> None:
-    """A hostile body costs its own delivery, nothing else."""
+def test_data_is_looked_into_as_deeply_as_patterns_go(depth: int) -> None:
+    """What lies deeper is not there."""
     body = '{"a": ' + "[" * depth + "1" + "]" * depth + "}"
     assert criteria("sqs", {"body": {"a": [1]}}).keep(message(body)) is False
+    assert criteria("sqs", {"body": {"a": [{"exists": False}]}}).keep(message(body)) is True
+
+
+def test_data_that_patterns_cannot_decide_is_not_kept() -> None:
+    """A hostile body costs its own delivery, nothing else."""
+    elements = [{f"c{number}": 1} for number in range(9)]
+    places: dict[str, object] = {".".join("abcd"): elements, "a": {"b": {"c": {"d": elements}, "c.d": elements}}}
+    places |= {"a.b": {"c.d": elements, "c": {"d": elements}}, "a.b.c": {"d": elements}}
+    places["a"] |= {"b.c": {"d": elements}, "b.c.d": elements}  # type: ignore[operator]
+    pattern = {"body": {"a": {"b": {"c": {"d": {f"c{number}": [1] for number in range(9)}}}}}}
+    assert criteria("sqs", pattern).keep(message(json.dumps(places))) is False

@@ -106,15 +106,15 @@ class FilterCriteria:
     def keep(self, record: Mapping[str, object]) -> bool:
         """Whether `record`, one of the records of an event as Lambda delivers it, reaches the function.
 
-        A record that patterns cannot decide, since its arrays are nested too deeply, is not kept.
+        A record that patterns cannot decide (`ambiguous-event` of Pattern.matches) is not kept.
         """
         if not self._ways:
             return True
         data = {key: _read_data(self._source, key, record) for key in self._expected}
         view = _metadata(self._source, record)
         view.update((key, each.value) for key, each in data.items() if each is not None)
+        found = self._paths.find(view)
         try:
-            found = self._paths.find(view)
             return any(self._matches(number, found, view=view, data=data) for number in range(len(self._ways)))
         except Rejected:
             return False

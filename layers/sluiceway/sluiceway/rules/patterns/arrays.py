@@ -20,8 +20,7 @@ from typing import Final, NamedTuple, cast
 
 from sluiceway.errors import Rejected
 from sluiceway.rules.patterns.fields import Field
-from sluiceway.rules.patterns.limits import MAX_DEPTH
-from sluiceway.rules.patterns.paths import Found, Spread, refuse_depth
+from sluiceway.rules.patterns.paths import Found, Spread, is_beyond
 from sluiceway.rules.patterns.values import Key, key_of
 
 __all__ = ["match_arrays"]
@@ -44,7 +43,7 @@ class _TwoInOnePlace(Exception):
 def match_arrays(fields: Sequence[Field], found: Found, event: Mapping[str, object]) -> bool:
     """Whether the fields that are spread over arrays can be found together. `fields` are sorted by path.
 
-    Raises: Rejected (`malformed-event`, `ambiguous-event`).
+    Raises: Rejected (`ambiguous-event`).
     """
     spread = [field for field in fields if found.get(field.path).__class__ is Spread]
     if len(spread) == 1:
@@ -57,7 +56,7 @@ def match_arrays(fields: Sequence[Field], found: Found, event: Mapping[str, obje
 
 
 def _match_object(members: Mapping[str, object], wanted: Sequence[_Wanted], *, at: int, depth: int) -> bool:
-    """`at`: how many names of each wanted field lead to this object."""
+    """`at`: how many names of each wanted field lead to this object; `depth`: what lies around it, as in `paths`."""
     groups: dict[str, list[_Wanted]] = {}
     for each in wanted:  # sorted by path, "a-b" stands between "a" and "a.b"
         groups.setdefault(each.names[at], []).append(each)
@@ -66,15 +65,15 @@ def _match_object(members: Mapping[str, object], wanted: Sequence[_Wanted], *, a
         if name not in places:
             if any(each.must for each in group):
                 return False
-        elif not _match(places[name], group, at=at + 1, depth=depth + 1):
+        elif not _match(places[name], group, at=at + 1, depth=depth + (depth > 0)):
             return False
     return True
 
 
 def _match(value: object, wanted: Sequence[_Wanted], *, at: int, depth: int) -> bool:
     """Whether all that is wanted is found in `value`, or absent from it, as it may."""
-    if depth > MAX_DEPTH:
-        refuse_depth()
+    if is_beyond(value, depth):
+        return not any(each.must for each in wanted)
     if isinstance(value, list | tuple):
         return _match_array(cast("Sequence[object]", value), wanted, at=at, depth=depth)
     here = [each for each in wanted if len(each.names) == at]
@@ -110,8 +109,8 @@ def _match_element(array: Sequence[object], wanted: Sequence[_Wanted], *, at: in
 
 def _occurs(value: object, wanted: _Wanted, *, at: int, depth: int) -> bool:
     """Whether `value` has any value at the path."""
-    if depth > MAX_DEPTH:
-        refuse_depth()
+    if is_beyond(value, depth):
+        return False
     if isinstance(value, list | tuple):
         elements = cast("Sequence[object]", value)
         return any(_occurs(element, wanted, at=at, depth=depth + 1) for element in elements)
@@ -121,7 +120,7 @@ def _occurs(value: object, wanted: _Wanted, *, at: int, depth: int) -> bool:
         return False
     name = wanted.names[at]
     places = _places(cast("Mapping[str, object]", value), (name,))
-    return name in places and _occurs(places[name], wanted, at=at + 1, depth=depth + 1)
+    return name in places and _occurs(places[name], wanted, at=at + 1, depth=depth + (depth > 0))
 
 
 def _holds_more(value: object) -> bool:
@@ -175,17 +174,19 @@ class _Puzzle:
             return self._fit(position + 1, chosen)
         return any(self._fit(position + 1, chosen | place.elements) for place in fitting if field.accepts(place.key))
 
-    def _collect(self, value: object, path: str | None, elements: dict[int, int]) -> None:
+    def _collect(self, value: object, path: str | None, elements: dict[int, int], *, depth: int = 0) -> None:
+        if is_beyond(value, depth):
+            return
         if isinstance(value, Mapping):
             for name, inner in cast("Mapping[str, object]", value).items():
                 inner_path = name if path is None else f"{path}.{name}"
                 if inner_path in self._beginnings:
-                    self._collect(inner, inner_path, elements)
+                    self._collect(inner, inner_path, elements, depth=depth + (depth > 0))
         elif isinstance(value, list | tuple):
             array, self._arrays = self._arrays, self._arrays + 1
             for index, element in enumerate(cast("Sequence[object]", value)):
                 inside = elements | {array: index} if _holds_more(element) else elements
-                self._collect(element, path, inside)
+                self._collect(element, path, inside, depth=depth + 1)
         elif path in self._places:
             self._places[path].append(_Place(key_of(value), elements))
 

@@ -14,7 +14,7 @@ from sluiceway.errors import Rejected
 
 __all__ = ["MAX_DEPTH", "OPERATORS", "PIPES", "InvalidPattern", "Limits"]
 
-MAX_DEPTH: Final = 100  # names of a path, and arrays and objects inside an array; ours: AWS names no limit
+MAX_DEPTH: Final = 100  # names of a path, and what of arrays in arrays is looked into; ours: AWS names no limit
 OPERATORS: Final = frozenset(
     {
         "anything-but",

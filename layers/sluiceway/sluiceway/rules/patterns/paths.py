@@ -8,13 +8,12 @@ Must not know what is asked of the values.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NoReturn, cast
+from typing import Final, cast
 
-from sluiceway.errors import Rejected
 from sluiceway.rules.patterns.limits import MAX_DEPTH
 from sluiceway.rules.patterns.values import InexactNumber, Key, key_of
 
-__all__ = ["Found", "Paths", "Several", "Spread", "refuse_depth"]
+__all__ = ["Found", "Paths", "Several", "Spread", "is_beyond"]
 
 
 class Several(set[Key]):
@@ -84,7 +83,7 @@ class Paths:
             del chain[-1][0].next[name]
 
     def find(self, event: Mapping[str, object]) -> Found:
-        """What `event` has at the paths. Raises: Rejected for arrays nested too deeply, TypeError for no JSON."""
+        """What `event` has at the paths. Raises: TypeError for what is no JSON there."""
         found: Found = {}
         dotted: list[tuple[_Step, object]] = []
         _walk(event, self._root, found, dotted=dotted)
@@ -115,13 +114,13 @@ def _walk(event: Mapping[str, object], step: _Step, found: Found, *, dotted: lis
 
 def _gather(value: object, step: _Step, found: Found, *, depth: int, inside: bool) -> None:
     """The values in `value`, beside what is found already. `inside`: it stands in an element of an array."""
-    if depth > MAX_DEPTH:
-        refuse_depth()
+    if is_beyond(value, depth):
+        return
     if isinstance(value, Mapping):
         for name, inner in cast("Mapping[str, object]", value).items():
             next_step = step.next.get(name) or (step.descend(name) if "." in name else None)
             if next_step is not None:
-                _gather(inner, next_step, found, depth=depth + 1, inside=inside)
+                _gather(inner, next_step, found, depth=depth + inside, inside=inside)
     elif isinstance(value, list | tuple):
         _gather_elements(cast("Sequence[object]", value), step, found, depth=depth + 1, inside=inside)
     elif step.path is not None:
@@ -148,6 +147,6 @@ def _add(key: Key, path: str, found: Found, *, inside: bool) -> None:
             found[path] = Spread(before)
 
 
-def refuse_depth() -> NoReturn:
-    """Raises: Rejected."""
-    raise Rejected("the event's arrays are nested too deeply", reason="malformed-event")
+def is_beyond(value: object, depth: int) -> bool:
+    """Whether `value` is not looked into, since `depth` arrays and objects lie around it, from an array inwards."""
+    return depth > MAX_DEPTH and isinstance(value, Mapping | list | tuple)
