@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.clock import run_virtual
+from sluiceway import settings
 from sluiceway.app import App
 from sluiceway.codec import sqs
 from sluiceway.errors import DeadlineExceeded, Misconfigured, Rejected, Retryable
@@ -256,6 +257,29 @@ def test_the_invocation_tells_what_lambda_told(monkeypatch: pytest.MonkeyPatch):
     assert (told.request_id, told.function_name, told.correlation_id) == ("request-1", "generate_answer", "request-1")
     assert told.function_arn == "arn:aws:lambda:eu-west-1:123456789012:function:generate_answer"
     assert [call.trace_id for call in calls] == ["Root=1-a-b;Sampled=0", "Root=1-c-d"]
+
+
+async def test_invocations_at_once_are_traced_each_by_its_own_header(monkeypatch: pytest.MonkeyPatch):
+    """AWS calls carry it, and Lambda finds loops by it. A child task has its invocation's; afterwards there is none."""
+    monkeypatch.delenv("_X_AMZN_TRACE_ID", raising=False)
+    seen: list[tuple[str, str]] = []
+
+    async def look(call: Invocation) -> None:
+        await asyncio.sleep(0)
+        seen.append((call.trace_id, settings.trace_header()))
+
+    async def flow(_event: SqsBatch, call: Invocation, _services: str) -> BatchReport:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(look(call))
+        return BatchReport()
+
+    handler = App(flow, source=sqs, lifespan=Lifespan())
+    async with asyncio.TaskGroup() as group:
+        for number in range(5):
+            group.create_task(handler.invoke(EVENT, Context(), trace_header=f"Root=1-{number}"))
+    await handler.aclose()
+    assert sorted(seen) == [(f"Root=1-{number}", f"Root=1-{number}") for number in range(5)]
+    assert settings.trace_header() == ""
 
 
 def test_provisioned_concurrency_has_no_cold_start(monkeypatch: pytest.MonkeyPatch):

@@ -198,14 +198,16 @@ class App(Generic[E, S, R]):
         environment = await self._opened()
         tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         token, responding = _owned.set(tasks), _respond.set(respond)
+        traced = settings.TRACE.set(settings.trace_header() if trace_header is None else trace_header)
         try:
             request = self._source.decode(event)
-            call = self._describe(request, context, trace_header=trace_header)
+            call = self._describe(request, context)
             reply = await environment.chain(request, call)
             return reply.reply if isinstance(reply, _Ready) else self._source.encode(cast("R", reply))
         finally:
             _owned.reset(token)
             _respond.reset(responding)
+            settings.TRACE.reset(traced)
             if tasks:
                 await _end_strays(tasks, request_id=context.aws_request_id)
 
@@ -259,7 +261,7 @@ class App(Generic[E, S, R]):
             chain = step(chain)
         return chain
 
-    def _describe(self, request: E, context: LambdaContext, *, trace_header: str | None) -> Invocation:
+    def _describe(self, request: E, context: LambdaContext) -> Invocation:
         remaining_s = context.get_remaining_time_in_millis() / 1000
         margin_s = min(self._margin_s, remaining_s * MAX_MARGIN_SHARE)
         cold, self._cold = self._cold, False
@@ -268,7 +270,7 @@ class App(Generic[E, S, R]):
             function_name=context.function_name,
             function_arn=context.invoked_function_arn,
             deadline=asyncio.get_running_loop().time() + remaining_s - margin_s,
-            trace_id=settings.trace_header() if trace_header is None else trace_header,
+            trace_id=settings.TRACE.get(),
             correlation_id=self._source.correlation_id(request) or context.aws_request_id,
             cold_start=cold,
             grace_s=margin_s * GRACE_SHARE,

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from typing import Final, TypeVar, cast
 
 from sluiceway.errors import Misconfigured
 
 __all__ = [
+    "TRACE",
     "choice",
     "environ",
     "in_lambda",
@@ -27,6 +29,9 @@ __all__ = [
 
 T = TypeVar("T")
 C = TypeVar("C", bound=str)
+
+TRACE: Final[ContextVar[str]] = ContextVar("sluiceway_trace")
+"""The X-Ray header of the invocation that this task serves. The App sets it: many may be served at once."""
 
 _RUNTIME_API: Final = "AWS_LAMBDA_RUNTIME_API"
 _INITIALIZATION_TYPE: Final = "AWS_LAMBDA_INITIALIZATION_TYPE"
@@ -158,8 +163,8 @@ def initialization_type() -> str:
 
 
 def trace_header() -> str:
-    """The X-Ray header of the current invocation as the managed runtime leaves it, "" where there is none.
+    """The X-Ray header of the current invocation, "" where there is none: the App's, else the managed runtime's.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
     """
-    return _raw(_TRACE_HEADER) or ""
+    return TRACE.get(None) or _raw(_TRACE_HEADER) or ""
