@@ -60,7 +60,7 @@ def encode_item(item: Item) -> WireItem:
 
 def decode_item(item: Mapping[str, object]) -> dict[str, Value]:
     """The item in Python. Raises `Rejected` (reason `invalid-attribute`) on what is not an attribute value."""
-    return {name: decode_value(value) for name, value in item.items()}
+    return {name: _decode(value) for name, value in item.items()}
 
 
 def encode_value(value: Value) -> dict[str, object]:
@@ -74,9 +74,14 @@ def encode_value(value: Value) -> dict[str, object]:
 
 def decode_value(value: object) -> Value:
     """One attribute value in Python. Raises `Rejected` (reason `invalid-attribute`)."""
-    if not isinstance(value, dict) or len(cast("dict[str, object]", value)) != 1:
+    return _decode(value)
+
+
+def _decode(value: Any) -> Value:
+    attribute: dict[str, Any] = value
+    if type(value) is not dict or len(attribute) != 1:
         raise _refuse("an attribute value is an object with exactly one type descriptor")
-    ((kind, content),) = cast("dict[str, Any]", value).items()
+    ((kind, content),) = attribute.items()
     decode = _DECODERS.get(kind)
     if decode is None:
         raise _refuse(f"unknown type descriptor {kind!r}")
@@ -245,11 +250,11 @@ def _decode_bool(content: Any) -> bool:
 def _decode_list(content: Any) -> list[Value]:
     if not isinstance(content, list):
         raise TypeError
-    return [decode_value(inner) for inner in cast("list[object]", content)]
+    return [_decode(inner) for inner in cast("list[object]", content)]
 
 
 def _decode_map(content: Any) -> dict[str, Value]:
-    return {name: decode_value(inner) for name, inner in cast("dict[str, object]", content).items()}
+    return {name: _decode(inner) for name, inner in cast("dict[str, object]", content).items()}
 
 
 def _refuse(why: str) -> Rejected:
