@@ -262,6 +262,15 @@ def test_adding_and_removing_cost_the_same_in_a_large_index() -> None:
     assert worst_large <= 2 * worst_small
 
 
+def test_rules_with_the_same_long_list_are_built_in_their_size() -> None:
+    """Each value's node fills up and divides: four times the values, four times the work."""
+
+    def made(values: int) -> list[Any]:
+        return [{"a": list(range(values)), "b": [rule, -rule]} for rule in range(1, 41)]
+
+    assert seconds_of(lambda: indexed(made(2000))) <= 9 * seconds_of(lambda: indexed(made(500))) + 0.01
+
+
 @pytest.mark.parametrize(
     "text",
     [

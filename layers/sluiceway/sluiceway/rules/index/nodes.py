@@ -48,7 +48,7 @@ class Entry(Way):
         super().__init__(conditions)
         self.conditions = conditions
         self.rules: set[Hashable] = set()
-        self.places: list[Node] = []
+        self.places: dict[Node, None] = {}
 
 
 _NO_TABLES: Final[dict[str, Table]] = {}  # shared by the nodes without any, and so never written to
@@ -73,7 +73,7 @@ class Node:
         if (self.tables or self.split_at == 0) and self._send_on(entry):
             return
         self.members[entry] = None
-        entry.places.append(self)
+        entry.places[self] = None
         self._count(1)
         if len(self.members) > self.split_at > 0:
             self._split()
@@ -127,8 +127,7 @@ class Node:
         """Send on what can be sent on; look again when the rest has doubled."""
         self.split_at = 0
         for entry in list(self.members):
-            entry.places.remove(self)
-            del self.members[entry]
+            del entry.places[self], self.members[entry]
             self._count(-1)
             self.add(entry)
         self.split_at = max(SPLIT, 2 * len(self.members))

@@ -8,7 +8,7 @@ Source: https://github.com/aws/event-ruler and facts of its release 2.0.1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, cast
 
 from sluiceway.rules.patterns.addresses import Block, parse_address, parse_block
@@ -33,8 +33,10 @@ from sluiceway.rules.patterns.wildcards import measure_complexity, split_wildcar
 __all__ = ["read_field"]
 
 
-def read_field(path: str, values: Iterable[object], limits: Limits) -> Field:
+def read_field(path: str, values: Sequence[object], limits: Limits) -> Field:
     """The field at `path` with its list. Raises: InvalidPattern."""
+    if values and all(isinstance(value, str) and parse_address(value) is None for value in values):
+        return Field(path, frozenset(cast("Sequence[str]", values)), (), may_be_absent=False)  # what most lists are
     reader = _Reader(path, limits)
     for value in values:
         reader.read(value)
