@@ -1,6 +1,7 @@
-"""Clients side by side: each in a process of its own, told over stdin what to call, and what its calls cost.
+"""Clients side by side: each in a process of its own, told over stdin how long to call, and what its calls cost.
 
-A benchmark that compares clients is its own worker: started with `--client NAME` it obeys, else it compares.
+A benchmark that compares clients is its own worker: started with `--client NAME` it obeys, else it compares. Rounds are
+interleaved and equally long for every client, so that each finds caches as cold.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 from table import pair
@@ -24,18 +26,19 @@ Cost = tuple[float, float]
 TIME_LIMIT_S = 10
 
 
-async def measure(call: Call, *, calls: int, concurrency: int) -> Cost:
-    """What one call costs, over `calls` of them."""
-    numbers = iter(range(calls))
+async def measure(call: Call, *, round_s: float, concurrency: int) -> Cost:
+    """What one call costs, over as many as fill `round_s` seconds."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    numbers, ends = count(), wall + round_s
 
     async def work() -> None:
-        for number in numbers:
-            await call(number)
+        while time.perf_counter() < ends:
+            await call(next(numbers))
 
-    cpu, wall = time.process_time(), time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for _ in range(concurrency):
             group.create_task(work())
+    calls = next(numbers)
     return (time.process_time() - cpu) / calls, (time.perf_counter() - wall) / calls
 
 
@@ -43,8 +46,8 @@ async def obey(call: Call) -> None:
     """Measure as stdin says, a line at a time."""
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
-        calls, concurrency = json.loads(line)
-        print(json.dumps(await measure(call, calls=calls, concurrency=concurrency)), flush=True)
+        round_s, concurrency = json.loads(line)
+        print(json.dumps(await measure(call, round_s=round_s, concurrency=concurrency)), flush=True)
 
 
 class Worker:
@@ -64,10 +67,10 @@ class Worker:
         command = [sys.executable, script, "--client", client]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True)
 
-    def measure(self, calls: int, concurrency: int) -> Cost:
+    def measure(self, round_s: float, concurrency: int) -> Cost:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(f"{json.dumps([calls, concurrency])}\n")
+        self._process.stdin.write(f"{json.dumps([round_s, concurrency])}\n")
         self._process.stdin.flush()
         cpu, wall = json.loads(self._process.stdout.readline())
         return cpu, wall
@@ -78,12 +81,12 @@ class Worker:
         self._process.wait(TIME_LIMIT_S)
 
 
-def compare(workers: Mapping[str, Worker], *, rounds: int, calls: int, concurrency: int) -> dict[str, list[Cost]]:
+def compare(workers: Mapping[str, Worker], *, rounds: int, round_s: float, concurrency: int) -> dict[str, list[Cost]]:
     """What a call of each client costs in each of the interleaved rounds."""
     costs: dict[str, list[Cost]] = {client: [] for client in workers}
     for _ in range(rounds):
         for client, worker in workers.items():
-            costs[client].append(worker.measure(calls, concurrency))
+            costs[client].append(worker.measure(round_s, concurrency))
     return costs
 
 

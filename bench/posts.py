@@ -3,7 +3,7 @@
 PostToConnection of a delta frame, as a worker of a streamed answer sends it. Each client runs in a process of its own
 against the same stand-in server in another process. Rounds are interleaved and ratios are the medians of the rounds'
 own, since machines change speed while they are measured.
-Run: python bench/posts.py [--rounds N] [--calls N] [--quick]
+Run: python bench/posts.py [--rounds N] [--round-s S] [--quick]
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from table import pair, print_table, print_verdict
 
 CLIENTS = ("sluiceway", "aiobotocore")
 CONCURRENCY = (1, 8, 64)
+WARM_S = 0.5
 BUDGET_SHARE = 1 / 10  # of aiobotocore's CPU, with TLS
 URL = "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/live"
 CONNECTIONS = [f"L0SM9cOFvHcCI{number:02d}=" for number in range(64)]
@@ -57,8 +58,8 @@ async def run_aiobotocore() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--calls", type=int, default=400)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--round-s", type=float, default=0.25, help="seconds of one client in one round")
     parser.add_argument("--quick", action="store_true", help="two short rounds: to see that it runs")
     parser.add_argument("--client", choices=CLIENTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -66,22 +67,24 @@ def main() -> None:
         with asyncio.Runner() as runner:
             runner.run(run_sluiceway() if options.client == "sluiceway" else run_aiobotocore())
         return
-    rounds, calls = (2, 100) if options.quick else (options.rounds, options.calls)
+    rounds, round_s = (2, 0.1) if options.quick else (options.rounds, options.round_s)
     rows, shares = [], {}
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server:
         for scheme, url in (("http", server.url), ("https", server.tls_url)):
             workers = {client: Worker(__file__, client, url=url, ca=server.ca) for client in CLIENTS}
             for worker in workers.values():
-                worker.measure(200, 8)  # warm
+                worker.measure(WARM_S, max(CONCURRENCY))  # warm
             for concurrency in CONCURRENCY:
-                costs = compare(workers, rounds=rounds, calls=calls, concurrency=concurrency)
+                costs = compare(workers, rounds=rounds, round_s=round_s, concurrency=concurrency)
                 rows += [[scheme, str(concurrency), *row] for row in describe(costs, ours="sluiceway")]
                 ours, theirs = ([cost[0] for cost in costs[client]] for client in CLIENTS)
                 shares[scheme, concurrency] = pair(ours, theirs)
             for worker in workers.values():
                 worker.close()
     version = ".".join(map(str, sys.version_info[:3]))
-    print(f"A post to a connection, medians of {rounds} rounds of {calls}. Python {version} on {os.cpu_count()} cores.")
+    print(
+        f"A post to a connection, medians of {rounds} rounds of {round_s} s. Python {version} on {os.cpu_count()} cores."
+    )
     print_table(["", "concurrency", "client", "CPU ms", "/ sluiceway", "wall ms", "/ sluiceway"], rows)
     for concurrency in CONCURRENCY:
         what = f"https, {concurrency} at a time: CPU of aiobotocore's"

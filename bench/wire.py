@@ -2,7 +2,7 @@
 
 Each client runs in a process of its own against the same stand-in server in another process; half of the calls are
 GetItem, half PutItem. Rounds are interleaved and medians shown, since machines change speed while they are measured.
-Run: python bench/wire.py [--rounds N] [--calls N] [--quick]
+Run: python bench/wire.py [--rounds N] [--round-s S] [--quick]
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 from clients import Worker, compare, describe, obey
@@ -24,6 +25,7 @@ from table import pair, print_table, print_verdict
 
 CLIENTS = ("wire", "aiobotocore", "boto3")
 CONCURRENCY = (1, 8, 64)
+WARM_S = 0.5
 BUDGET_MS = 0.25  # CPU of one call
 BUDGET_SHARE = 1 / 5  # of aiobotocore's CPU
 KEY = {"job_id": {"S": "b0e2a1d8-8a51-4c8e-9d2e-0f6d5a7f6f11"}}
@@ -83,16 +85,23 @@ def run_boto3() -> None:
             client.get_item(**GET)
 
     for line in sys.stdin:
-        calls, concurrency = json.loads(line)
+        round_s, concurrency = json.loads(line)
         with ThreadPoolExecutor(concurrency) as threads:
             cpu, wall = time.process_time(), time.perf_counter()
-            list(threads.map(call, range(calls)))
+            numbers, ends = count(), wall + round_s
+
+            def work(_thread: int) -> None:
+                while time.perf_counter() < ends:  # noqa: B023 - it ends with this round
+                    call(next(numbers))  # noqa: B023 - the same
+
+            list(threads.map(work, range(concurrency)))
+            calls = next(numbers)
             cost = (time.process_time() - cpu) / calls, (time.perf_counter() - wall) / calls
         print(json.dumps(cost), flush=True)
 
 
 def compare_all(
-    server: Server, *, tls: bool, rounds: int, calls: int
+    server: Server, *, tls: bool, rounds: int, round_s: float
 ) -> tuple[list[list[str]], dict[str, list[float]]]:
     """The rows, and the CPU seconds of one call, one at a time, for each client and round."""
     url = server.tls_url if tls else server.url
@@ -100,9 +109,9 @@ def compare_all(
     rows, alone = [], {}
     try:
         for worker in workers.values():
-            worker.measure(200, 8)  # warm
+            worker.measure(WARM_S, max(CONCURRENCY))  # warm
         for concurrency in CONCURRENCY:
-            costs = compare(workers, rounds=rounds, calls=calls, concurrency=concurrency)
+            costs = compare(workers, rounds=rounds, round_s=round_s, concurrency=concurrency)
             alone = alone or {client: [cost[0] for cost in each] for client, each in costs.items()}
             rows += [["https" if tls else "http", str(concurrency), *row] for row in describe(costs, ours="wire")]
     finally:
@@ -114,7 +123,7 @@ def compare_all(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--calls", type=int, default=400)
+    parser.add_argument("--round-s", type=float, default=0.25, help="seconds of one client in one round")
     parser.add_argument("--quick", action="store_true", help="two short rounds: to see that it runs")
     parser.add_argument("--client", choices=CLIENTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -125,14 +134,14 @@ def main() -> None:
         with asyncio.Runner() as runner:
             runner.run(run_wire() if options.client == "wire" else run_aiobotocore())
         return
-    rounds, calls = (2, 100) if options.quick else (options.rounds, options.calls)
+    rounds, round_s = (2, 0.1) if options.quick else (options.rounds, options.round_s)
     rows, alone = [], {}
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server:
         for scheme in ("http", "https"):
-            more, alone[scheme] = compare_all(server, tls=scheme == "https", rounds=rounds, calls=calls)
+            more, alone[scheme] = compare_all(server, tls=scheme == "https", rounds=rounds, round_s=round_s)
             rows += more
     version = ".".join(map(str, sys.version_info[:3]))
-    print(f"A DynamoDB call, medians of {rounds} rounds of {calls}. Python {version} on {os.cpu_count()} cores.")
+    print(f"A DynamoDB call, medians of {rounds} rounds of {round_s} s. Python {version} on {os.cpu_count()} cores.")
     print_table(["", "concurrency", "client", "CPU ms", "/ wire", "wall ms", "/ wire"], rows)
     for scheme, cpu in alone.items():
         spent_ms = statistics.median(cpu["wire"]) * 1e3
