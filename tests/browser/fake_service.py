@@ -22,6 +22,7 @@ from localcloud.console.files import read_file, security_headers
 
 TOKEN = base64.urlsafe_b64encode(b'{"alg":"RS256"}').decode().rstrip("=") + ".eyJzdWIiOiJkZXZlbG9wZXIifQ.c2ln"
 CALLER = "developer"
+WAIT_S = 60  # at most, for what a page sends: a test that waits for nothing says so
 
 
 @dataclass
@@ -147,8 +148,8 @@ class FakeService:
     # ---- what a test waits for
 
     async def until(self, holds: Callable[[], Any]) -> Any:
-        """What `holds` gives, as soon as that is true."""
-        async with self._news:
+        """What `holds` gives, as soon as that is true. Raises TimeoutError where it is not to be."""
+        async with asyncio.timeout(WAIT_S), self._news:
             await self._news.wait_for(holds)
         return holds()
 

@@ -24,6 +24,7 @@ FOCUSABLE = {"button", "link", "textbox", "searchbox", "combobox", "checkbox", "
 
 async def fill(page: Page, service: FakeService) -> None:
     """Something in every view: an answer with all kinds of text, problems, jobs, requests, lines."""
+    await expect(page.locator("#link")).to_have_text("Connected")  # before that nobody listens to the keys
     service.traces["1-a-b"] = job_spans()
     service.logs += [line("ServeSocket", level=level, detail="x" * 300) for level in ("INFO", "WARNING", "ERROR")]
     answer = await ask(page, service, "Why?" * 60)
@@ -146,6 +147,7 @@ async def test_the_theme_is_a_switch_that_stays(page: Page) -> None:
 async def test_nothing_moves_for_those_who_want_none(open_page: OpenPage, service: FakeService) -> None:
     """With reduced motion no animation runs, also while an answer is made."""
     page = await open_page(service.url, reduced_motion="reduce")
+    await expect(page.locator("#link")).to_have_text("Connected")
     answer = await ask(page, service)
     await expect(page.locator(".wait")).to_be_visible()
     assert await page.evaluate("document.getAnimations().length") == 0
