@@ -19,6 +19,7 @@ import pytest
 from sluiceway.errors import Rejected
 from sluiceway.rules import patterns
 from sluiceway.rules.index import PatternIndex
+from sluiceway.rules.index.nodes import MAX_PLACES
 from sluiceway.rules.patterns import InvalidPattern, Limits
 
 FREE = Limits(wildcard_complexity=10**9)
@@ -236,6 +237,43 @@ def test_selective_rules_cost_nothing_where_they_do_not_match() -> None:
     assert calls_of(lambda: many.match(event)) <= calls_of(lambda: few.match(event)) + 30
 
 
+ONE_OPERATOR: dict[str, tuple[Callable[[int], Any], Any]] = {
+    "prefix": (lambda n: {"prefix": f"{n:04}-x"}, "0017-xy"),
+    "suffix": (lambda n: {"suffix": f"x-{n:04}"}, "yx-0017"),
+    "equals-ignore-case": (lambda n: {"equals-ignore-case": f"N{n}"}, "n17"),
+    "folded prefix": (lambda n: {"prefix": {"equals-ignore-case": f"N{n:04}"}}, "n0017"),
+    "folded suffix": (lambda n: {"suffix": {"equals-ignore-case": f"{n:04}N"}}, "0017n"),
+    "wildcard by its head": (lambda n: {"wildcard": f"tool-{n:04}/*.x"}, "tool-0017/a.x"),
+    "wildcard by its tail": (lambda n: {"wildcard": f"t*-{n:04}"}, "to-0017"),
+    "numeric": (lambda n: {"numeric": [">=", n * 10, "<", n * 10 + 10]}, 175),
+    "cidr": (lambda n: {"cidr": f"10.{n >> 8}.{n & 255}.0/24"}, "10.0.17.9"),
+    "address": (lambda n: f"2001:db8::{n:x}", "2001:0db8::0011"),
+    "number": (lambda n: n, 17.0),
+    "literal": (lambda n: 9007199254740993 + 2 * n, 9007199254740993 + 34),
+}
+
+
+@pytest.mark.parametrize("name", ONE_OPERATOR)
+def test_each_telling_operator_is_looked_up(name: str) -> None:
+    """Three thousand rules of one operator each and nothing else: the one that matches is found among few."""
+    operator, value = ONE_OPERATOR[name]
+    index = indexed([{"a": [operator(number)]} for number in range(3000)])
+    assert index.match({"a": value}) == {17}
+    assert calls_of(lambda: index.match({"a": value})) < 120
+
+
+def test_entries_lie_in_few_places() -> None:
+    """However long the lists of their fields are, and however often the nodes of one have divided."""
+    index = indexed(
+        [
+            {name: [(i * step) % 97 for i in range(12)] for name, step in zip("abcd", (1, 5, 7, rule + 1), strict=True)}
+            for rule in range(90)
+        ]
+    )
+    assert max(len(entry.places) for entry in index._entries.values()) <= MAX_PLACES + 12
+    assert len(index.match({"a": 0, "b": 0, "c": 0, "d": 0})) == 90
+
+
 def test_the_same_pattern_many_times_is_tried_once() -> None:
     """Ten thousand subscribers of one topic are one entry."""
     index = PatternIndex[int]()
@@ -297,6 +335,15 @@ def test_a_hostile_pattern_is_compiled_or_refused_at_once(text: str) -> None:
     with suppress(InvalidPattern):
         patterns.compile(text)
     assert time.process_time() - begun < 10  # seconds, on any machine; all take less than one
+
+
+def test_a_pattern_that_repeats_its_paths_in_every_combination_is_refused() -> None:
+    """As one with too many fields: it takes as long to read."""
+    ways = ", ".join('{"a": [1]}' for _ in range(1000))
+    repeated = ", ".join('"b": [1]' for _ in range(1000))
+    with pytest.raises(InvalidPattern) as caught:
+        patterns.compile(f'{{"$or": [{ways}], {repeated}}}')
+    assert caught.value.reason == "too-many-fields"
 
 
 def test_the_largest_patterns_are_matched_in_their_size() -> None:

@@ -13,7 +13,8 @@ from decimal import Decimal
 from itertools import product
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sluiceway.rules import patterns
@@ -221,6 +222,32 @@ def test_also_where_its_tree_is_deep(history: list[Any], last_events: list[Any],
         nodes.SPLIT, nodes.FEW = before
 
 
+@pytest.mark.parametrize("length", [*range(1, 40), 63, 64, 65, 127, 200, 1000])
+def test_affixes_of_any_length_are_found(length: int) -> None:
+    """Long ones are looked up by a part of them, and tested whole."""
+    text = "".join(chr(97 + number * 7 % 26) for number in range(length))
+    made = {
+        "prefix": {"prefix": text},
+        "suffix": {"suffix": text},
+        "folded prefix": {"prefix": {"equals-ignore-case": text.upper()}},
+        "folded suffix": {"suffix": {"equals-ignore-case": text.upper()}},
+        "head": {"wildcard": f"{text}*!"},
+        "tail": {"wildcard": f"!*{text}"},
+    }
+    index = PatternIndex[str](limits=FREE)
+    for name, operator in made.items():
+        index.add(name, {"a": [operator]})
+    for number in range(40):
+        index.add(f"other {number}", {"a": [{"prefix": f"{number}{text}"}, {"suffix": f"{text}{number}"}]})
+    assert index.match({"a": f"{text}-?"}) == {"prefix", "folded prefix"}
+    assert index.match({"a": f"?-{text}"}) == {"suffix", "folded suffix"}
+    assert index.match({"a": f"{text}?{text}"}) == {"prefix", "suffix", "folded prefix", "folded suffix"}
+    assert index.match({"a": f"{text}-!"}) == {"prefix", "folded prefix", "head"}
+    assert index.match({"a": f"!-{text}"}) == {"suffix", "folded suffix", "tail"}
+    assert index.match({"a": text.upper()}) == {"folded prefix", "folded suffix"}
+    assert index.match({"a": text[:-1]}) == set()
+
+
 # the parts
 
 
@@ -264,6 +291,7 @@ def test_complexity_is_the_most_prefixes_that_one_text_matches(wildcards: set[st
 
 
 @given(st.text())
+@example("İstanbul, Straße, ẞ, ŉ, ΐ, Ω, K")
 def test_folding_keeps_the_length_and_the_prefixes(text: str) -> None:
     """So a folded prefix is the prefix of the folded text."""
     assert len(fold(text)) == len(text)

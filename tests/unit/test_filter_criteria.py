@@ -226,6 +226,13 @@ def test_kafka_values_of_the_other_format_are_judged_by_their_metadata(
     assert criteria("kafka", pattern).keep(topic_record(value)) is kept
 
 
+def test_kafka_values_that_are_no_base64_are_judged_by_their_metadata() -> None:
+    """As what is no UTF-8."""
+    record = topic_record("") | {"value": "***"}
+    assert criteria("kafka", {"value": ["x"], "topic": ["orders"]}).keep(record) is True
+    assert criteria("kafka", {"value": [""], "topic": ["others"]}).keep(record) is False
+
+
 @pytest.mark.parametrize(
     ("key", "value", "kept"),
     [

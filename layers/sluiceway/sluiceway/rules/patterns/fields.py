@@ -55,7 +55,7 @@ class Suffix:
     def make_test(self) -> Test:
         text = self.text
         if self.folded:
-            start = -len(text) or None
+            start = -len(text)
             return lambda key: isinstance(key, str) and (not text or fold(key[start:]) == text)
         return lambda key: isinstance(key, str) and key.endswith(text)
 
