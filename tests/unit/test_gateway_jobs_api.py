@@ -271,7 +271,7 @@ async def test_preflight_needs_no_token() -> None:
     response = await api.ask("OPTIONS", "/jobs/x", b"", {"Origin": "http://127.0.0.1:4603"})
     assert response.status == 200
     assert response.header("access-control-allow-origin") == "http://127.0.0.1:4603"
-    assert response.header("access-control-allow-methods") == "GET,POST,OPTIONS"
+    assert response.header("access-control-allow-methods") == "GET,POST,DELETE,OPTIONS"
     assert response.header("access-control-allow-headers") == "authorization,content-type,idempotency-key,last-event-id"
     assert response.header("access-control-max-age") == "600"
     assert response.header("access-control-allow-credentials") is None
