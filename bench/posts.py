@@ -83,7 +83,7 @@ def main() -> None:
                 worker.close()
     version = ".".join(map(str, sys.version_info[:3]))
     print(
-        f"A post to a connection, medians of {rounds} rounds of {round_s} s. Python {version} on {os.cpu_count()} cores."
+        f"A post to a connection, medians of {rounds} rounds, {round_s} s. Python {version} {os.cpu_count()} cores."
     )
     print_table(["", "concurrency", "client", "CPU ms", "/ sluiceway", "wall ms", "/ sluiceway"], rows)
     for concurrency in CONCURRENCY:
