@@ -82,9 +82,7 @@ def main() -> None:
             for worker in workers.values():
                 worker.close()
     version = ".".join(map(str, sys.version_info[:3]))
-    print(
-        f"A post to a connection, medians of {rounds} rounds, {round_s} s. Python {version} {os.cpu_count()} cores."
-    )
+    print(f"A post to a connection, medians of {rounds} rounds, {round_s} s. Python {version} {os.cpu_count()} cores.")
     print_table(["", "concurrency", "client", "CPU ms", "/ sluiceway", "wall ms", "/ sluiceway"], rows)
     for concurrency in CONCURRENCY:
         what = f"https, {concurrency} at a time: CPU of aiobotocore's"
