@@ -17,12 +17,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from sluiceway.errors import Misconfigured, Rejected, ServiceError
 
 if TYPE_CHECKING:
     from logging import Handler, Logger
+
+    from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 __all__ = ["Field", "bound", "debug", "defer_powertools", "error", "failure", "info", "warning"]
 
@@ -91,15 +93,22 @@ def _place(name: str, module: ModuleType) -> None:
 def _logger() -> tuple[Logger, Handler]:
     """The process's one logger as Powertools sets it up, and its handler.
 
-    The level is POWERTOOLS_LOG_LEVEL's or AWS_LAMBDA_LOG_LEVEL's.
+    The level is POWERTOOLS_LOG_LEVEL's or AWS_LAMBDA_LOG_LEVEL's. Left to itself, Powertools would try whether each
+    event's name is JSON, and make an encoder for each line: a third of what it does.
     """
-    import logging  # noqa: PLC0415 - cold start: only a process that logs pays for it
+    import json  # noqa: PLC0415 - cold start: only a process that logs pays for it
+    import logging  # noqa: PLC0415 - the same
 
     defer_powertools()
     from aws_lambda_powertools.logging import Logger  # noqa: PLC0415 - the same
 
-    made = Logger(utc=True, use_rfc3339=True, logger_handler=logging.StreamHandler(_Stdout()))
+    handler = logging.StreamHandler(_Stdout())
+    made = Logger(utc=True, use_rfc3339=True, logger_handler=handler, json_deserializer=str)
     made.remove_keys(["service"])  # bound for each invocation; "service_undefined" says nothing
+    formatter = cast("LambdaPowertoolsFormatter", made.registered_formatter)
+    indent = formatter.json_indent  # POWERTOOLS_DEV
+    encoder = json.JSONEncoder(default=str, separators=(",", ":"), indent=indent, ensure_ascii=False)
+    formatter.json_serializer = encoder.encode
     return logging.getLogger(made.name), made.registered_handler
 
 
