@@ -138,8 +138,8 @@ class App(Generic[E, S, R]):
         if _is_loop_running():
             work.close()
             raise RuntimeError("an event loop is running here: use `await app.invoke(event, context)`")
-        # Runner.run() would set a SIGINT handler (57 us on 3.11), run_until_complete() turn the loop once more to hear of
-        # the end (10 us). There is no Ctrl-C in Lambda, and elsewhere KeyboardInterrupt comes through as it is.
+        # Runner.run() would set a SIGINT handler (57 us on 3.11), run_until_complete() turn the loop once more (10 us).
+        # There is no Ctrl-C in Lambda, and elsewhere KeyboardInterrupt comes through as it is.
         loop = self._hold_runner().get_loop()
         main = loop.create_task(_then_stop(work, loop), context=copy_context())
         self._running = main
