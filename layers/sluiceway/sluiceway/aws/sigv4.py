@@ -1,7 +1,7 @@
 """AWS Signature Version 4: what a request's `authorization` header must say.
 
-A pure function of the request, the credentials and the time; no clock, no I/O. The signing key of a day is kept, so a
-signature costs two SHA-256 digests and one HMAC.
+A pure function of the request, the credentials and the time; no clock, no I/O. The signing key of a day is kept, taken
+into HMAC's two digests already, so a signature costs four SHA-256 digests of short texts.
 
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
@@ -9,7 +9,6 @@ Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-s
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -18,6 +17,7 @@ __all__ = ["Credentials", "Signable", "Signer", "encode_label", "encode_query"]
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
+BLOCK_BYTES: Final = 64  # of SHA-256
 KEPT: Final = 128  # paths, segments and values of headers remembered: the same ones come again and again
 
 # Headers that proxies may change, which the SDKs leave out of a signature (SIGNED_HEADERS_BLACKLIST of botocore.auth)
@@ -74,14 +74,14 @@ class Signer:
     `s3_paths`: sign the path as it is sent; every service but S3 wants it normalised and encoded a second time.
     """
 
-    __slots__ = ("_day", "_key", "_s3_paths", "_scope", "_where")
+    __slots__ = ("_day", "_mac", "_s3_paths", "_scope", "_where")
 
     def __init__(self, *, service: str, region: str, s3_paths: bool = False) -> None:
         self._where = (region, service)
         self._s3_paths = s3_paths
         self._day = ("", "")  # the secret and the date that scope and key are of
         self._scope = ""
-        self._key = b""
+        self._mac = _Mac(b"")
 
     def authorize(self, request: Signable, credentials: Credentials, amz_date: str) -> str:
         """The `authorization` header. `amz_date` is the `x-amz-date` header that is sent (`20150830T123600Z`)."""
@@ -94,7 +94,7 @@ class Signer:
             self._begin_day(credentials.secret_key, amz_date[:8])
         digest = hashlib.sha256(canonical.encode()).hexdigest()
         to_sign = f"{ALGORITHM}\n{amz_date}\n{self._scope}\n{digest}"
-        signature = hmac.digest(self._key, to_sign.encode(), "sha256").hex()
+        signature = self._mac.sign(to_sign.encode()).hex()
         return (
             f"{ALGORITHM} Credential={credentials.access_key}/{self._scope}, "
             f"SignedHeaders={signed_names}, Signature={signature}"
@@ -107,10 +107,30 @@ class Signer:
 
     def _begin_day(self, secret_key: str, date: str) -> None:
         parts = (date, *self._where, "aws4_request")
-        key = f"AWS4{secret_key}".encode()
+        mac = _Mac(f"AWS4{secret_key}".encode())
         for part in parts:
-            key = hmac.digest(key, part.encode(), "sha256")
-        self._day, self._scope, self._key = (secret_key, date), "/".join(parts), key
+            mac = _Mac(mac.sign(part.encode()))
+        self._day, self._scope, self._mac = (secret_key, date), "/".join(parts), mac
+
+
+class _Mac:
+    """HMAC-SHA256 under one key, as RFC 2104 puts it together from two digests that begin with the key.
+
+    Copying those costs a third of what OpenSSL takes to begin an HMAC.
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        block = (hashlib.sha256(key).digest() if len(key) > BLOCK_BYTES else key).ljust(BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(bytes([byte ^ 0x36 for byte in block]))
+        self._outer = hashlib.sha256(bytes([byte ^ 0x5C for byte in block]))
+
+    def sign(self, message: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 def _canonical_headers(headers: Sequence[tuple[str, str]]) -> tuple[str, str]:

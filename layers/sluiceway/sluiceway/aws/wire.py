@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from sluiceway import settings
@@ -304,7 +305,7 @@ class Wire:
         target, request = ask.target, ask.request
         trace = self._outside.trace_header() if self._traced else ""
         now = self._outside.now()
-        content = request.sign(target.signer, credentials, _amz_date(now + target.skew_s), trace=trace)
+        content = request.sign(target.signer, credentials, _amz_date(int(now + target.skew_s)), trace=trace)
         exchange = Exchange(content, request.method == "HEAD", ask.service.read_timeout_s, ask.give_up_at)
         return _Sent(exchange, credentials, now)
 
@@ -367,7 +368,8 @@ def _explain(ask: _Ask, error: TransportError) -> _Miss:
     return _Miss(Fault(0, FAILURE_CODES[error.failure], str(error), ""), "transient")
 
 
-def _amz_date(epoch_s: float) -> str:
+@lru_cache(4)  # several calls go out in one second
+def _amz_date(epoch_s: int) -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(epoch_s))
 
 
