@@ -13,7 +13,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def ask(page: Page, service: FakeService, prompt: str = "Why do locks lift boats?") -> Answer:
-    """Type a question, send it, and have its answer to speak for."""
+    """Type a question, send it, and have its answer to speak for. While one is made, Enter sends no other."""
+    await expect(page.locator("#stop")).to_be_hidden()
     await page.get_by_label("Your question").fill(prompt)
     await page.keyboard.press("Enter")
     return await service.next_answer()

@@ -51,7 +51,7 @@ def _template(folder: Path) -> Path:
 
 def _options(tmp_path: Path, template: Path) -> list[str]:
     script = tmp_path / "script.json"
-    script.write_text(json.dumps({"seed": 5, "first_token_s": 0.4, "token_s": 0.02}))
+    script.write_text(json.dumps({"seed": 5, "first_token_s": 1.5, "token_s": 0.02}))
     persist = ["--persist", str(tmp_path / "keep")]
     return [*persist, "--model", f"scripted:{script}", "--template", str(template)]
 
@@ -88,7 +88,8 @@ def _states(cloud: RunningCloud, token: str, jobs: list[str]) -> dict[str, str]:
 
 
 def _until_one_runs(cloud: RunningCloud, token: str, jobs: list[str]) -> None:
-    _patient(lambda: "running" in _states(cloud, token, jobs).values(), "no job ever ran")
+    """A look at a job takes a moment, a job does as well: so the looking ends with the first that runs."""
+    _patient(lambda: any(_states(cloud, token, [job])[job] == "running" for job in jobs), "no job ever ran")
 
 
 def _submit(cloud: RunningCloud, token: str, number: int) -> str:
