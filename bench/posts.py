@@ -81,8 +81,8 @@ def main() -> None:
                 shares[scheme, concurrency] = pair(ours, theirs)
             for worker in workers.values():
                 worker.close()
-    version = ".".join(map(str, sys.version_info[:3]))
-    print(f"A post to a connection, medians of {rounds} rounds, {round_s} s. Python {version} {os.cpu_count()} cores.")
+    about = f"Python {'.'.join(map(str, sys.version_info[:3]))} on {os.cpu_count()} cores."
+    print(f"A post to a connection, medians of {rounds} rounds of {round_s} s. {about}")
     print_table(["", "concurrency", "client", "CPU ms", "/ sluiceway", "wall ms", "/ sluiceway"], rows)
     for concurrency in CONCURRENCY:
         what = f"https, {concurrency} at a time: CPU of aiobotocore's"
