@@ -1,33 +1,25 @@
-"""`sluiceway up`: start the local cloud, say where everything is, and stop it cleanly.
+"""`sluiceway up`: its settings, and who serves: this process, or one of its own where it is detached.
 
-Detached, the cloud is a process of its own; this one waits until that says over a pipe that it is ready, or why not.
+Detached, this process waits until that one says over a pipe that it is ready, or why not; so nothing is imported here
+that only the local cloud needs (see `serving`).
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
 import os
-import random
-import signal
 import subprocess
 import sys
-import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from localcloud.clock import SystemClock
-from localcloud.cloud import LedgerRefused, PortTaken, RunningCloud, open_cloud
 from localcloud.options import CloudOptions
-from localcloud.state import FolderTaken, NotRunning, hold_state, read_state, remove_state, write_state
-from localcloud.template.errors import TemplateError
-from sluiceway.errors import Misconfigured
+from localcloud.state import FolderTaken, NotRunning, hold_state, read_state
 
 __all__ = ["run"]
 
-REFUSED: Final = 3
 READY_FD: Final = "SLUICEWAY_READY_FD"
 _ANOTHER: Final = "or start another with --port 0 and a --state folder of its own"
 MODEL_KEY: Final = "OPENAI_API_KEY"  # the name that OpenAI's own clients read
@@ -47,12 +39,14 @@ def run(options: argparse.Namespace) -> int:
     if options.detach:
         return _detach(options, environ)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    ready = int(environ.get(READY_FD, "-1"))
+    from localcloud.cli.serving import serve  # noqa: PLC0415 - the whole local cloud, which --detach leaves to its child
+
     try:
-        with hold_state(options.state), asyncio.Runner() as runner:
-            return runner.run(_serve(settings, ready, opens=options.open))
+        with hold_state(options.state):
+            ended = serve(settings, int(environ.get(READY_FD, "-1")), opens=options.open)
     except FolderTaken:
         return _fail(f"a local cloud starts from here at this moment; wait until it is ready, {_ANOTHER}", 1)
+    return _fail(ended.message, ended.code) if ended.message else ended.code
 
 
 def _running(state: Path) -> int:
@@ -100,85 +94,9 @@ def _settings(options: argparse.Namespace, environ: dict[str, str]) -> CloudOpti
     )
 
 
-async def _serve(settings: CloudOptions, ready: int, *, opens: bool) -> int:
-    rng = random.Random()  # noqa: S311 - ids and jitter, not secrets; keys come from the secrets module
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    code = 0
-    try:
-        async with open_cloud(settings, clock=SystemClock(), rng=rng) as cloud:
-            write_state(settings.state, cloud.state)
-            _say(cloud)
-            if ready >= 0:
-                os.close(ready)
-            if opens:
-                await asyncio.to_thread(_open_browser, cloud.state.endpoints["console"])
-            await stop.wait()
-            sys.stderr.write("stopping\n")
-    except* LedgerRefused as group:
-        code = _refuse(group)
-    except* PortTaken as group:
-        code = _fail(f"{_sentence(group)}; choose other ports with --port N, or --port 0 for free ones", 1)
-    except* (TemplateError, Misconfigured, ValueError, OSError) as group:
-        code = _fail(_sentence(group), 1)
-    finally:
-        remove_state(settings.state)
-    return code
-
-
-def _sentence(group: BaseExceptionGroup[Exception]) -> str:
-    return "; ".join(_said(error) for error in _leaves(group))
-
-
-def _said(error: BaseException) -> str:
-    """The system's own errors without their number: `replies.json: No such file or directory`."""
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
-
-
-def _leaves(group: BaseExceptionGroup[Exception]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
-
-
-def _refuse(group: BaseExceptionGroup[LedgerRefused]) -> int:
-    for error in _leaves(group):
-        if isinstance(error, LedgerRefused):
-            sys.stderr.writelines(f"{line}\n" for line in error.ledger.refused)
-    said = "the template asks for what is not served here; start without it by --allow and the name of each line above"
-    return _fail(said, REFUSED)
-
-
 def _fail(message: str, code: int) -> int:
     sys.stderr.write(f"sluiceway: {message}\n")
     return code
-
-
-def _say(cloud: RunningCloud) -> None:
-    state = cloud.state
-    known = state.known
-    width = max(map(len, known))
-    sys.stdout.write(cloud.ledger.text() + "\n\n")
-    sys.stdout.writelines(f"  {name:<{width}}  {value}\n" for name, value in known.items())
-    token = "`sluiceway token` gives a bearer token, " if state.audience else ""
-    sys.stdout.write(f"\n  Console: {state.endpoints['console']}\n")
-    sys.stdout.write(f"\nready; {token}Ctrl-C or `sluiceway down` stops\n")
-    sys.stdout.flush()
-
-
-def _open_browser(address: str) -> None:
-    """Open the console where there is a browser with a window; one in the terminal would take this command's."""
-    try:
-        browser = webbrowser.get()
-    except webbrowser.Error:
-        browser = None
-    if browser is None or type(browser) is webbrowser.GenericBrowser or not browser.open(address):
-        sys.stderr.write(f"sluiceway: there is no browser to open here; the console is at {address}\n")
 
 
 def _detach(options: argparse.Namespace, environ: dict[str, str]) -> int:

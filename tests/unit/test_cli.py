@@ -14,7 +14,7 @@ from webbrowser import BackgroundBrowser, GenericBrowser
 
 import pytest
 
-from localcloud.cli import up
+from localcloud.cli import serving
 from localcloud.cli.main import main
 from localcloud.state import RunningState, write_state
 
@@ -104,6 +104,13 @@ def test_up_beside_a_cloud_that_runs_says_both_ways_on(
     assert "`sluiceway down`" in said
     assert "--port 0 and a --state folder of its own" in said
     assert (folder / ".sluiceway" / "up.log").read_text(encoding="utf-8") == "theirs"
+
+
+def test_a_detached_start_leaves_the_local_cloud_to_its_child() -> None:
+    """The process that only waits imports no server, no SDK and no service: its child does that at the same time."""
+    code = "import localcloud.cli.up, sys; print({'aiohttp', 'jsonschema', 'localcloud.cloud'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_a_refusal_is_said_once_with_its_way_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -271,7 +278,7 @@ def test_the_console_opens_where_there_is_a_browser(
 
     monkeypatch.setattr(webbrowser, "get", get)
     monkeypatch.setattr(BackgroundBrowser, "open", lambda _self, url, *_: calls.append(url) or True)
-    up._open_browser("http://127.0.0.1:4603")
+    serving._open_browser("http://127.0.0.1:4603")
     assert (calls, said in capsys.readouterr().err) == (opened, True)
 
 

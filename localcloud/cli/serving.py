@@ -1,0 +1,113 @@
+"""The local cloud in this process: started, told to whoever reads, and stopped cleanly by a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import webbrowser
+from dataclasses import dataclass
+from typing import Final
+
+from localcloud.clock import SystemClock
+from localcloud.cloud import LedgerRefused, PortTaken, RunningCloud, open_cloud
+from localcloud.options import CloudOptions
+from localcloud.state import remove_state, write_state
+from localcloud.template.errors import TemplateError
+from sluiceway.errors import Misconfigured
+
+__all__ = ["Ended", "serve"]
+
+REFUSED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The exit code, and why it could not start; "" after a clean stop."""
+
+    code: int
+    message: str = ""
+
+
+def serve(settings: CloudOptions, ready: int, *, opens: bool) -> Ended:
+    """Run the local cloud until a signal ends it. `ready`: a descriptor to close once it answers, -1 for none."""
+    with asyncio.Runner() as runner:
+        return runner.run(_serve(settings, ready, opens=opens))
+
+
+async def _serve(settings: CloudOptions, ready: int, *, opens: bool) -> Ended:
+    rng = random.Random()  # noqa: S311 - ids and jitter, not secrets; keys come from the secrets module
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    ended = Ended(0)
+    try:
+        async with open_cloud(settings, clock=SystemClock(), rng=rng) as cloud:
+            write_state(settings.state, cloud.state)
+            _say(cloud)
+            if ready >= 0:
+                os.close(ready)
+            if opens:
+                await asyncio.to_thread(_open_browser, cloud.state.endpoints["console"])
+            await stop.wait()
+            sys.stderr.write("stopping\n")
+    except* LedgerRefused as group:
+        ended = _refuse(group)
+    except* PortTaken as group:
+        ended = Ended(1, f"{_sentence(group)}; choose other ports with --port N, or --port 0 for free ones")
+    except* (TemplateError, Misconfigured, ValueError, OSError) as group:
+        ended = Ended(1, _sentence(group))
+    finally:
+        remove_state(settings.state)
+    return ended
+
+
+def _sentence(group: BaseExceptionGroup[Exception]) -> str:
+    return "; ".join(_said(error) for error in _leaves(group))
+
+
+def _said(error: BaseException) -> str:
+    """The system's own errors without their number: `replies.json: No such file or directory`."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+def _refuse(group: BaseExceptionGroup[LedgerRefused]) -> Ended:
+    for error in _leaves(group):
+        if isinstance(error, LedgerRefused):
+            sys.stderr.writelines(f"{line}\n" for line in error.ledger.refused)
+    said = "the template asks for what is not served here; start without it by --allow and the name of each line above"
+    return Ended(REFUSED, said)
+
+
+def _say(cloud: RunningCloud) -> None:
+    state = cloud.state
+    known = state.known
+    width = max(map(len, known))
+    sys.stdout.write(cloud.ledger.text() + "\n\n")
+    sys.stdout.writelines(f"  {name:<{width}}  {value}\n" for name, value in known.items())
+    token = "`sluiceway token` gives a bearer token, " if state.audience else ""
+    sys.stdout.write(f"\n  Console: {state.endpoints['console']}\n")
+    sys.stdout.write(f"\nready; {token}Ctrl-C or `sluiceway down` stops\n")
+    sys.stdout.flush()
+
+
+def _open_browser(address: str) -> None:
+    """Open the console where there is a browser with a window; one in the terminal would take this command's."""
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        browser = None
+    if browser is None or type(browser) is webbrowser.GenericBrowser or not browser.open(address):
+        sys.stderr.write(f"sluiceway: there is no browser to open here; the console is at {address}\n")
