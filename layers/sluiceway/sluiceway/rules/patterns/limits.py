@@ -56,6 +56,8 @@ class Limits:
     many beginnings of a field's wildcards one text may match at once; EventBridge refuses a pattern that scores 11, and
     10 is the number in Event Ruler's own examples. `largest_number`: of an operand of `numeric`, either side of zero;
     EventBridge documents 5e9, Event Ruler has no bound. `operators`: those that are served.
+    `or_may_be_a_name`: a `$or` that is not two objects or more without names of operators is the field `$or`, as for
+    Event Ruler's addRule and SNS; else it is refused. `exists_means_filled`: null and "" do not exist, as SNS has it.
     """
 
     combinations: int = 1_000
@@ -63,6 +65,8 @@ class Limits:
     wildcard_complexity: int = 10
     largest_number: float = math.inf
     operators: frozenset[str] = field(default=OPERATORS)
+    or_may_be_a_name: bool = False
+    exists_means_filled: bool = False
 
 
 PIPES: Final = Limits(operators=OPERATORS - _NOT_IN_PIPES)

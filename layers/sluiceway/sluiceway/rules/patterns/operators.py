@@ -27,7 +27,7 @@ from sluiceway.rules.patterns.fields import (
     Wildcard,
 )
 from sluiceway.rules.patterns.limits import InvalidPattern, Limits
-from sluiceway.rules.patterns.values import Key, fold, key_of
+from sluiceway.rules.patterns.values import NULL, Key, fold, key_of
 from sluiceway.rules.patterns.wildcards import measure_complexity, split_wildcard
 
 __all__ = ["read_field"]
@@ -154,7 +154,7 @@ class _Reader:
 
     def read_exists(self, operand: object) -> None:
         if operand is True:
-            self._add(Present())
+            self._add(OtherThan(_EMPTY) if self.limits.exists_means_filled else Present())
         elif operand is False:
             self.may_be_absent = True
         else:
@@ -232,6 +232,7 @@ class _Reader:
         return Wildcard(self._pieces(text, "anything-but wildcard"))
 
 
+_EMPTY: Final[frozenset[Key]] = frozenset({NULL, ""})
 _NO_JSON: Final = frozenset({("nan",), ("inf",), ("-inf",)})
 _LOWER: Final[Mapping[str, Callable[[float], float]]] = {
     ">": lambda number: math.nextafter(number, math.inf),

@@ -16,10 +16,10 @@ from sluiceway.rules.patterns.limits import MAX_DEPTH, InvalidPattern, Limits
 from sluiceway.rules.patterns.operators import read_field
 from sluiceway.rules.patterns.ways import Way
 
-__all__ = ["read_ways"]
+__all__ = ["OR", "is_or", "read_ways"]
 
 _Fields = dict[str, Field]
-_OR: Final = "$or"
+OR: Final = "$or"
 _path_of: Final = attrgetter("path")
 # Event Ruler's Constants: what is an operator, or may be one some day, is no field inside $or
 _RESERVED: Final = frozenset(
@@ -39,6 +39,15 @@ def read_ways(pattern: str | bytes | Mapping[str, object], limits: Limits) -> tu
     return tuple(Way(tuple(sorted(fields.values(), key=_path_of))) for fields in ways)
 
 
+def is_or(value: object) -> bool:
+    """Whether the value of a `$or` is what Event Ruler knows as one: two objects or more, no operators among them."""
+    options = cast("Sequence[object]", value) if isinstance(value, list | tuple) else ()
+    members = [members_of(option) for option in options]
+    return len(members) >= 2 and all(
+        each is not None and not any(name in _RESERVED for name, _ in each) for each in members
+    )
+
+
 class _Compiler:
     """Reads one pattern; `ways` is what has been read so far, extended in place."""
 
@@ -54,7 +63,7 @@ class _Compiler:
             raise InvalidPattern("an empty object is not allowed", reason="empty-object", path=prefix[:-1])
         for name, value in members:
             path = prefix + self._name(name, prefix)
-            if name == _OR:
+            if name == OR and (not self._limits.or_may_be_a_name or is_or(value)):
                 self._read_or(value, prefix, ways)
                 continue
             if inside_or and name in _RESERVED:
@@ -88,7 +97,7 @@ class _Compiler:
             )
 
     def _read_or(self, value: object, prefix: str, ways: list[_Fields]) -> None:
-        path = prefix + _OR
+        path = prefix + OR
         self._check_depth(path)
         options = cast("Sequence[object]", value) if isinstance(value, list | tuple) else None
         if options is None:
