@@ -55,6 +55,7 @@ class InvokeResult:
     log_tail: bytes = b""
     version: str = LATEST
     error_type: str = ""
+    request_id: str = ""
 
 
 class _Function:
@@ -165,7 +166,7 @@ class Functions:
         if invocation_type == "Event":
             self._queue(self._deliver(known, request))
             return InvokeResult(202)
-        return _result(await self._run(known, request), log_tail=log_tail)
+        return _result(await self._run(known, request), request.request_id, log_tail=log_tail)
 
     async def invoke_stream(
         self,
@@ -302,11 +303,12 @@ def _check_payload(payload: bytes, limit_bytes: int) -> None:
         raise bad_content(str(error)) from None
 
 
-def _result(outcome: Outcome, *, log_tail: bool) -> InvokeResult:
+def _result(outcome: Outcome, request_id: str, *, log_tail: bool) -> InvokeResult:
     return InvokeResult(
         status=200,
         payload=outcome.payload,
         function_error="Unhandled" if outcome.error_type else "",
         log_tail=outcome.log_tail if log_tail else b"",
         error_type=outcome.error_type,
+        request_id=request_id,
     )

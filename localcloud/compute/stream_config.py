@@ -7,7 +7,7 @@ from typing import Final
 
 from localcloud.compute.stream_source import Start
 
-__all__ = ["FOREVER", "StreamMappingConfig"]
+__all__ = ["FOREVER", "StreamMappingConfig", "find_conflict"]
 
 FOREVER: Final = -1  # CreateEventSourceMapping: MaximumRetryAttempts and MaximumRecordAgeInSeconds without a bound
 
@@ -27,3 +27,14 @@ class StreamMappingConfig:
     max_record_age_s: int = FOREVER
     tumbling_window_s: int = 0
     report_failures: bool = False
+
+
+def find_conflict(config: StreamMappingConfig) -> str:
+    """Why Lambda takes no mapping with these settings together; "" where it does.
+
+    A tumbling window has one state for each shard, so it goes with one batch of a shard at a time.
+    Source: https://github.com/terraform-aws-modules/terraform-aws-lambda/issues/619
+    """
+    if config.tumbling_window_s and config.parallelization > 1:
+        return "TumblingWindowInSeconds takes a ParallelizationFactor of 1."
+    return ""

@@ -9,9 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
-__all__ = ["Page", "ReadThrottled", "Shard", "Start", "StartKind", "StreamGone", "StreamRecord", "StreamSource"]
+__all__ = [
+    "POLL_S",
+    "Page",
+    "ReadThrottled",
+    "RetainingSource",
+    "Shard",
+    "Start",
+    "StartKind",
+    "StreamGone",
+    "StreamRecord",
+    "StreamSource",
+]
 
 POLL_S: Final = 1.0  # with-kinesis: Lambda polls each shard at a base rate of once a second
 
@@ -59,10 +70,15 @@ class StreamRecord:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`next` is the cursor to go on with, None where the shard is closed and read to its end."""
+    """`next` is the cursor to go on with, None where the shard is closed and read to its end.
+
+    `more`: whether further records lie there already; None where the source cannot tell, then a page with records is
+    followed by another read at once.
+    """
 
     records: tuple[StreamRecord, ...]
     next: object | None
+    more: bool | None = None
 
 
 class ReadThrottled(Exception):
@@ -85,7 +101,9 @@ class StreamSource(Protocol):
     kind: str
     """What FilterCriteria calls it: "kinesis" or "dynamodb"."""
     pushes: bool
-    """True: `read` waits for records (enhanced fan-out). False: the mapping polls once a second (POLL_S)."""
+    """True: `read` waits for records (enhanced fan-out). False: the mapping polls every `poll_s`."""
+    poll_s: float
+    """Seconds between two polls of a shard: POLL_S for Kinesis, 0.25 for a DynamoDB stream."""
 
     def shards(self) -> Sequence[Shard]:
         """Every shard that is open or still holds records, parents before children. Raises StreamGone."""
@@ -100,4 +118,14 @@ class StreamSource(Protocol):
 
         Safe to cancel. Raises ReadThrottled, StreamGone.
         """
+        ...
+
+
+@runtime_checkable
+class RetainingSource(Protocol):
+    """A source that says how long its records are kept: what is older is not tried again."""
+
+    @property
+    def retention_s(self) -> float:
+        """Seconds from a record's arrival to its end; it may change (IncreaseStreamRetentionPeriod)."""
         ...

@@ -1,0 +1,79 @@
+"""Records of a shard on their way into events: what of them a mapping keeps, how large they are, which go together.
+
+A record that no filter keeps has no events. An event is JSON already when it is put into a batch, so its size is known
+and a batch is put together once. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from localcloud.compute.stream_source import StreamRecord
+
+__all__ = ["MAX_EVENT_BYTES", "Criteria", "Item", "build_event", "encode_json", "read_items", "take_batch"]
+
+MAX_EVENT_BYTES: Final = 6 * 1024 * 1024 - 1024  # with-kinesis: the payload limit of 6 MB, less the event's own frame
+
+
+class Criteria(Protocol):
+    """Which events reach the function (`sluiceway.rules.criteria.FilterCriteria` is one)."""
+
+    def keep(self, record: Mapping[str, object]) -> bool:
+        """Whether an entry of `Records` is kept."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """A record in hand. `events` are its entries of `Records` as JSON; `settled` once it needs no more work."""
+
+    record: StreamRecord
+    events: tuple[bytes, ...]
+    size_bytes: int
+    settled: bool = False
+
+
+def read_items(records: Sequence[StreamRecord], criteria: Criteria | None) -> list[Item]:
+    """Each record with those of its events that the criteria keep; all of them where there are none."""
+    items: list[Item] = []
+    for record in records:
+        kept = record.events if criteria is None else [event for event in record.events if criteria.keep(event)]
+        events = tuple(encode_json(event) for event in kept)
+        items.append(Item(record, events, sum(len(event) + 1 for event in events)))
+    return items
+
+
+def take_batch(queue: deque[Item], *, most: int, budget_bytes: int, until_s: float | None = None) -> list[Item]:
+    """The next batch, taken from the queue's left: at most `most` records and `budget_bytes`, but at least one.
+
+    `until_s`: only records that arrived before it (epoch seconds).
+    """
+    batch: list[Item] = []
+    size = 0
+    while queue and len(batch) < most:
+        head = queue[0]
+        if until_s is not None and head.record.arrived_s >= until_s:
+            break
+        size += head.size_bytes
+        if batch and size > budget_bytes:
+            break
+        batch.append(queue.popleft())
+    return batch
+
+
+def build_event(items: Sequence[Item], frame: bytes = b"") -> bytes:
+    """The event of a batch. `frame`: further members as JSON text, without braces."""
+    records = b",".join(event for item in items for event in item.events)
+    return b"".join((b'{"Records":[', records, b"]", b"," if frame else b"", frame, b"}"))
+
+
+def encode_json(value: Mapping[str, Any] | Sequence[Any] | str) -> bytes:
+    """Compact JSON as UTF-8; with escapes where the text holds half a surrogate pair, which UTF-8 cannot."""
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()

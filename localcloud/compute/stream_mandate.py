@@ -1,0 +1,83 @@
+"""What every shard of one mapping shares: whom it reads, whom it invokes, by which rules, and what it reports.
+
+Owns the ports of a mapping and the text that the API calls LastProcessingResult.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from localcloud.clock import Clock
+from localcloud.compute.destinations import FailureDestination
+from localcloud.compute.functions import InvokeResult
+from localcloud.compute.stream_batches import Criteria
+from localcloud.compute.stream_config import FOREVER, StreamMappingConfig
+from localcloud.compute.stream_source import RetainingSource, StreamSource
+
+__all__ = ["CALL_FAILED", "INTERNAL_ERROR", "NOTHING_YET", "Invoke", "Mandate", "MappingFacts", "MetricSink"]
+
+NOTHING_YET: Final = "No records processed"  # with-kinesis: LastProcessingResult of a new mapping
+CALL_FAILED: Final = "PROBLEM: Function call failed"  # with-kinesis, the same
+INTERNAL_ERROR: Final = "PROBLEM: Lambda internal error"
+DYNAMODB_RETENTION_S: Final = 86_400.0  # services-ddb-params: DynamoDB Streams keep records for 24 hours
+
+
+class Invoke(Protocol):
+    """Invokes the mapping's function synchronously. Raises LambdaError where the function was not reached."""
+
+    async def __call__(self, payload: bytes) -> InvokeResult:
+        """The function's answer to an event."""
+        ...
+
+
+class MetricSink(Protocol):
+    """Keeps CloudWatch metrics."""
+
+    def put(self, namespace: str, name: str, value: float, *, dimensions: Mapping[str, str], unit: str) -> None:
+        """One data point, at the time of the call."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappingFacts:
+    """Who a mapping is, as failure documents and metrics name it."""
+
+    mapping_id: str
+    function_arn: str
+    function_name: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Mandate:
+    """The parts and settings of a mapping. `last_result` is in the API's words."""
+
+    source: StreamSource
+    invoke: Invoke
+    config: StreamMappingConfig
+    facts: MappingFacts
+    criteria: Criteria | None
+    destination: FailureDestination | None
+    metrics: MetricSink | None
+    clock: Clock
+    rng: random.Random
+    last_result: str = NOTHING_YET
+
+    @property
+    def max_age_s(self) -> float:
+        """Seconds after its arrival at which a record is not tried any more: by the mapping, or by the stream."""
+        source = self.source
+        kept_s = DYNAMODB_RETENTION_S if source.kind == "dynamodb" else math.inf
+        if isinstance(source, RetainingSource):
+            kept_s = source.retention_s
+        allowed_s = self.config.max_record_age_s
+        return kept_s if allowed_s == FOREVER else min(kept_s, allowed_s)
+
+    def put_metric(self, name: str, value: float, unit: str) -> None:
+        """A metric of the function, in the namespace AWS/Lambda."""
+        if self.metrics is not None:
+            dimensions = {"FunctionName": self.facts.function_name}
+            self.metrics.put("AWS/Lambda", name, value, dimensions=dimensions, unit=unit)

@@ -1,0 +1,132 @@
+"""One shard of a stream while a mapping reads it: from its checkpoint to its end.
+
+Reads only while a lane wants records: a polled source once a second while there is nothing, and again at once after
+records; a source that pushes is waited for. Reads ahead of a lane that is stuck, so that the others go on, up to a
+bound; beyond it the shard waits for the stuck lane, as its checkpoint does.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html (polling)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Final
+from zlib import crc32
+
+from localcloud.compute.stream_batches import read_items
+from localcloud.compute.stream_checkpoints import Progress, ShardCheckpoint
+from localcloud.compute.stream_delivery import Delivery
+from localcloud.compute.stream_lane import Lane
+from localcloud.compute.stream_mandate import Mandate
+from localcloud.compute.stream_source import POLL_S, Page, ReadThrottled, Start, StartKind, StreamGone
+
+__all__ = ["ShardRun"]
+
+MAX_READ: Final = 10_000  # GetRecords and SubscribeToShard give no more in one answer
+READ_AHEAD_RECORDS: Final = 50_000  # how far a shard is read beyond a record that is not settled
+READ_AHEAD_BYTES: Final = 64 * 1024 * 1024
+PUSH_WAIT_S: Final = 300.0  # SubscribeToShard: a subscription lasts for five minutes
+_BLINK_S: Final = 0.001  # past a window's end, whatever rounding makes of it
+
+
+class ShardRun:
+    """Reads a shard and hands its records to the lanes. One use: `run()` once."""
+
+    def __init__(self, mandate: Mandate, shard_id: str, checkpoint: ShardCheckpoint) -> None:
+        config = mandate.config
+        if not config.tumbling_window_s:
+            checkpoint.window = None
+        self._mandate = mandate
+        self._source = mandate.source
+        self._shard_id = shard_id
+        self._checkpoint = checkpoint
+        self._progress = Progress(checkpoint)
+        self._wanted = asyncio.Event()
+        self._next_poll = -math.inf
+        self._lanes = [
+            Lane(
+                config,
+                Delivery(mandate, shard_id, self._progress, settled=self._wanted.set),
+                checkpoint,
+                hunger=self._wanted.set,
+            )
+            for _ in range(config.parallelization)
+        ]
+
+    async def run(self) -> bool:
+        """True once the shard is closed and every record is done, False where the stream is gone."""
+        async with asyncio.TaskGroup() as group:
+            working = [group.create_task(lane.run()) for lane in self._lanes]
+            there = await self._read_to_end()
+            for lane in self._lanes:
+                lane.end()
+            if not there:
+                for task in working:
+                    task.cancel()
+        self._checkpoint.finished = there
+        return there
+
+    async def _read_to_end(self) -> bool:
+        try:
+            cursor: object | None = self._find_place()
+            while cursor is not None:
+                await self._wait_until_wanted()
+                page = await self._read(cursor)
+                self._hand_out(page)
+                cursor = page.next
+        except StreamGone:
+            return False
+        return True
+
+    def _find_place(self) -> object:
+        checkpoint = self._checkpoint
+        if checkpoint.after:
+            start = Start(StartKind.AFTER_SEQUENCE_NUMBER, sequence=checkpoint.after)
+            return self._source.cursor(self._shard_id, start)
+        if checkpoint.cursor is not None:
+            return checkpoint.cursor
+        return self._source.cursor(self._shard_id, checkpoint.start)
+
+    # ------------------------------------------------------------------ reading
+
+    async def _wait_until_wanted(self) -> None:
+        while not self._wants_more():
+            self._wanted.clear()
+            await self._wanted.wait()
+        await asyncio.sleep(max(0.0, self._next_poll - asyncio.get_running_loop().time()))
+
+    def _wants_more(self) -> bool:
+        if self._progress.ahead >= READ_AHEAD_RECORDS or self._progress.ahead_bytes >= READ_AHEAD_BYTES:
+            return False
+        return any(lane.hungry for lane in self._lanes)
+
+    async def _read(self, cursor: object) -> Page:
+        while True:
+            try:
+                return await self._source.read(cursor, MAX_READ, wait_s=self._patience_s())
+            except ReadThrottled as throttled:
+                await asyncio.sleep(max(_BLINK_S, throttled.after_s))
+
+    def _patience_s(self) -> float:
+        """How long a read may wait for a record: not beyond a tumbling window's end, which it is to find."""
+        if not self._source.pushes:
+            return 0.0
+        left_s = min(lane.window_end_s for lane in self._lanes) - self._mandate.clock.time()
+        return min(PUSH_WAIT_S, max(0.0, left_s + _BLINK_S))
+
+    def _hand_out(self, page: Page) -> None:
+        now = asyncio.get_running_loop().time()
+        for item in read_items(page.records, self._mandate.criteria):
+            self._progress.begin(item)
+            if item.events:
+                self._lanes[crc32(item.record.order_key.encode()) % len(self._lanes)].offer(item)
+            else:
+                self._progress.settle([item])
+        if page.records and page.more is not False:
+            self._next_poll = -math.inf
+            return
+        self._progress.pass_by(page.next)
+        for lane in self._lanes:
+            lane.note_read_up_to(self._mandate.clock.time())
+        if not self._source.pushes:
+            self._next_poll = now + POLL_S
