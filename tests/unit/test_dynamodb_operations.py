@@ -773,7 +773,7 @@ async def test_tables_are_listed_described_and_deleted() -> None:
         ({"BillingMode": "PROVISIONED"}, "must both be specified when BillingMode is PROVISIONED"),
         ({"TableName": "a!"}, "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),
         ({"TableName": "ab"}, "TableName must be at least 3 characters long and at most 255 characters long"),
-        ({"StreamSpecification": {"StreamEnabled": True}}, "does not serve DynamoDB Streams"),
+        ({"StreamSpecification": {"StreamEnabled": True}}, "a stream enabled, UpdateViewType is required"),
         ({"GlobalSecondaryIndexes": []}, "List of GlobalSecondaryIndexes is empty"),
     ],
 )
@@ -851,7 +851,7 @@ def table_resource(**properties: Any) -> Resource:
 
 
 async def test_template_makes_and_unmakes_a_table() -> None:
-    """The template's table has a stable name, its time to live and an ARN; Streams are refused by the ledger."""
+    """The template's table has a stable name, its time to live and an ARN; the ledger refuses Kinesis."""
     service = DynamoService(SystemClock())
     handler = TableHandler(service.database)
     resource = table_resource(
@@ -869,7 +869,7 @@ async def test_template_makes_and_unmakes_a_table() -> None:
     assert ttl["TimeToLiveDescription"]["AttributeName"] == "expires_s"
     await handler.delete(resource, physical)
     assert await caller.ok("ListTables") == {"TableNames": []}
-    assert handler.properties["StreamSpecification"].support is Support.REFUSED
+    assert handler.properties["KinesisStreamSpecification"].support is Support.REFUSED
 
 
 async def test_template_error_names_the_resource() -> None:

@@ -13,6 +13,8 @@ from localcloud.services.contract import Permission
 
 __all__ = ["needed_permissions"]
 
+_STREAM_OPERATIONS: Final = frozenset({"DescribeStream", "GetRecords", "GetShardIterator"})
+
 _TRANSACTION_ACTIONS: Final = {
     "Put": "PutItem",
     "Update": "UpdateItem",
@@ -36,6 +38,11 @@ def _walk(operation: str, request: Mapping[str, Any], prefix: str) -> Iterator[t
         yield from _walk_transaction(request.get("TransactItems"), prefix)
     elif operation == "ListTables":
         yield operation, "*"
+    elif operation == "ListStreams":
+        table = request.get("TableName")
+        yield operation, "*" if table is None else f"{_arn(prefix, table)}/stream/*"
+    elif operation in _STREAM_OPERATIONS:
+        yield operation, str(request.get("StreamArn") or request.get("ShardIterator", "*")).partition("|")[0]
     elif operation == "ListTagsOfResource":
         yield operation, str(request.get("ResourceArn", "*"))
     else:

@@ -19,6 +19,7 @@ from localcloud.services.dynamodb.values import item_size
 __all__ = [
     "create_table",
     "delete_table",
+    "describe",
     "describe_continuous_backups",
     "describe_table",
     "describe_time_to_live",
@@ -33,19 +34,19 @@ MAX_NAMES: Final = 100  # API_ListTables.html, Limit
 
 def create_table(database: Database, request: Members) -> dict[str, Any]:
     """CreateTable. Raises DynamoError."""
-    return {"TableDescription": _describe(database, database.create(parse_definition(request)))}
+    return {"TableDescription": describe(database, database.create(parse_definition(request)))}
 
 
 def describe_table(database: Database, request: Members) -> dict[str, Any]:
     """DescribeTable. Raises DynamoError."""
     table = database.table(request.only("TableName").table(), named=True)
-    return {"Table": _describe(database, table)}
+    return {"Table": describe(database, table)}
 
 
 def delete_table(database: Database, request: Members) -> dict[str, Any]:
     """DeleteTable. Raises DynamoError."""
     table = database.drop(request.only("TableName").table())
-    return {"TableDescription": {**_describe(database, table), "TableStatus": "DELETING"}}
+    return {"TableDescription": {**describe(database, table), "TableStatus": "DELETING"}}
 
 
 def list_tables(database: Database, request: Members) -> dict[str, Any]:
@@ -115,7 +116,8 @@ def table_arn(database: Database, name: str) -> str:
     return f"arn:aws:dynamodb:{database.region}:{database.account_id}:table/{name}"
 
 
-def _describe(database: Database, table: Table) -> dict[str, Any]:
+def describe(database: Database, table: Table) -> dict[str, Any]:
+    """A table as DescribeTable shows it."""
     definition = table.definition
     arn = table_arn(database, definition.name)
     used = (*definition.keys.names, *(name for index in definition.indexes.values() for name in index.keys.names))
@@ -134,11 +136,15 @@ def _describe(database: Database, table: Table) -> dict[str, Any]:
         "TableId": table.table_id,
         "DeletionProtectionEnabled": definition.is_protected,
     }
-    if definition.billing_mode == "PAY_PER_REQUEST":
+    if table.on_demand_s is not None:
         answer["BillingModeSummary"] = {
-            "BillingMode": "PAY_PER_REQUEST",
-            "LastUpdateToPayPerRequestDateTime": round(table.created_s, 3),
+            "BillingMode": definition.billing_mode,
+            "LastUpdateToPayPerRequestDateTime": round(table.on_demand_s, 3),
         }
+    if definition.stream_view is not None:
+        answer["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": definition.stream_view}
+    if table.stream_label is not None:  # also after the stream was disabled
+        answer |= {"LatestStreamLabel": table.stream_label, "LatestStreamArn": database.streams.arn(table)}
     for member, is_global in (("LocalSecondaryIndexes", False), ("GlobalSecondaryIndexes", True)):
         found = [index for index in definition.indexes.values() if index.is_global is is_global]
         if found:

@@ -1,4 +1,4 @@
-"""The tables of one Region: made, found, dropped, expired, and watched.
+"""The tables of one Region: made, found, changed, dropped, expired, and watched.
 
 Owns which tables there are, the listeners that hear of every write, and time to live. Knows nothing of the wire.
 """
@@ -16,6 +16,7 @@ from uuid import UUID
 from localcloud.clock import Clock
 from localcloud.services.dynamodb.errors import DynamoError, table_missing, validation
 from localcloud.services.dynamodb.schema import PrimaryKey, TableDefinition
+from localcloud.services.dynamodb.streams import StreamLimits, Streams
 from localcloud.services.dynamodb.table import Change, Table
 from localcloud.services.dynamodb.values import Value
 
@@ -47,11 +48,25 @@ class Keeper(Protocol):
 class Database:
     """The DynamoDB of one Region. One event loop uses it, so every call is one indivisible step."""
 
-    def __init__(self, region: str, clock: Clock, *, account_id: str, randomness: Random) -> None:
+    def __init__(
+        self,
+        region: str,
+        clock: Clock,
+        *,
+        account_id: str,
+        randomness: Random,
+        stream_limits: StreamLimits | None = None,
+    ) -> None:
         self.region = region
         self.account_id = account_id
         self.clock = clock
         self.tokens: dict[str, tuple[float, str]] = {}
+        self.streams = Streams(
+            f"arn:aws:dynamodb:{region}:{account_id}:",
+            clock,
+            randomness=randomness,
+            limits=stream_limits or StreamLimits(),
+        )
         self._randomness = randomness
         self._tables: dict[str, Table] = {}
         self._listeners: list[Callable[[Change], None]] = []
@@ -88,17 +103,30 @@ class Database:
             raise DynamoError("ResourceInUseException", f"Table already exists: {definition.name}")
         table_id = str(UUID(int=self._randomness.getrandbits(128), version=4))
         table = Table(definition, created_s=self.clock.time(), table_id=table_id)
-        self.adopt(table)
-        if self._keeper is not None:
-            self._keeper.keep_table(table)
+        if definition.billing_mode == "PAY_PER_REQUEST":
+            table.on_demand_s = table.created_s
+        self._take_in(table)
+        if definition.stream_view is not None:
+            self.streams.enable(table)
+        self._keep(table)
         return table
 
     def adopt(self, table: Table) -> None:
         """Take in a table that was kept."""
-        table.listeners.append(self._hear)
-        self._tables[table.definition.name] = table
-        if table.ttl_attribute is not None:
-            self._index_expiries(table)
+        self._take_in(table)
+        if table.definition.stream_view is not None:
+            self.streams.resume(table)
+
+    def redefine(self, table: Table, definition: TableDefinition) -> None:
+        """Give `table` a definition with the same keys and indexes, and a new stream where that changes."""
+        old, table.definition = table.definition, definition
+        if definition.billing_mode == "PAY_PER_REQUEST" != old.billing_mode:
+            table.on_demand_s = self.clock.time()
+        if definition.stream_view != old.stream_view:
+            self.streams.disable(definition.name)
+            if definition.stream_view is not None:
+                self.streams.enable(table)
+        self._keep(table)
 
     def drop(self, name: str) -> Table:
         """Remove a table with its items. Raises DynamoError where there is none or it is protected."""
@@ -110,6 +138,7 @@ class Database:
             )
         del self._tables[name]
         self._expiries.pop(name, None)
+        self.streams.disable(name)
         if self._keeper is not None:
             self._keeper.drop_table(name)
         return table
@@ -120,8 +149,7 @@ class Database:
         self._expiries.pop(table.definition.name, None)
         if attribute is not None:
             self._index_expiries(table)
-        if self._keeper is not None:
-            self._keeper.keep_table(table)
+        self._keep(table)
 
     def sweep(self) -> int:
         """Delete what has expired; returns how many items that were.
@@ -145,8 +173,19 @@ class Database:
             self._keeper.keep_change(change)
         if change.new is not None and change.table.ttl_attribute is not None:
             self._push_expiry(change.table, change.key, change.new.item)
+        self.streams.hear(change)
         for listener in self._listeners:
             listener(change)
+
+    def _keep(self, table: Table) -> None:
+        if self._keeper is not None:
+            self._keeper.keep_table(table)
+
+    def _take_in(self, table: Table) -> None:
+        table.listeners.append(self._hear)
+        self._tables[table.definition.name] = table
+        if table.ttl_attribute is not None:
+            self._index_expiries(table)
 
     def _index_expiries(self, table: Table) -> None:
         self._expiries[table.definition.name] = []

@@ -27,6 +27,9 @@ _SERVED: Final = Supported()
 _NO_THROTTLE: Final = Supported(Support.PARTIAL, "capacity is counted and shown, and nothing is ever throttled")
 _NO_BACKUP: Final = Supported(Support.PARTIAL, "no backups are kept here; `--persist` keeps the items between runs")
 _NO_CIPHER: Final = Supported(Support.PARTIAL, "items are not encrypted on this machine")
+_NOT_KEPT: Final = Supported(
+    Support.PARTIAL, "`--persist` keeps the stream's ARN; its records are not kept beyond the process"
+)
 _ONE_CLASS: Final = Supported(Support.PARTIAL, "storage classes differ in price alone, and nothing costs here")
 
 
@@ -35,7 +38,7 @@ def _refused(what: str) -> Supported:
 
 
 class TableHandler:
-    """`AWS::DynamoDB::Table`. Ref is the name; attribute Arn.
+    """`AWS::DynamoDB::Table`. Ref is the name; attributes Arn, and StreamArn where there is a stream.
 
     `databases` gives the database of a Region; `keeps` says that tables outlive the stack (`--persist`).
     """
@@ -69,7 +72,8 @@ class TableHandler:
         "ProvisionedThroughput": _NO_THROTTLE,
         "ResourcePolicy": _refused("a resource policy on a table is"),
         "SSESpecification": _NO_CIPHER,
-        "StreamSpecification": _refused("DynamoDB Streams is"),
+        "StreamSpecification": _refused("this setting of a stream is"),
+        "StreamSpecification.StreamViewType": _SERVED,
         "TableClass": _ONE_CLASS,
         "TableName": _SERVED,
         "Tags": _SERVED,
@@ -81,6 +85,8 @@ class TableHandler:
     def __init__(self, databases: Callable[[str], Database], *, keeps: bool = False) -> None:
         self._databases = databases
         self._keeps = keeps
+        if keeps:
+            self.properties = {**self.properties, "StreamSpecification.StreamViewType": _NOT_KEPT}
 
     async def create(self, resource: Resource) -> Physical:
         """Make the table, or take over the kept one. Raises TemplateError in the API's words."""
@@ -93,7 +99,10 @@ class TableHandler:
             _set_ttl(database, table, read.nested("TimeToLiveSpecification"))
         except DynamoError as error:
             raise read.error("", error.message) from error
-        return Physical(name, {"Arn": control.table_arn(database, name)})
+        attributes = {"Arn": control.table_arn(database, name)}
+        if definition.stream_view is not None:
+            attributes["StreamArn"] = database.streams.arn(table)
+        return Physical(name, attributes)
 
     async def delete(self, resource: Resource, physical: Physical) -> None:
         """Drop the table with its items, protected or not; where tables are kept between runs, leave it."""
@@ -131,6 +140,9 @@ def _request(read: Properties, name: str) -> dict[str, Any]:
         throughput = read.nested("ProvisionedThroughput")
         units = ("ReadCapacityUnits", "WriteCapacityUnits")
         request["ProvisionedThroughput"] = {unit: throughput.integer(unit, low=1) for unit in units}
+    if "StreamSpecification" in read:
+        view_type = read.nested("StreamSpecification").text("StreamViewType")
+        request["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": view_type}
     return request
 
 
@@ -153,7 +165,7 @@ def _take_over(database: Database, definition: TableDefinition, read: Properties
         dict(definition.indexes),
     ):
         raise read.error("KeySchema", f"the kept table {definition.name} has other keys or indexes; remove it first")
-    table.definition = definition
+    database.redefine(table, definition)
     return table
 
 

@@ -61,7 +61,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class TableDefinition:
-    """What CreateTable settled. `settings` are members that are shown again and change nothing here."""
+    """What CreateTable settled and UpdateTable changed. `stream_view`: of the stream, None where it is disabled."""
 
     name: str
     keys: KeySchema
@@ -71,6 +71,7 @@ class TableDefinition:
     throughput: tuple[int, int] = (0, 0)
     is_protected: bool = False
     tags: tuple[tuple[str, str], ...] = ()
+    stream_view: str | None = None
 
 
 def primary_key(definition: TableDefinition, item: Mapping[str, Value], *, exact: bool = False) -> PrimaryKey:

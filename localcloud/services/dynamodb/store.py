@@ -110,6 +110,9 @@ def _encode_table(table: Table) -> dict[str, Any]:
         "created_s": table.created_s,
         "table_id": table.table_id,
         "ttl_attribute": table.ttl_attribute,
+        "stream_view": definition.stream_view,
+        "stream_label": table.stream_label,
+        "on_demand_s": table.on_demand_s,
     }
 
 
@@ -127,7 +130,10 @@ def _decode_table(raw: Mapping[str, Any]) -> Table:
         throughput=(raw["throughput"][0], raw["throughput"][1]),
         is_protected=raw["is_protected"],
         tags=tuple((key, value) for key, value in raw["tags"]),
+        stream_view=raw.get("stream_view"),  # a file of an earlier version has none
     )
     table = Table(definition, created_s=raw["created_s"], table_id=raw["table_id"])
     table.ttl_attribute = raw["ttl_attribute"]
+    table.stream_label = raw.get("stream_label")
+    table.on_demand_s = raw.get("on_demand_s", table.created_s if definition.billing_mode != "PROVISIONED" else None)
     return table

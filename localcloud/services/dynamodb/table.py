@@ -103,6 +103,9 @@ class Table:
         self.created_s = created_s
         self.table_id = table_id
         self.ttl_attribute: str | None = None
+        self.stream_label: str | None = None  # of the latest stream, which may be disabled by now
+        self.on_demand_s: float | None = None  # when it last became PAY_PER_REQUEST
+        self.protection_changed_s: float | None = None
         self.records: dict[PrimaryKey, Record] = {}
         self.size_bytes = 0
         self._orders: dict[str | None, Partitions] = {name: Partitions() for name in (None, *definition.indexes)}

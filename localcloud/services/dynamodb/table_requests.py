@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from localcloud.services.dynamodb.errors import DynamoError, invalid_parameter, not_served, validation
+from localcloud.services.dynamodb.errors import DynamoError, invalid_parameter, validation
 from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.schema import Index, KeySchema, TableDefinition
+from localcloud.services.dynamodb.stream_records import VIEW_TYPES
 
-__all__ = ["CREATE_MEMBERS", "parse_definition"]
+__all__ = ["BILLING_MODES", "CREATE_MEMBERS", "parse_definition", "parse_stream", "parse_units"]
+
+BILLING_MODES: Final = ("PROVISIONED", "PAY_PER_REQUEST")
 
 MAX_LOCAL_INDEXES: Final = 5  # Constraints.html, "Secondary indexes per table"
 MAX_GLOBAL_INDEXES: Final = 20  # Constraints.html, "Secondary indexes per table"
@@ -37,7 +40,6 @@ def parse_definition(request: Members) -> TableDefinition:
     """The table that a CreateTable request asks for. Raises DynamoError in AWS's words."""
     request.only(*CREATE_MEMBERS)
     name = request.table()
-    _refuse_stream(request.structure("StreamSpecification"))
     types = _parse_types(request)
     keys = _parse_keys(request, types, is_table=True)
     indexes = [
@@ -48,7 +50,7 @@ def parse_definition(request: Members) -> TableDefinition:
     used = {*keys.names, *(name for index in indexes for name in index.keys.names)}
     if used != set(types):
         raise _unused_definitions(keys, indexes, types)
-    billing = request.choice("BillingMode", ("PROVISIONED", "PAY_PER_REQUEST"), "PROVISIONED")
+    billing = request.choice("BillingMode", BILLING_MODES, "PROVISIONED")
     return TableDefinition(
         name=name,
         keys=keys,
@@ -58,12 +60,34 @@ def parse_definition(request: Members) -> TableDefinition:
         throughput=_parse_throughput(request, billing),
         is_protected=request.flag("DeletionProtectionEnabled"),
         tags=_parse_tags(request),
+        stream_view=_parse_new_stream(request),
     )
 
 
-def _refuse_stream(stream: Members | None) -> None:
-    if stream is not None and stream.flag("StreamEnabled"):
-        raise not_served("DynamoDB Streams (StreamSpecification)")
+def parse_stream(request: Members) -> tuple[bool, str | None] | None:
+    """StreamSpecification as (StreamEnabled, StreamViewType), None where it is missing. Raises DynamoError."""
+    stream = request.structure("StreamSpecification")
+    if stream is None:
+        return None
+    stream.only("StreamEnabled", "StreamViewType").required("StreamEnabled")
+    return stream.flag("StreamEnabled"), stream.choice("StreamViewType", VIEW_TYPES, "") or None
+
+
+def parse_units(throughput: Members) -> tuple[int, int]:
+    """ProvisionedThroughput as (read units, write units). Raises DynamoError."""
+    units = [throughput.count(name, low=1) for name in ("ReadCapacityUnits", "WriteCapacityUnits")]
+    throughput.required("ReadCapacityUnits")
+    throughput.required("WriteCapacityUnits")
+    return (units[0] or 1, units[1] or 1)
+
+
+def _parse_new_stream(request: Members) -> str | None:
+    is_enabled, view_type = parse_stream(request) or (False, None)
+    if is_enabled and view_type is None:
+        raise invalid_parameter("Table is being created with a stream enabled, UpdateViewType is required")
+    if not is_enabled and view_type is not None:
+        raise invalid_parameter("Table is being created with a stream disabled, UpdateViewType should not be specified")
+    return view_type
 
 
 def _parse_types(request: Members) -> dict[str, str]:
@@ -180,10 +204,7 @@ def _parse_throughput(request: Members, billing: str) -> tuple[int, int]:
         raise invalid_parameter(
             "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED"
         )
-    units = [throughput.count(name, low=1) for name in ("ReadCapacityUnits", "WriteCapacityUnits")]
-    throughput.required("ReadCapacityUnits")
-    throughput.required("WriteCapacityUnits")
-    return (units[0] or 1, units[1] or 1)
+    return parse_units(throughput)
 
 
 def _parse_tags(request: Members) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,4 @@
-"""DynamoDB on the wire: AWS JSON 1.0 in, an operation of the model, AWS JSON 1.0 out.
+"""DynamoDB and DynamoDB Streams on the wire: AWS JSON 1.0 in, an operation of the model, AWS JSON 1.0 out.
 
 Owns the protocol, the Regions' databases and the life of their background work; knows no rule of the model.
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
@@ -16,19 +16,29 @@ from typing import Any, Final, cast
 from localcloud.clock import Clock
 from localcloud.json_text import MalformedJson, read_json
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
-from localcloud.services.dynamodb import batches, control, items, queries, scans, transactions
+from localcloud.services.dynamodb import (
+    batches,
+    control,
+    items,
+    queries,
+    scans,
+    stream_requests,
+    table_updates,
+    transactions,
+)
 from localcloud.services.dynamodb.access import needed_permissions
 from localcloud.services.dynamodb.errors import DynamoError, malformed
 from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.model import Database
 from localcloud.services.dynamodb.store import Store
+from localcloud.services.dynamodb.streams import StreamLimits
 
 __all__ = ["DynamoService"]
 
-TARGET: Final = "DynamoDB_20120810."
 CONTENT_TYPE: Final = "application/x-amz-json-1.0"
 SWEEP_S: Final = 30.0  # AWS promises "within a few days"; a person at a laptop should see it happen
-OPERATIONS: Final[Mapping[str, Callable[[Database, Members], dict[str, Any]]]] = {
+_Operation = Callable[[Database, Members], dict[str, Any]]
+_TABLE_OPERATIONS: Final[Mapping[str, _Operation]] = {
     "BatchGetItem": batches.batch_get_item,
     "BatchWriteItem": batches.batch_write_item,
     "CreateTable": control.create_table,
@@ -46,20 +56,37 @@ OPERATIONS: Final[Mapping[str, Callable[[Database, Members], dict[str, Any]]]] =
     "TransactGetItems": transactions.transact_get_items,
     "TransactWriteItems": transactions.transact_write_items,
     "UpdateItem": items.update_item,
+    "UpdateTable": table_updates.update_table,
     "UpdateTimeToLive": control.update_time_to_live,
 }
+_STREAM_OPERATIONS: Final[Mapping[str, _Operation]] = {
+    "DescribeStream": stream_requests.describe_stream,
+    "GetRecords": stream_requests.get_records,
+    "GetShardIterator": stream_requests.get_shard_iterator,
+    "ListStreams": stream_requests.list_streams,
+}
+_TARGETS: Final = {"DynamoDB_20120810": _TABLE_OPERATIONS, "DynamoDBStreams_20120810": _STREAM_OPERATIONS}
 
 
 class DynamoService:
-    """The DynamoDB API of every Region. `store` None keeps nothing beyond the process.
+    """The DynamoDB and DynamoDB Streams APIs of every Region. `store` None keeps nothing beyond the process.
 
-    `run()` must be running for items to expire. Not for use by several threads.
+    `run()` must be running for items to expire. `stream_limits`: a shard's life and a stream's memory. Not for use by
+    several threads.
     """
 
     name = "dynamodb"
 
-    def __init__(self, clock: Clock, *, store: Store | None = None, randomness: Random | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        store: Store | None = None,
+        randomness: Random | None = None,
+        stream_limits: StreamLimits | None = None,
+    ) -> None:
         self._clock = clock
+        self._stream_limits = stream_limits
         self._store = store
         self._randomness = randomness or Random()  # noqa: S311 - table ids, not secrets
         self._databases: dict[str, Database] = {}
@@ -68,7 +95,13 @@ class DynamoService:
         """The database of `region`, loaded from the store at first use."""
         found = self._databases.get(region)
         if found is None:
-            found = Database(region, self._clock, account_id=ACCOUNT_ID, randomness=self._randomness)
+            found = Database(
+                region,
+                self._clock,
+                account_id=ACCOUNT_ID,
+                randomness=self._randomness,
+                stream_limits=self._stream_limits,
+            )
             if self._store is not None:
                 self._store.load(found)
             self._databases[region] = found
@@ -96,18 +129,18 @@ class DynamoService:
 
     def permissions(self, request: WireRequest) -> tuple[Permission, ...]:
         """What IAM would check; empty for a malformed request or an unknown operation."""
-        operation = request.target.removeprefix(TARGET)
+        version, _, operation = request.target.partition(".")
         try:
             raw = _parse(request.body)
         except DynamoError:
             return ()
-        if operation not in OPERATIONS:
+        if operation not in _TARGETS.get(version, {}):
             return ()
         return needed_permissions(operation, raw, f"arn:aws:dynamodb:{request.region}:{ACCOUNT_ID}:")
 
     def _perform(self, request: WireRequest) -> dict[str, Any]:
-        operation = request.target.removeprefix(TARGET)
-        perform = OPERATIONS.get(operation) if request.target.startswith(TARGET) else None
+        version, _, operation = request.target.partition(".")
+        perform = _TARGETS.get(version, {}).get(operation)
         if perform is None:
             raise DynamoError(
                 "UnknownOperationException",
