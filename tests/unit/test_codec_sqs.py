@@ -101,6 +101,40 @@ def test_a_receive_count_is_a_whole_number(count: str):
         sqs.decode({"Records": [raw]})
 
 
+def test_a_batch_is_of_one_queue():
+    """An event of two queues is none of Lambda's: no report could be right for both."""
+    records = [record(SqsMessage(f"m{each}", "h", "b", {}, 1, 0, f"{QUEUE}{each}")) for each in range(2)]
+    with pytest.raises(Rejected, match="a batch is of one queue") as caught:
+        sqs.decode({"Records": records})
+    assert caught.value.field == "Records[1].eventSourceARN"
+
+
+def test_a_message_of_a_fifo_queue_has_a_group():
+    """Without one its order is not known: refused, not guessed. A standard queue's message may have one or none."""
+    fifo = record(SqsMessage("m", "h", "b", {}, 1, 0, f"{QUEUE}.fifo"))
+    with pytest.raises(Rejected) as caught:
+        sqs.decode({"Records": [fifo]})
+    assert caught.value.field == "Records[0].attributes.MessageGroupId"
+    fair = record(SqsMessage("m", "h", "b", {}, 1, 0, QUEUE, group_id="tenant"))
+    assert sqs.decode({"Records": [fair]}).lane_of is None
+
+
+def test_an_event_is_bounded():
+    """Ten thousand messages are the most that a mapping can batch."""
+    one = record(SqsMessage("m", "h", "b", {}, 1, 0, QUEUE))
+    assert len(sqs.decode({"Records": [one] * 10_000}).messages) == 10_000
+    with pytest.raises(Rejected, match="at most 10000"):
+        sqs.decode({"Records": [one] * 10_001})
+
+
+@pytest.mark.parametrize("value", [[], "", 0, False, [1]])
+def test_message_attributes_are_an_object_or_nothing(value: object):
+    """What is empty and of another type is malformed all the same."""
+    raw = record(SqsMessage("m", "h", "b", {}, 1, 0, QUEUE)) | {"messageAttributes": value}
+    with pytest.raises(Rejected, match="messageAttributes"):
+        sqs.decode({"Records": [raw]})
+
+
 @given(failed=st.lists(st.uuids().map(str)))
 def test_a_report_is_a_partial_batch_response(failed: list[str]):
     """An empty list says that all are done."""
