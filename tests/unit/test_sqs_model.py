@@ -394,7 +394,7 @@ def test_create_again_gives_the_same_queue_or_names_the_difference() -> None:
         ({"Policy": "{"}, "InvalidAttributeValue"),
         ({"Colour": "red"}, "InvalidAttributeName"),
         ({"QueueArn": "x"}, "InvalidAttributeName"),
-        ({"FifoQueue": "true"}, "UnsupportedOperation"),
+        ({"FifoQueue": "true"}, "InvalidParameterValueException"),
         ({"ContentBasedDeduplication": "true"}, "InvalidAttributeName"),
         ({"RedrivePolicy": "{"}, "InvalidParameterValueException"),
         ({"RedrivePolicy": '{"maxReceiveCount":3}'}, "InvalidParameterValueException"),
@@ -488,8 +488,8 @@ def test_no_heap_grows_with_what_is_gone() -> None:
             (message,) = await queue.receive()
             await queue.change_visibility(message.receipt_handle, 100)
             await queue.delete(message.receipt_handle)
-        assert len(queue._waiting._heap) < 100
-        assert len(queue._expiring._heap) < 100
-        assert not queue._visible
+        assert len(queue._holding._waiting._heap) < 100
+        assert len(queue._holding._expiring._heap) < 100
+        assert not queue._holding.line.is_ready
 
     on_queues(test)

@@ -95,10 +95,59 @@ def test_a_queue_policy_is_its_queues_policy() -> None:
     with_queues(test)
 
 
-def test_fifo_is_refused_by_the_ledger() -> None:
-    """FIFO's properties are refused with a reason; encryption is partial, for nothing is encrypted."""
+def test_a_fifo_queue_is_made_as_the_template_says() -> None:
+    """FIFO's properties in any spelling; a name that CloudFormation makes ends in .fifo, and so must any other."""
+
+    async def test(queues: Queues) -> None:
+        handler = QueueHandler(queues)
+        dead = await handler.create(resource("Dead", handler.type, FifoQueue="true"))
+        redrive = {"deadLetterTargetArn": dead.attributes["Arn"], "maxReceiveCount": 2}
+        made = await handler.create(
+            resource(
+                "Jobs",
+                handler.type,
+                FifoQueue=True,
+                ContentBasedDeduplication="true",
+                DeduplicationScope="messageGroup",
+                FifoThroughputLimit="perMessageGroupId",
+                RedrivePolicy=redrive,
+            )
+        )
+        assert made.attributes["QueueName"] == "sluiceway-Jobs.fifo"
+        queue = queues.get("sluiceway-Jobs.fifo", "eu-west-1")
+        told = {name: queue.attributes[name] for name in queue.attributes if "F" in name or "Dedup" in name}
+        assert told == {
+            "ContentBasedDeduplication": "true",
+            "DeduplicationScope": "messageGroup",
+            "FifoQueue": "true",
+            "FifoThroughputLimit": "perMessageGroupId",
+        }
+        assert queue.redrive is not None
+        with pytest.raises(TemplateError, match="same type of queue"):
+            await handler.create(resource("Plain", handler.type, FifoQueue=False, RedrivePolicy=redrive))
+        with pytest.raises(TemplateError, match=r"must end with \.fifo"):
+            await handler.create(resource("Odd", handler.type, FifoQueue=True, QueueName="odd"))
+
+    with_queues(test)
+
+
+def test_the_longest_name_of_a_fifo_queue_keeps_its_suffix() -> None:
+    """80 characters in all, .fifo among them."""
+
+    async def test(queues: Queues) -> None:
+        handler = QueueHandler(queues)
+        made = await handler.create(resource("J" * 90, handler.type, FifoQueue=True))
+        name = made.attributes["QueueName"]
+        assert (len(name), name[-6:]) == (80, "J.fifo")
+
+    with_queues(test)
+
+
+def test_what_the_ledger_says_of_queues() -> None:
+    """Encryption is partial, for nothing is encrypted; so is the throughput of a whole FIFO queue by groups."""
     table = QueueHandler.properties
-    assert table["FifoThroughputLimit"].support is Support.REFUSED
-    assert table["FifoQueue"].values == (False,)
+    differs = table["FifoThroughputLimit"].differs
+    assert differs is not None
+    assert (bool(differs("perMessageGroupId")), differs("perQueue")) == (True, "")
     assert table["KmsMasterKeyId"].support is Support.PARTIAL
     assert all(entry.reason for entry in table.values() if entry.support is not Support.SERVED)

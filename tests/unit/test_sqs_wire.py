@@ -244,7 +244,7 @@ def test_json_errors_name_the_shape_and_the_older_code() -> None:
             {"QueueUrl": "jobs", "MessageBody": "x", "MessageDeduplicationId": "d"},
             "InvalidParameterValueException",
         ),
-        ("CreateQueue", {"QueueName": "jobs.fifo"}, "UnsupportedOperation"),
+        ("CreateQueue", {"QueueName": "jobs.fifo"}, "InvalidParameterValueException"),
         ("ReceiveMessage", {"QueueUrl": "jobs", "AttributeNames": ["Colour"]}, "InvalidAttributeName"),
         ("GetQueueAttributes", {"QueueUrl": "jobs", "AttributeNames": ["Colour"]}, "InvalidAttributeName"),
         ("ReceiveMessage", {"QueueUrl": "jobs", "WaitTimeSeconds": 21}, "InvalidParameterValueException"),

@@ -1,1 +1,1 @@
-"""Amazon SQS: standard queues, on the AWS JSON and Query protocols."""
+"""Amazon SQS: standard and FIFO queues, on the AWS JSON and Query protocols."""

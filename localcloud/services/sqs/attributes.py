@@ -25,7 +25,11 @@ _BOUNDS: Final[Mapping[str, tuple[int, int, int]]] = {  # least, most, default
 }
 _TEXTS: Final = ("KmsMasterKeyId", "Policy", "RedriveAllowPolicy", "RedrivePolicy")  # "" removes them
 _FLAGS: Final = ("SqsManagedSseEnabled",)
-_FIFO_ONLY: Final = ("ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit")
+_FIFO_ONLY: Final[Mapping[str, tuple[str, str]]] = {  # the default first, API_CreateQueue
+    "ContentBasedDeduplication": ("false", "true"),
+    "DeduplicationScope": ("queue", "messageGroup"),
+    "FifoThroughputLimit": ("perQueue", "perMessageGroupId"),
+}
 READ_ONLY: Final = (
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesDelayed",
@@ -47,9 +51,11 @@ class Redrive:
     max_receives: int
 
 
-def default_attributes() -> dict[str, str]:
-    """What a new standard queue has."""
+def default_attributes(*, fifo: bool = False) -> dict[str, str]:
+    """What a new queue has."""
     found = {name: str(bounds[2]) for name, bounds in _BOUNDS.items() if name != "KmsDataKeyReusePeriodSeconds"}
+    if fifo:
+        found |= {name: values[0] for name, values in _FIFO_ONLY.items()} | {"FifoQueue": "true"}
     return found | {"SqsManagedSseEnabled": "true"}
 
 
@@ -58,23 +64,36 @@ def readable_names() -> frozenset[str]:
     return frozenset((*_BOUNDS, *_TEXTS, *_FLAGS, *_FIFO_ONLY, *READ_ONLY, "FifoQueue"))
 
 
-def check_attributes(attributes: Mapping[str, str]) -> None:
-    """Hold new attribute values against their bounds.
+def check_attributes(attributes: Mapping[str, str], *, now: Mapping[str, str] | None = None) -> None:
+    """Hold new attribute values against their bounds, and against what the queue has `now` (its defaults, if new).
 
-    Raises SqsError: InvalidAttributeName, InvalidAttributeValue, InvalidParameterValue, UnsupportedOperation (FIFO).
+    Raises SqsError: InvalidAttributeName, InvalidAttributeValue, InvalidParameterValue.
     """
+    had = default_attributes() if now is None else now
+    is_fifo = had.get("FifoQueue") == "true"
     for name, value in attributes.items():
         if name in _BOUNDS:
             _check_number(name, value)
-        elif name in _FLAGS:
-            if value.lower() not in ("true", "false"):
-                raise _bad_value(name)
-        elif name in _FIFO_ONLY or name == "FifoQueue":
-            _refuse_fifo(name, value)
         elif name in _TEXTS:
             _check_text(name, value)
-        else:
+        elif name in _FLAGS or (is_fifo and name in _FIFO_ONLY):
+            _check_choice(name, value)
+        elif is_fifo and name == "FifoQueue":
+            if value != "true":
+                raise _bad_value(name, "Modifying queue type is not supported.")
+        else:  # AWS knows FIFO's attributes of FIFO queues only, and FifoQueue=false of none
             raise SqsError("InvalidAttributeName", f"Unknown Attribute {name}.")
+    if is_fifo:
+        _check_throughput(dict(had) | dict(attributes))
+
+
+def _check_throughput(merged: Mapping[str, str]) -> None:
+    by_group = merged.get("FifoThroughputLimit") == "perMessageGroupId"
+    if by_group and merged.get("DeduplicationScope") != "messageGroup":
+        raise _bad_value(
+            "FifoThroughputLimit",
+            "The perMessageGroupId value is allowed only when the value for DeduplicationScope is messageGroup.",
+        )
 
 
 def parse_redrive(text: str) -> Redrive | None:
@@ -117,6 +136,12 @@ def allows_source(text: str, source_arn: str) -> bool:
     return permission == "allowAll"
 
 
+def _check_choice(name: str, value: str) -> None:
+    is_known = value in _FIFO_ONLY[name] if name in _FIFO_ONLY else value.lower() in ("true", "false")
+    if not is_known:
+        raise _bad_value(name)
+
+
 def _check_number(name: str, value: str) -> None:
     least, most, _ = _BOUNDS[name]
     if not re.fullmatch(r"\d{1,10}", value) or not least <= int(value) <= most:
@@ -155,13 +180,6 @@ def _are_arns(sources: object) -> bool:
     return 1 <= len(arns) <= MAX_SOURCES and all(isinstance(arn, str) and _ARN.fullmatch(arn) for arn in arns)
 
 
-def _refuse_fifo(name: str, value: str) -> None:
-    if name == "FifoQueue" and value.lower() == "true":
-        raise SqsError("UnsupportedOperation", "FIFO queues are not served by this local cloud.")
-    # AWS refuses FifoQueue=false as well, and the FIFO-only attributes on a standard queue.
-    raise SqsError("InvalidAttributeName", f"Unknown Attribute {name}.")
-
-
 def _json_object(name: str, text: str) -> dict[str, object]:
     try:
         found = parse_json(text)
@@ -172,8 +190,9 @@ def _json_object(name: str, text: str) -> dict[str, object]:
     return cast("dict[str, object]", found)
 
 
-def _bad_value(name: str) -> SqsError:
-    return SqsError("InvalidAttributeValue", f"Invalid value for the parameter {name}.")
+def _bad_value(name: str, reason: str = "") -> SqsError:
+    because = f" Reason: {reason}" if reason else ""
+    return SqsError("InvalidAttributeValue", f"Invalid value for the parameter {name}.{because}")
 
 
 def _bad_policy(name: str, text: str, reason: str) -> SqsError:

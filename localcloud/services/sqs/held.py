@@ -31,8 +31,9 @@ TIMED: Final = (State.DELAYED, State.IN_FLIGHT)
 class Held:
     """A message in a queue. `due` and `received_at` are loop time, `..._s` dates in epoch seconds.
 
-    `turn` is its latest among those that wait for their time; older ones have lapsed. `receives` counts in this queue,
-    `receives_ever` in the queues before it as well.
+    `turn` is its latest among those that wait for their time; older ones have lapsed. `shown` counts on, in its queue,
+    whenever a message becomes visible. `receives` counts in this queue, `receives_ever` in those before it as well.
+    `sequence` is FIFO's number in this queue, 0 elsewhere. `kept_since_s` is what retention counts from.
     """
 
     message_id: str
@@ -47,6 +48,10 @@ class Held:
     first_received_s: float = 0.0
     received_at: float = 0.0
     dead_letter_source: str = ""
+    sequence: int = 0
+    kept_since_s: float = 0.0
+    shown: int = 0
+    is_scanned: bool = False  # of a FIFO queue: among the messages that it looks for groups in
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,9 @@ def _system_attributes(held: Held) -> dict[str, str]:
     found |= {name: str(attribute.value) for name, attribute in held.content.system.items()}
     if held.content.group_id:
         found["MessageGroupId"] = held.content.group_id
+    if held.sequence:
+        found["MessageDeduplicationId"] = held.content.deduplication_id
+        found["SequenceNumber"] = str(held.sequence)
     if held.dead_letter_source:
         found["DeadLetterQueueSourceArn"] = held.dead_letter_source
     return found

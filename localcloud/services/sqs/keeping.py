@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from localcloud.services.sqs.fifo import Accepted, Key
 from localcloud.services.sqs.held import Held
 
 __all__ = ["Definition", "Keeper"]
@@ -40,7 +41,15 @@ class Keeper(Protocol):
         ...
 
     def note_sent(self, arn: str, held: Held) -> None:
-        """A new message."""
+        """A new message, or one that another FIFO queue's dead letter became."""
+        ...
+
+    def note_accepted(self, arn: str, key: Key, accepted: Accepted) -> None:
+        """A FIFO queue will take what has this key for a duplicate, for the next five minutes."""
+        ...
+
+    def load_accepted(self, arn: str) -> Iterator[tuple[Key, Accepted]]:
+        """What a FIFO queue accepted in the last five minutes, the oldest first."""
         ...
 
     def note(self, arn: str, held: Held) -> None:

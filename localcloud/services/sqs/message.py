@@ -21,6 +21,7 @@ __all__ = [
     "Content",
     "Message",
     "check_content",
+    "check_id",
     "content_size_bytes",
     "md5_of_attributes",
     "md5_of_body",
@@ -29,13 +30,13 @@ __all__ = [
 MAX_MESSAGE_BYTES: Final = 1_048_576  # quotas-messages: 1 MiB, body and attributes together
 MAX_ATTRIBUTES: Final = 10  # quotas-messages
 MAX_NAME_CHARS: Final = 256  # sqs-message-metadata: attribute name and data type
-MAX_GROUP_CHARS: Final = 128  # quotas-messages: MessageGroupId
+MAX_ID_CHARS: Final = 128  # quotas-messages: MessageGroupId; SendMessage, ReceiveMessage: the other ids
 
 _ALLOWED: Final = "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF"
 _FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAME: Final = re.compile(r"[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_GROUP: Final = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]+")
+_ID: Final = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]+")
 _PREFIXES: Final = ("String", "Number", "Binary")
 
 
@@ -49,12 +50,15 @@ class AttributeValue:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a producer sends. `system` holds AWSTraceHeader, `group_id` is MessageGroupId ("" for none)."""
+    """What a producer sends. `system` holds AWSTraceHeader; `group_id` is MessageGroupId, `deduplication_id` is
+    MessageDeduplicationId ("" for none).
+    """
 
     body: str
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict[str, AttributeValue])
     system: Mapping[str, AttributeValue] = field(default_factory=dict[str, AttributeValue])
     group_id: str = ""
+    deduplication_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ def _size_bytes(text: str) -> int:
 
 
 def check_content(content: Content, *, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
-    """Hold a message against every rule of a standard queue.
+    """Hold a message against every rule that both types of queue share.
 
     Raises SqsError: MissingParameter, InvalidMessageContents, InvalidParameterValue.
     """
@@ -210,9 +214,14 @@ def _check_system(content: Content) -> None:
         if attribute.data_type != "String" or not isinstance(attribute.value, str) or not attribute.value:
             raise invalid_value("The message system attribute 'AWSTraceHeader' must be a non-empty String.")
         _check_text(name, "String", attribute.value)
-    group_id = content.group_id
-    if group_id and (len(group_id) > MAX_GROUP_CHARS or not _GROUP.fullmatch(group_id)):
+    check_id("MessageGroupId", content.group_id)
+    check_id("MessageDeduplicationId", content.deduplication_id)
+
+
+def check_id(name: str, value: str) -> None:
+    """Hold an id that the caller made against its length and characters; "" passes. Raises SqsError."""
+    if value and (len(value) > MAX_ID_CHARS or not _ID.fullmatch(value)):
         raise invalid_value(
-            f"Value {group_id} for parameter MessageGroupId is invalid. Reason: MessageGroupId can only include "
+            f"Value {value} for parameter {name} is invalid. Reason: {name} can only include "
             "alphanumeric and punctuation characters. 1 to 128 in length."
         )

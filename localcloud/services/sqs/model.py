@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
@@ -21,12 +21,15 @@ from localcloud.services.sqs.held import Depth
 from localcloud.services.sqs.keeping import Keeper
 from localcloud.services.sqs.message import AttributeValue, Content, Message
 from localcloud.services.sqs.queue import Queue, Surroundings
+from localcloud.services.sqs.rates import Rates
 from localcloud.services.sqs.watching import Unwatched, Watch
 
 __all__ = ["AttributeValue", "Content", "Depth", "Message", "Queue", "Queues"]
 
 DELETED_FOR_S: Final = 60.0  # CreateQueue: a name is free again a minute after DeleteQueue
 MAX_TAGS: Final = 50  # quotas-queues
+MAX_NAME_CHARS: Final = 80  # quotas-queues and quotas-fifo, the suffix included
+FIFO: Final = ".fifo"  # quotas-fifo
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")  # quotas-queues
 
 
@@ -41,10 +44,11 @@ class Queues:
     `keeper` brings the queues of earlier runs and keeps every change; None keeps nothing beyond the process.
     `watch` hears of every message.
     `endpoint` is where the local cloud answers AWS calls, the root of every queue URL; it may be set once the port is
-    known.
+    known. `limits_fifo`: a FIFO queue takes 300 transactions a second by the API, as on AWS; False sets no limit.
     """
 
     endpoint: str = "http://127.0.0.1:4600"
+    limits_fifo: bool = True
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class Queues:
         self._keeper = keeper
         self._around = Surroundings(clock, rng, self.find, keeper, watch or Unwatched())
         self._partition = partition
+        self._rates = Rates()
         self._queues: dict[str, Queue] = {}  # by ARN
         self._deleted: dict[str, _Deleted] = {}
         self._unclaimed: set[str] = set()  # kept by an earlier run, and no template's yet
@@ -98,11 +103,8 @@ class Queues:
 
         Raises SqsError: InvalidParameterValue, QueueDeletedRecently, QueueNameExists, and what `configure` raises.
         """
-        if name.endswith(".fifo"):
-            raise SqsError("UnsupportedOperation", "FIFO queues are not served by this local cloud.")
-        if not _NAME.fullmatch(name):
-            raise invalid_value("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
-        check_attributes(attributes)
+        fifo = _check_name(name, attributes)
+        check_attributes(attributes, now=default_attributes(fifo=fifo))
         arn = self.arn_of(name, region)
         existing = self._queues.get(arn)
         if existing is not None:
@@ -126,13 +128,15 @@ class Queues:
         arn = self.arn_of(name, region)
         if arn not in self._unclaimed:
             return None
-        check_attributes(attributes)
+        fifo = _check_name(name, attributes)
+        check_attributes(attributes, now=default_attributes(fifo=fifo))
         self._check_links(arn, attributes)
         self._unclaimed.discard(arn)
         queue = self._queues[arn]
         queue.tags = dict(tags)
-        gone = queue.attributes.keys() - default_attributes().keys()
-        wanted = dict.fromkeys(gone, "") | default_attributes() | dict(attributes)
+        defaults = default_attributes(fifo=fifo)
+        gone = queue.attributes.keys() - defaults.keys()
+        wanted = dict.fromkeys(gone, "") | defaults | dict(attributes)
         if any(queue.attributes.get(key, "") != value for key, value in wanted.items()):
             queue.configure(wanted)
         self._keep(queue)
@@ -141,9 +145,9 @@ class Queues:
     def configure(self, queue: Queue, attributes: Mapping[str, str]) -> None:
         """Change a queue's attributes; nothing changes where one of them is refused.
 
-        Raises SqsError: InvalidAttributeName, InvalidAttributeValue, InvalidParameterValue, UnsupportedOperation.
+        Raises SqsError: InvalidAttributeName, InvalidAttributeValue, InvalidParameterValue.
         """
-        check_attributes(attributes)
+        check_attributes(attributes, now=queue.attributes)
         self._check_links(queue.arn, attributes)
         queue.configure(attributes)
         self._keep(queue)
@@ -183,6 +187,18 @@ class Queues:
             "ApproximateNumberOfMessagesNotVisible": str(depth.in_flight),
             "ApproximateNumberOfMessagesDelayed": str(depth.delayed),
         }
+
+    def admit(self, queue: Queue, action: str, contents: Iterable[Content] = ()) -> None:
+        """Count a transaction that came by the API. `contents`: what it sends.
+
+        Raises SqsError: ThrottlingException over 300 a second in a FIFO queue, or in one of its groups.
+        """
+        if not self.limits_fifo or not queue.is_fifo:
+            return
+        keys = [(queue.arn, action)]
+        if queue.attributes.get("FifoThroughputLimit") == "perMessageGroupId":
+            keys = [(queue.arn, action, content.group_id) for content in contents]
+        self._rates.admit(keys, asyncio.get_running_loop().time())
 
     def tag(self, queue: Queue, tags: Mapping[str, str]) -> None:
         """Add or replace tags.
@@ -227,15 +243,31 @@ class Queues:
         reason = ""
         if target is None or target.region != arn.split(":")[3]:
             reason = "Dead letter target does not exist."
+        elif target.is_fifo != arn.endswith(".fifo"):
+            reason = "Dead-letter queue must be same type of queue as the source."
         elif not allows_source(target.attributes.get("RedriveAllowPolicy", ""), arn):
             reason = "Queue does not have permission to use the dead letter target."
         if reason:
             raise invalid_value(f"Value {text} for parameter RedrivePolicy is invalid. Reason: {reason}")
 
 
+def _check_name(name: str, attributes: Mapping[str, str]) -> bool:
+    """Whether it is to be a FIFO queue: one has both the suffix and the attribute."""
+    fifo = attributes.get("FifoQueue") == "true"
+    if fifo and not (_NAME.fullmatch(name.removesuffix(FIFO)) and name.endswith(FIFO) and len(name) <= MAX_NAME_CHARS):
+        raise invalid_value(
+            "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, "
+            f"must end with {FIFO} suffix and be 1 to 80 in length."
+        )
+    if not fifo and not _NAME.fullmatch(name):
+        raise invalid_value("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
+    return fifo
+
+
 def _check_same(queue: Queue, attributes: Mapping[str, str]) -> None:
+    defaults = default_attributes(fifo=queue.is_fifo)
     for name, value in attributes.items():
-        if (queue.attributes.get(name) or default_attributes().get(name, "")) != value:
+        if (queue.attributes.get(name) or defaults.get(name, "")) != value:
             raise SqsError(
                 "QueueNameExists",
                 f"A queue already exists with the same name and a different value for attribute {name}",

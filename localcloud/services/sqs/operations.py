@@ -14,11 +14,13 @@ from typing import Final, TypeAlias
 from localcloud.services.contract import ACCOUNT_ID
 from localcloud.services.sqs.attributes import readable_names
 from localcloud.services.sqs.errors import SqsError, invalid_value, missing
+from localcloud.services.sqs.fifo import check_batch
 from localcloud.services.sqs.message import (
     MAX_MESSAGE_BYTES,
     AttributeValue,
     Content,
     Message,
+    check_id,
     content_size_bytes,
     md5_of_attributes,
     md5_of_body,
@@ -187,15 +189,16 @@ def _page(call: Call, queues: list[Queue], name: str) -> Result:
 
 async def _send(call: Call, queue: Queue, entry: Parameters) -> Result:
     content = entry.content()
-    if entry.has("MessageDeduplicationId"):
+    if entry.has("MessageDeduplicationId") and not queue.is_fifo:
         raise invalid_value(
             f"Value {entry.text('MessageDeduplicationId')} for parameter MessageDeduplicationId is invalid. "
             "Reason: The request includes a parameter that is not valid for this queue type."
         )
-    message_id = await queue.send(
-        _traced(content, call.trace), delay_s=entry.number("DelaySeconds"), sender_id=call.sender_id
-    )
-    result: Result = {"MessageId": message_id, "MD5OfMessageBody": md5_of_body(content.body)}
+    delay_s = entry.number("DelaySeconds")
+    accepted = await queue.post(_traced(content, call.trace), delay_s=delay_s, sender_id=call.sender_id)
+    result: Result = {"MessageId": accepted.message_id, "MD5OfMessageBody": md5_of_body(content.body)}
+    if accepted.sequence:
+        result["SequenceNumber"] = str(accepted.sequence)
     if content.attributes:
         result["MD5OfMessageAttributes"] = md5_of_attributes(content.attributes)
     if content.system:
@@ -214,17 +217,23 @@ def _traced(content: Content, trace: str) -> Content:
 
 
 async def _send_message(call: Call) -> Result:
-    return await _send(call, call.queue(), call.parameters)
+    queue = call.queue()
+    call.queues.admit(queue, "SendMessage", [call.parameters.content()])
+    return await _send(call, queue, call.parameters)
 
 
 async def _send_message_batch(call: Call) -> Result:
     queue, entries = call.queue(), _batch(call, "Send")
-    size = sum(content_size_bytes(entry.content()) for entry in entries)
+    contents = [entry.content() for entry in entries]
+    size = sum(map(content_size_bytes, contents))
     if size > MAX_MESSAGE_BYTES:
         raise SqsError(
             "BatchRequestTooLong",
             f"Batch requests cannot be longer than {MAX_MESSAGE_BYTES} bytes. You have sent {size} bytes.",
         )
+    if queue.is_fifo:
+        check_batch(contents, queue.attributes)
+    call.queues.admit(queue, "SendMessage", contents)
     return await _each(call, entries, lambda entry: _send(call, queue, entry))
 
 
@@ -240,10 +249,26 @@ async def _receive_message(call: Call) -> Result:
     for name in system:
         if name not in _SYSTEM_NAMES:
             raise SqsError("InvalidAttributeName", f"Unknown Attribute {name}.")
-    wait_s = parameters.number("WaitTimeSeconds")
-    found = await queue.receive(most, wait_s=wait_s, visibility_s=parameters.number("VisibilityTimeout"))
+    call.queues.admit(queue, "ReceiveMessage")
+    found = await queue.receive(
+        most,
+        wait_s=parameters.number("WaitTimeSeconds"),
+        visibility_s=parameters.number("VisibilityTimeout"),
+        attempt_id=_attempt_id(queue, parameters),
+    )
     wanted = parameters.texts("MessageAttributeNames")
     return {"Messages": [_shown(message, system, wanted) for message in found]} if found else {}
+
+
+def _attempt_id(queue: Queue, parameters: Parameters) -> str:
+    attempt_id = parameters.text("ReceiveRequestAttemptId")
+    if attempt_id and not queue.is_fifo:
+        raise invalid_value(
+            f"Value {attempt_id} for parameter ReceiveRequestAttemptId is invalid. "
+            "Reason: The request include parameter that is not valid for this queue type."
+        )
+    check_id("ReceiveRequestAttemptId", attempt_id)
+    return attempt_id
 
 
 def _shown(message: Message, system: list[str], wanted: list[str]) -> Result:
@@ -283,12 +308,15 @@ async def _delete(queue: Queue, entry: Parameters) -> Result:
 
 
 async def _delete_message(call: Call) -> Result:
-    return await _delete(call.queue(), call.parameters)
+    queue = call.queue()
+    call.queues.admit(queue, "DeleteMessage")
+    return await _delete(queue, call.parameters)
 
 
 async def _delete_message_batch(call: Call) -> Result:
-    queue = call.queue()
-    return await _each(call, _batch(call, "Delete"), lambda entry: _delete(queue, entry))
+    queue, entries = call.queue(), _batch(call, "Delete")
+    call.queues.admit(queue, "DeleteMessage")
+    return await _each(call, entries, lambda entry: _delete(queue, entry))
 
 
 async def _change(queue: Queue, entry: Parameters) -> Result:

@@ -85,6 +85,7 @@ class Parameters:
             self._attribute_map("MessageAttributes"),
             self._attribute_map("MessageSystemAttributes"),
             self.text("MessageGroupId"),
+            self.text("MessageDeduplicationId"),
         )
 
     def _attribute_map(self, name: str) -> dict[str, AttributeValue]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from localcloud.services.sqs.errors import SqsError
-from localcloud.services.sqs.model import Queue, Queues
+from localcloud.services.sqs.model import FIFO, MAX_NAME_CHARS, Queue, Queues
 from localcloud.services.sqs.operations import queue_name
 from localcloud.template.handler import Physical, Resource, Support, Supported
 from localcloud.template.properties import Properties, read_properties, scalar_text
@@ -25,9 +25,15 @@ _NUMBERS: Final = (
     "ReceiveMessageWaitTimeSeconds",
     "VisibilityTimeout",
 )
-_FIFO: Final = Supported(Support.REFUSED, "FIFO queues are not served here")
+_CHOICES: Final = ("DeduplicationScope", "FifoThroughputLimit")
+_THROUGHPUT: Final = Supported(
+    differs=lambda value: (
+        "300 sends a second to each group; the Region's quota of the queue is not held"
+        if value == "perMessageGroupId"
+        else ""
+    )
+)
 _PLAIN: Final = Supported(Support.PARTIAL, "recorded; messages are not encrypted here")
-MAX_NAME_CHARS: Final = 80
 
 
 class QueueHandler:
@@ -40,10 +46,10 @@ class QueueHandler:
     support: Supported = Supported()
     properties: Mapping[str, Supported] = {
         **dict.fromkeys(_NUMBERS, Supported()),
-        "ContentBasedDeduplication": _FIFO,
-        "DeduplicationScope": _FIFO,
-        "FifoQueue": Supported(reason="FIFO queues are not served here", values=(False,)),
-        "FifoThroughputLimit": _FIFO,
+        "ContentBasedDeduplication": Supported(),
+        "DeduplicationScope": Supported(),
+        "FifoQueue": Supported(),
+        "FifoThroughputLimit": _THROUGHPUT,
         "KmsDataKeyReusePeriodSeconds": _PLAIN,
         "KmsMasterKeyId": _PLAIN,
         "QueueName": Supported(),
@@ -65,7 +71,7 @@ class QueueHandler:
         read = read_properties(resource)
         tags = {tag.text("Key"): tag.text("Value") for tag in read.each("Tags")}
         try:
-            name = read.text("QueueName", f"{resource.context.stack_name}-{resource.logical_id}"[:MAX_NAME_CHARS])
+            name = read.text("QueueName", _default_name(resource, fifo=read.flag("FifoQueue", default=False)))
             region, attributes = resource.context.region, _attributes(read)
             queue = self._queues.claim(name, region, attributes=attributes, tags=tags)
             queue = queue or self._queues.create(name, region, attributes=attributes, tags=tags)
@@ -115,8 +121,18 @@ class QueuePolicyHandler:
             raise read.error("Queues", error.message) from error
 
 
+def _default_name(resource: Resource, *, fifo: bool) -> str:
+    suffix = FIFO if fifo else ""
+    return f"{resource.context.stack_name}-{resource.logical_id}"[: MAX_NAME_CHARS - len(suffix)] + suffix
+
+
 def _attributes(read: Properties) -> dict[str, str]:
     found = {name: str(read.integer(name)) for name in _NUMBERS if name in read}
+    found |= {name: read.text(name) for name in _CHOICES if name in read}
+    if read.flag("FifoQueue", default=False):  # CloudFormation takes false for a standard queue, the API does not
+        found["FifoQueue"] = "true"
+    if "ContentBasedDeduplication" in read:
+        found["ContentBasedDeduplication"] = "true" if read.flag("ContentBasedDeduplication") else "false"
     if "KmsMasterKeyId" in read:
         found["KmsMasterKeyId"] = read.text("KmsMasterKeyId")
     if "SqsManagedSseEnabled" in read:
