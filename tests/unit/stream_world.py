@@ -28,7 +28,19 @@ from localcloud.compute.stream_source import (
     StreamRecord,
 )
 
-__all__ = ["FAILED", "OK", "MemoryDestination", "MemoryMetrics", "MemoryStream", "World", "named", "world"]
+__all__ = [
+    "FACTS",
+    "FAILED",
+    "HORIZON",
+    "OK",
+    "MemoryDestination",
+    "MemoryMetrics",
+    "MemoryStream",
+    "RetainedStream",
+    "World",
+    "named",
+    "world",
+]
 
 OK = InvokeResult(200, b"null", request_id="req-ok")
 FAILED = InvokeResult(200, b"{}", "Unhandled", request_id="req-failed")
@@ -69,7 +81,7 @@ class MemoryStream:
         self.throttles: list[float] = []
         self.says_more = False
         self.breaks: dict[str, int] = {}
-        self._clock = clock
+        self.clock = clock
         self._parts: dict[str, Part] = {}
         self._gone = False
         self._count = 0
@@ -99,7 +111,7 @@ class MemoryStream:
         sequence = str(self._sequence)
         part = self._parts[shard]
         assert not part.closed, "a closed shard takes no records"
-        at = self._clock.time() if arrived_s is None else arrived_s
+        at = self.clock.time() if arrived_s is None else arrived_s
         kinesis = {"sequenceNumber": sequence, "partitionKey": key, "data": data}
         event = {"eventID": f"{shard}:{sequence}", "eventSource": "aws:kinesis", "kinesis": kinesis}
         part.records.append(StreamRecord(sequence, key, at, (event,) * copies))
@@ -240,6 +252,7 @@ class World:
     destination: MemoryDestination
     metrics: MemoryMetrics
     seen: list[tuple[float, Event]]
+    _make: Callable[..., StreamMapping]
     _task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -250,6 +263,12 @@ class World:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+
+    async def change(self, **settings: Any) -> None:
+        """Another mapping with these settings, over the same checkpoints."""
+        await self.stop()
+        self.mapping = self._make(**settings)
+        self.start()
 
     @property
     def ended(self) -> bool:
@@ -276,14 +295,13 @@ async def world(
     *,
     stream: MemoryStream | None = None,
     criteria: Any = None,
-    begin: bool = True,
+    has_destination: bool = True,
     start: Start = HORIZON,
     **config: Any,
 ) -> AsyncIterator[World]:
     """A running mapping; it is stopped at the end, and must leave no task behind."""
     loop = asyncio.get_running_loop()
-    clock = LoopClock(loop)
-    source = stream or MemoryStream(clock)
+    source = stream or MemoryStream(LoopClock(loop))
     seen: list[tuple[float, Event]] = []
     destination, metrics, checkpoints = MemoryDestination(), MemoryMetrics(), Checkpoints()
 
@@ -292,22 +310,23 @@ async def world(
         seen.append((loop.time(), event))
         return await handler(event)
 
-    mapping = StreamMapping(
-        source,
-        invoke,
-        StreamMappingConfig(start=start, **config),
-        facts=FACTS,
-        criteria=criteria,
-        destination=destination,
-        metrics=metrics,
-        checkpoints=checkpoints,
-        clock=clock,
-        rng=random.Random(7),
-    )
-    there = World(source, mapping, checkpoints, destination, metrics, seen)
+    def make(**settings: Any) -> StreamMapping:
+        return StreamMapping(
+            source,
+            invoke,
+            StreamMappingConfig(start=start, **settings),
+            facts=FACTS,
+            criteria=criteria,
+            destination=destination if has_destination else None,
+            metrics=metrics,
+            checkpoints=checkpoints,
+            clock=source.clock,
+            rng=random.Random(7),
+        )
+
+    there = World(source, make(**config), checkpoints, destination, metrics, seen, make)
     before = asyncio.all_tasks()
-    if begin:
-        there.start()
+    there.start()
     try:
         yield there
     finally:
