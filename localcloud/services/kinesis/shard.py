@@ -1,0 +1,193 @@
+"""One shard: its records in order, where in it a reader may stand, and who waits for its next record. No protocol.
+
+A position is a sequence number as an integer: reading gives the records from there on, so what was trimmed in between
+is skipped by itself. Time comes with every call.
+Source: https://docs.aws.amazon.com/streams/latest/dev/key-concepts.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from localcloud.services.kinesis.limits import MAX_ANSWER_BYTES, MAX_ANSWER_RECORDS, CallMeter, ReadMeter, WriteMeter
+from localcloud.services.kinesis.sequence import (
+    LAST_PLACE,
+    first_prefix,
+    first_sequence,
+    last_place_before,
+    make_sequence,
+    parse_sequence,
+)
+
+__all__ = ["MAX_HASH", "Content", "Reading", "Record", "Shard", "shard_name"]
+
+MAX_HASH: Final = (1 << 128) - 1
+ITERATORS_S: Final = 5  # GetShardIterator: calls a second for each open shard
+_COMPACT: Final = 4_096
+_SEQUENCE: Final = attrgetter("sequence")
+_ARRIVED: Final = attrgetter("arrived_s")
+
+
+class Content(NamedTuple):
+    """What a producer puts: `data` in base64, the partition key (None where the stream asks for none).
+
+    `size_bytes` is that of the decoded data and the key.
+    """
+
+    data: str
+    key: str | None
+    size_bytes: int
+
+
+class Record(NamedTuple):
+    """One record; `arrived_s` in epoch seconds, to the millisecond."""
+
+    sequence: int
+    arrived_s: float
+    content: Content
+    encrypted: bool = False
+
+
+class Reading(NamedTuple):
+    """`next` is the position to go on from, None at the end of a closed shard. `full`: cut at 10 MiB.
+
+    `behind_ms` is how far the last record lies behind `now`, 0 where nothing comes after it.
+    """
+
+    records: tuple[Record, ...]
+    next: int | None
+    behind_ms: int
+    size_bytes: int
+    full: bool
+
+
+class Shard:
+    """A shard. `created_s` is the whole second that its numbers carry; `opened_s` and `closed_s` are when it was so."""
+
+    def __init__(
+        self, index: int, hashes: tuple[int, int], *, created_s: int, opened_s: float, parents: tuple[Shard, ...] = ()
+    ) -> None:
+        self.index = index
+        self.shard_id = shard_name(index)
+        self.first_hash, self.last_hash = hashes
+        self.parent_ids = tuple(parent.shard_id for parent in parents)
+        self.children: list[Shard] = []
+        self.created_s = created_s
+        self.opened_s = opened_s
+        self.closed_s: float | None = None
+        self.first_sequence = first_sequence(index, created_s)
+        self.last_sequence: int | None = None
+        self.reads = ReadMeter()
+        self.writes = WriteMeter()
+        self.iterators = CallMeter(ITERATORS_S)
+        self._prefix = first_prefix(index, created_s)
+        self._place = 0
+        self._records: list[Record] = []
+        self._trimmed = 0  # of the list's front
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    @property
+    def held(self) -> int:
+        """How many records it holds."""
+        return len(self._records) - self._trimmed
+
+    # ------------------------------------------------------------------ writing
+
+    def put(self, content: Content, now_s: float, *, encrypted: bool = False) -> Record:
+        """Append a record that arrived at `now_s`."""
+        self._place += 1
+        arrived_s = max(now_s, self._records[-1].arrived_s) if self._records else now_s
+        record = Record(make_sequence(self._prefix, self._place, int(now_s)), arrived_s, content, encrypted)
+        self._records.append(record)
+        if self._waiters:
+            self.wake()
+        return record
+
+    def close(self, now_s: float, children: list[Shard]) -> None:
+        """No more records come; `children` take over its hash keys."""
+        self.closed_s = now_s
+        self.last_sequence = make_sequence(self._prefix, LAST_PLACE, int(now_s))
+        self.children = children
+        self.wake()
+
+    def trim(self, horizon_s: float) -> None:
+        """Forget the records that arrived before `horizon_s`."""
+        records, at = self._records, self._trimmed
+        while at < len(records) and records[at].arrived_s < horizon_s:
+            at += 1
+        if at > _COMPACT or at == len(records):
+            del records[:at]
+            at = 0
+        self._trimmed = at
+
+    # ------------------------------------------------------------------ reading
+
+    def latest(self, now_s: float) -> int:
+        """The position behind everything that is there now."""
+        return make_sequence(self._prefix, self._place, int(now_s), after=True)
+
+    def at_time(self, timestamp_s: float, now_s: float) -> int:
+        """The position of the first record that arrived at `timestamp_s` or later; `latest` where there is none."""
+        at = bisect_left(self._records, timestamp_s, lo=self._trimmed, key=_ARRIVED)
+        return self._records[at].sequence if at < len(self._records) else self.latest(now_s)
+
+    def owns(self, sequence: str) -> bool:
+        """Whether a sequence number is one of this shard's. Raises ValueError where it is none at all."""
+        said = parse_sequence(sequence)
+        return (said.shard, said.created_s) == (self.index, self.created_s)
+
+    def checkpoint(self, position: int, now_s: float) -> int:
+        """The number to go on from at `position`, later for a later `now_s`; AT and AFTER it are the same."""
+        return make_sequence(self._prefix, last_place_before(position), int(now_s), after=True)
+
+    def has_news(self, position: int) -> bool:
+        """Whether reading at `position` would give something: a record, or the end."""
+        return self.closed_s is not None or (self.held > 0 and self._records[-1].sequence >= position)
+
+    def read(
+        self, position: int, now_s: float, *, most: int = MAX_ANSWER_RECORDS, max_bytes: int = MAX_ANSWER_BYTES
+    ) -> Reading:
+        """Up to `most` records and `max_bytes` bytes from `position` on; one record at least, where there is one."""
+        records = self._records
+        start = at = bisect_left(records, position, lo=self._trimmed, key=_SEQUENCE)
+        end = min(len(records), start + most)
+        size = 0
+        while at < end and (at == start or size + records[at].content.size_bytes <= max_bytes):
+            size += records[at].content.size_bytes
+            at += 1
+        taken = tuple(records[start:at])
+        more = at < len(records)
+        following: int | None = taken[-1].sequence + 1 if taken else position
+        behind_ms = max(0, round((now_s - taken[-1].arrived_s) * 1000)) if taken and more else 0
+        if not more and self.closed_s is not None:
+            following = None
+        return Reading(taken, following, behind_ms, size, full=at < end)
+
+    # ------------------------------------------------------------------ waiting
+
+    async def wait(self, deadline: float) -> None:
+        """Until something changes here, or the loop's `deadline`. Safe to cancel."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await waiter
+        except TimeoutError:
+            return
+        finally:
+            self._waiters.discard(waiter)
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def shard_name(index: int) -> str:
+    """The id of the shard with this number."""
+    return f"shardId-{index:012d}"
