@@ -1,0 +1,88 @@
+"""Which IAM actions an EventBridge request needs, and on which ARNs.
+
+Reads the request leniently: a malformed one needs nothing here and fails in the operation.
+Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, cast
+
+from localcloud.services.contract import Permission
+
+__all__ = ["needed_permissions"]
+
+ArnOf = Callable[[str], str]
+"""The ARN of a bus, by its name or ARN."""
+
+_ON_BUS: Final = frozenset({"CreateEventBus", "DeleteEventBus", "DescribeEventBus", "UpdateEventBus"})
+_ON_NAMED_BUS: Final = frozenset({"PutPermission", "RemovePermission"})
+_ON_RULE: Final = {
+    "DeleteRule": "Name",
+    "DescribeRule": "Name",
+    "DisableRule": "Name",
+    "EnableRule": "Name",
+    "ListTargetsByRule": "Rule",
+    "PutRule": "Name",
+    "PutTargets": "Rule",
+    "RemoveTargets": "Rule",
+}
+_ON_TAGGED: Final = frozenset({"ListTagsForResource", "TagResource", "UntagResource"})
+_DEFAULT: Final = "default"
+
+
+def needed_permissions(action: str, request: Mapping[str, Any], arn_of: ArnOf) -> tuple[Permission, ...]:
+    """The permissions of `action`, without repeats, in order."""
+    if action == "PutEvents":
+        found = _of_entries(request.get("Entries"), arn_of)
+    else:
+        resource = _resource(action, request, arn_of)
+        found = iter((Permission(f"events:{action}", resource), *_of_extras(action, request, resource)))
+    return tuple(dict.fromkeys(found))
+
+
+def _resource(action: str, request: Mapping[str, Any], arn_of: ArnOf) -> str:
+    if action in _ON_BUS:
+        return arn_of(str(request.get("Name", _DEFAULT)))
+    if action in _ON_NAMED_BUS:
+        return arn_of(str(request.get("EventBusName", _DEFAULT)))
+    if action in _ON_TAGGED:
+        return str(request.get("ResourceARN", "*"))
+    if action not in _ON_RULE:
+        return "*"
+    prefix, _, bus = arn_of(str(request.get("EventBusName", _DEFAULT))).partition(":event-bus/")
+    name = str(request.get(_ON_RULE[action], ""))
+    return f"{prefix}:rule/{name}" if bus == _DEFAULT else f"{prefix}:rule/{bus}/{name}"
+
+
+def _of_extras(action: str, request: Mapping[str, Any], resource: str) -> Iterator[Permission]:
+    """Tags that a resource is made with, and roles that are handed over."""
+    if action in {"CreateEventBus", "PutRule"} and _items(request.get("Tags")):
+        yield Permission("events:TagResource", resource)
+    passing = (("iam:PassedToService", "events.amazonaws.com"),)
+    roles = [request.get("RoleArn")] if action == "PutRule" else []
+    if action == "PutTargets":
+        roles = [_mapping(target).get("RoleArn") for target in _items(request.get("Targets"))]
+    for role in roles:
+        if isinstance(role, str) and role:
+            yield Permission("iam:PassRole", role, passing)
+
+
+def _of_entries(entries: object, arn_of: ArnOf) -> Iterator[Permission]:
+    for raw in _items(entries):
+        entry = _mapping(raw)
+        context = (
+            ("events:detail-type", str(entry.get("DetailType", ""))),
+            ("events:eventBusInvocation", "false"),
+            ("events:source", str(entry.get("Source", ""))),
+        )
+        yield Permission("events:PutEvents", arn_of(str(entry.get("EventBusName", _DEFAULT))), context)
+
+
+def _items(value: object) -> list[object]:
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

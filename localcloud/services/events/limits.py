@@ -1,0 +1,36 @@
+"""How much EventBridge takes: the quotas that an account may have raised, as an option, and those that it may not.
+
+Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["MAX_BATCH_BYTES", "MAX_POLICY_CHARS", "MAX_TAGS", "Limits"]
+
+MAX_BATCH_BYTES: Final = 1_048_576
+"""Of all entries of a PutEvents request together: 1 MB since January 2026, 256 KB before.
+
+Source: https://aws.amazon.com/blogs/compute/more-room-to-build-serverless-services-now-support-payloads-up-to-1-mb
+"""
+MAX_POLICY_CHARS: Final = 10_240  # eb-quota: event bus policy size
+MAX_TAGS: Final = 50  # Tag restrictions of the API reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Quotas of an account in a Region.
+
+    The two of the backlog are ours: of deliveries under way, those that wait to be tried again too, before PutEvents is
+    throttled. AWS throttles by requests a second.
+    """
+
+    buses: int = 100
+    rules: int = 300  # a bus; 100 in af-south-1 and eu-south-1
+    targets: int = 5  # a rule
+    pattern_chars: int = 2_048  # raised up to 4,096 on request
+    wildcard_rules: int = 30  # a bus
+    backlog: int = 100_000
+    backlog_chars: int = 256 * 1024 * 1024
