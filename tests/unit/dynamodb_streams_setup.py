@@ -31,10 +31,17 @@ class World:
     """A service and its callers: `ok` wants an answer, `error` gives an error's code and message."""
 
     def __init__(
-        self, clock: Clock | None = None, *, limits: StreamLimits | None = None, store: Store | None = None
+        self,
+        clock: Clock | None = None,
+        *,
+        limits: StreamLimits | None = None,
+        store: Store | None = None,
+        randomness: Random | None = None,
     ) -> None:
         self.clock = HandClock()
-        self.service = DynamoService(clock or self.clock, randomness=Random(7), stream_limits=limits, store=store)
+        self.service = DynamoService(
+            clock or self.clock, randomness=randomness or Random(7), stream_limits=limits, store=store
+        )
 
     async def send(self, operation: str, request: dict[str, Any]) -> WireResponse:
         return await self.service.handle(wire_request(operation, request))

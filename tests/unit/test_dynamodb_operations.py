@@ -47,7 +47,7 @@ class Caller:
 
     async def error(self, operation: str, **request: Any) -> tuple[str, str]:
         body = await self.refused(operation, **request)
-        return body["__type"].rpartition("#")[2], body.get("message", body.get("Message"))
+        return body["__type"].rpartition("#")[2], body.get("message") or body["Message"]
 
 
 def wire_request(operation: str, body: bytes) -> WireRequest:
