@@ -281,7 +281,7 @@ async def test_records_are_trimmed_after_a_day() -> None:
 
 async def test_a_streams_memory_is_bounded() -> None:
     """Over the bound the oldest records are trimmed as if they were a day old; the newest are there."""
-    world = World(limits=StreamLimits(held_bytes=10_000))
+    world = World(limits=StreamLimits(held_bytes=20_000))
     await world.create()
     for number in range(40):
         await world.put(str(number), data={"S": "x" * 990})

@@ -29,7 +29,8 @@ __all__ = ["RETENTION_S", "SHARD_LIFE_S", "Shard", "Stream", "StreamLimits", "St
 RETENTION_S: Final = 86_400.0  # Streams.html: records are kept for 24 hours
 SHARD_LIFE_S: Final = 4 * 3600.0  # Streams.html, "Processing": a shard is closed after about four hours
 MIN_SHARD_LIFE_S: Final = 1.0  # shard ids tell milliseconds
-MAX_HELD_BYTES: Final = 256 * 1024 * 1024  # of one stream's records; AWS holds 24 hours of any size, memory does not
+MAX_HELD_BYTES: Final = 512 * 1024 * 1024  # of one stream's records; AWS holds 24 hours of any size, memory does not
+RECORD_BYTES: Final = 1024  # what a record takes in memory beside its size, measured
 PAGE_RECORDS: Final = 1000  # API_streams_GetRecords.html
 PAGE_BYTES: Final = 1024 * 1024  # API_streams_GetRecords.html
 _SEQUENCES_PER_MS: Final = 10**9  # numbers grow with the date, so they also grow over a restart; 22 digits
@@ -41,7 +42,7 @@ class Trimmed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """`shard_life_s` (1 or more): how long a shard is open. `held_bytes`: of records that a stream keeps, at most."""
+    """`shard_life_s` (1 or more): how long a shard is open. `held_bytes`: of memory for a stream's records, at most."""
 
     shard_life_s: float = SHARD_LIFE_S
     held_bytes: int = MAX_HELD_BYTES
@@ -151,7 +152,7 @@ class Stream:
         event_id = f"{self._randomness.getrandbits(128):032x}"
         entry = make_entry(change, self.view_type, sequence=self._number(now), event_id=event_id, created_s=now)
         self.shards[-1].add(entry)
-        self._held_bytes += entry.size_bytes
+        self._held_bytes += entry.size_bytes + RECORD_BYTES
         while self._held_bytes > self._limits.held_bytes:
             self._trim_oldest()
         self._wake()
@@ -181,7 +182,7 @@ class Stream:
             self._roll(now)
         for shard in self.shards:
             while (entry := shard.oldest) is not None and entry.created_s <= now - RETENTION_S:
-                self._held_bytes -= shard.trim().size_bytes
+                self._held_bytes -= shard.trim().size_bytes + RECORD_BYTES
             if shard.oldest is not None:
                 break
         kept = [shard for shard in self.shards if shard.closed_s is None or shard.closed_s > now - RETENTION_S]
@@ -208,7 +209,7 @@ class Stream:
     def _trim_oldest(self) -> None:
         for shard in self.shards:
             if shard.oldest is not None:
-                self._held_bytes -= shard.trim().size_bytes
+                self._held_bytes -= shard.trim().size_bytes + RECORD_BYTES
                 return
 
     def _wake(self) -> None:
