@@ -23,7 +23,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
 
 from sluiceway import log
 from sluiceway.errors import Misconfigured, Rejected, Retryable
@@ -32,7 +32,10 @@ from sluiceway.ports import Chance, DeadLetters, Redelivery, SystemChance
 from sluiceway.rules.backoff import FIRST_S, MENDING_FIRST_S, choose_return_s
 from sluiceway.steps.metrics import count
 
-__all__ = ["Batch", "BatchDesk", "Record", "process_batch"]
+if TYPE_CHECKING:
+    from sluiceway.events.batch import Batch, Record
+
+__all__ = ["BatchDesk", "process_batch"]
 
 DEFAULT_CONCURRENCY: Final = 10  # the template's BatchSize: every message of a batch starts at once
 HAND_BACK_S: Final = 0.5  # kept of the invocation for cancelling and for handing messages back
@@ -45,34 +48,7 @@ _Worker = asyncio.Task[Any]
 _UNFINISHED, _DONE, _RETURNED = 0, 1, 2  # a byte a record
 
 
-class Record(Protocol):
-    """What a batch's record tells of itself."""
-
-    @property
-    def log_fields(self) -> dict[str, str | int | None]:
-        """What tells the record in a log line."""
-        ...
-
-
-R = TypeVar("R", bound=Record)
-
-
-class Batch(Protocol[R]):
-    """What a source delivers at once: `SqsBatch`, `KinesisBatch` or `DynamoDbBatch`."""
-
-    @property
-    def records(self) -> Sequence[R]:
-        """The records, in delivery order."""
-        ...
-
-    @property
-    def lane_of(self) -> Callable[[R], Hashable] | None:
-        """What keeps records in order among themselves; None where nothing does."""
-        ...
-
-    def report(self, unfinished: Sequence[R]) -> BatchReport:
-        """What the source is told to send again."""
-        ...
+R = TypeVar("R", bound="Record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +189,10 @@ class _Run(ABC, Generic[R]):
             except asyncio.CancelledError as error:
                 if self._caller.cancelling():
                     raise
+                self.give_up(at)
                 log.failure(self.words.returned, error)  # somebody's stray cancellation: one record's trouble
                 await self._shake_off(worker)
-                await self.send_again(at, self.choose_wait_s(at))
+                await self.send_back(at, self.choose_wait_s(at))
             except Exception as error:  # noqa: BLE001 - once a record: it must not take the batch with it
                 await self._settle_failure(at, _find_cause(error))
             else:
@@ -253,10 +230,11 @@ class _Run(ABC, Generic[R]):
             log.failure(words.returned, error)
         else:
             after_s = error.after_s
+        self.give_up(at)
         wait_s = self.choose_wait_s(at, after_s=after_s, first_s=first_s)
         if isinstance(error, Retryable):
             log.warning(words.returned, error_type=type(error).__name__, delay_s=wait_s, after_s=after_s)
-        await self.send_again(at, wait_s)
+        await self.send_back(at, wait_s)
 
     async def _bury(self, record: R, error: Rejected) -> bool:
         log.failure(self.words.rejected, error)
@@ -279,10 +257,12 @@ class _Run(ABC, Generic[R]):
         """How long the record is hidden before it comes again; None where that is not ours to say."""
 
     @abstractmethod
-    async def send_again(self, at: int, wait_s: int | None) -> None:
-        """See to it that the record comes again, with what depends on it."""
+    def give_up(self, at: int) -> None:
+        """See to it that nothing begins that must not before the record has come again."""
 
-    @abstractmethod
+    async def send_back(self, at: int, wait_s: int | None) -> None:
+        """Let the record come again, with what depends on it, after a wait; a shard does so by its report alone."""
+
     async def hand_back(self, deadline: float) -> None:
         """Let what was left untouched come again at once, by `deadline`."""
 
@@ -304,16 +284,21 @@ class _Queue(_Run[SqsMessage]):
             first_s=first_s,
         )
 
-    async def send_again(self, at: int, wait_s: int | None) -> None:
-        """One wait for the message and all later ones of its group: while one of them is hidden, all are."""
-        going = [at]
-        if self.lane_of is not None:
-            lane = self.lane_of(self.records[at])
-            going += [later for later in range(at + 1, len(self.records)) if self.lane_of(self.records[later]) == lane]
-        for each in going:
+    def give_up(self, at: int) -> None:
+        for each in self._with_later(at):
             self.fates[each] = _RETURNED
+
+    async def send_back(self, at: int, wait_s: int | None) -> None:
+        """One wait for the message and all later ones of its group: while one of them is hidden, all are."""
         if wait_s is not None:
-            await self._return([self.records[each] for each in going], wait_s)
+            await self._return([self.records[each] for each in self._with_later(at)], wait_s)
+
+    def _with_later(self, at: int) -> list[int]:
+        """The message, and on a FIFO queue all later ones of its group: at most ten, as batches of such queues are."""
+        if self.lane_of is None:
+            return [at]
+        lane = self.lane_of(self.records[at])
+        return [each for each in range(at, len(self.records)) if self.lane_of(self.records[each]) == lane]
 
     async def _return(self, messages: Sequence[SqsMessage], delay_s: int) -> None:
         """Shorten the wait. Where that fails it is the visibility timeout, and nothing else is lost."""
@@ -360,17 +345,13 @@ class _Shard(_Run[Any]):
         del at, after_s, first_s
         return None
 
-    async def send_again(self, at: int, wait_s: int | None) -> None:
-        """Begin nothing more from here on: from the first record that has this sequence number, it all comes again."""
-        del wait_s
+    def give_up(self, at: int) -> None:
+        """From the first record that has this sequence number, all comes again."""
         if not self.desk.beyond_failure:
             sequence_number = self.records[at].sequence_number
             while at and self.records[at - 1].sequence_number == sequence_number:
                 at -= 1
             self.limit = min(self.limit, at)
-
-    async def hand_back(self, deadline: float) -> None:
-        """Nothing: what is not reported done comes again by itself."""
 
 
 def _refuse_faulty(one: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
