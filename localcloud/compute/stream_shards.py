@@ -1,6 +1,6 @@
 """One shard of a stream while a mapping reads it: from its checkpoint to its end.
 
-Reads only while a lane wants records: a polled source once a second while there is nothing, and again at once after
+Reads only while a lane wants records: a polled source at its base rate while there is nothing, and again at once after
 records; a source that pushes is waited for. Reads ahead of a lane that is stuck, so that the others go on, up to a
 bound; beyond it the shard waits for the stuck lane, as its checkpoint does.
 Source: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html (polling)
@@ -18,7 +18,7 @@ from localcloud.compute.stream_checkpoints import Progress, ShardCheckpoint
 from localcloud.compute.stream_delivery import Delivery
 from localcloud.compute.stream_lane import Lane
 from localcloud.compute.stream_mandate import Mandate
-from localcloud.compute.stream_source import POLL_S, Page, ReadThrottled, Start, StartKind, StreamGone
+from localcloud.compute.stream_source import Page, ReadThrottled, Start, StartKind, StreamGone
 
 __all__ = ["ShardRun"]
 
@@ -129,4 +129,4 @@ class ShardRun:
         for lane in self._lanes:
             lane.note_read_up_to(self._mandate.clock.time())
         if not self._source.pushes:
-            self._next_poll = now + POLL_S
+            self._next_poll = now + self._source.poll_s

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from localcloud.clock import LoopClock
 from localcloud.compute.event_source_stream import Checkpoints, MappingFacts, StreamMapping
@@ -76,6 +76,7 @@ class MemoryStream:
         self.arn = f"arn:aws:{kind}:eu-west-1:123456789012:stream/s"
         self.kind = kind
         self.pushes = pushes
+        self.poll_s = 0.25 if kind == "dynamodb" else 1.0
         self.reads: list[tuple[float, str, int]] = []
         self.page_limit = 10_000
         self.throttles: list[float] = []
@@ -175,8 +176,7 @@ class MemoryStream:
         return shard_id, part.trimmed + before
 
     async def read(self, cursor: object, limit: int, *, wait_s: float = 0.0) -> Page:
-        assert isinstance(cursor, tuple)
-        shard_id, place = cursor
+        shard_id, place = cast("tuple[str, int]", cursor)
         loop = asyncio.get_running_loop()
         self.reads.append((round(loop.time(), 3), shard_id, place))
         if self.throttles:
@@ -298,7 +298,7 @@ async def world(
     has_destination: bool = True,
     start: Start = HORIZON,
     **config: Any,
-) -> AsyncIterator[World]:
+) -> AsyncGenerator[World]:
     """A running mapping; it is stopped at the end, and must leave no task behind."""
     loop = asyncio.get_running_loop()
     source = stream or MemoryStream(LoopClock(loop))

@@ -192,6 +192,17 @@ def test_a_polled_stream_is_read_once_a_second_while_there_is_nothing() -> None:
     run_virtual(main)
 
 
+def test_a_dynamodb_stream_is_read_four_times_a_second_while_there_is_nothing() -> None:
+    """Its own base rate."""
+
+    async def main() -> None:
+        async with world(succeed, stream=new_stream(kind="dynamodb")) as there:
+            await asyncio.sleep(0.9)
+            assert [at for at, _, _ in there.stream.reads] == [0.0, 0.25, 0.5, 0.75]
+
+    run_virtual(main)
+
+
 def test_a_polled_stream_is_read_again_at_once_while_there_is_more() -> None:
     """A backlog of seven pages takes no second."""
 
