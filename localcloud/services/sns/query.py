@@ -1,0 +1,143 @@
+"""The Query protocol of SNS: forms in, XML out, or JSON where the caller asks for it (as API Gateway does). Pure.
+
+Forms say by their names what is a list (`Tags.member.1.Key`) and what a map (`Attributes.entry.1.key`, `.value`).
+Source: https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Final, TypeAlias, cast
+from urllib.parse import parse_qsl
+from xml.sax.saxutils import escape
+
+from localcloud.services.sns.errors import SnsError
+
+__all__ = ["Entries", "read_form", "write_error", "write_result"]
+
+_XMLNS: Final = "http://sns.amazonaws.com/doc/2010-03-31/"
+_MAX_FIELDS: Final = 10_000  # of a form; ten messages with every attribute that fits are far less
+_MAX_DEPTH: Final = 8  # PublishBatchRequestEntries.member.1.MessageAttributes.entry.1.Value.DataType
+_INDEX: Final = re.compile(r"[1-9]\d{0,4}")
+_KEYS: Final = (("key", "value"), ("Name", "Value"))
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NO_RESULT: Final = frozenset(
+    (
+        "AddPermission",
+        "DeleteTopic",
+        "RemovePermission",
+        "SetSubscriptionAttributes",
+        "SetTopicAttributes",
+        "Unsubscribe",
+    )
+)
+
+_Tree: TypeAlias = "dict[str, _Tree | str]"
+
+
+class Entries(dict[str, str]):
+    """A map of an answer, written as entries of key and value."""
+
+
+def read_form(text: str) -> dict[str, object]:
+    """Parameters of a form: texts, lists and maps; `Action` and `Version` are among them.
+
+    Raises SnsError: MalformedQueryString.
+    """
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
+    except ValueError as error:
+        raise SnsError("MalformedQueryString", "The query string contains a syntax error.") from error
+    tree: _Tree = {}
+    for name, value in pairs:
+        _plant(tree, name.split("."), value)
+    return {name: _shape(branch) for name, branch in tree.items()}
+
+
+def _plant(tree: _Tree, path: list[str], value: str) -> None:
+    if len(path) > _MAX_DEPTH:
+        raise SnsError("MalformedQueryString", "The query string contains a parameter name that is nested too deeply.")
+    for part in path[:-1]:
+        branch = tree.setdefault(part, {})
+        if isinstance(branch, str):
+            raise _two_kinds(path)
+        tree = branch
+    if isinstance(tree.get(path[-1]), dict):
+        raise _two_kinds(path)
+    tree[path[-1]] = value
+
+
+def _two_kinds(path: list[str]) -> SnsError:
+    return SnsError("MalformedInput", f"{'.'.join(path)} is given both as a value and as a structure.")
+
+
+def _shape(branch: _Tree | str) -> object:
+    if isinstance(branch, str):
+        return branch
+    if branch.keys() == {"member"}:
+        return _members(branch["member"])
+    if branch.keys() == {"entry"}:
+        return _entries(_members(branch["entry"]))
+    return {name: _shape(inner) for name, inner in branch.items()}
+
+
+def _members(branch: _Tree | str) -> list[object]:
+    if isinstance(branch, str):
+        raise SnsError("MalformedInput", "A list must be numbered.")
+    indexes = sorted((name for name in branch if _INDEX.fullmatch(name)), key=int)
+    return [_shape(branch[name]) for name in indexes]
+
+
+def _entries(members: list[object]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for member in members:
+        pair = cast("dict[str, object]", member) if isinstance(member, dict) else {}
+        for key, value in _KEYS:
+            name = pair.get(key)
+            if isinstance(name, str):
+                found[name] = pair.get(value)
+                break
+        else:
+            raise SnsError("MalformedInput", "A map must have keys and values.")
+    return found
+
+
+def write_result(action: str, result: Mapping[str, object], request_id: str, *, as_json: bool) -> bytes:
+    """The body of an answer."""
+    if as_json:
+        outer: dict[str, object] = {"ResponseMetadata": {"RequestId": request_id}}
+        if action not in _NO_RESULT:
+            outer[f"{action}Result"] = {"SequenceNumber": None, **result} if action == "Publish" else result
+        return json.dumps({f"{action}Response": outer}, ensure_ascii=False, separators=(",", ":")).encode()
+    inner = "" if action in _NO_RESULT else _xml(f"{action}Result", result)
+    metadata = _xml("ResponseMetadata", {"RequestId": request_id})
+    return f'<{action}Response xmlns="{_XMLNS}">{inner}{metadata}</{action}Response>'.encode()
+
+
+def write_error(error: SnsError, request_id: str, *, as_json: bool) -> bytes:
+    """The body of an error."""
+    fault = "Sender" if error.status < 500 else "Receiver"
+    if as_json:
+        body = {"Error": {"Code": error.code, "Message": error.message, "Type": fault}, "RequestId": request_id}
+        return json.dumps(body, separators=(",", ":")).encode()
+    inner = _xml("Error", {"Type": fault, "Code": error.code, "Message": error.message})
+    request = _xml("RequestId", request_id)
+    return f'<ErrorResponse xmlns="{_XMLNS}">{inner}{request}</ErrorResponse>'.encode(errors="backslashreplace")
+
+
+def _xml(name: str, value: object) -> str:
+    return f"<{name}>{_inner(value)}</{name}>"
+
+
+def _inner(value: object) -> str:
+    if isinstance(value, Entries):
+        return "".join(_xml("entry", {"key": key, "value": text}) for key, text in value.items())
+    if isinstance(value, Mapping):
+        return "".join(_xml(name, inner) for name, inner in cast("Mapping[str, object]", value).items())
+    if isinstance(value, list):
+        return "".join(_xml("member", each) for each in cast("list[object]", value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return escape(_NOT_XML.sub("\ufffd", str(value)), {"\r": "&#xD;", '"': "&quot;"})
