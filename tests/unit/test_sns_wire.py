@@ -344,8 +344,8 @@ ONE = {"Id": "1", "Message": "m"}
             [{"Id": "1", "Message": "m", "MessageAttributes": {"a": {"StringValue": "x"}}}],
             "ValidationError",
             (
-                "1 validation error detected: Value null at 'publishBatchRequestEntries.1.member.messageAttributes.a.member."
-                "dataType' failed to satisfy constraint: Member must not be null"
+                "1 validation error detected: Value null at 'publishBatchRequestEntries.1.member.messageAttributes.a."
+                "member.dataType' failed to satisfy constraint: Member must not be null"
             ),
         ),
         ([{"Message": "m"}], "InvalidParameter", "Invalid parameter: Id Reason: no value for required parameter"),
@@ -452,8 +452,8 @@ STRING = {"DataType": "String", "StringValue": "x"}
             {"Message": "m", "TopicArn": TOPIC, **attribute(DataType="Colour", StringValue="x")},
             "ParameterValueInvalid",
             (
-                "The message attribute 'a' has an invalid message attribute type, the set of supported type prefixes is "
-                "Binary, Number, and String."
+                "The message attribute 'a' has an invalid message attribute type, the set of supported type prefixes "
+                "is Binary, Number, and String."
             ),
         ),
         (

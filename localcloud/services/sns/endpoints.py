@@ -66,7 +66,8 @@ class LocalEndpoints:
         try:
             await queue.send(_content(message), sender_id=SENDER_ID)
         except SqsError as error:
-            raise Undeliverable(error.code, error.message, retry=error.status >= 500) from error
+            retry = error.status >= 500 or error.code == "ThrottlingException"
+            raise Undeliverable(error.code, error.message, retry=retry) from error
 
     async def invoke_function(self, function_arn: str, event: bytes, *, topic_arn: str, trace_header: str) -> None:
         """Invoke a function asynchronously. Raises Undeliverable; a throttled or broken Lambda may be tried again."""
@@ -98,7 +99,7 @@ def _read_policy(text: str) -> Document:
 def _content(message: QueueMessage) -> Content:
     system = {"AWSTraceHeader": AttributeValue("String", message.trace_header)} if message.trace_header else {}
     attributes = {name: _value(attribute) for name, attribute in message.attributes.items()}
-    return Content(message.body, attributes, system, message.group_id)
+    return Content(message.body, attributes, system, message.group_id, message.deduplication_id)
 
 
 def _value(attribute: Attribute) -> AttributeValue:
