@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 import time
 from array import array
 from hashlib import md5
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +22,7 @@ from sluiceway.codec.kpl.aggregate import MAGIC, MAX_BYTES
 from sluiceway.errors import Rejected
 
 LAYER = Path(__file__).resolve().parents[2] / "layers" / "sluiceway"
+PAGE = LAYER.parents[1] / "docs" / "kpl.md"
 WHOLE = kpl.HashRange(0, 2**128 - 1)
 SECRET = b"secret payload"
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
@@ -127,6 +130,23 @@ def test_whatever_is_sealed_is_opened_or_refused(
     assert [row[3] for row in rows] == list(range(len(rows)))
 
 
+def read_columns(message: bytes) -> object:
+    """What the reader of messages makes of one, up to eleven records."""
+    try:
+        columns = message_module.read_message(message, max_records=11)
+    except kpl.CorruptAggregate as error:
+        return error.reason, error.field, str(error)
+    return [getattr(columns, name) for name in columns.__slots__]
+
+
+def read_slowly(message: bytes) -> object:
+    """The same, field by field."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(message_module, "_read_usual_keys", lambda *_: None)
+        patch.setattr(message_module, "_read_usual_records", lambda *_: None)
+        return read_columns(message)
+
+
 @given(records=RECORDS, edits=st.lists(st.tuples(st.integers(0, 2000), st.binary(max_size=2)), max_size=2))
 def test_the_tight_loops_read_what_the_field_reader_reads(
     records: list[tuple[str, bytes, str | None]], edits: list[tuple[int, bytes]]
@@ -136,18 +156,28 @@ def test_the_tight_loops_read_what_the_field_reader_reads(
     for place, bytes_ in edits:
         message[place % len(message) : place % len(message) + 1] = bytes_
 
-    def read() -> object:
-        try:
-            columns = message_module.read_message(bytes(message), max_records=11)
-        except kpl.CorruptAggregate as error:
-            return error.reason, error.field, str(error)
-        return [getattr(columns, name) for name in columns.__slots__]
+    assert read_columns(bytes(message)) == read_slowly(bytes(message))
 
-    with pytest.MonkeyPatch.context() as patch:
-        tight = read()
-        patch.setattr(message_module, "_read_usual_keys", lambda *_: None)
-        patch.setattr(message_module, "_read_usual_records", lambda *_: None)
-        assert tight == read()
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"\x1a\x80\x80\x08\x00\x1a\xfb\x7f" + b"x" * 16_379,
+        b"\x1a\x06\x08\x81\x80\x1a\x01x",
+        b"\x1a\x08\x08\x00\x10\x81\x80\x1a\x01x",
+        b"\x1a\x8a\x80\x01\x08\x00\x1a\x83\x80\x01" + b"x" * 16_387,
+        b"\x1a\x06\x10\x00\x1a\x02hi",
+        b"\x1a\x06\x08\x00\x12\x02hi",
+        b"\x12\x06\x08\x00\x1a\x02hi",
+        b"\x1a\x07\x08\x00\x1a\x02hi!",
+        b"\x1a\x05\x08\x00\x1a\x02hi",
+    ],
+    ids=["size", "index", "hash-index", "length", "no-index", "no-data", "no-record", "too-long", "too-short"],
+)
+def test_what_only_looks_usual_is_left_to_the_field_reader(record: bytes) -> None:
+    """Numbers of three bytes of which two make sense, and other fields in the places of the usual ones."""
+    message = GOOD + record + GOOD
+    assert read_columns(message) == read_slowly(message)
 
 
 @pytest.mark.parametrize("size", [0, 1, 121, 122, 123, 124, 127, 128, 129, 16_373, 16_377, 16_384, 70_000, 2_200_000])
@@ -286,7 +316,7 @@ def test_more_than_a_record_can_hold_is_refused() -> None:
 @pytest.mark.parametrize("record", [b"\x1a\x04\x08\x00\x1a\x00", b"\x1a\x05\x1a\x01x\x08\x00"], ids=["usual", "other"])
 def test_the_number_of_records_is_bounded(record: bytes) -> None:
     """As many as were asked for are opened, one more is refused."""
-    message = b"\x0a\x01a" + record * 9
+    message = b"\x0a\x01a" + record * 5 + b"\x78\x00" + record * 4
     assert len(kpl.open_aggregate(seal(message), max_records=9).records) == 9  # type: ignore[union-attr]
     with pytest.raises(kpl.CorruptAggregate) as caught:
         kpl.open_aggregate(seal(message), max_records=8)
@@ -355,6 +385,34 @@ def test_the_import_is_cheap_and_changes_nothing() -> None:
     )
     names = ["", ".kpl", *(f".kpl.{name}" for name in ("aggregate", "aggregator", "fields", "message", "shards"))]
     assert done.stdout.split() == [f"sluiceway.codec{name}" for name in names]
+
+
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_the_examples_of_the_page_run(number: int) -> None:
+    """As they stand, with what they claim."""
+    exec(compile(BLOCKS[number], f"{PAGE.name}:{number}", "exec"), {})
+
+
+def test_the_page_shows_how_a_wrong_shard_is_settled() -> None:
+    """Records of an entry that no longer belongs together are added again, for the shards that there are now."""
+    names: dict[str, Any] = {}
+    exec(compile(next(block for block in BLOCKS if "def settle" in block), PAGE.name, "exec"), names)
+    aggregator = kpl.Aggregator({"shard": WHOLE})
+    for explicit in ("0", str(2**127)):
+        aggregator.add("key", explicit.encode(), explicit)
+    (entry,) = aggregator.flush()
+    low, high = kpl.HashRange(0, 2**127 - 1), kpl.HashRange(2**127, 2**128 - 1)
+    aggregator.replace_shards({"low": low, "high": high})
+    assert names["settle"](aggregator, entry, WHOLE) == []
+    assert len(aggregator) == 0
+    assert names["settle"](aggregator, entry, low) == []
+    assert [(each.shard_id, each.data) for each in aggregator.flush()] == [
+        ("low", b"0"),
+        ("high", str(2**127).encode()),
+    ]
 
 
 def test_records_have_ids_in_the_order_of_reading() -> None:

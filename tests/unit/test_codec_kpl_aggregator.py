@@ -163,6 +163,14 @@ def test_a_large_record_goes_alone_and_in_its_place() -> None:
     assert entries[3] == kpl.PutEntry("key", large, None, "shardId-000000000000", 1)
 
 
+def test_what_is_flushed_comes_by_range() -> None:
+    """Whatever came first, and in whatever order the shards were named."""
+    aggregator = kpl.Aggregator(HALVES)
+    aggregator.add("key", b"1", str(TOP))
+    aggregator.add("key", b"2", "0")
+    assert [entry.shard_id for entry in aggregator.flush()] == [LOW, HIGH]
+
+
 def test_a_full_aggregate_is_finished_at_once() -> None:
     """With `max_records` nothing waits for one record more."""
     aggregator = kpl.Aggregator(WHOLE, max_records=3)

@@ -113,9 +113,8 @@ def _read_usual_records(span: Span, columns: Columns) -> None:
                 last, length = message[inside], message[inside + 1]
                 inside += 2
             if length > 127:
-                high = message[inside]
-                inside += 1 if high < 128 else _FAR
-                length = length & 127 | high << 7
+                length = length & 127 | message[inside] << 7  # a longer number is more than any size here
+                inside += 1
             if message[at] != _RECORD or first != _KEY_INDEX or last != _DATA or stop != inside + length or stop > end:
                 break
             add_key(key)
