@@ -31,7 +31,10 @@ class OpenWindow:
 
 @dataclass(slots=True)
 class ShardCheckpoint:
-    """`after` is the sequence number of the last record done, "" before the first; until then `cursor` or `start`."""
+    """`after` is the sequence number of the last record done, "" before the first; until then `cursor` or `start`.
+
+    `cursor` is what LATEST meant when the mapping first ran.
+    """
 
     start: Start
     cursor: object | None = None
@@ -121,8 +124,3 @@ class Progress:
             item.events = ()
         while self._ahead and self._ahead[0].settled:
             self.checkpoint.after = self._ahead.popleft().record.sequence
-
-    def pass_by(self, cursor: object | None) -> None:
-        """Nothing was there up to `cursor`: where no record is known yet, this is the place to go on from."""
-        if not self._ahead and not self.checkpoint.after and cursor is not None:
-            self.checkpoint.cursor = cursor

@@ -125,7 +125,6 @@ class ShardRun:
         if page.records and page.more is not False:
             self._next_poll = -math.inf
             return
-        self._progress.pass_by(page.next)
         for lane in self._lanes:
             lane.note_read_up_to(self._mandate.clock.time())
         if not self._source.pushes:

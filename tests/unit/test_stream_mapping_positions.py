@@ -7,8 +7,9 @@ from typing import Any
 
 from localcloud.clock import LoopClock, run_virtual
 from localcloud.compute.functions import InvokeResult
-from localcloud.compute.stream_source import Start, StartKind
-from tests.unit.stream_world import FAILED, OK, MemoryStream, named, world
+from localcloud.compute.stream_checkpoints import Checkpoints
+from localcloud.compute.stream_source import Shard, Start, StartKind
+from tests.unit.stream_world import FAILED, HORIZON, OK, MemoryStream, named, world
 
 FIRST = "shardId-000000000000"
 SECOND = "shardId-000000000001"
@@ -280,3 +281,12 @@ def test_shards_that_are_gone_are_forgotten() -> None:
             assert there.batches == [["on"]]
 
     run_virtual(main)
+
+
+def test_a_shard_that_is_being_read_is_not_forgotten() -> None:
+    """Its checkpoint is needed should it have to be begun again."""
+    checkpoints = Checkpoints()
+    checkpoints.note([Shard("a"), Shard("b")], HORIZON, place=lambda *_: None)
+    checkpoints["a"].after = checkpoints["b"].after = "5"
+    checkpoints.note([], HORIZON, place=lambda *_: None, running={"a"})
+    assert (checkpoints.after("a"), checkpoints.after("b")) == ("5", "")
