@@ -375,7 +375,7 @@ def test_a_lane_that_fails_stops_no_other_and_holds_the_checkpoint() -> None:
     run_virtual(main)
 
 
-@pytest.mark.parametrize(("bound", "most"), [("READ_AHEAD_RECORDS", 50), ("READ_AHEAD_BYTES", 6_000)])
+@pytest.mark.parametrize(("bound", "most"), [("READ_AHEAD_RECORDS", 50), ("READ_AHEAD_BYTES", 4_000)])
 def test_a_shard_is_read_ahead_of_a_stuck_lane_up_to_a_bound(
     bound: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

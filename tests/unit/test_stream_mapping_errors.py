@@ -224,6 +224,28 @@ def test_what_never_reached_the_function_costs_no_retry(error: Exception) -> Non
     run_virtual(main)
 
 
+def test_an_invocation_that_breaks_holds_up_its_own_lane_only() -> None:
+    """A bug in the local cloud: what the other lanes have in the works goes on."""
+
+    async def main() -> None:
+        async def broken(event: dict[str, Any]) -> InvokeResult:
+            if "bad" in named(event):
+                raise RuntimeError("a bug in the local cloud")
+            await asyncio.sleep(5)
+            return OK
+
+        stream = new_stream()
+        stream.put("bad", key="a")
+        for number in range(30):
+            stream.put(number, key=f"key-{number}")
+        async with world(broken, stream=stream, parallelization=10) as there:
+            await asyncio.sleep(20)
+            delivered = [name for batch in there.batches for name in batch if name != "bad" and "bad" not in batch]
+            assert len(delivered) == len(set(delivered)) >= 20
+
+    run_virtual(main)
+
+
 def test_throttling_ends_with_the_age_of_the_records() -> None:
     """The document has no answer of the function, for there was none."""
 
