@@ -283,6 +283,25 @@ def test_a_failure_leaves_the_state_as_it_was() -> None:
     run_virtual(main)
 
 
+def test_an_answer_that_did_nothing_changes_no_state() -> None:
+    """The first record failed: whatever state came with the report belongs to nothing that is done."""
+
+    async def main() -> None:
+        async def refuse_once(event: dict[str, Any]) -> InvokeResult:
+            if len(there.seen) > 1:
+                return await count(event)
+            first = event["Records"][0]["kinesis"]["sequenceNumber"]
+            return answer({"names": ["a"]}, batchItemFailures=[{"itemIdentifier": first}])
+
+        stream = new_stream()
+        stream.put("a")
+        async with world(refuse_once, stream=stream, tumbling_window_s=60, report_failures=True) as there:
+            await asyncio.sleep(1)
+            assert told(there) == [(["a"], [], False, False)] * 2
+
+    run_virtual(main)
+
+
 def test_a_partial_answer_moves_records_and_state_together() -> None:
     """What the function has counted is not counted again."""
 
