@@ -1,69 +1,56 @@
 """The event source mapping from an SQS queue to a function.
 
 The rules, as Lambda has them:
-1. Messages are taken only while an invocation may start: at most `max_concurrency` at a time, starting with five and
-   growing by five a second while all are busy.
+1. Messages are taken only while an invocation may start: five at a time and five more a second while all are busy, up
+   to the mapping's maximum; or ten to each poller in provisioned mode (`event_source_sqs_scaling`).
 2. A batch goes when it is full, when its window has passed since its first message, or when it would outgrow 6 MB;
-   without a window it is what one receive of ten gives.
+   without a window it is what one receive of ten gives (`event_source_sqs_batches`).
 3. What succeeded is deleted. What failed stays hidden until the queue's visibility timeout; nothing is made visible
    earlier, and the queue's redrive policy counts.
 4. Function errors and throttles lower the concurrency, successes raise it again; a mapping that reports batch item
    failures is not lowered by errors. A throttled batch is tried again until its messages would be visible again.
+5. From a FIFO queue as many invocations run as message groups are there. A batch may hold several groups and keeps the
+   order of each; the queue gives no more of a group while one of its messages is in flight. A batch too large for one
+   event is invoked in parts, one after the other, and a group that failed in one part has no message in the next.
+6. A mapping that stops takes no more, and its running invocations end as any others. What it had taken and not yet
+   handed to the function is left to the visibility timeout.
 
-Waits on the queue, never polls it. Knows a queue by the `Queue` protocol and a function by `Invoke`.
+One loop takes for all the pollers that Lambda would have: in one process a receive takes no time. It waits on the
+queue, never polls it. Knows a queue by the `Queue` protocol and a function by `Invoke`.
 Sources: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html, services-sqs-errorhandling.html
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from localcloud.compute.event_source_sqs_batches import Batches, Criteria, Limits, Queue, Taken, split
+from localcloud.compute.event_source_sqs_scaling import MAX_CONCURRENCY, ProvisionedScaling, Scaling, StandardScaling
 from localcloud.compute.functions import InvokeResult
-from localcloud.compute.sqs_event import build_event, build_record, read_failures
+from localcloud.compute.sqs_event import build_event, read_failures
 from localcloud.services.lambda_.errors import LambdaError
 from localcloud.services.sqs.errors import SqsError
 from localcloud.services.sqs.message import Message
+from sluiceway.errors import Misconfigured
 
-__all__ = ["Invoke", "Queue", "SqsMapping", "SqsMappingConfig"]
+__all__ = ["Criteria", "Invoke", "Queue", "SqsMapping", "SqsMappingConfig"]
 
 log = logging.getLogger(__name__)
 
-RECEIVE_MESSAGES: Final = 10  # ReceiveMessage gives at most ten
-LONG_POLL_S: Final = 20.0
-MAX_EVENT_BYTES: Final = 6 * 1024 * 1024 - 1024  # the 6 MB of a synchronous invocation, less the event's own frame
-FIRST_CONCURRENCY: Final = 5  # services-sqs-scaling: five batches at a time to begin with
-GROWTH: Final = 5  # services-sqs-scaling: up to 300 more a minute
-GROWTH_EVERY_S: Final = 1.0
-DEFAULT_MAX_CONCURRENCY: Final = 1000
+MAX_BATCH_FIFO: Final = 10  # services-sqs-parameters
+ACCOUNT_CONCURRENCY: Final = 1_000  # gettingstarted-limits: what an account has until it asks for more
+_DEFAULT_MAX_POLLERS: Final = 200  # API_ProvisionedPollerConfig
+_DEFAULT_MIN_POLLERS: Final = 2
 _FIRST_BACKOFF_S: Final = 0.5
 _MAX_BACKOFF_S: Final = 30.0
-
-
-class Queue(Protocol):
-    """What a mapping needs of a queue (`localcloud.services.sqs.queue.Queue` is one)."""
-
-    arn: str
-
-    @property
-    def attributes(self) -> Mapping[str, str]:
-        """The queue's attributes as text; VisibilityTimeout is read."""
-        ...
-
-    async def receive(
-        self, max_messages: int = 1, *, wait_s: float | None = None, visibility_s: int | None = None
-    ) -> list[Message]:
-        """Take visible messages, waiting for the first."""
-        ...
-
-    async def delete(self, receipt_handle: str) -> None:
-        """Delete a message."""
-        ...
+_NOTHING_YET: Final = "No records processed"
+_CALL_FAILED: Final = "PROBLEM: Function call failed"
+_INTERNAL_ERROR: Final = "PROBLEM: Lambda internal error"
 
 
 class Invoke(Protocol):
@@ -76,136 +63,146 @@ class Invoke(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqsMappingConfig:
-    """`batch_size` 1-10000 (over 10 needs a window), `window_s` 0-300, `max_concurrency` 2-1000 or None."""
+    """`batch_size` 1-10000 (over 10 needs a window), `window_s` 0-300, `max_concurrency` 2-1000 or None.
+
+    Provisioned mode: `minimum_pollers` 2-200, `maximum_pollers` 2-2000; None for both is standard mode, one of them
+    alone leaves the other at its default (2 and 200). `account_concurrency`: what the account's functions may have at a
+    time, beyond which no mapping in standard mode grows.
+    """
 
     batch_size: int = 10
     window_s: float = 0.0
     max_concurrency: int | None = None
     report_failures: bool = False
-
-
-@dataclass(slots=True)
-class _Taken:
-    """A message in hand, with its record as JSON and when it becomes visible to others."""
-
-    message: Message
-    record: str
-    expires_at: float
+    minimum_pollers: int | None = None
+    maximum_pollers: int | None = None
+    account_concurrency: int = ACCOUNT_CONCURRENCY
 
 
 class SqsMapping:
-    """One mapping; `run()` until cancelled, or until its queue is gone."""
+    """One mapping; `run()` until stopped or cancelled, or until its queue is gone. May be run again after that."""
 
-    def __init__(self, queue: Queue, invoke: Invoke, config: SqsMappingConfig, *, rng: random.Random) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        invoke: Invoke,
+        config: SqsMappingConfig,
+        *,
+        rng: random.Random,
+        criteria: Criteria | None = None,
+    ) -> None:
+        """Raises Misconfigured for settings that Lambda takes from nobody together."""
         self._queue = queue
         self._invoke = invoke
-        self._config = config
+        self._reports = config.report_failures
         self._rng = rng
-        self._most = config.max_concurrency or DEFAULT_MAX_CONCURRENCY
-        self._allowed = min(FIRST_CONCURRENCY, self._most)
+        self._is_fifo = queue.arn.endswith(".fifo")
+        _check(config, is_fifo=self._is_fifo)
+        self._scaling = _scaling(config, is_fifo=self._is_fifo)
+        limits = Limits(config.batch_size, config.window_s, self._is_fifo)
+        self._batches = Batches(queue, limits, criteria=criteria, scaling=self._scaling)
         self._in_flight = 0
         self._freed = asyncio.Event()
-        self._rest: list[_Taken] = []
+        self._polling: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
+        self._last_result = _NOTHING_YET
 
     @property
     def in_flight(self) -> int:
         """How many invocations run now."""
         return self._in_flight
 
-    async def run(self) -> None:
-        """Take, batch and invoke, for ever."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                await self._wait_for_room()
-                try:
-                    batch = await self._gather()
-                except SqsError:
-                    log.info("mapping.queue_gone", extra={"queue": self._queue.arn})
-                    return
-                if batch:
-                    self._in_flight += 1
-                    group.create_task(self._process(batch))
+    @property
+    def last_result(self) -> str:
+        """The API's LastProcessingResult: "No records processed", "OK" or "PROBLEM: ..."."""
+        return self._last_result
 
-    # ------------------------------------------------------------------ concurrency
+    async def run(self) -> None:
+        """Take, batch and invoke. Cancelling it cancels the invocations too: their messages come again."""
+        self._ended.clear()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._polling = group.create_task(self._poll(group))
+        finally:
+            self._polling = None
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """Take no more, and come back when the running invocations have ended and what succeeded is deleted."""
+        if self._polling is not None:
+            self._polling.cancel()
+            await self._ended.wait()
+
+    async def _poll(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            await self._wait_for_room()
+            try:
+                batch = await self._batches.gather()
+            except SqsError:
+                self._last_result = f"PROBLEM: Queue not found: {self._queue.arn}"
+                log.info("mapping.queue_gone", extra={"queue": self._queue.arn})
+                return
+            if batch:
+                self._in_flight += 1
+                group.create_task(self._process(batch))
 
     async def _wait_for_room(self) -> None:
-        while self._in_flight >= self._allowed:
+        scaling = self._scaling
+        while self._in_flight >= scaling.allowed:
             self._freed.clear()
             try:
-                async with asyncio.timeout(GROWTH_EVERY_S if self._allowed < self._most else None):
+                async with asyncio.timeout(scaling.every_s if scaling.can_grow else None):
                     await self._freed.wait()
             except TimeoutError:
-                self._allowed = min(self._allowed + GROWTH, self._most)
+                scaling.grow()
 
-    def _lower(self) -> None:
-        self._allowed = max(1, self._allowed // 2)
-
-    def _raise(self) -> None:
-        self._allowed = min(max(self._allowed, min(self._allowed + 1, FIRST_CONCURRENCY)), self._most)
-
-    # ------------------------------------------------------------------ batching
-
-    async def _gather(self) -> list[_Taken]:
-        """The next batch, [] where none came in a long poll."""
-        loop = asyncio.get_running_loop()
-        batch, self._rest = self._rest, []
-        if not batch:
-            batch = await self._receive(self._config.batch_size, LONG_POLL_S)
-        closes = loop.time() + self._config.window_s
-        while batch and len(batch) < self._config.batch_size and loop.time() < closes:
-            if _size(batch) > MAX_EVENT_BYTES:
-                break
-            batch += await self._receive(self._config.batch_size - len(batch), min(LONG_POLL_S, closes - loop.time()))
-        return self._split(batch)
-
-    async def _receive(self, want: int, wait_s: float) -> list[_Taken]:
-        messages = await self._queue.receive(min(want, RECEIVE_MESSAGES), wait_s=wait_s)
-        visibility_s = float(self._queue.attributes.get("VisibilityTimeout", "30"))
-        expires_at = asyncio.get_running_loop().time() + visibility_s
-        region = self._queue.arn.split(":")[3]
-        return [
-            _Taken(
-                message,
-                json.dumps(build_record(message, queue_arn=self._queue.arn, region=region), separators=(",", ":")),
-                expires_at,
-            )
-            for message in messages
-        ]
-
-    def _split(self, batch: list[_Taken]) -> list[_Taken]:
-        """What fits one event; the rest begins the next batch."""
-        size = 0
-        for index, taken in enumerate(batch):
-            size += len(taken.record.encode()) + 1
-            if size > MAX_EVENT_BYTES and index:
-                self._rest = batch[index:]
-                return batch[:index]
-        return batch
-
-    # ------------------------------------------------------------------ invoking
-
-    async def _process(self, batch: list[_Taken]) -> None:
+    async def _process(self, batch: list[Taken]) -> None:
         try:
-            result = await self._call(batch)
-            if result is not None:
-                await self._settle(batch, result)
+            await self._deliver(batch)
         except Exception:
+            self._last_result = _INTERNAL_ERROR
             log.exception("mapping.batch_failed", extra={"queue": self._queue.arn, "messages": len(batch)})
         finally:
             self._in_flight -= 1
             self._freed.set()
 
-    async def _call(self, batch: list[_Taken]) -> InvokeResult | None:
+    async def _deliver(self, batch: list[Taken]) -> None:
+        """Invoke with the batch, or with its parts in order; a group that has failed is passed over."""
+        now = asyncio.get_running_loop().time
+        failed = frozenset[str]()
+        for number, part in enumerate(split(batch)):
+            left = [
+                taken for taken in part if taken.group_id not in failed and (not number or taken.expires_at > now())
+            ]
+            ids = await self._handle(left) if left else frozenset[str]()
+            kept = {taken.message.message_id for taken in left} - ids
+            failed |= {taken.group_id for taken in part if taken.message.message_id not in kept}
+
+    async def _handle(self, batch: list[Taken]) -> frozenset[str]:
+        """Invoke once, and delete what succeeded. The ids of what failed."""
+        ids = [taken.message.message_id for taken in batch]
+        result = await self._call(batch)
+        if result is None:
+            self._last_result = _CALL_FAILED
+            return frozenset(ids)
+        failed = self._judge(result, ids)
+        for taken in batch:
+            if taken.message.message_id not in failed:
+                await self._delete(taken)
+        return failed
+
+    async def _call(self, batch: list[Taken]) -> InvokeResult | None:
         """The function's answer; None where it was throttled until the messages were visible again."""
         loop = asyncio.get_running_loop()
         payload = build_event([taken.record for taken in batch])
+        messages = [taken.message for taken in batch]
         expires_at = min(taken.expires_at for taken in batch)
         backoff_s = _FIRST_BACKOFF_S
         while True:
             try:
-                return await self._invoke(payload, [taken.message for taken in batch])
+                return await self._invoke(payload, messages)
             except LambdaError as error:
-                self._lower()
+                self._scaling.lower(self._in_flight)
                 wait_s = backoff_s * (0.5 + self._rng.random() / 2)
                 if error.status != 429 or loop.time() + wait_s >= expires_at:
                     log.info("mapping.batch_given_back", extra={"queue": self._queue.arn, "code": error.code})
@@ -213,21 +210,39 @@ class SqsMapping:
                 await asyncio.sleep(wait_s)
                 backoff_s = min(backoff_s * 2, _MAX_BACKOFF_S)
 
-    async def _settle(self, batch: list[_Taken], result: InvokeResult) -> None:
-        report = self._config.report_failures
-        ids = [taken.message.message_id for taken in batch]
+    def _judge(self, result: InvokeResult, ids: Sequence[str]) -> frozenset[str]:
+        """Which messages failed; the concurrency follows."""
         if result.function_error:
             failed = frozenset(ids)
         else:
-            failed = read_failures(result.payload, ids) if report else frozenset[str]()
-        if failed and not report:
-            self._lower()
+            failed = read_failures(result.payload, ids) if self._reports else frozenset[str]()
+        if failed and not self._reports:
+            self._scaling.lower(self._in_flight)
         elif not failed:
-            self._raise()
-        for taken in batch:
-            if taken.message.message_id not in failed:
-                await self._queue.delete(taken.message.receipt_handle)
+            self._scaling.succeed()
+        self._last_result = _CALL_FAILED if result.function_error else "OK"
+        return failed
+
+    async def _delete(self, taken: Taken) -> None:
+        try:
+            await self._queue.delete(taken.message.receipt_handle)
+        except SqsError as error:  # a FIFO queue refuses a handle that has expired: the message comes again
+            log.info("mapping.delete_refused", extra={"queue": self._queue.arn, "code": error.code})
 
 
-def _size(batch: list[_Taken]) -> int:
-    return sum(len(taken.record) + 1 for taken in batch)
+def _check(config: SqsMappingConfig, *, is_fifo: bool) -> None:
+    is_provisioned = config.minimum_pollers is not None or config.maximum_pollers is not None
+    if is_fifo and config.window_s:
+        raise Misconfigured("Batching window is not supported for FIFO queues", what="MaximumBatchingWindowInSeconds")
+    if is_fifo and config.batch_size > MAX_BATCH_FIFO:
+        raise Misconfigured(f"a FIFO queue's batch has at most {MAX_BATCH_FIFO} messages", what="BatchSize")
+    if is_provisioned and config.max_concurrency is not None:
+        raise Misconfigured("there is a maximum concurrency already", what="ProvisionedPollerConfig")
+
+
+def _scaling(config: SqsMappingConfig, *, is_fifo: bool) -> Scaling:
+    if config.minimum_pollers is not None or config.maximum_pollers is not None:
+        fewest = config.minimum_pollers or min(_DEFAULT_MIN_POLLERS, config.maximum_pollers or _DEFAULT_MIN_POLLERS)
+        return ProvisionedScaling(fewest, config.maximum_pollers or max(_DEFAULT_MAX_POLLERS, fewest))
+    most = config.max_concurrency or min(MAX_CONCURRENCY, config.account_concurrency)
+    return StandardScaling(most, ordered=is_fifo)
