@@ -59,10 +59,12 @@ def read_message(message: bytes, *, max_records: int) -> Columns:
     columns = Columns(max_records)
     span = Span(message, 0, len(message), place="message")
     while span.at < span.end:
-        _read_usual_keys(span, _PARTITION_KEY, columns.partition_keys)
-        _read_usual_keys(span, _HASH_KEY, columns.hash_keys)
-        _read_usual_records(span, columns)
-        if span.at < span.end:
+        before, tag = span.at, message[span.at]
+        if tag == _RECORD:
+            _read_usual_records(span, columns)
+        elif tag in {_PARTITION_KEY, _HASH_KEY}:
+            _read_usual_keys(span, tag, columns.partition_keys if tag == _PARTITION_KEY else columns.hash_keys)
+        if span.at == before:
             _read_member(span, columns)
     return columns
 
