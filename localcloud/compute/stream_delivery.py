@@ -29,7 +29,7 @@ from localcloud.compute.stream_answers import Answer, read_answer
 from localcloud.compute.stream_batches import Item, build_event
 from localcloud.compute.stream_checkpoints import OpenWindow, Progress
 from localcloud.compute.stream_failures import Condition, Discarded, build_document
-from localcloud.compute.stream_mandate import CALL_FAILED, Mandate
+from localcloud.compute.stream_mandate import CALL_FAILED, INTERNAL_ERROR, Mandate
 from localcloud.compute.stream_windows import Closing, accept_state, build_frame
 from localcloud.services.lambda_.errors import LambdaError
 
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF_S: Final = 0.5  # AWS names no figures; each wait is between half and all of it
 MAX_BACKOFF_S: Final = 30.0
 DESTINATION_ATTEMPTS: Final = 5
+_THROTTLED: Final = 429
 _TOO_LARGE: Final = 413
 
 
@@ -162,10 +163,11 @@ class Delivery:
         return [replace(current, retries=current.retries + 1)]
 
     async def _hold(self, current: _Try, error: Exception) -> list[_Try]:
-        throttled = isinstance(error, LambdaError) and error.status == 429
-        log.info("mapping.batch_held", extra={"shard": self._shard_id, "throttled": throttled})
-        if not throttled:
+        if not isinstance(error, LambdaError):
+            self._mandate.last_result = INTERNAL_ERROR
+        elif error.status != _THROTTLED:
             self._mandate.last_result = f"PROBLEM: {error}"
+        log.info("mapping.batch_held", extra={"shard": self._shard_id, "error": type(error).__name__})
         await self._wait(current, current.held)
         return [replace(current, held=current.held + 1)]
 

@@ -5,6 +5,7 @@ Owns the ports of a mapping and the text that the API calls LastProcessingResult
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from localcloud.compute.stream_config import FOREVER, StreamMappingConfig
 from localcloud.compute.stream_source import RetainingSource, StreamSource
 
 __all__ = ["CALL_FAILED", "INTERNAL_ERROR", "NOTHING_YET", "Invoke", "Mandate", "MappingFacts", "MetricSink"]
+
+log = logging.getLogger(__name__)
 
 NOTHING_YET: Final = "No records processed"  # with-kinesis: LastProcessingResult of a new mapping
 CALL_FAILED: Final = "PROBLEM: Function call failed"  # with-kinesis, the same
@@ -77,7 +80,11 @@ class Mandate:
         return kept_s if allowed_s == FOREVER else min(kept_s, allowed_s)
 
     def put_metric(self, name: str, value: float, unit: str) -> None:
-        """A metric of the function, in the namespace AWS/Lambda."""
-        if self.metrics is not None:
-            dimensions = {"FunctionName": self.facts.function_name}
+        """A metric of the function, in the namespace AWS/Lambda. What goes wrong with it costs no record anything."""
+        if self.metrics is None:
+            return
+        dimensions = {"FunctionName": self.facts.function_name}
+        try:
             self.metrics.put("AWS/Lambda", name, value, dimensions=dimensions, unit=unit)
+        except Exception:
+            log.exception("mapping.metric_lost", extra={"metric": name})

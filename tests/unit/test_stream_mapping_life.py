@@ -315,7 +315,8 @@ def test_the_last_result_says_what_happened_last() -> None:
     """In the words of the API."""
 
     async def main() -> None:
-        results = [FAILED, service_failed("The local cloud ends."), OK, throttled("x"), OK]
+        broken = service_failed("The local cloud ends.")
+        results = [FAILED, broken, RuntimeError("a bug"), OK, throttled("x"), OK]
 
         async def various(event: dict[str, Any]) -> InvokeResult:
             result = results[len(there.seen) - 1]
@@ -335,11 +336,12 @@ def test_the_last_result_says_what_happened_last() -> None:
                 "No records processed",
                 "PROBLEM: Function call failed",
                 "PROBLEM: ServiceException: The local cloud ends.",
+                "PROBLEM: Lambda internal error",
                 "OK",
             ]
             there.stream.put("b")
             await asyncio.sleep(5)
-            assert len(there.seen) == 5
+            assert len(there.seen) == 6
             assert there.mapping.last_result == "OK"
 
     run_virtual(main)
@@ -370,6 +372,19 @@ def test_iterator_age_is_how_old_the_last_record_was_when_the_function_was_invok
                 ("AWS/Lambda", "IteratorAge", "Milliseconds")
             }
             assert there.metrics.points[0][3] == {"FunctionName": "handle"}
+
+    run_virtual(main)
+
+
+def test_a_metric_that_is_not_taken_costs_nothing() -> None:
+    """The batch is done all the same, once."""
+
+    async def main() -> None:
+        async with world(succeed) as there:
+            there.metrics.put = None  # type: ignore[assignment, method-assign]
+            there.stream.put("a")
+            await asyncio.sleep(30)
+            assert (there.batches, there.mapping.last_result) == ([["a"]], "OK")
 
     run_virtual(main)
 
