@@ -227,6 +227,28 @@ def test_a_record_that_swallows_the_deadline_begins_nothing_more() -> None:
     assert run_virtual(run) == (BatchReport(("m1", "m2")), [0])
 
 
+def test_a_record_that_swallows_the_end_of_the_invocation_begins_nothing_more() -> None:
+    """The invocation is cancelled long before its deadline: the worker ends with the record that ignored it."""
+
+    async def run() -> tuple[list[int], bool, int]:
+        begun: list[int] = []
+
+        async def one(record: Any) -> None:
+            begun.append(place_of(record))
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError:
+                await asyncio.sleep(0.01)
+
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(process(standard(3), one, concurrency=1))
+            await asyncio.sleep(1)
+            task.cancel()
+        return begun, task.cancelled(), len(asyncio.all_tasks())
+
+    assert run_virtual(run) == ([0], True, 1)
+
+
 def test_handlers_that_never_wait_stop_at_the_deadline_too() -> None:
     """No timer runs while they do: the clock is asked before each record."""
 

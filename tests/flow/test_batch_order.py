@@ -58,7 +58,7 @@ def place_of(record: Any) -> int:
 
 
 class Scene:
-    """One call with handlers that take a second each, but for those that `errors` lets fail at once."""
+    """One call with handlers that take a second each, or fail at once, unless `takes_s` says otherwise."""
 
     def __init__(self, errors: dict[int, BaseException] | None = None, *, takes_s: dict[int, float] | None = None):
         self.errors = errors or {}
@@ -74,6 +74,7 @@ class Scene:
         self.begun.append((round(asyncio.get_running_loop().time(), 3), place))
         self.most_tasks = max(self.most_tasks, len(asyncio.all_tasks()))
         if place in self.errors:
+            await asyncio.sleep(self.takes_s.get(place, 0.0))
             raise self.errors[place]
         await asyncio.sleep(self.takes_s.get(place, 1.0))
         self.ended.append(place)
@@ -164,6 +165,13 @@ def test_nothing_beyond_a_failure_begins_in_a_shard(make: Callable[..., Any]) ->
     eager = Scene({1: Retryable("later")})
     assert eager.run(make(*"abcdefghij"), concurrency=2, beyond=True) == BatchReport(("101",))
     assert len(eager.places) == 10
+
+
+def test_a_later_failure_moves_the_limit_no_further() -> None:
+    """1 fails, then 3, which ran already: 2, that waits for 0 of its lane, would come again and does not begin."""
+    scene = Scene({1: Retryable("later"), 3: Retryable("later")}, takes_s={1: 0.2, 3: 0.5})
+    assert scene.run(kinesis("a", "b", "a", "c")) == BatchReport(("101",))
+    assert scene.places == [0, 1, 3]
 
 
 def test_an_aggregate_counts_as_one() -> None:

@@ -230,7 +230,7 @@ def make_lambda(concurrency: int, limit_s: float, *, beyond_failure: bool = Fals
 
 
 @pytest.mark.parametrize("fifo", [False, True])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(**WORLD)
 def test_a_queue_is_worked_off(fifo: bool, drawn: list[Any], concurrency: int, batch_size: int, limit_s: float) -> None:
     """Every message is completed exactly once, is reported until then, and on a FIFO queue in its group's order."""
@@ -263,7 +263,7 @@ def test_a_queue_is_worked_off(fifo: bool, drawn: list[Any], concurrency: int, b
     assert sorted(int(letter.body) for letter in lambda_.letters.letters) == poison
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(**WORLD)
 def test_no_wait_breaks_the_order_of_a_group(
     drawn: list[Any], concurrency: int, batch_size: int, limit_s: float
@@ -287,7 +287,7 @@ def test_no_wait_breaks_the_order_of_a_group(
 
 
 @pytest.mark.parametrize("source", ["kinesis", "dynamodb"])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(**WORLD, beyond_failure=st.booleans())
 def test_a_shard_is_worked_off(
     source: str, drawn: list[Any], concurrency: int, batch_size: int, limit_s: float, beyond_failure: bool

@@ -161,10 +161,11 @@ def test_a_batch_is_of_one_shard(other: dict[str, object], field: str):
     assert (caught.value.reason, caught.value.field) == ("malformed-event", field)
 
 
-def test_a_tumbling_window_is_refused_by_name():
+@pytest.mark.parametrize("member", ["window", "isFinalInvokeForWindow"])
+def test_a_tumbling_window_is_refused_by_name(member: str):
     """A report of failures alone would lose the window's state: the deployment is wrong, not the event."""
     with pytest.raises(Misconfigured) as caught:
-        kinesis.decode({"Records": [], "window": {}, "state": {}, "isFinalInvokeForWindow": True})
+        kinesis.decode({"Records": [], member: {}, "state": {}})
     assert caught.value.what == "TumblingWindowInSeconds"
 
 
