@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -57,14 +57,13 @@ class _Try:
 
 
 class Delivery:
-    """Brings batches of one shard to their end, one at a time. `settled` is called whenever records are done."""
+    """Brings batches of one shard to their end, one at a time."""
 
-    def __init__(self, mandate: Mandate, shard_id: str, progress: Progress, *, settled: Callable[[], None]) -> None:
+    def __init__(self, mandate: Mandate, shard_id: str, progress: Progress) -> None:
         self._mandate = mandate
         self._config = mandate.config
         self._shard_id = shard_id
         self._progress = progress
-        self._settled = settled
 
     async def deliver(self, items: Sequence[Item]) -> None:
         """Returns once every record is handled or given up."""
@@ -147,7 +146,6 @@ class Delivery:
         if window is not None and answer.state is not None:
             accept_state(window, answer.state)
         self._progress.settle(items)
-        self._settled()
 
     # ------------------------------------------------------------------ failing
 
@@ -218,7 +216,6 @@ class Delivery:
         log.warning("mapping.records_given_up", extra=_describe(given_up))
         await self._send(document, self._event(current), given_up)
         self._progress.settle(current.items)
-        self._settled()
 
     async def _send(self, document: dict[str, Any], event: bytes, given_up: Discarded) -> None:
         mandate = self._mandate

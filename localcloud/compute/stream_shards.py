@@ -46,7 +46,7 @@ class ShardRun:
         self._lanes = [
             Lane(
                 config,
-                Delivery(mandate, shard_id, self._progress, settled=self._wanted.set),
+                Delivery(mandate, shard_id, self._progress),
                 checkpoint,
                 hunger=self._wanted.set,
             )
