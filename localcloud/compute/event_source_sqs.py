@@ -48,6 +48,7 @@ _DEFAULT_MAX_POLLERS: Final = 200  # API_ProvisionedPollerConfig
 _DEFAULT_MIN_POLLERS: Final = 2
 _FIRST_BACKOFF_S: Final = 0.5
 _MAX_BACKOFF_S: Final = 30.0
+_MEND_S: Final = 1.0
 _NOTHING_YET: Final = "No records processed"
 _CALL_FAILED: Final = "PROBLEM: Function call failed"
 _INTERNAL_ERROR: Final = "PROBLEM: Lambda internal error"
@@ -138,10 +139,15 @@ class SqsMapping:
             await self._wait_for_room()
             try:
                 batch = await self._batches.gather()
-            except SqsError:
-                self._last_result = f"PROBLEM: Queue not found: {self._queue.arn}"
-                log.info("mapping.queue_gone", extra={"queue": self._queue.arn})
-                return
+            except SqsError as error:
+                if error.code == "QueueDoesNotExist":
+                    self._last_result = f"PROBLEM: Queue not found: {self._queue.arn}"
+                    log.info("mapping.queue_gone", extra={"queue": self._queue.arn})
+                    return
+                self._last_result = _INTERNAL_ERROR
+                log.exception("mapping.receive_failed", extra={"queue": self._queue.arn, "code": error.code})
+                await asyncio.sleep(_MEND_S)
+                continue
             if batch:
                 self._in_flight += 1
                 group.create_task(self._process(batch))

@@ -122,7 +122,7 @@ class Batches:
         deadline = loop.time() + min(wait_s, LONG_POLL_S)
         while True:
             await self._scaling.admit_poll()
-            left_s = max(0.0, deadline - loop.time())
+            left_s = min(max(0.0, deadline - loop.time()), LONG_POLL_S)  # sums of times round up, too
             messages = await self._queue.receive(min(want, RECEIVE_MESSAGES), wait_s=left_s)
             kept = await self._keep(messages)
             self._scaling.spend(sum(taken.size_bytes for taken in kept))

@@ -16,6 +16,7 @@ from localcloud.compute.event_source_sqs import SqsMapping, SqsMappingConfig
 from localcloud.compute.event_source_sqs_scaling import ProvisionedScaling
 from localcloud.compute.functions import InvokeResult
 from localcloud.services.lambda_.errors import LambdaError, throttled
+from localcloud.services.sqs.errors import SqsError
 from localcloud.services.sqs.message import Content
 from localcloud.services.sqs.model import Queue, Queues
 from sluiceway.rules.criteria import FilterCriteria
@@ -419,6 +420,35 @@ def test_what_the_api_tells_of_the_latest_batch() -> None:
         "OK",
         "PROBLEM: Queue not found: arn:aws:sqs:us-east-1:123456789012:jobs",
     ]
+
+
+def test_a_receive_that_is_refused_is_tried_again() -> None:
+    """An error of the queue that is not its end costs a second."""
+    seen: list[tuple[float, list[str]]] = []
+
+    async def main() -> None:
+        async def note(records: list[dict[str, Any]]) -> InvokeResult:
+            seen.append((now(), bodies(records)))
+            return OK
+
+        async with world(note) as there:
+            receive = there.queue.receive
+            told: list[str] = []
+
+            async def refuses(*_args: Any, **_kwargs: Any) -> Any:
+                there.queue.receive = receive
+                await asyncio.sleep(0)
+                raise SqsError("OverLimit", "Too many messages in flight.")
+
+            there.queue.receive = refuses
+            await asyncio.sleep(0.5)
+            told.append(there.mapping.last_result)
+            await there.send("x")
+            await asyncio.sleep(1)
+            assert told == ["PROBLEM: Lambda internal error"]
+
+    run_virtual(main)
+    assert seen == [(1.0, ["x"])]
 
 
 def test_what_did_not_fit_waits_no_longer_than_its_visibility_timeout() -> None:
