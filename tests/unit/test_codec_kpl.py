@@ -180,11 +180,13 @@ def test_what_only_looks_usual_is_left_to_the_field_reader(record: bytes) -> Non
     assert read_columns(message) == read_slowly(message)
 
 
-@pytest.mark.parametrize("size", [0, 1, 121, 122, 123, 124, 127, 128, 129, 16_373, 16_377, 16_384, 70_000, 2_200_000])
+@pytest.mark.parametrize("size", [0, 1, *range(119, 131), 15_999, *range(16_373, 16_386), 70_000, 2_200_000])
 @pytest.mark.parametrize("count", [2, 129])
-def test_sizes_around_every_length_of_a_number_are_read(size: int, count: int) -> None:
+@pytest.mark.parametrize("hashed", [False, True])
+def test_sizes_around_every_length_of_a_number_are_read(size: int, count: int, hashed: bool) -> None:
     """Where a length or an index needs one byte more, and where a record is too long for the tight loop."""
-    records = [(f"key {number}", b"x" * (size if number > count - 3 else 1), str(number)) for number in range(count)]
+    data = [b"x" * (size if number > count - 3 else 1) for number in range(count)]
+    records = [(f"key {number}", each, str(number) if hashed else None) for number, each in enumerate(data)]
     opened = kpl.open_aggregate(aggregate(records))
     assert opened is not None
     assert [record[:3] for record in opened.records] == records

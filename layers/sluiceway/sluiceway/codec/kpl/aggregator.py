@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import md5
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from sluiceway.codec.kpl.aggregate import DIGEST_BYTES, MAGIC, MAX_BYTES
-from sluiceway.codec.kpl.shards import HashRange, ShardMap, hash_key
+from sluiceway.codec.kpl.shards import HashRange, ShardMap, encode_key, hash_encoded_key
 from sluiceway.errors import Rejected
 
 __all__ = ["Aggregator", "PutEntry"]
@@ -22,7 +22,7 @@ MAX_KEY: Final = 256  # characters of a partition key
 
 _PARTITION_KEY: Final = "a"  # the Kinesis Producer Library's: an aggregate goes where its explicit hash key says
 _FIXED_BYTES: Final = len(MAGIC) + DIGEST_BYTES + len(_PARTITION_KEY)
-_SMALL: Final = tuple(bytes((number,)) for number in range(128))
+_Record: TypeAlias = tuple[str, bytes, str | None]  # partition key, data, explicit hash key
 
 
 class PutEntry(NamedTuple):
@@ -45,12 +45,6 @@ class PutEntry(NamedTuple):
         return len(self.data) + len(self.partition_key.encode())
 
 
-class _Record(NamedTuple):
-    partition_key: str
-    data: bytes
-    explicit_hash_key: str | None
-
-
 class _Open:
     """The open aggregate of one shard; `hash_key` is its first record's. Bytes are written as records are added."""
 
@@ -71,16 +65,15 @@ class _Open:
         The first is always taken: alone it will go as it is.
         """
         key, data, explicit = record
-        index = self._keys.get(key, len(self._keys))
-        new_key = _write_entry(b"\x0a", key) if index == len(self._keys) else b""
-        fields = b"\x08" + _write_varint(index)
-        new_hash_key = b""
+        index, new_key = self._keys.get(key, -1), b""
+        if index < 0:
+            index, new_key = len(self._keys), _write_entry(b"\x0a", key)
+        hashed, new_hash_key = -1, b""
         if explicit is not None:
-            hashed = self._hash_keys.get(explicit, len(self._hash_keys))
-            new_hash_key = _write_entry(b"\x12", explicit) if hashed == len(self._hash_keys) else b""
-            fields += b"\x10" + _write_varint(hashed)
-        fields += b"\x1a" + _write_varint(len(data))
-        head = b"\x1a" + _write_varint(len(fields) + len(data)) + fields
+            hashed = self._hash_keys.get(explicit, -1)
+            if hashed < 0:
+                hashed, new_hash_key = len(self._hash_keys), _write_entry(b"\x12", explicit)
+        head = _write_head(index, hashed, len(data))
         size = self.size + len(new_key) + len(new_hash_key) + len(head) + len(data)
         if self.records and size > max_bytes:
             return False
@@ -88,7 +81,7 @@ class _Open:
             self._keys[key] = index
             self._table[0].append(new_key)
         if new_hash_key and explicit is not None:
-            self._hash_keys[explicit] = len(self._hash_keys)
+            self._hash_keys[explicit] = hashed
             self._table[1].append(new_hash_key)
         self._written += (head, data)
         self.records.append(record)
@@ -141,13 +134,14 @@ class Aggregator:
             raise Rejected(
                 f"a partition key has 1 to {MAX_KEY} characters", reason="invalid-partition-key", field="partition_key"
             )
-        key = hash_key(partition_key, explicit_hash_key)
-        if _measure_alone(partition_key, data) > self._max_bytes:
+        encoded = encode_key(partition_key)
+        key = hash_encoded_key(encoded, explicit_hash_key)
+        if len(encoded) + len(data) > self._max_bytes:
             raise Rejected(
                 f"data and partition key are more than {self._max_bytes} bytes", reason="record-too-large", field="data"
             )
         shard_id = self._shards.find(key)
-        return self._put(shard_id, key, _Record(partition_key, data, explicit_hash_key))
+        return self._put(shard_id, key, (partition_key, data, explicit_hash_key))
 
     def flush(self) -> tuple[PutEntry, ...]:
         """Finishes every open aggregate, in the order of the shards' ranges. Nothing is waiting afterwards."""
@@ -184,23 +178,29 @@ class Aggregator:
         return finished
 
 
-def _measure_alone(partition_key: str, data: bytes) -> int:
-    try:
-        return len(partition_key.encode()) + len(data)
-    except UnicodeEncodeError:
-        raise Rejected(
-            "a partition key has characters that UTF-8 has not", reason="invalid-partition-key", field="partition_key"
-        ) from None
-
-
 def _write_entry(tag: bytes, text: str) -> bytes:
     encoded = text.encode()
     return b"".join((tag, _write_varint(len(encoded)), encoded))
 
 
+def _write_head(index: int, hashed: int, size: int) -> bytes:
+    """What stands before the data of a record, of `size` bytes; `hashed` is -1 without an explicit hash key."""
+    if hashed < 0 and index < 128 and size < 16_000:
+        if size < 124:
+            return bytes((0x1A, size + 4, 0x08, index, 0x1A, size))
+        if size > 127:
+            inner = size + 5
+            return bytes((0x1A, inner & 127 | 128, inner >> 7, 0x08, index, 0x1A, size & 127 | 128, size >> 7))
+    fields = b"\x08" + _write_varint(index)
+    if hashed >= 0:
+        fields += b"\x10" + _write_varint(hashed)
+    fields += b"\x1a" + _write_varint(size)
+    return b"\x1a" + _write_varint(len(fields) + size) + fields
+
+
 def _write_varint(number: int) -> bytes:
     if number < 128:
-        return _SMALL[number]
+        return bytes((number,))
     written = bytearray()
     while number > 127:
         written.append(number & 127 | 128)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from sluiceway.errors import Rejected
 
-__all__ = ["MAX_HASH_KEY", "HashRange", "ShardMap", "hash_key"]
+__all__ = ["MAX_HASH_KEY", "HashRange", "ShardMap", "encode_key", "hash_encoded_key", "hash_key"]
 
 MAX_HASH_KEY: Final = (1 << 128) - 1
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,38}")  # the API's pattern of a HashKey
@@ -24,21 +24,30 @@ def hash_key(partition_key: str, explicit_hash_key: str | None = None) -> int:
 
     Raises: Rejected (`invalid-explicit-hash-key`, `invalid-partition-key`).
     """
-    if explicit_hash_key is not None:
-        if not _DECIMAL.fullmatch(explicit_hash_key) or int(explicit_hash_key) > MAX_HASH_KEY:
-            raise Rejected(
-                "an explicit hash key is a decimal number below 2**128, without leading zeros",
-                reason="invalid-explicit-hash-key",
-                field="explicit_hash_key",
-            )
-        return int(explicit_hash_key)
+    return hash_encoded_key(b"" if explicit_hash_key is not None else encode_key(partition_key), explicit_hash_key)
+
+
+def encode_key(partition_key: str) -> bytes:
+    """A partition key as it is hashed and counted. Raises: Rejected (`invalid-partition-key`)."""
     try:
-        encoded = partition_key.encode()
+        return partition_key.encode()
     except UnicodeEncodeError:
         raise Rejected(
             "a partition key has characters that UTF-8 has not", reason="invalid-partition-key", field="partition_key"
         ) from None
-    return int.from_bytes(md5(encoded, usedforsecurity=False).digest())
+
+
+def hash_encoded_key(encoded: bytes, explicit_hash_key: str | None) -> int:
+    """`hash_key` of a partition key that is encoded. Raises: Rejected (`invalid-explicit-hash-key`)."""
+    if explicit_hash_key is None:
+        return int.from_bytes(md5(encoded, usedforsecurity=False).digest())
+    if not _DECIMAL.fullmatch(explicit_hash_key) or int(explicit_hash_key) > MAX_HASH_KEY:
+        raise Rejected(
+            "an explicit hash key is a decimal number below 2**128, without leading zeros",
+            reason="invalid-explicit-hash-key",
+            field="explicit_hash_key",
+        )
+    return int(explicit_hash_key)
 
 
 class HashRange(NamedTuple):
