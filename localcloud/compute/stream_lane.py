@@ -2,7 +2,7 @@
 
 A shard has as many lanes as its ParallelizationFactor; every key belongs to one lane, so its records stay in order,
 and a lane that fails holds up no other. A batch goes when it is full, when its window has passed since the lane found
-its first record, when nothing more can come, or when the next record belongs to another tumbling window.
+its first record, when nothing more can come, or when its tumbling window is over.
 Source: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html (batching, ParallelizationFactor)
 """
 
@@ -118,10 +118,7 @@ class Lane:
             self._goes_at = now + self._config.window_s
         if self._ended or now >= self._goes_at or self._is_full():
             return True
-        if not self._config.tumbling_window_s:
-            return False
-        end_s = self._window_of(self._queue[0]).end_s
-        return self._read_up_to_s >= end_s or self._queue[-1].record.arrived_s >= end_s
+        return bool(self._config.tumbling_window_s) and self._read_up_to_s >= self._window_of(self._queue[0]).end_s
 
     def _is_full(self) -> bool:
         return len(self._queue) >= self._config.batch_size or self._bytes > MAX_EVENT_BYTES

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -290,6 +291,27 @@ def test_nothing_is_read_while_the_function_is_busy() -> None:
             there.stream.put("a")
             await asyncio.sleep(9.5)
             assert [at for at, _, _ in there.stream.reads] == [0.0]
+
+    run_virtual(main)
+
+
+def test_nothing_is_read_while_every_lane_is_busy() -> None:
+    """A lane that goes on with what it has asks for nothing, and neither does one at work with nothing in hand."""
+
+    async def main() -> None:
+        async def slow(event: dict[str, Any]) -> InvokeResult:
+            await asyncio.sleep(100 if "long" in named(event) else 10)
+            return OK
+
+        one = next(f"key-{number}" for number in range(100) if crc32(b"key-%d" % number) % 2 == 0)
+        other = next(f"key-{number}" for number in range(100) if crc32(b"key-%d" % number) % 2 == 1)
+        stream = new_stream()
+        for name, key in (("a", one), ("b", one), ("long", other)):
+            stream.put(name, key=key)
+        async with world(slow, stream=stream, parallelization=2, batch_size=1) as there:
+            await asyncio.sleep(20.5)
+            assert there.times == [0.0, 0.0, 10.0]
+            assert [at for at, _, _ in stream.reads] == [0.0, 20.0]
 
     run_virtual(main)
 

@@ -182,7 +182,13 @@ def test_a_record_that_is_late_for_its_window_joins_the_open_one() -> None:
             stream.put("in time")
             stream.put("late", arrived_s=VIRTUAL_EPOCH_S + 9.9)
             await asyncio.sleep(1)
-            assert told(there) == [(["in time", "late"], [], False, False)]
+            stream.put("later", arrived_s=VIRTUAL_EPOCH_S + 9.8)
+            await asyncio.sleep(10)
+            assert told(there) == [
+                (["in time", "late"], [], False, False),
+                (["later"], ["in time", "late"], False, False),
+                ([], ["in time", "late", "later"], True, False),
+            ]
 
     run_virtual(main)
 
@@ -212,6 +218,45 @@ def test_a_state_beyond_a_megabyte_terminates_the_window_early() -> None:
             assert {json.dumps(event["window"]) for _, event in there.seen} == {
                 json.dumps({"start": f"{EPOCH}00:00Z", "end": f"{EPOCH}01:00Z"})
             }
+
+    run_virtual(main)
+
+
+def test_an_overgrown_state_does_not_wait_for_the_next_record() -> None:
+    """The window is terminated at once; its end has a fresh state."""
+
+    async def main() -> None:
+        async def grow(event: dict[str, Any]) -> InvokeResult:
+            return answer({"names": named(event), "x": "y" * 1_048_576})
+
+        stream = new_stream(pushes=True)
+        async with world(grow, stream=stream, tumbling_window_s=60) as there:
+            stream.put("big")
+            await asyncio.sleep(61)
+            assert told(there) == [
+                (["big"], [], False, False),
+                ([], ["big"], False, True),
+                ([], [], True, False),
+            ]
+            assert [round(at) for at in there.times] == [0, 0, 60]
+
+    run_virtual(main)
+
+
+def test_a_state_leaves_less_room_for_records() -> None:
+    """Event, state and all, is within six megabytes."""
+
+    async def main() -> None:
+        async def fill(event: dict[str, Any]) -> InvokeResult:
+            return answer({"x": "y" * 1_000_000})
+
+        stream = new_stream()
+        for _ in range(11):
+            stream.put("z" * 1_050_000)
+        async with world(fill, stream=stream, tumbling_window_s=60) as there:
+            await asyncio.sleep(1)
+            assert [len(batch) for batch in there.batches] == [5, 4, 2]
+            assert max(len(json.dumps(event, separators=(",", ":"))) for _, event in there.seen) <= 6 * 1024 * 1024
 
     run_virtual(main)
 
