@@ -249,6 +249,21 @@ def test_a_deleted_stream_ends_the_mapping_and_it_says_so() -> None:
     run_virtual(main)
 
 
+def test_a_read_that_finds_the_stream_gone_ends_what_is_retried() -> None:
+    """A lane that fails for ever is not waited for."""
+
+    async def main() -> None:
+        stream = new_stream()
+        stream.put("a")
+        async with world(fail, stream=stream, parallelization=2) as there:
+            await asyncio.sleep(2)
+            stream.delete()
+            await asyncio.sleep(1.1)
+            assert there.ended
+
+    run_virtual(main)
+
+
 def test_a_stream_that_never_was_ends_the_mapping() -> None:
     """At once."""
 

@@ -252,7 +252,7 @@ def test_a_state_leaves_less_room_for_records() -> None:
 
         stream = new_stream()
         for _ in range(11):
-            stream.put("z" * 1_050_000)
+            stream.put("z" * 1_070_000)
         async with world(fill, stream=stream, tumbling_window_s=60) as there:
             await asyncio.sleep(1)
             assert [len(batch) for batch in there.batches] == [5, 4, 2]
