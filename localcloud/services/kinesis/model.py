@@ -152,7 +152,7 @@ class Streams:
 
         Raises KinesisError: ResourceInUse, ResourceNotFound, InvalidArgument, LimitExceeded, ValidationException.
         """
-        shard = self._reshardable(stream, shard_id)
+        (shard,) = self._reshardable(stream, shard_id)
         if not shard.first_hash + 1 < at < shard.last_hash:
             raise invalid(
                 f"NewStartingHashKey {at} used in SplitShard() on shard {shard_id} in stream {stream.name} under "
@@ -167,7 +167,7 @@ class Streams:
 
         Raises KinesisError: as `split`.
         """
-        shard, adjacent = self._reshardable(stream, shard_id), self._reshardable(stream, adjacent_id)
+        shard, adjacent = self._reshardable(stream, shard_id, adjacent_id)
         if shard.last_hash + 1 != adjacent.first_hash and adjacent.last_hash + 1 != shard.first_hash:
             raise invalid(
                 f"Shards {shard_id} and {adjacent_id} in stream {stream.name} under account {ACCOUNT_ID} are not an "
@@ -232,19 +232,20 @@ class Streams:
         if self._streams.get(stream.arn) is stream:
             del self._streams[stream.arn]
 
-    def _reshardable(self, stream: Stream, shard_id: str) -> Shard:
+    def _reshardable(self, stream: Stream, *shard_ids: str) -> list[Shard]:
         if not _is_provisioned(stream):
             raise provisioned_only(stream.name)
-        if stream.status != "CREATING":  # a stream being created shows no shards yet
-            shard = stream.shard(shard_id)
-            stream.check_active()
-            if shard.closed_s is None:
-                return shard
-            raise in_use(
-                f"Shard {shard_id} in stream {stream.name} under account {ACCOUNT_ID} has already been merged or "
-                "split, and thus is not eligible for merging or splitting."
-            )
-        raise shard_missing(shard_id, stream.name)
+        if stream.status == "CREATING":  # it shows no shards yet
+            raise shard_missing(shard_ids[0], stream.name)
+        shards = [stream.shard(shard_id) for shard_id in shard_ids]
+        stream.check_active()
+        for shard in shards:
+            if shard.closed_s is not None:
+                raise invalid(
+                    f"Shard {shard.shard_id} in stream {stream.name} under account {ACCOUNT_ID} has already been "
+                    "merged or split, and thus is not eligible for merging or splitting."
+                )
+        return shards
 
     def _check_creation(self, region: str, definition: Definition) -> None:
         if not self.limits.quotas:
