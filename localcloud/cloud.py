@@ -18,7 +18,7 @@ from localcloud.compute.cloud import Compute, ComputeSettings, open_compute
 from localcloud.console.api import Facts
 from localcloud.console.server import origin_of, serve_console
 from localcloud.front import Front
-from localcloud.gateway.backends import IamRoles, LambdaFunctions, UrlPolicies
+from localcloud.gateway.backends import PRINCIPAL, SESSION, LambdaFunctions, UrlPolicies
 from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.rest import Backends
 from localcloud.gateway.server import Gateway, GatewayServer
@@ -29,6 +29,7 @@ from localcloud.models.choose import kind_of
 from localcloud.options import CloudOptions, cloud_parameters
 from localcloud.parts.description import describe_state
 from localcloud.parts.handlers import Parts, make_handlers
+from localcloud.parts.messaging import Messaging, open_messaging
 from localcloud.parts.ports import (
     CONSOLE_OFFSET,
     HTTP_OFFSET,
@@ -41,6 +42,8 @@ from localcloud.parts.ports import (
 from localcloud.parts.services import Services, open_services
 from localcloud.persistence import hold_folder
 from localcloud.services.bedrock.wire import BedrockService
+from localcloud.services.iam.sessions import RoleSessions
+from localcloud.services.kinesis.wire import KinesisService
 from localcloud.services.lambda_.wire import LambdaService
 from localcloud.services.sqs.wire import SqsService
 from localcloud.state import RunningState
@@ -94,7 +97,11 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         aws = await cleanup.enter_async_context(front.serve(listener))
         services.queues.endpoint = aws
         compute = await cleanup.enter_async_context(_open_compute(options, services, aws))
-        front.add(LambdaService(lambda region: compute.functions if region == options.region else None))
+        messaging = await cleanup.enter_async_context(
+            open_messaging(services, compute.functions, front, group=compute.group)
+        )
+        messaging.topics.endpoint = aws
+        front.add(_lambda_api(compute, messaging, options.region))
         backends = _backends(services, compute, front)
         function_urls = _function_urls(services, backends)
         gateway = Gateway(backends=backends, clock=clock, random=rng, urls=function_urls)
@@ -102,7 +109,14 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         sockets = WebSocketGateway(backends, group=compute.group, clock=clock, random=rng)
         front.add(ManagementService(sockets))
         websocket = await _serve_websocket(sockets, options, compute.group, cleanup=cleanup)
-        parts = Parts(services=services, compute=compute, gateway=gateway, sockets=sockets, urls=function_urls)
+        parts = Parts(
+            services=services,
+            compute=compute,
+            messaging=messaging,
+            gateway=gateway,
+            sockets=sockets,
+            urls=function_urls,
+        )
         handlers = make_handlers(options, parts)
         ledger = make_ledger(stack.graph, handlers, allow=options.allow)
         if ledger.refused:
@@ -127,9 +141,22 @@ def _prepare(options: CloudOptions, *, console: str) -> Stack:
     return prepare_stack(source, context, Settled(parameters=parameters, cache=options.cache / "translations"))
 
 
+def _lambda_api(compute: Compute, messaging: Messaging, region: str) -> LambdaService:
+    return LambdaService(
+        lambda asked: compute.functions if asked == region else None,
+        lambda asked: messaging.mappings if asked == region else None,
+    )
+
+
 def _front(services: Services) -> Front:
     bedrock = BedrockService(TracedEngine(services.engine, services.recorder))
-    apis = [SqsService(services.queues), services.dynamodb, services.s3, bedrock]
+    apis = [
+        SqsService(services.queues),
+        KinesisService(services.streams),
+        services.dynamodb,
+        services.s3,
+        bedrock,
+    ]
     return Front(apis, authorise=services.authoriser(), rng=services.rng, spans=CallSpans(services.recorder))
 
 
@@ -154,7 +181,7 @@ def _backends(services: Services, compute: Compute, front: Front) -> Backends:
         return services.policies.allows(function_arn, service=principal, source_arn=source_arn)
 
     functions = LambdaFunctions(compute.functions, may_invoke)
-    roles = IamRoles(services.iam)
+    roles = RoleSessions(services.iam, service=PRINCIPAL, session=SESSION)
     return Backends(functions=functions, dispatch=front.dispatch, roles=roles, recorder=services.recorder)
 
 

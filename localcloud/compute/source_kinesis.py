@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from localcloud.compute.stream_source import Page, ReadThrottled, Start, StartKind, StreamGone, StreamRecord
+from localcloud.compute.stream_source import POLL_S, Page, ReadThrottled, Start, StartKind, StreamGone, StreamRecord
 from localcloud.compute.stream_source import Shard as SourceShard
 from localcloud.services.kinesis.consumers import Consumer, Subscription
 from localcloud.services.kinesis.errors import KinesisError, Throttled
@@ -46,6 +46,7 @@ class KinesisSource:
     """
 
     kind: str = "kinesis"
+    poll_s: float = POLL_S
 
     def __init__(
         self,

@@ -9,14 +9,13 @@ from localcloud.compute.policies import FunctionPolicies
 from localcloud.compute.streamed import StreamedInvocation
 from localcloud.gateway.ports import FunctionReply, FunctionUnavailableError, Identity
 from localcloud.services.contract import Authorise, Permission
-from localcloud.services.iam.errors import IamError
 from localcloud.services.iam.model import Iam
 from localcloud.services.lambda_.errors import LambdaError
 
-__all__ = ["IamRoles", "LambdaFunctions", "MayInvoke", "UrlPolicies"]
+__all__ = ["PRINCIPAL", "SESSION", "LambdaFunctions", "MayInvoke", "UrlPolicies"]
 
 PRINCIPAL: Final = "apigateway.amazonaws.com"
-_SESSION: Final = "BackplaneAssumeRoleSession"  # the session name API Gateway's calls carry in CloudTrail
+SESSION: Final = "BackplaneAssumeRoleSession"  # the session name API Gateway's calls carry in CloudTrail
 _TOO_LARGE: Final = 413
 _THROTTLED: Final = 429
 
@@ -88,23 +87,3 @@ class UrlPolicies:
         principal = self._iam.principal_of(access_key)
         user_id = f"{access_key}:{principal.session}" if principal.session else principal.account
         return Identity(access_key, principal.account, principal.arn, user_id)
-
-
-class IamRoles:
-    """IAM as the gateway's Roles: one session for each role, made anew where its credentials are gone."""
-
-    def __init__(self, iam: Iam) -> None:
-        self._iam = iam
-        self._keys: dict[str, str] = {}
-
-    def assume(self, role_arn: str) -> str:
-        """The access key id of the role's session. Raises LookupError."""
-        key = self._keys.get(role_arn, "")
-        if key and self._iam.credentials_of(key) is not None:
-            return key
-        try:
-            credentials = self._iam.issue_credentials(role_arn, function_name=_SESSION, service=PRINCIPAL)
-        except IamError as error:
-            raise LookupError(str(error)) from error
-        self._keys[role_arn] = credentials.access_key
-        return credentials.access_key

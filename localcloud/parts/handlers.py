@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from localcloud.compute.cloud import Compute
 from localcloud.compute.dependencies import Builder
-from localcloud.compute.event_resources import EventSourceMappingHandler, PermissionHandler
+from localcloud.compute.mappings.resources import EventSourceMappingHandler
+from localcloud.compute.permission_resources import PermissionHandler
 from localcloud.compute.resources import FunctionHandler, LayerHandler, refused_handlers
 from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.function_url_resources import FunctionUrlHandler
@@ -17,12 +18,22 @@ from localcloud.gateway.server import Gateway
 from localcloud.gateway.websocket.gateway import WebSocketGateway
 from localcloud.gateway.websocket.resources import websocket_handlers
 from localcloud.options import CloudOptions
+from localcloud.parts.messaging import Messaging
 from localcloud.parts.services import Services
 from localcloud.services.cloudwatch.resources import AlarmHandler
 from localcloud.services.dynamodb.resources import TableHandler
+from localcloud.services.events.resources import EventBusHandler, EventBusPolicyHandler, RuleHandler
+from localcloud.services.events.resources import refused_handlers as refused_events_handlers
 from localcloud.services.iam.resources import ManagedPolicyHandler, PolicyHandler, RoleHandler
+from localcloud.services.kinesis.resources import StreamConsumerHandler, StreamHandler, StreamPolicyHandler
 from localcloud.services.logs.resources import LogGroupHandler
 from localcloud.services.s3.resources import BucketHandler, BucketPolicyHandler
+from localcloud.services.sns.resources import (
+    SubscriptionHandler,
+    TopicHandler,
+    TopicInlinePolicyHandler,
+    TopicPolicyHandler,
+)
 from localcloud.services.sqs.resources import QueueHandler, QueuePolicyHandler
 from localcloud.template.handler import ResourceHandler
 
@@ -37,6 +48,7 @@ class Parts:
 
     services: Services
     compute: Compute
+    messaging: Messaging
     gateway: Gateway
     sockets: WebSocketGateway
     urls: FunctionUrls
@@ -44,19 +56,32 @@ class Parts:
 
 def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
     """The handlers by resource type."""
-    services = parts.services
+    services, messaging = parts.services, parts.messaging
+    keeps = options.persist is not None
     made: list[ResourceHandler] = [
         RoleHandler(services.iam),
         ManagedPolicyHandler(services.iam),
         PolicyHandler(services.iam),
         AlarmHandler(services.alarms),
         LogGroupHandler(services.logs),
-        QueueHandler(services.queues, keeps=options.persist is not None),
+        QueueHandler(services.queues, keeps=keeps),
         QueuePolicyHandler(services.queues),
-        TableHandler(services.dynamodb.database, keeps=options.persist is not None),
-        BucketHandler(services.s3.prepare, keeps=options.persist is not None),
+        TableHandler(services.dynamodb.database, keeps=keeps),
+        BucketHandler(services.s3.prepare, keeps=keeps),
         BucketPolicyHandler(services.s3.prepare),
+        StreamHandler(services.streams, keeps=keeps),
+        StreamConsumerHandler(services.streams),
+        StreamPolicyHandler(services.streams),
+        TopicHandler(messaging.topics),
+        SubscriptionHandler(messaging.topics),
+        TopicPolicyHandler(messaging.topics),
+        TopicInlinePolicyHandler(messaging.topics),
+        EventBusHandler(messaging.buses),
+        RuleHandler(messaging.buses),
+        EventBusPolicyHandler(messaging.buses),
+        *refused_events_handlers(),
         *_lambda_handlers(options, services, parts.compute),
+        EventSourceMappingHandler(messaging.mappings),
         *gateway_handlers(parts.gateway),
         *websocket_handlers(parts.sockets),
         FunctionUrlHandler(parts.compute.functions, parts.urls),
@@ -81,12 +106,4 @@ def _lambda_handlers(options: CloudOptions, services: Services, compute: Compute
         clock=services.clock,
     )
     yield PermissionHandler(compute.functions, services.policies)
-    yield EventSourceMappingHandler(
-        compute.functions,
-        find_queue=services.queues.find,
-        group=compute.group,
-        rng=services.rng,
-        may_do=services.may_do,
-        trace_of=services.queue_spans.header_of,
-    )
     yield from refused_handlers()

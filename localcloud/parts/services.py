@@ -6,8 +6,9 @@ Knows no listener, no template and no resource handler.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from localcloud.clock import Clock
 from localcloud.compute.policies import FunctionPolicies
@@ -15,12 +16,14 @@ from localcloud.delegate import Delegate, DelegatedService, Keeper
 from localcloud.models.choose import choose_engine
 from localcloud.models.engine import Engine
 from localcloud.options import CloudOptions
+from localcloud.services.cloudwatch.metrics import Metrics
 from localcloud.services.cloudwatch.resources import Alarms
 from localcloud.services.dynamodb.store import Store
 from localcloud.services.dynamodb.wire import DynamoService
 from localcloud.services.iam.calls import Authoriser, CallRecord
 from localcloud.services.iam.model import Iam, Principal
 from localcloud.services.iam.policy import Document, parse_document
+from localcloud.services.kinesis.model import Streams
 from localcloud.services.logs.files import LogFiles
 from localcloud.services.logs.model import Logs
 from localcloud.services.s3.keeping import S3Keeper
@@ -31,7 +34,7 @@ from localcloud.services.sqs.store import Store as QueueStore
 from localcloud.traces.queues import QueueSpans
 from localcloud.traces.recorder import Recorder
 
-__all__ = ["Services", "open_services"]
+__all__ = ["Services", "open_services", "read_policy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +45,21 @@ class Services:
     iam: Iam
     record: CallRecord
     queues: Queues
+    streams: Streams
     dynamodb: DynamoService
     delegate: Delegate
     s3: DelegatedService
     engine: Engine
     alarms: Alarms
+    metrics: Metrics
     policies: FunctionPolicies
     recorder: Recorder
     queue_spans: QueueSpans
     clock: Clock
     rng: random.Random
+    resource_policies: dict[str, Callable[[str], Document | None]] = field(
+        default_factory=dict[str, Callable[[str], Document | None]]
+    )
 
     def may_do(self, role_arn: str, action: str, resource: str) -> bool:
         """Whether a role may do an action on a resource."""
@@ -59,12 +67,9 @@ class Services:
         return self.iam.decide(principal, action, resource).allowed
 
     def policy_of(self, arn: str) -> Document | None:
-        """The resource policy of a queue or a function, None where it has none."""
-        if ":lambda:" in arn:
-            return self.policies.policy_of(arn)
-        queue = self.queues.find(arn)
-        text = queue.attributes.get("Policy", "") if queue else ""
-        return parse_document(text, name="of the queue", resource_policy=True) if text else None
+        """The resource policy of an ARN, None where it has none; each service of `resource_policies` tells its own."""
+        find = self.resource_policies.get(arn.split(":")[2]) if arn.count(":") >= 5 else None
+        return find(arn) if find is not None else None
 
     def authoriser(self) -> Authoriser:
         """IAM's check of calls, with their record."""
@@ -83,13 +88,8 @@ async def open_services(
     tables = Store(options.persist) if options.persist else None
     dynamodb = DynamoService(clock, store=tables, randomness=rng)
     cleanup.callback(dynamodb.close)
-    engine = choose_engine(options.model, progress=options.progress, api_key=options.model_key)
-    await engine.start()
-    cleanup.push_async_callback(engine.close)
-    logs = Logs(clock=clock)
-    files = LogFiles(options.state / "logs")
-    cleanup.callback(files.close)
-    cleanup.callback(logs.listen(files.write))
+    engine = await _open_engine(options, cleanup)
+    logs = _open_logs(options, clock, cleanup)
     calls = options.state / "calls.jsonl"
     calls.unlink(missing_ok=True)
     iam = Iam(rng)
@@ -97,22 +97,56 @@ async def open_services(
     def may_list(access_key: str, bucket_arn: str) -> bool:
         return iam.decide(iam.principal_of(access_key), "s3:ListBucket", bucket_arn).allowed
 
+    streams = Streams(clock=clock, rng=rng)
+    policies = FunctionPolicies()
     return Services(
         logs=logs,
         iam=iam,
         record=CallRecord(calls),
         queues=queues,
+        streams=streams,
         dynamodb=dynamodb,
         delegate=delegate,
         s3=open_s3(delegate, may_list=may_list),
         engine=engine,
         alarms=Alarms(),
-        policies=FunctionPolicies(),
+        metrics=Metrics(clock),
+        policies=policies,
         recorder=recorder,
         queue_spans=queue_spans,
         clock=clock,
         rng=rng,
+        resource_policies={
+            "kinesis": lambda arn: read_policy(streams.policy_text(arn)),
+            "lambda": policies.policy_of,
+            "sqs": lambda arn: read_policy(_policy_of_queue(queues, arn)),
+        },
     )
+
+
+async def _open_engine(options: CloudOptions, cleanup: AsyncExitStack) -> Engine:
+    engine = choose_engine(options.model, progress=options.progress, api_key=options.model_key)
+    await engine.start()
+    cleanup.push_async_callback(engine.close)
+    return engine
+
+
+def _open_logs(options: CloudOptions, clock: Clock, cleanup: AsyncExitStack) -> Logs:
+    logs = Logs(clock=clock)
+    files = LogFiles(options.state / "logs")
+    cleanup.callback(files.close)
+    cleanup.callback(logs.listen(files.write))
+    return logs
+
+
+def read_policy(text: str) -> Document | None:
+    """A resource's policy, None where it has none (""). Raises MalformedPolicy."""
+    return parse_document(text, name="of the resource", resource_policy=True) if text else None
+
+
+def _policy_of_queue(queues: Queues, arn: str) -> str:
+    queue = queues.find(arn)
+    return queue.attributes.get("Policy", "") if queue is not None else ""
 
 
 def _open_queue_store(options: CloudOptions, clock: Clock, cleanup: AsyncExitStack) -> QueueStore | None:

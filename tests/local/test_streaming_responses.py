@@ -23,7 +23,7 @@ from botocore.config import Config
 from localcloud.clock import SystemClock
 from localcloud.compute.policies import FunctionPolicies, Grant
 from localcloud.front import Front
-from localcloud.gateway.backends import IamRoles, LambdaFunctions, UrlPolicies
+from localcloud.gateway.backends import PRINCIPAL, SESSION, LambdaFunctions, UrlPolicies
 from localcloud.gateway.exchange import Stage
 from localcloud.gateway.function_url import FunctionUrl, FunctionUrls
 from localcloud.gateway.openapi import read_api
@@ -31,6 +31,7 @@ from localcloud.gateway.rest import Backends
 from localcloud.gateway.server import Gateway, GatewayServer
 from localcloud.listening import open_listener
 from localcloud.services.iam.model import Iam
+from localcloud.services.iam.sessions import RoleSessions
 from localcloud.services.lambda_.wire import LambdaService
 from tests.local.compute_world import ROOT, World, open_world
 from tests.local.streaming_runtime import add_streaming
@@ -90,7 +91,7 @@ async def fronts(tmp_path: Path) -> AsyncGenerator[Fronts]:
         front = Front([LambdaService(lambda _: world.functions)], authorise=lambda *_: None, rng=rng)
         urls = FunctionUrls(functions, UrlPolicies(iam, lambda *_: None, policies), clock=clock, random=rng)
         urls.add(FunctionUrl(id="abc", function_arn=ARN, is_public=True, streams=True))
-        backends = Backends(functions, front.dispatch, IamRoles(iam))
+        backends = Backends(functions, front.dispatch, RoleSessions(iam, service=PRINCIPAL, session=SESSION))
         gateway = Gateway(backends=backends, clock=clock, random=rng, urls=urls)
         gateway.deploy(read_api(_body(), api_id="api", region="us-east-1", account_id="123456789012"), Stage("v1", "d"))
         server = GatewayServer(gateway)

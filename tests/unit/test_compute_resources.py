@@ -16,16 +16,16 @@ import pytest
 
 from localcloud.clock import LoopClock
 from localcloud.compute.dependencies import Builder
-from localcloud.compute.event_resources import EventSourceMappingHandler, PermissionHandler
 from localcloud.compute.function import LogFormat
 from localcloud.compute.functions import Functions
 from localcloud.compute.interpreters import InterpreterChoice, find_interpreter
+from localcloud.compute.mappings.resources import EventSourceMappingHandler
+from localcloud.compute.permission_resources import PermissionHandler
 from localcloud.compute.policies import FunctionPolicies
 from localcloud.compute.resources import FunctionHandler, LayerHandler, refused_handlers
 from localcloud.compute.runtimes import ManagedRuntime
 from localcloud.services.logs.model import Logs
 from localcloud.services.logs.resources import LogGroupHandler
-from localcloud.services.sqs.model import Queues
 from localcloud.template.errors import TemplateError
 from localcloud.template.handler import Physical, Resource, StackContext, Support
 
@@ -51,8 +51,6 @@ class World:
     layer: LayerHandler
     permission: PermissionHandler
     policies: FunctionPolicies
-    mapping: EventSourceMappingHandler
-    queues: Queues
 
     def resource(self, handler: Any, name: str = "Thing", metadata: Any = None, **properties: Any) -> Resource:
         context = StackContext("stack", "us-east-1", "123456789012", "aws", self.base)
@@ -67,7 +65,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(base: Path, **options: Any) -> AsyncGenerator[World]:
+async def world(base: Path) -> AsyncGenerator[World]:
     (base / "code").mkdir(exist_ok=True)
     clock = LoopClock(asyncio.get_running_loop())
     rng = random.Random(1)
@@ -81,10 +79,8 @@ async def world(base: Path, **options: Any) -> AsyncGenerator[World]:
             logs=Logs(clock=clock),
             rng=rng,
         )
-        queues = Queues(clock=clock, rng=rng)
         layer = LayerHandler(builder, runtimes)
         policies = FunctionPolicies()
-        mapping = EventSourceMappingHandler(functions, find_queue=queues.find, group=group, rng=rng, **options)
         yield World(
             base,
             functions,
@@ -92,10 +88,7 @@ async def world(base: Path, **options: Any) -> AsyncGenerator[World]:
             layer,
             PermissionHandler(functions, policies),
             policies,
-            mapping,
-            queues,
         )
-        mapping.stop()
         await functions.close()
 
 
@@ -236,68 +229,6 @@ async def test_a_permission_is_a_grant_of_the_function(tmp_path: Path) -> None:
         assert not there.policies.allows(arn, service="apigateway.amazonaws.com", source_arn=source)
         with pytest.raises(TemplateError, match="Function not found"):
             await there.make(there.permission, "Q", FunctionName="none", Action="lambda:*", Principal="x")
-
-
-async def test_a_mapping_runs_until_it_is_deleted(tmp_path: Path) -> None:
-    """It takes messages while it is there, and none afterwards or while disabled."""
-    async with world(tmp_path) as there:
-        made = await there.make_function(ReservedConcurrentExecutions=0)
-        queue = there.queues.create("q", "us-east-1", attributes={}, tags={})
-        properties = {"EventSourceArn": queue.arn, "FunctionName": made.ref}
-        mapping = await there.make(there.mapping, "M", **properties)
-        assert mapping.attributes["EventSourceMappingArn"].endswith(mapping.ref)
-        await queue_message(queue)
-        await asyncio.sleep(0.05)
-        assert queue.depth.in_flight == 1
-        await there.mapping.delete(there.resource(there.mapping), mapping)
-        await there.make(there.mapping, "N", Enabled=False, **properties)
-        await queue_message(queue)
-        await asyncio.sleep(0.05)
-        assert (queue.depth.visible, queue.depth.in_flight) == (1, 1)
-
-
-async def queue_message(queue: Any) -> None:
-    from localcloud.services.sqs.message import Content
-
-    await queue.send(Content("m"))
-
-
-@pytest.mark.parametrize(
-    ("properties", "what"),
-    [
-        ({"BatchSize": 11}, "Maximum batch window in seconds must be greater than 0"),
-        ({"BatchSize": 10_001, "MaximumBatchingWindowInSeconds": 1}, "must be from 1 to 10000"),
-        ({"MaximumBatchingWindowInSeconds": 301}, "must be from 0 to 300"),
-        ({"ScalingConfig": {"MaximumConcurrency": 1}}, "must be from 2 to 1000"),
-        ({"FunctionName": "none"}, "Function not found"),
-        ({"EventSourceArn": "arn:aws:kinesis:us-east-1:1:stream/s"}, "other event sources are not served here"),
-        ({"EventSourceArn": "arn:aws:sqs:us-east-1:123456789012:none"}, "there is no queue"),
-        ({"FunctionName": "slow"}, "Queue visibility timeout: 30 seconds is less than Function timeout: 60 seconds"),
-    ],
-)
-async def test_what_create_event_source_mapping_refuses(tmp_path: Path, properties: dict[str, Any], what: str) -> None:
-    """As Lambda refuses it."""
-    async with world(tmp_path) as there:
-        made = await there.make_function()
-        await there.make_function("Slow", FunctionName="slow", Timeout=60)
-        queue = there.queues.create("q", "us-east-1", attributes={}, tags={})
-        basic = {"EventSourceArn": queue.arn, "FunctionName": made.ref}
-        with pytest.raises(TemplateError) as refused:
-            await there.make(there.mapping, "M", **(basic | properties))
-    assert what in str(refused.value)
-
-
-async def test_a_role_that_may_not_receive_is_refused(tmp_path: Path) -> None:
-    """The execution role needs the permissions of the poller."""
-
-    def may_do(role: str, action: str, arn: str) -> bool:
-        return action != "sqs:DeleteMessage"
-
-    async with world(tmp_path, may_do=may_do) as there:
-        made = await there.make_function()
-        queue = there.queues.create("q", "us-east-1", attributes={}, tags={})
-        with pytest.raises(TemplateError, match="does not have permissions to call DeleteMessage on SQS"):
-            await there.make(there.mapping, "M", EventSourceArn=queue.arn, FunctionName=made.ref)
 
 
 async def test_a_log_group_keeps_its_retention() -> None:

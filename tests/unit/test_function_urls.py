@@ -16,10 +16,10 @@ import pytest
 
 from localcloud.clock import LoopClock, run_virtual
 from localcloud.compute.environment import Outcome, Request
-from localcloud.compute.event_resources import PermissionHandler
 from localcloud.compute.functions import Functions
+from localcloud.compute.permission_resources import PermissionHandler
 from localcloud.compute.policies import FunctionPolicies, Grant
-from localcloud.gateway.backends import IamRoles, LambdaFunctions, UrlPolicies
+from localcloud.gateway.backends import PRINCIPAL, SESSION, LambdaFunctions, UrlPolicies
 from localcloud.gateway.cors import Cors, answer_preflight, apply_cors
 from localcloud.gateway.function_url import FunctionUrl, FunctionUrls
 from localcloud.gateway.function_url_event import Arrival, make_event, read_reply
@@ -31,6 +31,7 @@ from localcloud.gateway.server import Gateway
 from localcloud.services.iam.calls import Authoriser, CallRecord
 from localcloud.services.iam.model import Iam
 from localcloud.services.iam.resources import RoleHandler
+from localcloud.services.iam.sessions import RoleSessions
 from localcloud.template.errors import TemplateError
 from localcloud.template.handler import Resource, StackContext
 from tests.unit.gateway_setup import Recorder
@@ -69,7 +70,7 @@ async def world_of(handler: Handler, *grants: Grant, url: FunctionUrl = URL, **c
         backend = LambdaFunctions(functions, lambda *_, **__: False)
         urls = FunctionUrls(backend, UrlPolicies(iam, authorise, policies), clock=clock, random=random.Random(2))
         urls.add(url)
-        backends = Backends(backend, Recorder(), IamRoles(iam))
+        backends = Backends(backend, Recorder(), RoleSessions(iam, service=PRINCIPAL, session=SESSION))
         gateway = Gateway(backends=backends, clock=clock, random=random.Random(3), urls=urls)
         yield World(functions, urls, policies, iam, gateway)
 

@@ -72,7 +72,6 @@ class TableHandler:
         "ProvisionedThroughput": _NO_THROTTLE,
         "ResourcePolicy": _refused("a resource policy on a table is"),
         "SSESpecification": _NO_CIPHER,
-        "StreamSpecification": _refused("this setting of a stream is"),
         "StreamSpecification.StreamViewType": _SERVED,
         "TableClass": _ONE_CLASS,
         "TableName": _SERVED,

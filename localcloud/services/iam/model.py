@@ -177,8 +177,7 @@ class Iam:
         Valid until the role is deleted. Raises NoSuchEntity, RoleNotAssumable.
         """
         role = self._role(role_arn)
-        caller = Caller(service=service)
-        if not evaluate([role.trust], "sts:AssumeRole", role_arn, caller=caller).allowed:
+        if not self.may_assume(role_arn, service):
             raise RoleNotAssumable(f"The role {role.name} cannot be assumed by {service}.")
         credentials = Credentials(
             access_key=f"ASIA{self._characters(_KEY_CHARACTERS, 16)}",
@@ -189,6 +188,12 @@ class Iam:
         principal = Principal(arn=session, account=self._account, role_arn=role_arn, session=function_name)
         self._issued[credentials.access_key] = (credentials, principal)
         return credentials
+
+    def may_assume(self, role_arn: str, service: str) -> bool:
+        """Whether the trust policy of a role, which is there, lets a service assume it."""
+        role = self._roles.get(role_arn)
+        caller = Caller(service=service)
+        return role is not None and evaluate([role.trust], "sts:AssumeRole", role_arn, caller=caller).allowed
 
     def revoke(self, access_key: str) -> None:
         """Forget the secret of credentials that nothing uses any more; who had them stays known."""

@@ -1,5 +1,5 @@
 """The Lambda API on the wire (REST-JSON): Invoke, InvokeWithResponseStream, GetFunction, GetFunctionConfiguration,
-ListFunctions.
+ListFunctions, and the operations of event source mappings (see `mappings`).
 
 The other actions are refused by name. Source: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 """
@@ -18,10 +18,12 @@ from urllib.parse import parse_qs, unquote
 
 from localcloud.compute.function import LATEST, FunctionSpec, parse_reference
 from localcloud.compute.functions import Functions, InvokeResult
+from localcloud.compute.mappings.registry import Mappings
 from localcloud.json_text import parse_json
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
 from localcloud.services.lambda_.errors import LambdaError, no_such_function, service_failed
 from localcloud.services.lambda_.event_stream import EVENT_STREAM, EventStreamBody
+from localcloud.services.lambda_.mappings import answer_mappings, is_mappings, mapping_permissions
 from sluiceway.errors import Misconfigured
 
 __all__ = ["LambdaService", "read_client_context"]
@@ -49,16 +51,22 @@ class _Target:
 
 
 class LambdaService:
-    """The Lambda API over the functions of each Region: `functions` gives them, None for a Region without any."""
+    """The Lambda API over the functions and mappings of each Region, None for a Region without any."""
 
     name = "lambda"
 
-    def __init__(self, functions: Callable[[str], Functions | None]) -> None:
+    def __init__(
+        self, functions: Callable[[str], Functions | None], mappings: Callable[[str], Mappings | None] = lambda _: None
+    ) -> None:
         self._functions = functions
+        self._mappings = mappings
 
     async def handle(self, request: WireRequest) -> WireResponse:
         """Answer `request`."""
         try:
+            mappings = self._mappings(request.region) if is_mappings(request) else None
+            if mappings is not None:
+                return answer_mappings(mappings, request)
             return await self._answer(request, _read_target(request))
         except LambdaError as error:
             return _refuse(error)
@@ -71,6 +79,8 @@ class LambdaService:
 
         Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
         """
+        if is_mappings(request):
+            return mapping_permissions(request)
         target = _read_target(request)
         if not target.action:
             return ()

@@ -1,0 +1,1 @@
+"""Event source mappings: what is set of them, which there are, and what they poll."""

@@ -1,0 +1,143 @@
+"""What carries messages between services and functions: topics, event buses and event source mappings.
+
+Opened once Lambda and the front are there, for they invoke functions and call services. Knows no resource handler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from localcloud.compute.functions import Functions
+from localcloud.compute.mappings.destinations import DestinationCaller
+from localcloud.compute.mappings.pollers import MappingPollers
+from localcloud.compute.mappings.registry import Mappings
+from localcloud.compute.source_dynamodb import DynamoSource
+from localcloud.compute.source_kinesis import KinesisSource
+from localcloud.compute.stream_source import StreamSource
+from localcloud.front import Front
+from localcloud.parts.services import Services, read_policy
+from localcloud.services.events.model import Buses
+from localcloud.services.events.targets import Reach, Targets, TargetServices
+from localcloud.services.events.wire import EventsService
+from localcloud.services.iam.sessions import RoleSessions
+from localcloud.services.kinesis.errors import stream_missing
+from localcloud.services.kinesis.shard import Content
+from localcloud.services.sns.endpoints import LocalEndpoints
+from localcloud.services.sns.message import Publication
+from localcloud.services.sns.model import Topics
+from localcloud.services.sns.wire import SnsService
+from sluiceway.codec.kpl import CorruptAggregate, open_aggregate
+
+__all__ = ["Messaging", "open_messaging"]
+
+_TOPICS: Final = "sns.amazonaws.com"
+_LAMBDA: Final = "lambda.amazonaws.com"
+_SESSION: Final = "awslambda_event_source_mapping"
+
+
+@dataclass(frozen=True, slots=True)
+class Messaging:
+    """Topics, buses and mappings, working."""
+
+    topics: Topics
+    buses: Buses
+    mappings: Mappings
+
+
+@asynccontextmanager
+async def open_messaging(
+    services: Services, functions: Functions, front: Front, *, group: asyncio.TaskGroup
+) -> AsyncGenerator[Messaging]:
+    """Serve SNS and EventBridge behind `front`, and mappings, for the length of the block."""
+    topics = _open_topics(services, functions, group)
+    buses = _open_buses(services, functions, topics)
+    mappings = _open_mappings(services, functions, front, group=group)
+    services.resource_policies["sns"] = lambda arn: read_policy(topics.policy_text(arn))
+    services.resource_policies["events"] = buses.policy_of
+    front.add(SnsService(topics, principal_of=lambda key: services.iam.principal_of(key).arn))
+    front.add(EventsService(buses))
+    courier = group.create_task(buses.run())
+    try:
+        yield Messaging(topics, buses, mappings)
+    finally:
+        await mappings.close()
+        courier.cancel()
+        topics.close()
+
+
+def _open_topics(services: Services, functions: Functions, group: asyncio.TaskGroup) -> Topics:
+    async def invoke_event(function_arn: str, payload: bytes, source_arn: str, *, trace_header: str) -> None:  # noqa: ARG001 - SNS's port says for whom
+        await functions.invoke(function_arn, payload, invocation_type="Event", trace_header=trace_header)
+
+    endpoints = LocalEndpoints(
+        services.queues,
+        invoke_event=invoke_event,
+        may_invoke=lambda arn, topic: services.policies.allows(arn, service=_TOPICS, source_arn=topic),
+    )
+    return Topics(clock=services.clock, rng=services.rng, group=group, endpoints=endpoints)
+
+
+def _open_buses(services: Services, functions: Functions, topics: Topics) -> Buses:
+    async def invoke(arn: str, payload: bytes, trace_header: str) -> None:
+        await functions.invoke(arn, payload, invocation_type="Event", trace_header=trace_header)
+
+    async def publish(arn: str, message: str) -> None:
+        topics.publish(topics.get(arn, arn.split(":")[3]), Publication(message))
+
+    async def put_record(arn: str, data: bytes, key: str) -> None:
+        stream = services.streams.find(arn)
+        if stream is None:
+            raise stream_missing(arn.rpartition("/")[2])
+        stream.put(Content(base64.b64encode(data).decode(), key, len(data) + len(key.encode())))
+
+    targets = TargetServices(
+        find_queue=services.queues.find,
+        invoke=invoke,
+        publish=publish,
+        put_record=put_record,
+        forward=lambda arn, event: buses.forward(arn, event),  # noqa: PLW0108 - made below
+    )
+    reach = Reach(policy_of=services.policy_of, may_assume=services.iam.may_assume, may_do=services.may_do)
+    buses = Buses(clock=services.clock, rng=services.rng, port=Targets(targets, reach))
+    return buses
+
+
+def _open_mappings(services: Services, functions: Functions, front: Front, *, group: asyncio.TaskGroup) -> Mappings:
+    def open_stream(arn: str, role_arn: str, opens_aggregates: bool) -> StreamSource:  # noqa: FBT001 - a callable's
+        if ":dynamodb:" in arn:
+            return DynamoSource(services.dynamodb, arn)
+        return KinesisSource(
+            services.streams,
+            arn,
+            role_arn=role_arn,
+            opens_aggregates=opens_aggregates,
+            open_aggregate=_open_aggregate,
+        )
+
+    sessions = RoleSessions(services.iam, service=_LAMBDA, session=_SESSION)
+    pollers = MappingPollers(
+        functions=functions,
+        find_queue=services.queues.find,
+        open_stream=open_stream,
+        destinations=DestinationCaller(dispatch=front.dispatch, assume=sessions.assume, rng=services.rng),
+        may_do=services.may_do,
+        trace_of=services.queue_spans.header_of,
+        metrics=services.metrics,
+        clock=services.clock,
+        rng=services.rng,
+    )
+    return Mappings(functions, pollers, group=group, clock=services.clock, rng=services.rng)
+
+
+def _open_aggregate(data: bytes) -> list[tuple[str, bytes]] | None:
+    """The user records of an aggregate; one that is corrupt is a record like any other, for the function to judge."""
+    try:
+        aggregate = open_aggregate(data)
+    except CorruptAggregate:
+        return None
+    return None if aggregate is None else [(each.partition_key, bytes(each.data)) for each in aggregate.records]

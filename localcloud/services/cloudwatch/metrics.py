@@ -1,0 +1,231 @@
+"""Metrics: what was measured, kept as sums over a minute (or a second), and the statistics of any period.
+
+Owns the data points of each Region and their bounds; knows no request. AWS keeps one-minute points for 15 days and then
+coarser ones for 15 months; here they are gone after 15 days. What is over the bounds of memory goes with the metric
+that was written to longest ago.
+Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_concepts.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from localcloud.clock import Clock
+
+__all__ = ["MINUTE_RETENTION_S", "Metric", "MetricId", "Metrics", "Point", "Reading", "Stats"]
+
+Key = TypeVar("Key")
+
+MINUTE_S: Final = 60
+MINUTE_RETENTION_S: Final = 15 * 86_400  # cloudwatch_concepts, "Metrics retention"
+SECOND_RETENTION_S: Final = 3 * 3600  # the same, points of less than a minute
+TRIM_SLACK_S: Final = 3600  # how much older than that points may be before they are looked for again
+MAX_METRICS: Final = 10_000  # of one Region; AWS has no bound, memory has
+MAX_BUCKETS: Final = 500_000  # of one Region, about 100 MB
+HOME_REGION: Final = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricId:
+    """A metric's identity: every combination of dimensions is a metric of its own. `dimensions` sorted by name."""
+
+    namespace: str
+    name: str
+    dimensions: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class Stats:
+    """A statistic set. `count` is not 0."""
+
+    count: float
+    total: float
+    least: float
+    most: float
+
+    def add(self, other: Stats) -> None:
+        """Take in the values of `other`."""
+        self.count += other.count
+        self.total += other.total
+        self.least = min(self.least, other.least)
+        self.most = max(self.most, other.most)
+
+    def statistic(self, name: str) -> float:
+        """SampleCount, Sum, Average, Minimum or Maximum."""
+        if name == "Average":
+            return self.total / self.count
+        return {"SampleCount": self.count, "Sum": self.total, "Minimum": self.least, "Maximum": self.most}[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is read of a metric: from `start_s` up to, not including, `end_s`, in periods of `period_s` from the start.
+
+    All in whole epoch seconds. A period under a minute reads what was put with a resolution of a second. `unit` None
+    reads every unit, each apart.
+    """
+
+    start_s: int
+    end_s: int
+    period_s: int
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The statistics of one period and unit; `start_s` is where the period begins."""
+
+    start_s: int
+    unit: str
+    stats: Stats
+
+
+class _Series:
+    """The points of one metric in one unit, by the second at which they begin."""
+
+    def __init__(self) -> None:
+        self.minutes: dict[int, Stats] = {}
+        self.seconds: dict[int, Stats] = {}
+
+    def __len__(self) -> int:
+        return len(self.minutes) + len(self.seconds)
+
+    def add(self, at_s: int, stats: Stats, *, is_fine: bool) -> None:
+        _add(self.minutes, at_s - at_s % MINUTE_S, stats)
+        if is_fine:
+            _add(self.seconds, at_s, stats)
+
+    def trim(self, now_s: float) -> None:
+        for points, kept_s in ((self.minutes, MINUTE_RETENTION_S), (self.seconds, SECOND_RETENTION_S)):
+            for at_s in [at_s for at_s in points if at_s < now_s - kept_s]:
+                del points[at_s]
+
+
+class Metric:
+    """One metric. `last_s` is the date of its latest point, `written_s` that of the latest write."""
+
+    def __init__(self, metric_id: MetricId, now_s: float) -> None:
+        self.id = metric_id
+        self.last_s = 0.0
+        self.written_s = now_s
+        self._series: dict[str, _Series] = {}
+        self._trimmed_s = now_s
+
+    def __len__(self) -> int:
+        return sum(map(len, self._series.values()))
+
+    def add(self, at_s: float, stats: Stats, *, unit: str, is_fine: bool, now_s: float) -> None:
+        """Take in values measured at `at_s`."""
+        self.last_s, self.written_s = max(self.last_s, at_s), now_s
+        if now_s >= self._trimmed_s + TRIM_SLACK_S:
+            self.trim(now_s)
+        self._series.setdefault(unit, _Series()).add(int(at_s), stats, is_fine=is_fine)
+
+    def trim(self, now_s: float) -> None:
+        """Forget what is not kept any longer."""
+        self._trimmed_s = now_s
+        for unit, series in list(self._series.items()):
+            series.trim(now_s)
+            if not len(series):
+                del self._series[unit]
+
+    def read(self, reading: Reading, now_s: float) -> list[Point]:
+        """The points of a reading, by date and unit; periods without a value have none."""
+        is_fine = reading.period_s < MINUTE_S
+        kept_s = SECOND_RETENTION_S if is_fine else MINUTE_RETENTION_S
+        first_s = max(reading.start_s, now_s - kept_s)
+        found: dict[tuple[int, str], Stats] = {}
+        for unit, series in self._series.items():
+            if reading.unit not in {None, unit}:
+                continue
+            for at_s, stats in (series.seconds if is_fine else series.minutes).items():
+                if first_s <= at_s < reading.end_s:
+                    _add(found, (at_s - (at_s - reading.start_s) % reading.period_s, unit), stats)
+        return [Point(start_s, unit, stats) for (start_s, unit), stats in sorted(found.items(), key=_place)]
+
+
+class _Region:
+    """The metrics of one Region, those written to longest ago first."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._metrics: dict[MetricId, Metric] = {}
+        self._buckets = 0
+
+    def put(self, metric_id: MetricId, at_s: float, stats: Stats, *, unit: str, is_fine: bool) -> None:
+        now_s = self._clock.time()
+        metric = self._metrics.pop(metric_id, None) or Metric(metric_id, now_s)
+        before = len(metric)
+        metric.add(at_s, stats, unit=unit, is_fine=is_fine, now_s=now_s)
+        self._buckets += len(metric) - before
+        while self._metrics and (len(self._metrics) >= MAX_METRICS or self._buckets > MAX_BUCKETS):
+            self._buckets -= len(self._metrics.pop(next(iter(self._metrics))))
+        self._metrics[metric_id] = metric
+
+    def find(self, metric_id: MetricId) -> Metric | None:
+        return self._metrics.get(metric_id)
+
+    def all(self) -> Iterator[Metric]:
+        return iter(sorted(self._metrics.values(), key=_identity))
+
+
+class Metrics:
+    """The metrics of every Region; `put` and the rest act on `region`, `in_region` gives the same for another.
+
+    Not for use by several threads.
+    """
+
+    def __init__(self, clock: Clock, *, region: str = HOME_REGION) -> None:
+        self.clock = clock
+        self._regions: dict[str, _Region] = {}
+        self._region = region
+
+    def in_region(self, region: str) -> Metrics:
+        """These metrics, seen from `region`."""
+        other = Metrics(self.clock, region=region)
+        other._regions = self._regions
+        return other
+
+    def put(
+        self, namespace: str, name: str, value: float, *, dimensions: Mapping[str, str], unit: str = "None"
+    ) -> None:
+        """One value, measured now, with a resolution of a minute. `unit` is one of CloudWatch's, as "Count"."""
+        metric_id = MetricId(namespace, name, tuple(sorted(dimensions.items())))
+        self.add(metric_id, Stats(1.0, value, value, value), unit=unit)
+
+    def add(
+        self, metric_id: MetricId, stats: Stats, *, unit: str = "None", at_s: float | None = None, is_fine: bool = False
+    ) -> None:
+        """Values measured at `at_s` (epoch seconds; None is now); `is_fine` keeps them by the second as well."""
+        at_s = self.clock.time() if at_s is None else at_s
+        self._store().put(metric_id, at_s, stats, unit=unit, is_fine=is_fine)
+
+    def all(self) -> Iterable[Metric]:
+        """Every metric, by namespace, name and dimensions."""
+        return self._store().all()
+
+    def read(self, metric_id: MetricId, reading: Reading) -> list[Point]:
+        """The points of one metric, by date and unit; empty where there is no such metric."""
+        metric = self._store().find(metric_id)
+        return [] if metric is None else metric.read(reading, self.clock.time())
+
+    def _store(self) -> _Region:
+        return self._regions.setdefault(self._region, _Region(self.clock))
+
+
+def _add(points: dict[Key, Stats], key: Key, stats: Stats) -> None:
+    found = points.get(key)
+    if found is None:
+        points[key] = Stats(stats.count, stats.total, stats.least, stats.most)
+    else:
+        found.add(stats)
+
+
+def _place(entry: tuple[tuple[int, str], Stats]) -> tuple[int, str]:
+    return entry[0]
+
+
+def _identity(metric: Metric) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    return metric.id.namespace, metric.id.name, metric.id.dimensions
