@@ -85,8 +85,7 @@ class KinesisSource:
         Raises StreamGone.
         """
         stream, _ = self._find()
-        stream.trim()
-        shard = stream.shards.find(shard_id)
+        shard = stream.find_shard(shard_id)
         return _Place(shard_id, None if shard is None else _find_position(shard, start, stream.now()))
 
     async def read(self, cursor: object, limit: int, *, wait_s: float = 0.0) -> Page:
@@ -97,8 +96,7 @@ class KinesisSource:
         if not isinstance(cursor, _Place):
             raise TypeError(cursor)
         stream, consumer = self._find()
-        stream.trim()
-        shard = stream.shards.find(cursor.shard_id)
+        shard = stream.find_shard(cursor.shard_id)
         if shard is None or cursor.position is None:
             self._held.pop(cursor.shard_id, None)
             return Page((), None)

@@ -216,7 +216,7 @@ def _open_iterator(call: Call, token: str) -> tuple[Stream, Shard, int]:
             f"{ITERATOR_S * 1000:.0f} milliseconds.",
         )
     stream = call.streams.find(arn)
-    shard = stream.shards.find(shard_id) if stream is not None and repr(stream.created_s) == created else None
+    shard = stream.find_shard(shard_id) if stream is not None and repr(stream.created_s) == created else None
     if stream is None or shard is None:
         place = f"Shard {shard_id} in stream {arn.partition('/')[2]} under account {ACCOUNT_ID}"
         raise KinesisError("ResourceNotFoundException", f"{place} does not exist")

@@ -159,15 +159,22 @@ class Stream:
             after_s = shard.reads.take(_loop_s())
             if after_s:
                 raise Throttled(shard.shard_id, self.name, after_s=after_s)
-        self.trim()
+        shard.trim(self.horizon_s)
         reading = shard.read(position, self.now(), most=most)
         shard.reads.note(_loop_s(), reading.size_bytes, full=reading.full)
         return reading
 
+    def find_shard(self, shard_id: str) -> Shard | None:
+        """The shard of an id with what has not expired of it, None where there is none or all of it has."""
+        found = self.shards.find(shard_id)
+        if found is None or (found.closed_s is not None and found.closed_s < self.horizon_s):
+            return None
+        found.trim(self.horizon_s)
+        return found
+
     def shard(self, shard_id: str) -> Shard:
         """The shard of an id. Raises KinesisError: ResourceNotFoundException."""
-        self.trim()
-        found = self.shards.find(shard_id)
+        found = self.find_shard(shard_id)
         if found is None:
             raise shard_missing(shard_id, self.name)
         return found
