@@ -56,6 +56,25 @@ def aggregate(records: list[tuple[str, bytes, str | None]]) -> bytes:
     return entry.data
 
 
+def write_number(number: int) -> bytes:
+    """As short as it goes."""
+    return bytes([number]) if number < 128 else bytes([number & 127 | 128]) + write_number(number >> 7)
+
+
+def write_message(records: list[tuple[str, bytes, str | None]]) -> bytes:
+    """The message of records of which each has a key, and maybe a hash key, of its own."""
+
+    def block(tag: bytes, content: bytes) -> bytes:
+        return tag + write_number(len(content)) + content
+
+    message = b"".join(block(b"\x0a", key.encode()) for key, _, _ in records)
+    message += b"".join(block(b"\x12", explicit.encode()) for _, _, explicit in records if explicit is not None)
+    for at, (_, data, explicit) in enumerate(records):
+        hashed = b"" if explicit is None else b"\x10" + write_number(at)
+        message += block(b"\x1a", b"\x08" + write_number(at) + hashed + block(b"\x1a", data))
+    return message
+
+
 @given(records=RECORDS)
 def test_what_was_aggregated_is_what_comes_out(records: list[tuple[str, bytes, str | None]]) -> None:
     """Keys, data and explicit hash keys, in their order, numbered from 0."""
@@ -183,13 +202,15 @@ def test_what_only_looks_usual_is_left_to_the_field_reader(record: bytes) -> Non
 @pytest.mark.parametrize("size", [0, 1, *range(119, 131), 15_999, *range(16_373, 16_386), 70_000, 2_200_000])
 @pytest.mark.parametrize("count", [2, 129])
 @pytest.mark.parametrize("hashed", [False, True])
-def test_sizes_around_every_length_of_a_number_are_read(size: int, count: int, hashed: bool) -> None:
-    """Where a length or an index needs one byte more, and where a record is too long for the tight loop."""
+def test_every_length_of_a_number_is_written_and_read(size: int, count: int, hashed: bool) -> None:
+    """Where a length or an index needs one byte more, no sooner, and where a record is too long for the tight loop."""
     data = [b"x" * (size if number > count - 3 else 1) for number in range(count)]
     records = [(f"key {number}", each, str(number) if hashed else None) for number, each in enumerate(data)]
-    opened = kpl.open_aggregate(aggregate(records))
+    made = aggregate(records)
+    opened = kpl.open_aggregate(made)
     assert opened is not None
     assert [record[:3] for record in opened.records] == records
+    assert made == seal(write_message(records))
 
 
 @pytest.mark.parametrize(
