@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -205,6 +206,14 @@ def test_a_shard_that_the_deadline_stops_loses_nothing(make: Callable[..., Any])
     assert slow.run(make("a", "a", "a", "a"), deadline=2.5) == BatchReport(("102",))
 
 
+@pytest.mark.parametrize(("make", "failed"), [(fifo, ("m0", "m1")), (kinesis, ("100",))])
+def test_a_deadline_that_has_passed_begins_nothing(make: Callable[..., Any], failed: tuple[str, ...]) -> None:
+    """All of it is reported, untouched."""
+    scene = Scene()
+    assert scene.run(make("a", "b"), deadline=-1.0) == BatchReport(failed)
+    assert scene.begun == []
+
+
 @pytest.mark.parametrize(
     ("error", "word"),
     [
@@ -246,6 +255,31 @@ def test_lanes_cost_no_task_each(make: Callable[..., Any]) -> None:
     assert scene.run(make(*map(str, range(1000))), concurrency=4) == BatchReport()
     assert scene.most_tasks == 5
     assert scene.begun[-1][0] == 249.0
+
+
+@pytest.mark.parametrize("make", [fifo, kinesis])
+@pytest.mark.parametrize("lanes", [1, 5000])
+def test_memory_is_flat_in_the_batch(make: Callable[..., Any], lanes: int) -> None:
+    """Between 500 and 5,000 records, of one key or of a key each, the runner's peak grows by a few bytes a record."""
+
+    async def one(_record: Any) -> None:
+        await asyncio.sleep(0)
+
+    def peak(size: int) -> int:
+        batch = make(*(str(at % lanes) for at in range(size)))
+
+        async def run() -> int:
+            tracemalloc.start()
+            before, _ = tracemalloc.get_traced_memory()
+            await process_batch(batch, one, desk=BatchDesk(MemoryDeadLetters()), deadline=FOREVER)
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            return most - before
+
+        return run_virtual(run)
+
+    peak(10)
+    assert (peak(5000) - peak(500)) / 4500 < 12
 
 
 def test_one_slow_lane_holds_up_no_other() -> None:

@@ -125,11 +125,10 @@ def _identify(keys: Mapping[str, object], member: str) -> Hashable:
 
 
 def _read(attribute: Any, depth: int) -> object:
-    if type(attribute) is not dict or len(cast("dict[str, Any]", attribute)) != 1:
+    members: dict[str, Any] = attribute
+    if type(attribute) is not dict or len(members) != 1:
         raise _AttributeError("an attribute value: an object with exactly one type descriptor")
-    ((kind, content),) = cast("dict[str, Any]", attribute).items()
-    if kind == "S":
-        return _text(content)
+    ((kind, content),) = members.items()
     simple = _SIMPLE.get(kind)
     if simple is not None:
         return simple(content)
@@ -188,6 +187,7 @@ def _set(member: Callable[[Any], object]) -> Callable[[Any], object]:
 
 
 _SIMPLE: Final[Mapping[str, Callable[[Any], object]]] = {
+    "S": _text,
     "N": _number,
     "B": _binary,
     "BOOL": _bool,

@@ -63,7 +63,7 @@ class BatchDesk:
     dead_letters: DeadLetters
     redelivery: Redelivery | None = None
     chance: Chance = field(default_factory=SystemChance)
-    visibility_s: int = 0
+    visibility_s: int = 30  # SQS's default
     beyond_failure: bool = False
 
 
