@@ -1,7 +1,7 @@
 """Stream mappings over random shard histories in bad weather: nothing is lost, and order holds.
 
 A stream in memory is split and merged while it is written to; the function is throttled, fails, meets poison, reports
-partial failures and is slow; the mapping is switched off and on; the failure destination refuses at times. A seed
+partial failures and is slow; the mapping is switched off and on; reads break; the failure destination refuses at times. A seed
 decides everything, the mapping's settings too: parallelization, windows, splitting, retries, age, pushed or polled.
 """
 
@@ -159,6 +159,16 @@ class World:
                     self.stream.drop_shard(shard)
                     self.ledger.counts["forgotten"] += 1
 
+    async def trouble_reads(self) -> None:
+        """Reads are throttled, and break as a bug would break them."""
+        while self.stormy:
+            await asyncio.sleep(self.rng.expovariate(1 / 15))
+            if self.rng.random() < 0.5:
+                self.stream.throttles.append(self.rng.random() * 3)
+            else:
+                self.stream.breaks[self.rng.choice(self.stream.open_shards())] = 1
+                self.ledger.counts["broken reads"] += 1
+
     # ------------------------------------------------------------------ the function
 
     async def invoke(self, payload: bytes) -> InvokeResult:
@@ -270,7 +280,7 @@ class World:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            others = [group.create_task(self.reshard()), group.create_task(self.forget_shards())]
+            others = [group.create_task(life) for life in (self.reshard(), self.forget_shards(), self.trouble_reads())]
             producing = group.create_task(self.produce())
             while not producing.done():
                 await self._run_mapping(self.rng.expovariate(1 / 40))
@@ -367,7 +377,18 @@ def test_the_seeds_meet_everything() -> None:
     """Together they see each kind of trouble, pushed and polled, one lane and many, windows and none."""
     worlds = [see_seed(seed) for seed in SEEDS]
     met = sum((world.ledger.counts for world in worlds), Counter[str]())
-    kinds = ("again", "failed", "finals", "forgotten", "partial", "pauses", "poisoned", "terminated", "throttled")
+    kinds = (
+        "again",
+        "broken reads",
+        "failed",
+        "finals",
+        "forgotten",
+        "partial",
+        "pauses",
+        "poisoned",
+        "terminated",
+        "throttled",
+    )
     assert [kind for kind in (*kinds, "RetryAttemptsExhausted", "RecordAgeExceeded") if not met[kind]] == []
     assert {world.stream.pushes for world in worlds} == {True, False}
     assert {world.config.parallelization > 1 for world in worlds} == {True, False}
