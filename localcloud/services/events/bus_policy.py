@@ -61,8 +61,13 @@ class BusPolicy:
 
     def add(self, statement: Mapping[str, Any]) -> None:
         """Add a statement of the policy language, in place of one with its Sid. Raises EventsError."""
-        others = [other for other in self._statements() if other.get("Sid") != statement.get("Sid")]
-        self._keep({"Version": self._document.get("Version", _VERSION), "Statement": [*others, dict(statement)]})
+        statements = self._statements()
+        places = [place for place, other in enumerate(statements) if other.get("Sid") == statement.get("Sid")]
+        if places:
+            statements[places[0]] = dict(statement)
+        else:
+            statements.append(dict(statement))
+        self._keep({"Version": self._document.get("Version", _VERSION), "Statement": statements})
 
     def revoke(self, statement_id: str) -> None:
         """Take a statement away. Raises EventsError: ResourceNotFoundException."""
@@ -96,7 +101,7 @@ class BusPolicy:
 
     def _statements(self) -> list[dict[str, Any]]:
         found: Any = self._document.get("Statement", [])
-        return cast("list[dict[str, Any]]", found if isinstance(found, list) else [found])
+        return list(cast("list[dict[str, Any]]", found if isinstance(found, list) else [found]))
 
     def _keep(self, document: dict[str, Any]) -> None:
         text = json.dumps(document, separators=(",", ":"))
