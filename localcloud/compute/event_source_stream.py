@@ -83,7 +83,6 @@ class StreamMapping:
     async def run(self) -> None:
         """Read every shard and deliver its records. Cancelling is safe: what was in flight is delivered again."""
         self._gone = False
-        self._running.clear()
         async with asyncio.TaskGroup() as group:
             while not self._gone:
                 self._changed.clear()

@@ -1,8 +1,9 @@
 """Stream mappings over random shard histories in bad weather: nothing is lost, and order holds.
 
 A stream in memory is split and merged while it is written to; the function is throttled, fails, meets poison, reports
-partial failures and is slow; the mapping is switched off and on; reads break; the failure destination refuses at times. A seed
-decides everything, the mapping's settings too: parallelization, windows, splitting, retries, age, pushed or polled.
+partial failures and is slow; the mapping is switched off and on; reads break; the failure destination refuses at times.
+A seed decides everything, the mapping's settings too: parallelization, windows, splitting, retries, age, pushed or
+polled.
 """
 
 from __future__ import annotations

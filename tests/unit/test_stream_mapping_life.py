@@ -8,6 +8,7 @@ from typing import Any
 
 from localcloud.clock import LoopClock, run_virtual
 from localcloud.compute.functions import InvokeResult
+from localcloud.compute.stream_source import StreamGone
 from localcloud.services.lambda_.errors import service_failed, throttled
 from sluiceway.rules.criteria import FilterCriteria
 from tests.unit.stream_world import FAILED, OK, MemoryStream, named, world
@@ -259,6 +260,23 @@ def test_a_read_that_finds_the_stream_gone_ends_what_is_retried() -> None:
             await asyncio.sleep(2)
             stream.delete()
             await asyncio.sleep(1.1)
+            assert there.ended
+
+    run_virtual(main)
+
+
+def test_a_read_is_believed_that_finds_the_stream_gone() -> None:
+    """Whatever the list of shards says: a mapping does not begin the shard again and again."""
+
+    async def main() -> None:
+        stream = new_stream()
+
+        async def read(*_: object, **__: object) -> Any:
+            raise StreamGone
+
+        stream.read = read  # type: ignore[method-assign]
+        async with world(succeed, stream=stream) as there:
+            await asyncio.sleep(0.1)
             assert there.ended
 
     run_virtual(main)
