@@ -42,6 +42,7 @@ from localcloud.parts.ports import (
 from localcloud.parts.services import Services, open_services
 from localcloud.persistence import hold_folder
 from localcloud.services.bedrock.wire import BedrockService
+from localcloud.services.cloudwatch.wire import CloudWatchService
 from localcloud.services.iam.sessions import RoleSessions
 from localcloud.services.kinesis.wire import KinesisService
 from localcloud.services.lambda_.wire import LambdaService
@@ -153,6 +154,7 @@ def _front(services: Services) -> Front:
     apis = [
         SqsService(services.queues),
         KinesisService(services.streams),
+        CloudWatchService(services.metrics, services.alarms),
         services.dynamodb,
         services.s3,
         bedrock,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,26 @@ def test_poison_in_a_stream_is_cut_out_and_told(world: World) -> None:
     )
     counted = world.wait("CountReadings", lambda seen: sum(each["count"] for each in seen) >= 9)
     assert sum(each["count"] for each in counted) == 9
+
+
+def test_the_age_of_what_is_read_is_a_metric(world: World) -> None:
+    """IteratorAge of a function that reads a stream, as CloudWatch tells it."""
+    world.wait("CountReadings", bool)
+    monitoring = world.client("cloudwatch")
+    now = datetime.now(UTC)
+    (metric,) = monitoring.list_metrics(
+        Namespace="AWS/Lambda",
+        MetricName="IteratorAge",
+        Dimensions=[{"Name": "FunctionName", "Value": world.functions["HandleReadings"]}],
+    )["Metrics"]
+    (point,) = monitoring.get_metric_statistics(
+        **metric,
+        StartTime=now - timedelta(minutes=30),
+        EndTime=now + timedelta(minutes=30),
+        Period=3600,
+        Statistics=["Maximum", "SampleCount"],
+    )["Datapoints"][-1:]
+    assert (point["Unit"], point["SampleCount"] >= 1, 0 < point["Maximum"] < 60_000) == ("Milliseconds", True, True)
 
 
 def test_changes_of_a_table_arrive_filtered(world: World) -> None:
