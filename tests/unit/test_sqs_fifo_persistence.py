@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import sqlite3
 import tempfile
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -92,6 +93,25 @@ def test_numbers_go_on_where_nothing_is_left_of_the_ones_before(lives: Lives) ->
 
     numbers = [lives.live(one, down_s=400) for _ in range(3)]
     assert numbers == sorted(set(numbers))
+
+
+def test_numbers_grow_where_the_machines_clock_went_back(lives: Lives) -> None:
+    """A message that is there still has the smaller number, and comes first."""
+
+    async def one(queues: Queues) -> int:
+        queue = queues.find(queues.arn_of("jobs.fifo", REGION)) or make(queues)
+        (accepted,) = await send(queue, f"a{len(queue._holding.messages)}")
+        return accepted.sequence
+
+    async def receive(queues: Queues) -> list[str]:
+        return bodies(await jobs(queues).receive(10))
+
+    first = lives.live(one)
+    with sqlite3.connect(lives.folder / "sqs.sqlite3") as file:
+        file.execute("DELETE FROM accepted")  # only the message itself tells its number
+    lives.now_s -= 1000
+    assert lives.live(one) > first
+    assert lives.live(receive) == ["a0", "a1"]
 
 
 def test_a_dead_letter_keeps_its_new_number_and_its_new_retention(lives: Lives) -> None:

@@ -50,7 +50,8 @@ _FORGET: Final = (
     "DELETE FROM fifo WHERE message_id = ?",
 )
 _ACCEPTED: Final = """
-SELECT group_id, deduplication_id, message_id, sequence, sent_s FROM accepted WHERE arn = ? ORDER BY sent_s
+SELECT group_id, deduplication_id, message_id, sequence, sent_s FROM accepted
+WHERE arn = ? AND sent_s > ? ORDER BY sent_s
 """
 _MESSAGES: Final = """
 SELECT arn, message_id, body, sent, state, visible_s, receives, receives_ever, first_received_s, received_s,
@@ -111,7 +112,7 @@ class Store:
 
     def load_accepted(self, arn: str) -> Iterator[tuple[Key, Accepted]]:
         """What a FIFO queue accepted in the last five minutes, the oldest first."""
-        found = self._connection.execute(_ACCEPTED, (arn,)).fetchall()
+        found = self._connection.execute(_ACCEPTED, (arn, self._clock.time() - REMEMBERED_S)).fetchall()
         for group_id, deduplication_id, message_id, sequence, sent_s in found:
             yield Key(group_id, deduplication_id), Accepted(message_id, int(sequence), sent_s)
 
