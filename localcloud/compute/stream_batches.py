@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from localcloud.compute.stream_source import StreamRecord
@@ -29,12 +29,20 @@ class Criteria(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """A record in hand. `events` are its entries of `Records` as JSON; `settled` once it needs no more work."""
+    """A record in hand: no more of it than is needed, for many may wait behind one that is stuck.
 
-    record: StreamRecord
-    events: tuple[bytes, ...]
-    size_bytes: int
+    `events` are its entries of `Records` as JSON; `settled` once it needs no more work.
+    """
+
+    sequence: str
+    order_key: str
+    arrived_s: float
+    events: tuple[bytes, ...] = ()
     settled: bool = False
+    size_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size_bytes = sum(len(event) + 1 for event in self.events)
 
 
 def read_items(records: Sequence[StreamRecord], criteria: Criteria | None) -> list[Item]:
@@ -43,7 +51,7 @@ def read_items(records: Sequence[StreamRecord], criteria: Criteria | None) -> li
     for record in records:
         kept = record.events if criteria is None else [event for event in record.events if criteria.keep(event)]
         events = tuple(encode_json(event) for event in kept)
-        items.append(Item(record, events, sum(len(event) + 1 for event in events)))
+        items.append(Item(record.sequence, record.order_key, record.arrived_s, events))
     return items
 
 
@@ -56,7 +64,7 @@ def take_batch(queue: deque[Item], *, most: int, budget_bytes: int, until_s: flo
     size = 0
     while queue and len(batch) < most:
         head = queue[0]
-        if until_s is not None and head.record.arrived_s >= until_s:
+        if until_s is not None and head.arrived_s >= until_s:
             break
         size += head.size_bytes
         if batch and size > budget_bytes:

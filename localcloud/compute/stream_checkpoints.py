@@ -123,4 +123,4 @@ class Progress:
             self.ahead_bytes -= item.size_bytes
             item.events = ()
         while self._ahead and self._ahead[0].settled:
-            self.checkpoint.after = self._ahead.popleft().record.sequence
+            self.checkpoint.after = self._ahead.popleft().sequence

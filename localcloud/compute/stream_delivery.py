@@ -110,7 +110,7 @@ class Delivery:
 
     async def _invoke(self, current: _Try) -> InvokeResult:
         mandate = self._mandate
-        age_s = mandate.clock.time() - current.items[-1].record.arrived_s if current.items else None
+        age_s = mandate.clock.time() - current.items[-1].arrived_s if current.items else None
         result = await mandate.invoke(self._event(current))
         if age_s is not None:
             mandate.put_metric("IteratorAge", max(0.0, age_s) * 1000, "Milliseconds")
@@ -128,7 +128,7 @@ class Delivery:
 
     async def _take(self, current: _Try, result: InvokeResult) -> list[_Try]:
         window = self._progress.checkpoint.window
-        sequences = [item.record.sequence for item in current.items]
+        sequences = [item.sequence for item in current.items]
         answer = read_answer(result, sequences, report=self._config.report_failures, windowed=window is not None)
         self._settle(current.items[: answer.done], window, answer)
         if answer.ok:
@@ -182,14 +182,14 @@ class Delivery:
     def _count_expired(self, current: _Try) -> int:
         oldest_s = self._mandate.clock.time() - self._mandate.max_age_s
         return next(
-            (place for place, item in enumerate(current.items) if item.record.arrived_s > oldest_s),
+            (place for place, item in enumerate(current.items) if item.arrived_s > oldest_s),
             len(current.items),
         )
 
     def _remaining_s(self, current: _Try) -> float:
         """Until the oldest record is too old; the age of a window's closing is counted from the window's end."""
         window = self._progress.checkpoint.window
-        born_s = current.items[0].record.arrived_s if current.items else float(window.end_s if window else 0)
+        born_s = current.items[0].arrived_s if current.items else float(window.end_s if window else 0)
         return born_s + self._mandate.max_age_s - self._mandate.clock.time()
 
     # ------------------------------------------------------------------ giving up
@@ -199,7 +199,7 @@ class Delivery:
         request_id = (current.result.request_id if current.result else "") or new_uuid(mandate.rng)
         given_up = Discarded(
             condition=condition,
-            records=[item.record for item in current.items],
+            records=current.items,
             shard_id=self._shard_id,
             request_id=request_id,
             invocations=current.invocations,

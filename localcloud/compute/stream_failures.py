@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any
 
 from localcloud.compute.functions import InvokeResult
-from localcloud.compute.stream_source import StreamRecord
+from localcloud.compute.stream_batches import Item
 
 __all__ = ["Condition", "Discarded", "build_document"]
 
@@ -32,7 +32,7 @@ class Discarded:
     """A batch that was given up. `window`: what its tumbling window's event said, for the end of a window."""
 
     condition: Condition
-    records: Sequence[StreamRecord]
+    records: Sequence[Item]
     shard_id: str
     request_id: str
     invocations: int

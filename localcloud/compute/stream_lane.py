@@ -138,9 +138,9 @@ class Lane:
     def _window_of(self, item: Item) -> OpenWindow:
         """The open window, also for a record that is late for it; else the window in which it arrived."""
         window = self._checkpoint.window
-        if window is not None and item.record.arrived_s < window.end_s:
+        if window is not None and item.arrived_s < window.end_s:
             return window
-        return open_window(item.record.arrived_s, self._config.tumbling_window_s)
+        return open_window(item.arrived_s, self._config.tumbling_window_s)
 
     def _find_closing(self) -> Closing | None:
         window = self._checkpoint.window
@@ -149,5 +149,5 @@ class Lane:
         if window.overgrown:
             return Closing.EARLY
         if self._queue:
-            return None if self._queue[0].record.arrived_s < window.end_s else Closing.FINAL
+            return None if self._queue[0].arrived_s < window.end_s else Closing.FINAL
         return Closing.FINAL if self._ended or self._read_up_to_s >= window.end_s else None

@@ -119,7 +119,7 @@ class ShardRun:
         for item in read_items(page.records, self._mandate.criteria):
             self._progress.begin(item)
             if item.events:
-                self._lanes[crc32(item.record.order_key.encode()) % len(self._lanes)].offer(item)
+                self._lanes[crc32(item.order_key.encode()) % len(self._lanes)].offer(item)
             else:
                 self._progress.settle([item])
         if page.records and page.more is not False:

@@ -430,7 +430,7 @@ def test_the_properties_see_a_checkpoint_that_runs_ahead(monkeypatch: pytest.Mon
         def begin(self, item: Any) -> None:
             super().begin(item)
             checkpoint: ShardCheckpoint = self.checkpoint
-            checkpoint.after = item.record.sequence
+            checkpoint.after = item.sequence
 
     monkeypatch.setattr(stream_shards, "Progress", Eager)
     breaches = [breach for seed in (1, 2, 3) for breach in find_breaches(run_seed(seed))]

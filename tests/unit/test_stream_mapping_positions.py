@@ -7,7 +7,8 @@ from typing import Any
 
 from localcloud.clock import LoopClock, run_virtual
 from localcloud.compute.functions import InvokeResult
-from localcloud.compute.stream_checkpoints import Checkpoints
+from localcloud.compute.stream_batches import Item
+from localcloud.compute.stream_checkpoints import Checkpoints, Progress, ShardCheckpoint
 from localcloud.compute.stream_source import Shard, Start, StartKind
 from tests.unit.stream_world import FAILED, HORIZON, OK, MemoryStream, named, world
 
@@ -290,3 +291,16 @@ def test_a_shard_that_is_being_read_is_not_forgotten() -> None:
     checkpoints["a"].after = checkpoints["b"].after = "5"
     checkpoints.note([], HORIZON, place=lambda *_: None, running={"a"})
     assert (checkpoints.after("a"), checkpoints.after("b")) == ("5", "")
+
+
+def test_what_is_done_behind_a_stuck_record_keeps_its_number_only() -> None:
+    """The checkpoint waits for the lowest record; what lies after it and is done takes no memory."""
+    checkpoint = ShardCheckpoint(HORIZON)
+    progress = Progress(checkpoint)
+    stuck, done = Item("1", "a", 0.0, (b"{}",)), Item("2", "b", 0.0, (b"{}",))
+    progress.begin(stuck)
+    progress.begin(done)
+    progress.settle([done])
+    assert (checkpoint.after, progress.ahead, progress.ahead_bytes, done.events) == ("", 2, 3, ())
+    progress.settle([stuck])
+    assert (checkpoint.after, progress.ahead, progress.ahead_bytes) == ("2", 0, 0)
