@@ -616,6 +616,9 @@ def test_requests_that_are_none(action: str, parameters: dict[str, Any], code: s
         (b"Action=CreateTopic&Name=n&Attributes.entry.1.value=x", "MalformedInput"),
         (b"Action=CreateTopic&Name=n&Attributes.entry=x", "MalformedInput"),
         (b"Action=CreateTopic&Name=n&Tags.member=x", "MalformedInput"),
+        (b"Action=CreateTopic&Name=n&Tags.member.x.Key=a", "MalformedInput"),
+        (b"Action=CreateTopic&Name=n&Tags.member.0.Key=a", "MalformedInput"),
+        (b"Action=CreateTopic&Name=n&Attributes.entry.100000.key=a", "MalformedInput"),
         (b"Action.x=1", "MissingAction"),
     ],
 )

@@ -84,10 +84,9 @@ def _shape(branch: _Tree | str) -> object:
 
 
 def _members(branch: _Tree | str) -> list[object]:
-    if isinstance(branch, str):
-        raise SnsError("MalformedInput", "A list must be numbered.")
-    indexes = sorted((name for name in branch if _INDEX.fullmatch(name)), key=int)
-    return [_shape(branch[name]) for name in indexes]
+    if isinstance(branch, str) or not all(map(_INDEX.fullmatch, branch)):
+        raise SnsError("MalformedInput", "A list must be numbered, from 1 to 99999.")
+    return [_shape(branch[name]) for name in sorted(branch, key=int)]
 
 
 def _entries(members: list[object]) -> dict[str, object]:
