@@ -327,8 +327,10 @@ def test_the_last_event_tells_the_children() -> None:
         await api.put(b"x")
         await api.call("SplitShard", StreamName="s", ShardToSplit=shard_id(0), NewStartingHashKey=str(1 << 127))
         assert datas(await pushed.event()) == [b"x"]
+        split_at = now()
         event = await pushed.event()
         assert (event["Records"], "ContinuationSequenceNumber" in event) == ([], False)
+        assert round(now() - split_at, 6) == 0.3
         assert [child["ShardId"] for child in event["ChildShards"]] == [shard_id(1), shard_id(2)]
         with pytest.raises(StopAsyncIteration):
             await pushed.next()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from localcloud.services.kinesis.limits import MIB
+from localcloud.services.kinesis.shard import Content, Shard
 from tests.unit.kinesis_setup import LAST_HASH, OPEN, REGION, Api, b64, datas, shard_id, with_api
 
 
@@ -341,11 +342,11 @@ def test_ten_mebibytes_close_a_shard_for_five_seconds() -> None:
 
     async def test(api: Api) -> None:
         await api.make()
-        for number in range(12):
-            await api.put(bytes([number]) * (MIB - 1))
+        for number in range(14):
+            await api.put(bytes([number]) * (800 * 1024))
             await asyncio.sleep(1)
         told = await api.call("GetRecords", ShardIterator=await api.iterator())
-        assert len(told["Records"]) == 10
+        assert len(told["Records"]) == 12  # 9.4 MiB: the next one would pass 10
         iterator = told["NextShardIterator"]
         for pause_s, refused in ((0.1, True), (4.8, True), (0.2, False)):
             await asyncio.sleep(pause_s)
@@ -431,3 +432,11 @@ def test_cbor_is_refused_by_name() -> None:
         assert (answer.status, b"AWS_CBOR_DISABLE" in answer.body) == (400, True)
 
     with_api(test)
+
+
+def test_a_clock_that_goes_back_puts_no_record_before_another() -> None:
+    """Dates of a shard never go back, so that a date finds its place."""
+    shard = Shard(0, (0, LAST_HASH), created_s=1_000, opened_s=1_000.0)
+    dates = [shard.put(Content("", "k", 1), at_s).arrived_s for at_s in (1_005.0, 1_003.0, 1_006.0)]
+    assert dates == [1_005.0, 1_005.0, 1_006.0]
+    assert len(shard.read(shard.at_time(1_005.0, 1_010.0), 1_010.0).records) == 3

@@ -68,7 +68,8 @@ def test_what_is_no_sequence_number(text: str) -> None:
         parse_sequence(text)
 
 
-def test_a_shard_number_that_contradicts_itself_is_none() -> None:
-    """The shard's last digit stands twice in a number."""
+@pytest.mark.parametrize("wrong", [1 << 144, 1 << 143])
+def test_a_number_that_contradicts_itself_is_none(wrong: int) -> None:
+    """The shard's last digit stands twice in a number, and the place is below 2^63."""
     with pytest.raises(ValueError):
-        parse_sequence(str(first_sequence(3, 5) ^ (1 << 144)))
+        parse_sequence(str(first_sequence(3, 5) ^ wrong))

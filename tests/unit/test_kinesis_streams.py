@@ -341,6 +341,21 @@ def test_records_go_when_their_time_is_over() -> None:
     with_api(test)
 
 
+def test_a_stream_that_nobody_reads_forgets_as_well() -> None:
+    """What has expired goes with the next record, so memory does not grow beyond the retention period."""
+
+    async def test(api: Api) -> None:
+        await api.make()
+        for _ in range(3):
+            await api.put(b"old")
+        await asyncio.sleep(DAY_S + 1)
+        await api.put(b"new")
+        (shard,) = api.streams.get("s", REGION).shards.open
+        assert shard.held == 1
+
+    with_api(test)
+
+
 def test_the_largest_record_can_be_made_larger() -> None:
     """1 MiB with its key to begin with; up to 10 MiB by UpdateMaxRecordSize."""
 
