@@ -36,6 +36,10 @@ class Waiters:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
     async def wait(self, deadline: float) -> None:
         """Until woken, or until `deadline`. Raises SqsError where `close` ends the waiting."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
