@@ -121,7 +121,7 @@ async def test_a_throttled_client_gets_through_when_it_tries_again(sqs: Any, mon
         error = caught.value.response["Error"]
         assert (error["Code"], error["Message"]) == ("ThrottlingException", "Rate exceeded")
         patient = connect(sqs.meta.endpoint_url, retries={"mode": "standard", "total_max_attempts": 10})
-        send(patient, url, "at last")
+        send(patient, url, "at-last")
         patient.close()
 
     await asyncio.to_thread(work)
