@@ -14,13 +14,8 @@ from localcloud.json_text import MalformedJson
 from localcloud.services.events.envelope import Entry, Event, make_event
 from localcloud.services.events.json_paths import MISSING, parse_path
 from localcloud.services.events.json_values import Numeral, decode, encode
-from localcloud.services.events.transform import (
-    MAX_FILLED_CHARS,
-    BadTemplate,
-    InputTooLarge,
-    RuleName,
-    Transformer,
-)
+from localcloud.services.events.templates import MAX_FILLED_CHARS, InputTooLarge
+from localcloud.services.events.transform import BadTemplate, RuleName, Transformer
 
 RULE = RuleName(
     "arn:aws:events:eu-west-1:123456789012:rule/bus/example",

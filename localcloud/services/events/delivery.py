@@ -22,7 +22,8 @@ from typing import Final, Protocol
 from localcloud.clock import Clock
 from localcloud.services.events.envelope import Event
 from localcloud.services.events.target import Target
-from localcloud.services.events.transform import InputTooLarge, RuleName
+from localcloud.services.events.templates import InputTooLarge
+from localcloud.services.events.transform import RuleName
 
 __all__ = ["Courier", "DeadLetter", "Parcel", "TargetPort", "Undeliverable"]
 
