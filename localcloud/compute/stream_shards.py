@@ -1,8 +1,8 @@
 """One shard of a stream while a mapping reads it: from its checkpoint to its end.
 
-Reads only while a lane wants records: a polled source at its base rate while there is nothing, and again at once after
-records; a source that pushes is waited for. Reads ahead of a lane that is stuck, so that the others go on, up to a
-bound; beyond it the shard waits for the stuck lane, as its checkpoint does.
+Reads only while a lane wants records: a polled source at its base rate while the shard is caught up with, and again at
+once while it is not; a source that pushes is waited for. Reads ahead of a lane that is stuck, so that the others go on,
+up to a bound; beyond it the shard waits for the stuck lane, as its checkpoint does.
 Source: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html (polling)
 """
 
@@ -122,10 +122,17 @@ class ShardRun:
                 self._lanes[crc32(item.order_key.encode()) % len(self._lanes)].offer(item)
             else:
                 self._progress.settle([item])
-        if page.records and page.more is not False:
-            self._next_poll = -math.inf
-            return
-        for lane in self._lanes:
-            lane.note_read_up_to(self._mandate.clock.time())
-        if not self._source.pushes:
-            self._next_poll = now + self._source.poll_s
+        now_s = self._mandate.clock.time()
+        if not page.records or page.more is False:
+            for lane in self._lanes:
+                lane.note_read_up_to(now_s)
+        caught_up = not self._source.pushes and not self._is_behind(page, now_s)
+        self._next_poll = now + self._source.poll_s if caught_up else -math.inf
+
+    def _is_behind(self, page: Page, now_s: float) -> bool:
+        """Whether there is more to read now. A source that does not say is behind while its records are older than a
+        poll, or come as many as there may be.
+        """
+        if page.more is not None or not page.records:
+            return bool(page.more)
+        return len(page.records) >= MAX_READ or page.records[-1].arrived_s <= now_s - self._source.poll_s

@@ -72,8 +72,8 @@ class StreamRecord:
 class Page:
     """`next` is the cursor to go on with, None where the shard is closed and read to its end.
 
-    `more`: whether further records lie there already; None where the source cannot tell, then a page with records is
-    followed by another read at once.
+    `more`: whether further records lie there already; None where the source does not say, then the age of the records
+    tells whether the shard is caught up with.
     """
 
     records: tuple[StreamRecord, ...]

@@ -225,25 +225,71 @@ def test_a_polled_stream_is_read_again_at_once_while_there_is_more() -> None:
         stream = new_stream()
         stream.page_limit = 10
         fill(stream, 65)
+        await asyncio.sleep(5)
         async with world(succeed, stream=stream, batch_size=10) as there:
             await asyncio.sleep(0.5)
             assert sum(map(len, there.batches)) == 65
-            assert {at for at, _, _ in stream.reads} == {0.0}
+            assert {at for at, _, _ in stream.reads} == {5.0}
+
+    run_virtual(main)
+
+
+def test_as_many_records_as_a_read_may_bring_are_followed_by_another_read() -> None:
+    """However young they are."""
+
+    async def main() -> None:
+        stream = new_stream()
+        fill(stream, 25_000)
+        async with world(succeed, stream=stream, batch_size=10_000) as there:
+            await asyncio.sleep(0.5)
+            assert [len(batch) for batch in there.batches] == [10_000, 10_000, 5_000]
+
+    run_virtual(main)
+
+
+def test_steady_traffic_is_read_once_a_second() -> None:
+    """A shard that is caught up with is not read again for each record: others share its five reads a second."""
+
+    async def main() -> None:
+        async with world(succeed) as there:
+            await asyncio.sleep(0.05)
+            for number in range(100):
+                there.stream.put(number)
+                await asyncio.sleep(0.1)
+            assert [len(batch) for batch in there.batches] == [10] * 10
+            assert [at for at, _, _ in there.stream.reads] == [float(second) for second in range(11)]
+
+    run_virtual(main)
+
+
+def test_a_source_that_says_there_is_more_is_believed() -> None:
+    """Young records, few of them, and another read at once."""
+
+    async def main() -> None:
+        stream = new_stream()
+        stream.says_more = True
+        stream.page_limit = 10
+        fill(stream, 65)
+        async with world(succeed, stream=stream, batch_size=10) as there:
+            await asyncio.sleep(0.5)
+            assert sum(map(len, there.batches)) == 65
+            assert [at for at, _, _ in stream.reads] == [0.0] * 7
 
     run_virtual(main)
 
 
 def test_a_source_that_says_there_is_no_more_is_believed() -> None:
-    """No second read after a page that says so."""
+    """No second read after a page that says so, however old its records are."""
 
     async def main() -> None:
         stream = new_stream()
         stream.says_more = True
         stream.put("a")
+        await asyncio.sleep(5)
         async with world(succeed, stream=stream) as there:
             await asyncio.sleep(1.5)
             assert there.batches == [["a"]]
-            assert [at for at, _, _ in stream.reads] == [0.0, 1.0]
+            assert [at for at, _, _ in stream.reads] == [5.0, 6.0]
 
     run_virtual(main)
 

@@ -116,7 +116,7 @@ def test_the_end_of_a_polled_window_is_found_by_the_next_poll() -> None:
                 ([], ["a", "b"], True, False),
                 (["c"], [], False, False),
             ]
-            assert there.times == [1.0, 10.0, 10.0, 11.0]
+            assert there.times == [1.0, 10.0, 11.0, 11.0]
 
     run_virtual(main)
 
