@@ -37,6 +37,7 @@ ACTIONS = {
     TOPIC: "sns:Publish",
     STREAM: "kinesis:PutRecord",
     BUS: "events:PutEvents",
+    QUEUE + ".fifo": "sqs:SendMessage",
 }
 
 
@@ -147,6 +148,44 @@ def test_a_queue_gets_the_body_the_group_and_the_trace() -> None:
         (message,) = await cloud.drain("q")
         assert message.body == '{"n":1}'
         assert (message.content.group_id, message.system["AWSTraceHeader"]) == ("g", trace)
+
+    with_cloud(test)
+
+
+def test_a_fifo_queue_gets_the_events_of_a_group_in_order() -> None:
+    """Each under the target's group; the queue tells duplicates by their content."""
+
+    async def test(cloud: Cloud, world: World) -> None:
+        arn = QUEUE + ".fifo"
+        attributes = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+        cloud.queues.create("q.fifo", REGION, attributes=attributes, tags={})
+        cloud.allow(arn)
+        await add(world, arn, SqsParameters={"MessageGroupId": "g"}, InputPath="$.detail")
+        for number in (1, 2, 1):
+            await world.put({"n": number})
+            await world.settle()
+        messages = await cloud.drain("q.fifo")
+        assert [(message.body, message.content.group_id) for message in messages] == [
+            ('{"n":1}', "g"),
+            ('{"n":2}', "g"),
+        ]
+
+    with_cloud(test)
+
+
+def test_a_fifo_queue_that_is_given_no_deduplication_is_a_dead_letter() -> None:
+    """EventBridge sends no deduplication id of its own."""
+
+    async def test(cloud: Cloud, world: World) -> None:
+        arn = QUEUE + ".fifo"
+        cloud.queues.create("q.fifo", REGION, attributes={"FifoQueue": "true"}, tags={})
+        cloud.allow(arn)
+        cloud.allow(DEAD)
+        await add(world, arn, SqsParameters={"MessageGroupId": "g"})
+        await world.put({"n": 1})
+        await world.settle()
+        (letter,) = dead_letters(await cloud.drain("dead"))
+        assert (letter["ERROR_CODE"], letter["RETRY_ATTEMPTS"]) == ("INVALID_PARAMETER", "0")
 
     with_cloud(test)
 
