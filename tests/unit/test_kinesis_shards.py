@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import Any
 
 import pytest
@@ -12,30 +11,10 @@ from hypothesis import strategies as st
 
 from localcloud.services.kinesis.limits import Limits
 from localcloud.services.kinesis.shards import Shards
-from tests.unit.kinesis_setup import LAST_HASH, OPEN, REGION, Api, b64, datas, shard_id, with_api
+from tests.unit.kinesis_history import History, merge, scale, shards, split
+from tests.unit.kinesis_setup import LAST_HASH, OPEN, Api, shard_id, with_api
 
 HALF = (LAST_HASH + 1) // 2
-
-
-async def split(api: Api, number: int, at: int) -> None:
-    await api.call("SplitShard", StreamName="s", ShardToSplit=shard_id(number), NewStartingHashKey=str(at))
-    await api.settle()
-
-
-async def merge(api: Api, number: int, adjacent: int) -> None:
-    members = {"ShardToMerge": shard_id(number), "AdjacentShardToMerge": shard_id(adjacent)}
-    await api.call("MergeShards", StreamName="s", **members)
-    await api.settle()
-
-
-async def scale(api: Api, count: int) -> Any:
-    told = await api.call("UpdateShardCount", StreamName="s", TargetShardCount=count, ScalingType="UNIFORM_SCALING")
-    await api.settle()
-    return told
-
-
-async def shards(api: Api, **members: Any) -> list[dict[str, Any]]:
-    return (await api.call("ListShards", StreamName="s", **members))["Shards"]
 
 
 async def ids(api: Api, kind: str, **more: Any) -> list[int]:
@@ -266,87 +245,6 @@ def test_open_shards_always_cover_every_hash_key_once(steps: list[tuple[str, int
         assert (made.route(shard.first_hash), made.route(shard.last_hash)) == (shard, shard)
 
 
-class History:
-    """A random life of a stream, and a reader that goes from parents to children by what GetRecords tells it."""
-
-    def __init__(self, api: Api, seed: int) -> None:
-        self.api = api
-        self.rng = random.Random(seed)
-        self.put: list[tuple[str, bytes]] = []
-
-    async def live(self, steps: int) -> None:
-        for _ in range(steps):
-            await asyncio.sleep(self.rng.random() * 2)
-            await self.rng.choice([self._put, self._put, self._put, self._split, self._merge, self._scale])()
-        await self._put()
-
-    async def _put(self) -> None:
-        records = []
-        for _ in range(self.rng.randint(1, 12)):
-            key, data = f"k{self.rng.randrange(9)}", str(len(self.put)).encode()
-            self.put.append((key, data))
-            records.append({"Data": b64(data), "PartitionKey": key})
-        told = await self.api.call("PutRecords", StreamName="s", Records=records)
-        assert told["FailedRecordCount"] == 0
-
-    def _open(self) -> list[Any]:
-        return self.api.streams.get("s", REGION).shards.open
-
-    async def _split(self) -> None:
-        shard = self.rng.choice(self._open())
-        if shard.last_hash - shard.first_hash > 8 and len(self._open()) < 12:
-            at = self.rng.randrange(shard.first_hash + 2, shard.last_hash)
-            await self._reshard(split(self.api, shard.index, at))
-
-    async def _merge(self) -> None:
-        opened = self._open()
-        if len(opened) > 1:
-            place = self.rng.randrange(len(opened) - 1)
-            pair = [opened[place].index, opened[place + 1].index]
-            self.rng.shuffle(pair)
-            await self._reshard(merge(self.api, *pair))
-
-    async def _scale(self) -> None:
-        await self._reshard(scale(self.api, self.rng.randint(1, 9)))
-
-    async def _reshard(self, change: Any) -> None:
-        async with asyncio.TaskGroup() as group:  # records go in while the stream is updating
-            group.create_task(change)
-            await self._put()
-
-    async def read(self) -> list[tuple[str, str, bytes]]:
-        """(sequence, key, data) in the order of reading: a shard only when all its parents were read to their end."""
-        listed = await shards(self.api)
-        waiting = {
-            shard["ShardId"]: {shard.get("ParentShardId"), shard.get("AdjacentParentShardId")} for shard in listed
-        }
-        done: set[str | None] = {None}
-        found: list[tuple[str, str, bytes]] = []
-        told_children: set[str] = set()
-        while waiting:
-            ready = sorted(each for each, parents in waiting.items() if parents <= done)
-            current = self.rng.choice(ready)
-            del waiting[current]
-            told_children |= await self._read_shard(current, found)
-            done.add(current)
-        roots = {shard["ShardId"] for shard in listed if "ParentShardId" not in shard}
-        assert told_children | roots == {shard["ShardId"] for shard in listed}
-        return found
-
-    async def _read_shard(self, shard: str, found: list[tuple[str, str, bytes]]) -> set[str]:
-        told = await self.api.call("GetShardIterator", StreamName="s", ShardId=shard, ShardIteratorType="TRIM_HORIZON")
-        iterator = told["ShardIterator"]
-        while True:
-            page = await self.api.call("GetRecords", ShardIterator=iterator, Limit=self.rng.randint(1, 5))
-            for record, data in zip(page["Records"], datas(page), strict=True):
-                found.append((record["SequenceNumber"], record["PartitionKey"], data))
-            if "NextShardIterator" not in page:
-                return {child["ShardId"] for child in page["ChildShards"]}
-            if not page["Records"]:
-                return set()
-            iterator = page["NextShardIterator"]
-
-
 @pytest.mark.parametrize("seed", range(40))
 def test_every_record_is_read_once_and_in_order_by_key(seed: int) -> None:
     """Over any splits, merges and scalings, read from parents to children, nothing is lost, repeated or overtaken;
@@ -358,11 +256,19 @@ def test_every_record_is_read_once_and_in_order_by_key(seed: int) -> None:
         await api.make(shards=1 + seed % 3)
         history = History(api, seed)
         await history.live(25)
-        found = await history.read()
-        assert sorted(data for _, _, data in found) == sorted(data for _, data in history.put)
-        for key in {key for key, _ in history.put}:
-            mine = [(sequence, data) for sequence, each, data in found if each == key]
-            assert [data for _, data in mine] == [data for each, data in history.put if each == key]
-            assert [sequence for sequence, _ in mine] == sorted({sequence for sequence, _ in mine})
+        history.check(await history.read())
+
+    with_api(test, limits=OPEN)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_record_is_pushed_once_and_in_order_by_key(seed: int) -> None:
+    """The same for a consumer that follows while the stream lives, and leaves and comes back by checkpoints."""
+
+    async def test(api: Api) -> None:
+        consumer = await api.consumer(await api.make(shards=1 + seed % 3))
+        history = History(api, seed)
+        history.check(await history.live_pushed(25, consumer))
+        assert len(history.put) > 25
 
     with_api(test, limits=OPEN)
