@@ -1,0 +1,150 @@
+"""Which records of a topic go to whom, and how much of them.
+
+A subscription is a filter: a pattern (or none) and the columns that are wanted of a record (or all). A record is
+projected once for each distinct list of columns and matched once for each distinct filter, however many share it: one
+index holds them all, each pattern under the slot of its columns, and what is put to it is an event with every
+projection in its slot. So a pattern is judged on what its subscriber is shown, and on nothing else.
+Must not know connections, stores or streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar, cast
+
+from sluiceway.errors import Rejected
+from sluiceway.rules.index import PatternIndex
+from sluiceway.rules.patterns import InvalidPattern, Limits
+
+__all__ = ["LIMITS", "Columns", "Filter", "SubscriptionSet", "View", "project"]
+
+H = TypeVar("H")
+Columns: TypeAlias = tuple[str, ...]
+"""Paths, names joined with dots, sorted, none below another; empty for the whole record."""
+_Tree: TypeAlias = "dict[str, _Tree | None]"
+
+LIMITS: Final = Limits(combinations=100, fields=64)  # EventBridge's are for rules that few people write
+MAX_NESTED: Final = 100  # arrays and objects that are looked into for a column, as for a pattern
+_ABSENT: Final = object()
+
+
+class Filter(NamedTuple):
+    """`pattern` is canonical JSON text, "" for every record."""
+
+    pattern: str = ""
+    columns: Columns = ()
+
+
+class View(NamedTuple):
+    """A record as `filters`, which have these columns and match it, show it."""
+
+    record: Mapping[str, object]
+    columns: Columns
+    filters: tuple[Filter, ...]
+
+
+# ---------------------------------------------------------------- what a subscriber is shown
+
+
+def project(record: Mapping[str, object], columns: Columns) -> Mapping[str, object]:
+    """The record with what stands at `columns` alone, the record itself where there are none.
+
+    A name of a path is a member's name to the letter: a member whose own name has dots is reached by no path. Arrays
+    are passed through, as by patterns: of their objects the columns are left. What is absent is left out, and so is an
+    object or array of which nothing is left.
+    """
+    return _show(record, _plant(columns))
+
+
+def _show(record: Mapping[str, object], tree: _Tree) -> Mapping[str, object]:
+    picked = _pick(record, tree or None, 0)
+    return {} if picked is _ABSENT else cast("Mapping[str, object]", picked)
+
+
+def _plant(columns: Columns) -> _Tree:
+    tree: _Tree = {}
+    for column in columns:
+        *parents, last = column.split(".")
+        step = tree
+        for name in parents:
+            step = cast("_Tree", step.setdefault(name, {}))
+        step[last] = None
+    return tree
+
+
+def _pick(value: object, tree: _Tree | None, depth: int) -> object:
+    if tree is None:
+        return value
+    if depth > MAX_NESTED:
+        return _ABSENT
+    if isinstance(value, dict):
+        members = cast("dict[str, object]", value)
+        found = {name: _pick(members[name], tree[name], depth + 1) for name in tree if name in members}
+        return {name: each for name, each in found.items() if each is not _ABSENT} or _ABSENT
+    if isinstance(value, list):
+        elements = [_pick(each, tree, depth + 1) for each in cast("list[object]", value)]
+        return [each for each in elements if each is not _ABSENT] or _ABSENT
+    return _ABSENT
+
+
+# ---------------------------------------------------------------- who is shown what
+
+
+class SubscriptionSet(Generic[H]):
+    """The subscriptions of one topic: each distinct filter once, with those that hold it, in the order given.
+
+    `unusable`: filters whose pattern this version does not take; they match nothing. `unjudged` counts the records so
+    far on which patterns could not be judged. Not for several threads at once.
+    """
+
+    def __init__(self, held: Iterable[tuple[Filter, H]]) -> None:
+        self.unusable: list[Filter] = []
+        self.unjudged = 0
+        self._holders: dict[Filter, list[H]] = {}
+        for wanted, holder in held:
+            self._holders.setdefault(wanted, []).append(holder)
+        self._slots: dict[Columns, str] = {}
+        self._every: dict[Columns, list[Filter]] = {}
+        self._index = PatternIndex[Filter](limits=LIMITS)
+        for wanted in self._holders:
+            self._enter(wanted)
+        self._trees = {columns: _plant(columns) for columns in self._slots}
+
+    def _enter(self, wanted: Filter) -> None:
+        slot = self._slots.setdefault(wanted.columns, str(len(self._slots)))
+        always = self._every.setdefault(wanted.columns, [])
+        if not wanted.pattern:
+            always.append(wanted)
+            return
+        try:
+            self._index.add(wanted, f'{{"{slot}":{wanted.pattern}}}')
+        except InvalidPattern:
+            self.unusable.append(wanted)
+
+    def __len__(self) -> int:
+        """How many distinct filters there are."""
+        return len(self._holders)
+
+    def holders(self, wanted: Filter) -> Sequence[H]:
+        """Who holds this filter."""
+        return self._holders.get(wanted, ())
+
+    def match(self, record: Mapping[str, object]) -> list[View]:
+        """The views of a decoded record, one for each list of columns of which a filter matches.
+
+        Where a record says paths in so many ways that no pattern can be judged (`ambiguous-event`), those have it who
+        have no pattern.
+        """
+        projected = {columns: _show(record, tree) for columns, tree in self._trees.items()}
+        event = {self._slots[columns]: each for columns, each in projected.items()}
+        found = {columns: list(every) for columns, every in self._every.items()}
+        for wanted in self._judge(event):
+            found[wanted.columns].append(wanted)
+        return [View(projected[columns], columns, tuple(filters)) for columns, filters in found.items() if filters]
+
+    def _judge(self, event: Mapping[str, object]) -> Iterable[Filter]:
+        try:
+            return self._index.match(event) if len(self._index) else ()
+        except Rejected:
+            self.unjudged += 1
+            return ()
