@@ -100,6 +100,7 @@ MALFORMED: list[tuple[str, str]] = [
     ("c074323031332d30332d32315432303a30343a30305a", "tag"),
     ("c249010000000000000000", "tag"),
     ("c1f5", "tag"),
+    ("c01a514b67b0", "tag"),
     ("c16161", "tag"),
     ("7f4101ff", "another kind"),
     ("7f7f6161ffff", "form that is none"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from localcloud.services.cloudwatch.cbor import read_cbor, write_cbor
+from localcloud.services.cloudwatch.cbor import Stamp, read_cbor, write_cbor
 from localcloud.services.cloudwatch.resources import Alarm
 from localcloud.services.contract import Permission, WireRequest
 from tests.unit.cloudwatch_setup import PROTOCOLS, SERVICE, World, make_request, read_answer, wire_request
@@ -170,6 +171,8 @@ async def test_metrics_are_listed_with_filters_and_pages(world: World) -> None:
         "MetricName": "x",
         "Dimensions": [{"Name": "a", "Value": "1"}, {"Name": "b", "Value": "2"}],
     }
+    await world.put("x", Dimensions=[{"Name": "a", "Value": "2"}], Timestamp=NOW - 4 * HOUR)
+    assert len((await world.ok("ListMetrics", Namespace="app", RecentlyActive="PT3H"))["Metrics"]) == 2
     world.clock.now += 3 * 3600
     assert (await world.ok("ListMetrics", RecentlyActive="PT3H"))["Metrics"] == []
     assert len((await world.ok("ListMetrics", Namespace="app"))["Metrics"]) == 2
@@ -428,7 +431,13 @@ async def test_compressed_data_are_taken() -> None:
     packed = gzip.compress(plain.body)
     assert await send(packed) == (200, None)
     assert (await world.ok("GetMetricStatistics", **{**STATS, "Namespace": "app"}))["Datapoints"][0]["Sum"] == 200.0
-    for body, encoding in ((packed[:-9], "gzip"), (packed + b"x", "gzip"), (b"x", "gzip"), (plain.body, "br")):
+    for body, encoding in (
+        (packed, "br"),
+        (packed[:-9], "gzip"),
+        (packed + b"x", "gzip"),
+        (b"x", "gzip"),
+        (plain.body, "br"),
+    ):
         status, told = await send(body, encoding)
         assert (status, told["__type"].partition("#")[2]) == (400, "MalformedInput")
     status, told = await send(gzip.compress(bytes(17 * 1024 * 1024)))
@@ -534,16 +543,75 @@ def make_form(parameters: dict[str, str]) -> WireRequest:
     return wire_request({}, urlencode(parameters).encode())
 
 
-async def test_dates_beyond_the_calendar_are_refused() -> None:
-    """Dates before 1970 or after 9999, and such as are no numbers, are no dates."""
+@pytest.mark.parametrize(
+    "start", [Stamp(float("nan")), Stamp(float("inf")), Stamp(1e18), Stamp(-1.0), True, "1e9", {}, []]
+)
+async def test_dates_beyond_the_calendar_are_refused(start: Any) -> None:
+    """Dates before 1970 or after 9999, and such as are none, are no dates."""
+    body = write_cbor({**STATS, "StartTime": start, "EndTime": Stamp(NOW.timestamp())})
+    path = f"/service/{SERVICE}/operation/GetMetricStatistics"
+    response = await World().service.handle(wire_request({"smithy-protocol": "rpc-v2-cbor"}, body, path))
+    assert response.status == 400
+
+
+async def test_a_date_without_zone_is_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever zone the machine is in, a form's date without one is UTC."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        world = World("query")
+        body = {"Action": "PutMetricData", "Namespace": "app", "MetricData.member.1.MetricName": "m"}
+        body |= {"MetricData.member.1.Value": "1", "MetricData.member.1.Timestamp": "2027-01-15T08:00:00"}
+        assert (await world.service.handle(make_form(body))).status == 200
+        (point,) = (await world.ok("GetMetricStatistics", **{**STATS, "Namespace": "app"}))["Datapoints"]
+        assert point["Timestamp"].timestamp() == NOW.timestamp()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+async def test_whole_numbers_are_whole() -> None:
+    """A period of half seconds is refused, a whole one as a float is taken."""
+    for period, status in ((60.5, 400), (60.0, 200)):
+        body = write_cbor({**STATS, "StartTime": Stamp(1.0), "EndTime": Stamp(61.0), "Period": period})
+        path = f"/service/{SERVICE}/operation/GetMetricStatistics"
+        response = await World().service.handle(wire_request({"smithy-protocol": "rpc-v2-cbor"}, body, path))
+        assert response.status == status
+
+
+async def test_seconds_are_read_with_periods_under_a_minute(world: World) -> None:
+    """A resolution of a second is read by 5 seconds, from a start rounded down to such; without it there is nothing."""
+    for second in (7, 11):
+        await world.put(Timestamp=NOW + timedelta(seconds=second), StorageResolution=1)
+    await world.put(Timestamp=NOW + timedelta(seconds=12))
+    asked = {"Namespace": "app", "MetricName": "m", "Statistics": ["Sum"], "Period": 5}
+    start, end = NOW + timedelta(seconds=8), NOW + timedelta(seconds=59)
+    points = (await world.ok("GetMetricStatistics", **asked, StartTime=start, EndTime=end))["Datapoints"]
+    assert [(point["Timestamp"].timestamp() - NOW.timestamp(), point["Sum"]) for point in points] == [
+        (5, 1.0),
+        (10, 1.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("days", "minutes", "period", "rounded"), [(1, 4, 3600, 4), (20, 4, 3600, 0), (20, 6, 3600, 5), (70, 59, 7200, 0)]
+)
+async def test_an_older_start_is_rounded_more(days: int, minutes: int, period: int, rounded: int) -> None:
+    """To the minute within 15 days, to five minutes within 63, to the hour before that; periods begin there."""
     world = World()
-    for raw in (b"\xc1\xfb\x7f\xf8\0\0\0\0\0\0", b"\xc1\x1b\xff\xff\xff\xff\xff\xff\xff\xff", b"\xc1\x20", b"\xf5"):
-        body = write_cbor({"Namespace": "n", "MetricData": [{"MetricName": "m", "Value": 1.0}]})
-        body = body[:-9].replace(b"\xa2", b"\xa3") + body[-9:] + b"\x69Timestamp" + raw
-        headers = {"smithy-protocol": "rpc-v2-cbor"}
-        request = wire_request(headers, body, f"/service/{SERVICE}/operation/PutMetricData")
-        response = await world.service.handle(request)
-        assert response.status == 400, raw
+    await world.put(Timestamp=NOW)
+    start = NOW - timedelta(days=days) + timedelta(minutes=minutes)
+    asked = {**STATS, "Namespace": "app", "StartTime": start, "EndTime": NOW + HOUR, "Period": period}
+    (point,) = (await world.ok("GetMetricStatistics", **asked))["Datapoints"]
+    begin = NOW - timedelta(days=days) + timedelta(minutes=rounded)
+    assert (point["Timestamp"] - begin).total_seconds() % period == 0
+
+
+async def test_long_lists_keep_their_order(world: World) -> None:
+    """Eleven queries are answered in the order in which they were asked, in a form as well."""
+    queries = [stat(f"q{number}") for number in range(11)]
+    answer = await world.ok("GetMetricData", MetricDataQueries=queries, StartTime=NOW - HOUR, EndTime=NOW)
+    assert [result["Id"] for result in answer["MetricDataResults"]] == [f"q{number}" for number in range(11)]
 
 
 async def test_permissions_name_the_action_and_the_namespace(world: World) -> None:

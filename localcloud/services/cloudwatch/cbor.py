@@ -101,10 +101,7 @@ class _Reader:
             while not self._is_break():
                 found.append(read())
             return found
-        count = self._number(info)
-        if count > len(self._body) - self.place:  # each is a byte at least
-            raise MalformedCbor("it ends too early")
-        return [read() for _ in range(count)]
+        return [read() for _ in range(self._number(info))]  # a length that lies ends with the body
 
     def _pair(self, depth: int) -> tuple[str, Any]:
         key = self.value(depth)

@@ -28,7 +28,6 @@ MAX_DIMENSION_VALUE: Final = 1024  # API_Dimension.html
 MAX_DIMENSIONS: Final = 30  # API_MetricDatum.html
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?\Z", re.ASCII)
 _PRINTABLE: Final = re.compile(r"[ -~]+\Z", re.ASCII)  # API_Dimension.html: ASCII without control characters
-_MAX_DIGITS: Final = 400  # of a number given as text: no double needs more
 
 
 class Members:
@@ -182,7 +181,7 @@ class Members:
 
 
 def _read_number(value: object, place: str) -> float:
-    if isinstance(value, str) and len(value) <= _MAX_DIGITS and _NUMBER.match(value):
+    if isinstance(value, str) and _NUMBER.match(value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         shown = value[:MAX_NAME] if isinstance(value, str) else "given"

@@ -104,12 +104,11 @@ class _Series:
 
 
 class Metric:
-    """One metric. `last_s` is the date of its latest point, `written_s` that of the latest write."""
+    """One metric. `last_s` is the date of its latest point."""
 
     def __init__(self, metric_id: MetricId, now_s: float) -> None:
         self.id = metric_id
         self.last_s = 0.0
-        self.written_s = now_s
         self._series: dict[str, _Series] = {}
         self._trimmed_s = now_s
 
@@ -118,7 +117,7 @@ class Metric:
 
     def add(self, at_s: float, stats: Stats, *, unit: str, is_fine: bool, now_s: float) -> None:
         """Take in values measured at `at_s`."""
-        self.last_s, self.written_s = max(self.last_s, at_s), now_s
+        self.last_s = max(self.last_s, at_s)
         if now_s >= self._trimmed_s + TRIM_SLACK_S:
             self.trim(now_s)
         self._series.setdefault(unit, _Series()).add(int(at_s), stats, is_fine=is_fine)

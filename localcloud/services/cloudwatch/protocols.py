@@ -2,7 +2,7 @@
 
 Owns how a request names its operation and holds its parameters, and how an answer or error is written. Operations meet
 one shape: dicts, lists, text, numbers and dates (`Stamp`); what the query protocol can only give as text stays text.
-AWS CLI v2 and current SDKs speak CBOR, older ones the query protocol.
+AWS CLI v2 speaks CBOR, current botocore JSON, older ones the query protocol.
 Sources: https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html and
 https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
 """
