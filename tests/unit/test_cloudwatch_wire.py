@@ -581,7 +581,7 @@ async def test_whole_numbers_are_whole() -> None:
 
 async def test_seconds_are_read_with_periods_under_a_minute(world: World) -> None:
     """A resolution of a second is read by 5 seconds, from a start rounded down to such; without it there is nothing."""
-    for second in (7, 11):
+    for second in (2, 7, 11):
         await world.put(Timestamp=NOW + timedelta(seconds=second), StorageResolution=1)
     await world.put(Timestamp=NOW + timedelta(seconds=12))
     asked = {"Namespace": "app", "MetricName": "m", "Statistics": ["Sum"], "Period": 5}
