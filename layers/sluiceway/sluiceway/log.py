@@ -12,9 +12,8 @@ from __future__ import annotations
 import importlib.util
 import sys
 import threading
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar, Token
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, cast
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Final, cast
 from sluiceway.errors import Misconfigured, Rejected, ServiceError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from logging import Handler, Logger
 
     from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
@@ -137,14 +137,27 @@ def _write(level: int, event: str, fields: Mapping[str, Field]) -> None:
     handler.handle(logger.makeRecord(logger.name, level, *place, event, (), None, caller.f_code.co_name, extra))
 
 
-@contextmanager
-def bound(**fields: Field) -> Generator[None]:
+class _Bound:
+    """Not a generator: that costs half a microsecond more, and a batch has ten thousand records."""
+
+    __slots__ = ("_fields", "_token")
+
+    def __init__(self, fields: Mapping[str, Field]) -> None:
+        self._fields = fields
+        self._token: Token[Mapping[str, Field]] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _bound.set({**_bound.get(_EMPTY), **self._fields})
+
+    def __exit__(self, *_error: object) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            _bound.reset(token)
+
+
+def bound(**fields: Field) -> AbstractContextManager[None]:
     """Add `fields` to every line that this task and its children write until the block ends."""
-    token = _bound.set({**_bound.get(_EMPTY), **fields})
-    try:
-        yield
-    finally:
-        _bound.reset(token)
+    return _Bound(fields)
 
 
 def debug(event: str, /, **fields: Field) -> None:
