@@ -97,7 +97,6 @@ def subscribe_to_shard(call: Call) -> PushedEvents:
     if consumer.status != "ACTIVE":
         raise in_use(f"Consumer {consumer.name} is not ACTIVE, instead in state {consumer.status}.")
     shard = stream.shard(shard_id)
-    consumer.check_free(shard_id)
     position = find_position(stream, shard, kind, sequence=sequence, timestamp_s=timestamp_s)
     return PushedEvents(consumer.subscribe(shard, position, stream.now, paced=call.streams.limits.reads))
 
