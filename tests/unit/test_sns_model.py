@@ -249,6 +249,33 @@ def test_permissions_are_statements_of_the_policy() -> None:
     play(test)
 
 
+def test_policies_have_quotas() -> None:
+    """30 KB and a hundred statements, however they came to be."""
+
+    async def test(world: World) -> None:
+        topic = world.topic()
+        statement = {"Effect": "Allow", "Principal": "*", "Action": "sns:Publish", "Resource": topic.arn}
+
+        def write(count: int, sid: str = "s") -> str:
+            statements = [statement | {"Sid": f"{sid}{number}"} for number in range(count)]
+            return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+        def told(policy: str) -> str:
+            return refused(lambda: world.topics.configure(topic, {"Policy": policy}))[1]
+
+        assert told(write(101)) == "Invalid parameter: Policy Reason: a policy has at most 100 statements"
+        full = write(1, "s" * (30 * 1024 - len(write(1, ""))))
+        assert told(full + " ") == "Invalid parameter: Policy Reason: a policy has at most 30720 bytes"
+        for policy in (write(100), full):
+            world.topics.configure(topic, {"Policy": policy})
+            add = {"accounts": ["111111111111"], "actions": ["Publish"]}
+            message = refused(lambda add=add: world.topics.add_permission(topic, "more", **add))[1]
+            assert message.startswith("Invalid parameter: Policy Reason: a policy has at most")
+            assert topic.policy == policy
+
+    play(test)
+
+
 def test_tags_are_limited() -> None:
     """Fifty, with keys of 1 to 128 and values of up to 256 characters."""
 
@@ -277,6 +304,7 @@ def test_a_topic_that_goes_takes_its_subscriptions_with_it() -> None:
         assert refused(lambda: world.topics.subscription(made.arn, REGION))[0] == "NotFound"
         assert refused(lambda: world.topics.get(topic.arn, REGION)) == ("NotFound", "Topic does not exist")
         assert refused(lambda: world.topics.delete(topic.arn, "us-east-1"))[1] == "Invalid parameter: TopicArn"
+        assert refused(lambda: world.topics.delete("news", REGION))[0] == "InvalidParameter"
         assert refused(lambda: world.topics.get("news", REGION))[1] == (
             "Invalid parameter: TopicArn Reason: An ARN must have at least 6 elements, not 1"
         )
