@@ -11,7 +11,11 @@ from localcloud.services.dynamodb.resources import TableHandler
 from localcloud.services.dynamodb.store import Store
 from localcloud.services.dynamodb.streams import SHARD_LIFE_S
 from localcloud.template.errors import TemplateError
+from localcloud.template.graph import build_graph
 from localcloud.template.handler import Resource, StackContext, Support
+from localcloud.template.ledger import Line, make_ledger
+from localcloud.template.scope import Scope
+from localcloud.template.stack import stack_context
 from tests.unit.dynamodb_streams_setup import REGION, TABLE_ARN, World, create_request
 
 INVALID = "One or more parameter values were invalid: "
@@ -249,15 +253,42 @@ async def test_the_templates_stream() -> None:
             await TableHandler(World().service.database).create(table_resource(StreamSpecification=view_type))
 
 
+def ledger_of(handler: TableHandler, **properties: Any) -> dict[str, Line]:
+    """What the ledger says of a table's properties."""
+    template = {"Resources": {"Things": {"Type": handler.type, "Properties": properties}}}
+    scope = Scope(context=stack_context(Path()), parameters={}, conditions={})
+    ledger = make_ledger(build_graph(template, scope), {handler.type: handler})
+    return {line.property: line for line in ledger.of("Things") if line.property}
+
+
 def test_the_ledger_says_what_a_kept_streams_records_are() -> None:
     """Served where nothing outlives the process, partial with `--persist`; other settings of a stream are refused."""
     database = World().service.database
+    stream = {"StreamViewType": "KEYS_ONLY"}
     name = "StreamSpecification.StreamViewType"
-    assert TableHandler(database).properties[name].support is Support.SERVED
-    kept = TableHandler(database, keeps=True).properties[name]
-    assert kept.support is Support.PARTIAL
-    assert "records are not kept beyond the process" in kept.reason
-    assert TableHandler(database).properties["StreamSpecification"].support is Support.REFUSED
+    served = ledger_of(TableHandler(database), StreamSpecification=stream)
+    assert {line.property: line.support for line in served.values()} == {name: Support.SERVED}
+    kept = ledger_of(TableHandler(database, keeps=True), StreamSpecification=stream)
+    assert (set(kept), kept[name].support) == ({name}, Support.PARTIAL)
+    assert "records are not kept beyond the process" in kept[name].reason
+    more = ledger_of(TableHandler(database), StreamSpecification={**stream, "ResourcePolicy": {"a": 1}})
+    assert more["StreamSpecification.ResourcePolicy"].support is Support.REFUSED
+
+
+def test_the_ledger_serves_indexes_and_refuses_their_other_settings() -> None:
+    """A global index with name, keys and projection is served; what is not known of one is refused by name."""
+    index = {
+        "IndexName": "by_id",
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+    handler = TableHandler(World().service.database)
+    served = ledger_of(handler, GlobalSecondaryIndexes=[index])
+    assert {line.support for line in served.values()} == {Support.SERVED}
+    more = ledger_of(handler, GlobalSecondaryIndexes=[{**index, "ContributorInsightsSpecification": {"Enabled": True}}])
+    assert [line.property for line in more.values() if line.support is Support.REFUSED] == [
+        "GlobalSecondaryIndexes.ContributorInsightsSpecification"
+    ]
 
 
 async def test_a_kept_stream_has_its_arn_again_and_no_old_record(tmp_path: Path) -> None:

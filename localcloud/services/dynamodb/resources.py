@@ -53,7 +53,6 @@ class TableHandler:
         "DeletionProtectionEnabled": Supported(
             Support.PARTIAL, "DeleteTable is refused; the end of the local cloud ends the table"
         ),
-        "GlobalSecondaryIndexes": _refused("this setting of an index is"),
         "GlobalSecondaryIndexes.IndexName": _SERVED,
         "GlobalSecondaryIndexes.KeySchema": _SERVED,
         "GlobalSecondaryIndexes.OnDemandThroughput": _NO_THROTTLE,
