@@ -150,6 +150,20 @@ def test_what_is_filtered_out_is_never_a_dead_letter() -> None:
     run_virtual(main)
 
 
+def test_messages_that_nobody_wants_use_polls_as_any_others() -> None:
+    """They are no empty queue: pollers in provisioned mode grow with them."""
+
+    async def main() -> None:
+        quick = lambda _: asyncio.sleep(0, OK)
+        async with world(quick, criteria=ORDERS, minimum_pollers=2, maximum_pollers=50) as there:
+            scaling: Any = there.mapping._scaling
+            await there.send(*["x"] * 6000)
+            await asyncio.sleep(6)
+            assert 9 <= scaling.pollers <= 12
+
+    run_virtual(main)
+
+
 # ---------------------------------------------------------------------- standard mode
 
 
@@ -221,7 +235,7 @@ def test_errors_do_not_lower_a_mapping_that_reports_failures_and_throttles_do(ou
 
 
 def test_each_poller_has_ten_invocations_and_more_come_while_all_are_busy() -> None:
-    """Two pollers: twenty at once; ten more each 0.6 s, 1,000 a minute, up to four pollers."""
+    """Two pollers: twenty at once; ten more each 0.6 s, no sooner: 1,000 a minute, up to four pollers."""
     counts: list[int] = []
 
     async def main() -> None:
@@ -231,12 +245,12 @@ def test_each_poller_has_ten_invocations_and_more_come_while_all_are_busy() -> N
 
         async with world(slow, batch_size=1, minimum_pollers=2, maximum_pollers=4) as there:
             await there.send(*["x"] * 100)
-            for wait_s in (0.5, 0.6, 0.6, 3.0):
+            for wait_s in (0.59, 0.02, 0.58, 0.02, 3.0):
                 await asyncio.sleep(wait_s)
                 counts.append(there.mapping.in_flight)
 
     run_virtual(main)
-    assert counts == [20, 30, 40, 40]
+    assert counts == [20, 30, 30, 40, 40]
 
 
 def test_a_poller_asks_the_queue_ten_times_a_second() -> None:
@@ -307,16 +321,39 @@ def test_failures_lower_provisioned_concurrency_and_successes_raise_it() -> None
             return FAILED if failing else OK
 
         wide = {"VisibilityTimeout": "5"}
-        async with world(handler, queue=wide, batch_size=1, minimum_pollers=2, maximum_pollers=2) as there:
+        async with world(handler, queue=wide, batch_size=1, minimum_pollers=2, maximum_pollers=3) as there:
             scaling: Any = there.mapping._scaling
             await there.send(*["x"] * 30)
             await asyncio.sleep(1.5)
-            assert scaling.allowed < 10
+            assert (scaling.allowed < 10, scaling.can_grow) == (True, False)
             failing = False
             await asyncio.sleep(100)
-            assert (scaling.allowed, there.queue.depth.visible + there.queue.depth.in_flight) == (20, 0)
+            assert (scaling.allowed, scaling.can_grow) == (20, True)
+            assert (scaling.pollers, there.queue.depth.visible + there.queue.depth.in_flight) == (2, 0)
 
     run_virtual(main)
+
+
+def test_no_receive_asks_for_more_than_twenty_seconds() -> None:
+    """Whenever it is: sums of times round up, and SQS refuses a wait of 20.000000000000004 seconds."""
+    waits: list[float] = []
+
+    async def main() -> None:
+        rng = random.Random(11)
+        async with world(lambda _: asyncio.sleep(0, OK)) as there:
+            receive = there.queue.receive
+
+            async def noted(most: int = 1, *, wait_s: float | None = None, **more: Any) -> Any:
+                waits.append(wait_s or 0.0)
+                return await receive(most, wait_s=wait_s, **more)
+
+            there.queue.receive = noted
+            for _ in range(200):
+                await asyncio.sleep(rng.random() * 30)
+                await there.send("x")
+
+    run_virtual(main)
+    assert (max(waits), len(waits) > 200) == (20.0, True)
 
 
 def test_one_number_of_pollers_leaves_the_other_at_its_default() -> None:
@@ -452,20 +489,40 @@ def test_a_receive_that_is_refused_is_tried_again() -> None:
 
 
 def test_what_did_not_fit_waits_no_longer_than_its_visibility_timeout() -> None:
-    """Of 12 MB in one batch, 6 wait for a free invocation; too late they are the queue's again, not invoked twice."""
-    seen: list[list[str]] = []
+    """Both invocations run, and a third event is in hand: too late, its messages are the queue's, not invoked twice."""
+    seen: list[str] = []
+    calls = 0
 
     async def main() -> None:
         async def slow(records: list[dict[str, Any]]) -> InvokeResult:
-            seen.append([body[:1] for body in bodies(records)])
-            await asyncio.sleep(50 if len(seen) == 1 else 1)
+            nonlocal calls
+            calls += 1
+            seen.extend(body[:1] for body in bodies(records))
+            await asyncio.sleep(70 if calls <= 2 else 1)
             return OK
 
         wide = {"VisibilityTimeout": "60"}
         async with world(slow, queue=wide, batch_size=10, window_s=1, max_concurrency=2) as there:
-            await there.send(*(f"{name}{'x' * 1_000_000}" for name in "abcdefgh"))
-            await asyncio.sleep(200)
+            await there.send(*(f"{name}{'x' * 1_000_000}" for name in "abcdefghijklmnopqr"))
+            await asyncio.sleep(300)
             assert there.queue.depth.visible + there.queue.depth.in_flight == 0
 
     run_virtual(main)
-    assert [sorted(batch) for batch in seen] == [["a", "b", "c", "d", "e", "f"], ["g", "h"]]
+    assert sorted(seen) == list("abcdefghijklmnopqr")
+
+
+def test_a_batch_that_six_megabytes_fill_does_not_wait_for_its_window() -> None:
+    """Eight messages of 1 MB and a window of 30 s: six go at once, two when the window ends."""
+    seen: list[tuple[float, int]] = []
+
+    async def main() -> None:
+        async def note(records: list[dict[str, Any]]) -> InvokeResult:
+            seen.append((now(), len(records)))
+            return OK
+
+        async with world(note, batch_size=100, window_s=30, queue={"VisibilityTimeout": "60"}) as there:
+            await there.send(*["x" * 1_000_000] * 8)
+            await asyncio.sleep(40)
+
+    run_virtual(main)
+    assert seen == [(0.0, 6), (30.0, 2)]
