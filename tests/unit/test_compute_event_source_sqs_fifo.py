@@ -77,6 +77,26 @@ def test_the_record_tells_group_number_and_deduplication_id() -> None:
     assert len(seen[0]["attributes"]["SequenceNumber"]) == 20
 
 
+def test_a_message_is_handled_the_moment_it_may_be() -> None:
+    """When it is sent, or when the one before it in its group is done: nothing polls."""
+    seen: list[tuple[float, str]] = []
+
+    async def main() -> None:
+        async def slow(records: list[dict[str, Any]]) -> InvokeResult:
+            seen.extend((asyncio.get_running_loop().time(), body) for body in bodies(records))
+            await asyncio.sleep(3)
+            return OK
+
+        async with world(slow) as (queue, _):
+            for wait_s, body in ((33.5, "a1"), (1, "a2"), (0.25, "b1")):
+                await asyncio.sleep(wait_s)
+                await send(queue, body)
+            await asyncio.sleep(10)
+
+    run_virtual(main)
+    assert seen == [(33.5, "a1"), (34.75, "b1"), (36.5, "a2")]
+
+
 def test_as_many_invocations_run_as_groups_have_messages() -> None:
     """Eight groups with a backlog each: eight at a time from the start, one a group, each group in its order."""
     seen: dict[str, list[str]] = {}

@@ -13,7 +13,7 @@ import pytest
 
 from localcloud.clock import LoopClock, run_virtual
 from localcloud.compute.event_source_sqs import SqsMapping, SqsMappingConfig
-from localcloud.compute.event_source_sqs_scaling import ProvisionedScaling
+from localcloud.compute.event_source_sqs_scaling import ProvisionedScaling, StandardScaling
 from localcloud.compute.functions import InvokeResult
 from localcloud.services.lambda_.errors import LambdaError, throttled
 from localcloud.services.sqs.errors import SqsError
@@ -185,6 +185,19 @@ def test_the_most_is_1250_or_what_the_account_has() -> None:
                 assert there.mapping.in_flight == most
 
     run_virtual(main)
+
+
+def test_failures_halve_what_runs_and_not_what_could() -> None:
+    """A FIFO queue's mapping may run a thousand; four run and one fails: two may."""
+    scaling = StandardScaling(1000, ordered=True)
+    scaling.lower(4)
+    assert scaling.allowed == 2
+    scaling.lower(2)
+    scaling.lower(1)
+    assert scaling.allowed == 1
+    for _ in range(3):
+        scaling.succeed()
+    assert scaling.allowed == 4
 
 
 def test_an_empty_queue_brings_it_back_to_five() -> None:

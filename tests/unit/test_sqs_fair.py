@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from localcloud.clock import LoopClock, run_virtual
 from localcloud.services.sqs.model import Content, Message, Queue, Queues
@@ -183,5 +184,26 @@ def test_nothing_is_lost_and_nothing_comes_twice() -> None:
         got.update(tenants(await take(queue, 400)))
         assert got == sent
         assert queue.depth.visible == 0
+
+    on_queue(test)
+
+
+def test_nothing_grows_with_tenants_that_are_gone() -> None:
+    """Thousands of tenants that were handled, and thousands that were purged, leave no lane and no entry behind."""
+
+    async def test(queue: Queue) -> None:
+        line: Any = queue._holding.line
+        for number in range(3_000):
+            await send(queue, f"t{number}")
+            if number % 2:
+                for message in await queue.receive(10):
+                    await queue.delete(message.receipt_handle)
+        assert (len(line._tenants), len(line._ready._heap) < 200) == (0, True)
+        for number in range(3_000):
+            await send(queue, f"t{number}")
+            if number % 100 == 99:
+                queue.purge()
+                await asyncio.sleep(60)
+        assert (len(line._tenants), len(line._ready._heap) <= 200) == (0, True)
 
     on_queue(test)

@@ -18,9 +18,12 @@ from localcloud.clock import LoopClock, run_virtual
 from localcloud.services.sqs.errors import SqsError
 from localcloud.services.sqs.fifo import Accepted
 from localcloud.services.sqs.model import Content, Message, Queue, Queues
+from localcloud.services.sqs.resources import QueueHandler
+from localcloud.template.handler import Resource, StackContext
 from tests.unit.test_sqs_persistence import Lives, told
 
 REGION = "eu-west-1"
+FIFO = {"FifoQueue": "true"}
 
 
 @pytest.fixture
@@ -137,21 +140,45 @@ def test_a_dead_letter_keeps_its_new_number_and_its_new_retention(lives: Lives) 
     assert lives.live(second, down_s=1) == []
 
 
+def test_a_template_takes_over_its_fifo_queue(lives: Lives) -> None:
+    """What the template says wins, and the messages stay, in order, with what is a duplicate."""
+
+    async def first(queues: Queues) -> None:
+        queue = queues.create("sluiceway-Jobs.fifo", REGION, attributes={**FIFO, "DelaySeconds": "9"}, tags={})
+        await queue.send(Content("a1", group_id="a", deduplication_id="one"))
+        await queue.send(Content("a2", group_id="a", deduplication_id="two"))
+
+    async def second(queues: Queues) -> tuple[str, list[str]]:
+        properties = {"FifoQueue": True, "ContentBasedDeduplication": True}
+        context = StackContext("sluiceway", REGION, "123456789012", "aws", Path())
+        await QueueHandler(queues, keeps=True).create(Resource("Jobs", "AWS::SQS::Queue", properties, context))
+        queue = jobs(queues, "sluiceway-Jobs.fifo")
+        await queue.send(Content("again", group_id="b", deduplication_id="two"))
+        settings = [queue.attributes[name] for name in ("DelaySeconds", "ContentBasedDeduplication")]
+        return ", ".join(settings), bodies(await queue.receive(10))
+
+    lives.live(first)
+    assert lives.live(second) == ("0, true", ["a1", "a2"])
+
+
 def test_a_deleted_queue_is_forgotten_with_its_duplicates(lives: Lives) -> None:
-    """A queue of the same name a minute later takes the same message as a new one."""
+    """A queue of the same name a minute later takes the same messages as new ones, over a restart as well."""
 
     async def first(queues: Queues) -> None:
         queue = make(queues)
-        await send(queue, "a1")
+        await send(queue, "a1", "b1")
         queues.delete(queue)
 
-    async def second(queues: Queues) -> list[str]:
-        queue = make(queues)
-        await send(queue, "a1")
-        return bodies(await queue.receive(10))
+    async def second(queues: Queues) -> None:
+        await send(make(queues), "a1")
+
+    async def third(queues: Queues) -> list[str]:
+        await send(jobs(queues), "b1")
+        return bodies(await jobs(queues).receive(10))
 
     lives.live(first)
-    assert lives.live(second, down_s=60) == ["a1"]
+    lives.live(second, down_s=60)
+    assert lives.live(third) == ["a1", "b1"]
 
 
 def test_what_is_forgotten_is_gone_from_the_file_too(lives: Lives) -> None:
