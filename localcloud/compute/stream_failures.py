@@ -3,7 +3,8 @@
 As AWS sends it: a batch that grew too old has no `responseContext` and counts one invocation, however often it was
 tried; times of DynamoDB records are whole seconds; a batch that failed by its own report has `functionError` null.
 Sources: https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html,
-https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html (the documents)
+https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html (the documents), recordings of AWS:
+https://github.com/localstack/localstack, tests/aws/services/lambda_/event_source_mapping/*kinesis.snapshot.json
 """
 
 from __future__ import annotations

@@ -148,6 +148,9 @@ class MemoryStream:
         for part in self._parts.values():
             part.arrived.set()
 
+    def restore(self) -> None:
+        self._gone = False
+
     def open_shards(self) -> list[str]:
         return [shard_id for shard_id, part in self._parts.items() if not part.closed]
 

@@ -362,6 +362,34 @@ def test_nothing_is_read_while_every_lane_is_busy() -> None:
     run_virtual(main)
 
 
+def test_a_shard_that_was_read_too_far_ahead_is_read_on_as_soon_as_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each batch that is done makes room, also of a lane that has much more in hand."""
+    monkeypatch.setattr(stream_shards, "READ_AHEAD_RECORDS", 10)
+
+    async def main() -> None:
+        async def slow(event: dict[str, Any]) -> InvokeResult:
+            await asyncio.sleep(0 if "other" in named(event) else 10)
+            return OK
+
+        one = next(f"key-{number}" for number in range(100) if crc32(b"key-%d" % number) % 2 == 0)
+        other = next(f"key-{number}" for number in range(100) if crc32(b"key-%d" % number) % 2 == 1)
+        stream = new_stream()
+        stream.page_limit = 5
+        stream.says_more = True
+        for number in range(12):
+            stream.put(number, key=one)
+        stream.put("other", key=other)
+        async with world(slow, stream=stream, parallelization=2, batch_size=1) as there:
+            await asyncio.sleep(9)
+            assert there.batches == [[0]]
+            await asyncio.sleep(3)
+            assert sorted(there.batches, key=str) == [["other"], [0], [1]]
+
+    run_virtual(main)
+
+
 def test_lanes_run_at_once_and_keep_the_order_of_each_key() -> None:
     """Factor 4: four invocations at a time; every key's records one after the other."""
 

@@ -265,6 +265,24 @@ def test_a_read_that_finds_the_stream_gone_ends_what_is_retried() -> None:
     run_virtual(main)
 
 
+def test_a_mapping_may_be_run_again_when_its_stream_is_back() -> None:
+    """It has not ended for good."""
+
+    async def main() -> None:
+        stream = new_stream()
+        async with world(succeed, stream=stream) as there:
+            stream.delete()
+            await asyncio.sleep(2)
+            assert there.ended
+            stream.restore()
+            stream.put("a")
+            there.start()
+            await asyncio.sleep(2)
+            assert (there.batches, there.mapping.last_result, there.ended) == ([["a"]], "OK", False)
+
+    run_virtual(main)
+
+
 def test_a_read_is_believed_that_finds_the_stream_gone() -> None:
     """Whatever the list of shards says: a mapping does not begin the shard again and again."""
 

@@ -121,6 +121,21 @@ def test_the_end_of_a_polled_window_is_found_by_the_next_poll() -> None:
     run_virtual(main)
 
 
+def test_a_read_that_says_there_is_no_more_ends_a_window() -> None:
+    """No further poll is needed to know that the window is over."""
+
+    async def main() -> None:
+        stream = new_stream()
+        stream.says_more = True
+        async with world(count, stream=stream, tumbling_window_s=10) as there:
+            await asyncio.sleep(9.7)
+            stream.put("a")
+            await asyncio.sleep(0.5)
+            assert told(there) == [(["a"], [], False, False), ([], ["a"], True, False)]
+
+    run_virtual(main)
+
+
 def test_a_backlog_is_cut_at_the_ends_of_windows() -> None:
     """One read brings three windows: no batch has records of two."""
 
