@@ -90,6 +90,7 @@ class StreamMapping:
                 await self._wait_for_change()
             for task in self._running.values():
                 task.cancel()
+        self._checkpoints.forget()
         arn = self._mandate.source.arn
         self._mandate.last_result = f"PROBLEM: Stream not found: {arn}"
         log.info("mapping.stream_gone", extra={"stream": arn})

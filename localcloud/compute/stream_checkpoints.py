@@ -86,6 +86,10 @@ class Checkpoints:
         for gone in [name for name in self._shards if name not in there and name not in running]:
             del self._shards[gone]
 
+    def forget(self) -> None:
+        """The stream is gone; should there be another of its name, every record of that is new."""
+        self._shards.clear()
+
     def ready(self, shards: Sequence[Shard], running: Collection[str]) -> list[str]:
         """Shards that may be read now: not yet done, and no parent of them is there, or running, and not done."""
         there = {shard.shard_id for shard in shards} | set(running)

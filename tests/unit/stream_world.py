@@ -148,8 +148,12 @@ class MemoryStream:
         for part in self._parts.values():
             part.arrived.set()
 
-    def restore(self) -> None:
+    def recreate(self) -> None:
+        """Another stream of the same name: its shards have the same ids, its records other numbers."""
         self._gone = False
+        self._parts.clear()
+        self._count = 0
+        self.add_shard()
 
     def open_shards(self) -> list[str]:
         return [shard_id for shard_id, part in self._parts.items() if not part.closed]

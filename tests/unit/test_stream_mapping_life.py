@@ -265,16 +265,19 @@ def test_a_read_that_finds_the_stream_gone_ends_what_is_retried() -> None:
     run_virtual(main)
 
 
-def test_a_mapping_may_be_run_again_when_its_stream_is_back() -> None:
-    """It has not ended for good."""
+def test_a_mapping_may_be_run_again_when_its_stream_is_made_anew() -> None:
+    """Shards of the same ids are other shards: what was done in the old ones says nothing of them."""
 
     async def main() -> None:
         stream = new_stream()
         async with world(succeed, stream=stream) as there:
+            stream.split(FIRST)
+            await asyncio.sleep(2)
+            assert there.checkpoints.finished(FIRST)
             stream.delete()
             await asyncio.sleep(2)
             assert there.ended
-            stream.restore()
+            stream.recreate()
             stream.put("a")
             there.start()
             await asyncio.sleep(2)
