@@ -545,6 +545,29 @@ def test_a_topic_has_so_many_filter_policies_and_fifo_subscriptions(monkeypatch:
 
 
 @pytest.mark.parametrize(
+    "publication",
+    [
+        Publication("m", subject="x"),
+        Publication("m", subject="é" * 100),
+        Publication("x" * 262_144),
+        Publication("m", group_id="g" * 128),
+    ],
+)
+def test_what_can_just_be_published(publication: Publication) -> None:
+    """The limits themselves are inside."""
+
+    async def test(world: World) -> None:
+        topic = world.topic()
+        world.topics.subscribe(topic, "sqs", QUEUE, attributes={})
+        published = world.topics.publish(topic, publication)
+        await world.settle()
+        assert len(world.endpoints.sent) == 1
+        assert published.message_id
+
+    play(test)
+
+
+@pytest.mark.parametrize(
     ("publication", "message"),
     [
         (Publication(""), "Empty message"),

@@ -207,6 +207,10 @@ def test_a_subscriptions_life() -> None:
         has = (await sns.ask("GetSubscriptionAttributes", SubscriptionArn=arn)).entries()
         assert (has["RawMessageDelivery"], has["SubscriptionPrincipal"]) == ("true", "arn:aws:iam::123456789012:root")
         assert "FilterPolicy" not in has
+        cooked = {"SubscriptionArn": arn, "AttributeName": "RawMessageDelivery", "AttributeValue": "false"}
+        await sns.ask("SetSubscriptionAttributes", **cooked)
+        has = (await sns.ask("GetSubscriptionAttributes", SubscriptionArn=arn)).entries()
+        assert has["RawMessageDelivery"] == "false"
         assert (await sns.ask("Unsubscribe", SubscriptionArn=arn)).result is None
         gone = (404, "NotFound", "Subscription does not exist")
         assert await sns.refusal("GetSubscriptionAttributes", SubscriptionArn=arn) == gone
@@ -365,6 +369,25 @@ def test_a_whole_batch_is_refused(entries: list[dict[str, Any]], code: str, mess
     play(test)
 
 
+def test_a_batch_of_exactly_256_kilobytes_is_taken() -> None:
+    """All its messages and attributes together."""
+
+    async def test(sns: Sns) -> None:
+        await sns.ask("CreateTopic", Name="news")
+        attributes = {"name": {"DataType": "String", "StringValue": "value"}}  # 4 + 6 + 5 bytes
+        entries = [
+            {"Id": "1", "Message": "m" * (128 * 1024)},
+            {"Id": "2", "Message": "m" * (128 * 1024 - 15), "MessageAttributes": attributes},
+        ]
+        answer = await sns.ask("PublishBatch", TopicArn=TOPIC, PublishBatchRequestEntries=entries)
+        assert answer.texts("Successful/member/Id") == ["1", "2"]
+        entries[0]["Message"] += "m"
+        asked = await sns.refusal("PublishBatch", TopicArn=TOPIC, PublishBatchRequestEntries=entries)
+        assert asked[1] == "BatchRequestTooLong"
+
+    play(test)
+
+
 def test_a_fifo_batch_without_ids_is_refused_whole() -> None:
     """The group first, then what makes a message one of its kind."""
 
@@ -394,6 +417,11 @@ STRING = {"DataType": "String", "StringValue": "x"}
         ({"TopicArn": TOPIC}, "InvalidParameter", "Invalid parameter: Empty message"),
         ({"TopicArn": TOPIC, "Message": ""}, "InvalidParameter", "Invalid parameter: Empty message"),
         ({"TopicArn": TOPIC, "Message": "m", "Subject": ""}, "InvalidParameter", "Invalid parameter: Subject"),
+        (
+            {"TopicArn": TOPIC, "Message": "", "MessageStructure": "json"},
+            "InvalidParameter",
+            "Invalid parameter: Empty message",
+        ),
         (
             {"Message": "m"},
             "InvalidParameter",
@@ -550,6 +578,8 @@ def test_no_token_confirms() -> None:
         for token, message in (("x", "Invalid token"), ("2336412f37" * 20, "Invalid parameter: Token")):
             asked = await sns.refusal("ConfirmSubscription", TopicArn=TOPIC, Token=token)
             assert asked == (400, "InvalidParameter", message)
+        asked = await sns.refusal("ConfirmSubscription", Token="x")
+        assert asked[2] == "Invalid parameter: TopicArn Reason: no value for required parameter"
 
     play(test)
 
@@ -615,6 +645,7 @@ def test_requests_that_are_none(action: str, parameters: dict[str, Any], code: s
         (b"Action=ListTopics&a.b=2&a=1", "MalformedInput"),
         (b"Action=CreateTopic&Name=n&Attributes.entry.1.value=x", "MalformedInput"),
         (b"Action=CreateTopic&Name=n&Attributes.entry=x", "MalformedInput"),
+        (b"Action=CreateTopic&Name=n&Attributes.entry.1=x", "MalformedInput"),
         (b"Action=CreateTopic&Name=n&Tags.member=x", "MalformedInput"),
         (b"Action=CreateTopic&Name=n&Tags.member.x.Key=a", "MalformedInput"),
         (b"Action=CreateTopic&Name=n&Tags.member.0.Key=a", "MalformedInput"),

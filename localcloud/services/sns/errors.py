@@ -1,4 +1,4 @@
-"""The errors of SNS: code, HTTP status, whose fault. And `Undeliverable`, what an endpoint says to a delivery.
+"""The errors of SNS, all of them the sender's: code and HTTP status. And `Undeliverable`, an endpoint's word on a delivery.
 
 Source: https://docs.aws.amazon.com/sns/latest/api/CommonErrors.html and each action's page.
 """
@@ -10,9 +10,7 @@ from typing import Final
 __all__ = ["SnsError", "Undeliverable", "invalid", "invalid_attribute", "no_such_topic", "not_served"]
 
 _STATUS: Final = {  # everything else is a 400
-    "AuthorizationError": 403,
     "FilterPolicyLimitExceeded": 403,
-    "InternalError": 500,
     "NotFound": 404,
     "ResourceNotFound": 404,
     "SubscriptionLimitExceeded": 403,

@@ -117,11 +117,10 @@ def write_result(action: str, result: Mapping[str, object], request_id: str, *, 
 
 def write_error(error: SnsError, request_id: str, *, as_json: bool) -> bytes:
     """The body of an error."""
-    fault = "Sender" if error.status < 500 else "Receiver"
     if as_json:
-        body = {"Error": {"Code": error.code, "Message": error.message, "Type": fault}, "RequestId": request_id}
+        body = {"Error": {"Code": error.code, "Message": error.message, "Type": "Sender"}, "RequestId": request_id}
         return json.dumps(body, separators=(",", ":")).encode()
-    inner = _xml("Error", {"Type": fault, "Code": error.code, "Message": error.message})
+    inner = _xml("Error", {"Type": "Sender", "Code": error.code, "Message": error.message})
     request = _xml("RequestId", request_id)
     return f'<ErrorResponse xmlns="{_XMLNS}">{inner}{request}</ErrorResponse>'.encode(errors="backslashreplace")
 
