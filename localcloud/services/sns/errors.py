@@ -1,4 +1,4 @@
-"""The errors of SNS, all of them the sender's: code and HTTP status. And `Undeliverable`, an endpoint's word on a delivery.
+"""The errors of SNS, all of them the sender's, with code and HTTP status; and `Undeliverable`, which endpoints raise.
 
 Source: https://docs.aws.amazon.com/sns/latest/api/CommonErrors.html and each action's page.
 """
