@@ -20,7 +20,7 @@ from localcloud.services.kinesis.consumers import Consumer, Subscription
 from localcloud.services.kinesis.errors import KinesisError, Throttled
 from localcloud.services.kinesis.model import Streams
 from localcloud.services.kinesis.shard import Reading, Record, Shard
-from localcloud.services.kinesis.stream import Stream
+from localcloud.services.kinesis.stream import HOUR_S, MIN_RETENTION_H, Stream
 
 __all__ = ["KinesisSource", "OpenAggregate"]
 
@@ -64,6 +64,7 @@ class KinesisSource:
         self._streams = streams
         self._open = open_aggregate if opens_aggregates else None
         self._held: dict[str, Subscription] = {}
+        self._retention_s = MIN_RETENTION_H * HOUR_S
         self._fixed = {
             "eventSource": "aws:kinesis",
             "eventVersion": EVENT_VERSION,
@@ -72,6 +73,14 @@ class KinesisSource:
             "awsRegion": arn.split(":")[3],
             "eventSourceARN": arn,
         }
+
+    @property
+    def retention_s(self) -> float:
+        """Seconds that the stream keeps a record, as last known."""
+        stream = self._streams.find(self.arn.partition("/consumer/")[0])
+        if stream is not None:
+            self._retention_s = stream.definition.retention_h * HOUR_S
+        return self._retention_s
 
     def shards(self) -> Sequence[SourceShard]:
         """Every shard that has not expired, parents before children. Raises StreamGone."""
@@ -99,7 +108,7 @@ class KinesisSource:
         shard = stream.find_shard(cursor.shard_id)
         if shard is None or cursor.position is None:
             self._held.pop(cursor.shard_id, None)
-            return Page((), None)
+            return Page((), None, more=False)
         try:
             if consumer is None:
                 reading = await self._poll(stream, shard, cursor.position, limit=limit, wait_s=wait_s)
@@ -111,7 +120,7 @@ class KinesisSource:
         if reading.next is None:
             self._held.pop(cursor.shard_id, None)
         records = tuple(self._convert(shard, record) for record in reading.records)
-        return Page(records, None if reading.next is None else _Place(shard.shard_id, reading.next))
+        return Page(records, None if reading.next is None else _Place(shard.shard_id, reading.next), reading.more)
 
     # ------------------------------------------------------------------ reading
 
@@ -158,7 +167,9 @@ class KinesisSource:
                 raise StreamGone(self.arn) from error
             raise ReadThrottled(consumer.wait_s(held.shard.shard_id)) from error
         # its five minutes may end while it waits: the next read subscribes again
-        return Reading((), position, 0, 0, full=False) if reading is None else reading
+        if reading is None:
+            return Reading((), position, 0, 0, full=False, more=held.shard.has_records(position))
+        return reading
 
     # ------------------------------------------------------------------ Lambda's event
 

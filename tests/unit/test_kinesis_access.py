@@ -10,6 +10,7 @@ import pytest
 
 from localcloud.services.contract import Permission
 from localcloud.services.kinesis.operations import NOT_SERVED, OPERATIONS, SUBSCRIBE
+from localcloud.services.kinesis.tokens import open_token, seal_token
 from tests.unit.kinesis_setup import REGION, Api, with_api
 
 STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/s"
@@ -58,6 +59,16 @@ def test_parameters_that_are_not_served_are_refused_by_name() -> None:
         await api.call("PutRecord", StreamName="s", Data="", PartitionKey="k", StreamId=None)
 
     with_api(test)
+
+
+def test_a_token_is_good_for_what_it_was_made_for() -> None:
+    """Of one kind, whole, and of one account."""
+    token = seal_token(b"secret", "shards", ["a", "é"])
+    assert open_token(b"secret", "shards", token) == ["a", "é"]
+    wrong = ((b"other", "shards", token), (b"secret", "streams", token), (b"secret", "shards", "A" * 3_000))
+    for secret, kind, text in wrong:
+        with pytest.raises(ValueError):
+            open_token(secret, kind, text)
 
 
 # ---------------------------------------------------------------------- tags

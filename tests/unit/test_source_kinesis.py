@@ -12,7 +12,16 @@ import pytest
 
 from localcloud.clock import LoopClock, run_virtual
 from localcloud.compute.source_kinesis import KinesisSource
-from localcloud.compute.stream_source import Page, ReadThrottled, Shard, Start, StartKind, StreamGone, StreamSource
+from localcloud.compute.stream_source import (
+    Page,
+    ReadThrottled,
+    RetainingSource,
+    Shard,
+    Start,
+    StartKind,
+    StreamGone,
+    StreamSource,
+)
 from localcloud.services.kinesis.consumers import Consumer
 from localcloud.services.kinesis.limits import MIB, Limits
 from localcloud.services.kinesis.model import Streams
@@ -124,7 +133,7 @@ def test_shards_come_with_their_lineage() -> None:
         assert (datas(page), page.next) == ([b"a"], None)
         await asyncio.sleep(86_401)
         assert [shard.shard_id for shard in source.shards()] == ["shardId-000000000001", "shardId-000000000002"]
-        assert await source.read(source.cursor(SHARD, HORIZON), 10) == Page((), None)
+        assert await source.read(source.cursor(SHARD, HORIZON), 10) == Page((), None, more=False)
 
     in_world(test)
 
@@ -370,6 +379,55 @@ def test_a_page_has_at_most_ten_mebibytes() -> None:
         with pytest.raises(ReadThrottled) as caught:
             await source.read(page.next, 10_000)
         assert caught.value.after_s == 5.0
+
+    in_world(test)
+
+
+@pytest.mark.parametrize("pushes", [False, True])
+def test_a_page_says_whether_more_lies_there(pushes: bool) -> None:
+    """Until the last record is read."""
+
+    async def test(world: World) -> None:
+        source = world.pushing() if pushes else world.source()
+        for number in range(3):
+            world.put(str(number).encode())
+        first = await source.read(source.cursor(SHARD, HORIZON), 2)
+        rest = await source.read(first.next, 2)
+        none = await source.read(rest.next, 2)
+        assert [(len(page.records), page.more) for page in (first, rest, none)] == [(2, True), (1, False), (0, False)]
+
+    in_world(test)
+
+
+def test_a_paced_consumer_is_told_that_more_lies_there() -> None:
+    """An empty page between two pushes of a shard that is read at its full rate is not the end of what there is."""
+
+    async def test(world: World) -> None:
+        source = world.pushing()
+        for _ in range(3):
+            world.put(bytes(MIB - 1))
+            await asyncio.sleep(1)
+        first = await source.read(source.cursor(SHARD, HORIZON), 10)
+        paused = await source.read(first.next, 10)
+        assert [(len(page.records), page.more) for page in (first, paused)] == [(1, True), (0, True)]
+        assert len((await source.read(paused.next, 10, wait_s=60.0)).records) == 1
+
+    in_world(test)
+
+
+@pytest.mark.parametrize("pushes", [False, True])
+def test_the_source_tells_how_long_records_are_kept(pushes: bool) -> None:
+    """As the stream has it now, and when it is gone as it last had it."""
+
+    async def test(world: World) -> None:
+        source = world.pushing() if pushes else world.source()
+        assert isinstance(source, RetainingSource)
+        assert source.retention_s == 86_400
+        world.stream.set_retention(48)
+        assert source.retention_s == 172_800
+        world.streams.delete(world.stream, with_consumers=True)
+        await asyncio.sleep(1)
+        assert source.retention_s == 172_800
 
     in_world(test)
 

@@ -20,6 +20,7 @@ __all__ = ["LIFE_S", "Consumer", "Subscription"]
 
 LIFE_S: Final = 300.0
 TAKEOVER_S: Final = 5.0
+AHEAD_S: Final = 0.01  # what a subscription may be ahead of its rate, so that small records follow one another at once
 EVENT_BYTES: Final = 1 * MIB  # of one event, unless a record is larger; AWS tells no number
 
 
@@ -107,10 +108,10 @@ class Subscription:
             now = _now()
             if now >= self._ends_at:
                 return None
-            if now >= self._resumes_at and self.shard.has_news(self.position):
+            if now + AHEAD_S >= self._resumes_at and self.shard.has_news(self.position):
                 return self._take(most)
             if now >= idle_at:
-                return Reading((), self.position, 0, 0, full=False)
+                return Reading((), self.position, 0, 0, full=False, more=self.shard.has_records(self.position))
             await self.shard.wait(min(idle_at, self._ends_at, self._next_look(now)))
 
     def checkpoint(self) -> int:
@@ -118,7 +119,8 @@ class Subscription:
         return self.shard.checkpoint(self.position, self._clock())
 
     def _next_look(self, now: float) -> float:
-        return self._resumes_at if self._resumes_at > now else self._ends_at
+        resumes_at = self._resumes_at - AHEAD_S
+        return resumes_at if resumes_at > now else self._ends_at
 
     def _take(self, most: int) -> Reading:
         reading = self.shard.read(self.position, self._clock(), most=most, max_bytes=EVENT_BYTES)

@@ -52,9 +52,10 @@ class Record(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """`next` is the position to go on from, None at the end of a closed shard. `full`: cut at 10 MiB.
+    """`next` is the position to go on from, None at the end of a closed shard. `full`: cut at the most bytes.
 
-    `behind_ms` is how far the last record lies behind `now`, 0 where nothing comes after it.
+    `more`: whether further records lie there already. `behind_ms` is how far the last record lies behind `now`, 0 where
+    nothing comes after it.
     """
 
     records: tuple[Record, ...]
@@ -62,6 +63,7 @@ class Reading(NamedTuple):
     behind_ms: int
     size_bytes: int
     full: bool
+    more: bool
 
 
 class Shard:
@@ -145,7 +147,11 @@ class Shard:
 
     def has_news(self, position: int) -> bool:
         """Whether reading at `position` would give something: a record, or the end."""
-        return self.closed_s is not None or (self.held > 0 and self._records[-1].sequence >= position)
+        return self.closed_s is not None or self.has_records(position)
+
+    def has_records(self, position: int) -> bool:
+        """Whether a record lies at `position` or after it."""
+        return self.held > 0 and self._records[-1].sequence >= position
 
     def read(
         self, position: int, now_s: float, *, most: int = MAX_ANSWER_RECORDS, max_bytes: int = MAX_ANSWER_BYTES
@@ -164,7 +170,7 @@ class Shard:
         behind_ms = max(0, round((now_s - taken[-1].arrived_s) * 1000)) if taken and more else 0
         if not more and self.closed_s is not None:
             following = None
-        return Reading(taken, following, behind_ms, size, full=at < end)
+        return Reading(taken, following, behind_ms, size, full=at < end, more=more)
 
     # ------------------------------------------------------------------ waiting
 

@@ -23,13 +23,22 @@ from localcloud.services.kinesis.limits import MAX_ANSWER_RECORDS, CallMeter, Li
 from localcloud.services.kinesis.shard import Content, Reading, Record, Shard
 from localcloud.services.kinesis.shards import Shards
 
-__all__ = ["ON_DEMAND", "ON_DEMAND_SHARDS", "PROVISIONED", "Definition", "Stream", "Surroundings"]
+__all__ = [
+    "HOUR_S",
+    "MIN_RETENTION_H",
+    "ON_DEMAND",
+    "ON_DEMAND_SHARDS",
+    "PROVISIONED",
+    "Definition",
+    "Stream",
+    "Surroundings",
+]
 
 PROVISIONED: Final = "PROVISIONED"
 ON_DEMAND: Final = "ON_DEMAND"
 ON_DEMAND_SHARDS: Final = 4  # how-do-i-size-a-stream: 4 MB/s of writes to begin with
 MIN_RETENTION_H: Final = 24
-_HOUR_S: Final = 3_600.0
+HOUR_S: Final = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +159,7 @@ class Stream:
             if after_s:
                 raise Throttled(shard.shard_id, self.name, after_s=after_s)
         now_s = round(self._around.clock.time(), 3)
-        shard.trim(now_s - self.definition.retention_h * _HOUR_S)
+        shard.trim(now_s - self.definition.retention_h * HOUR_S)
         return shard, shard.put(content, now_s, encrypted=self._encrypted)
 
     def read(self, shard: Shard, position: int, *, most: int = MAX_ANSWER_RECORDS) -> Reading:
@@ -186,7 +195,7 @@ class Stream:
     @property
     def horizon_s(self) -> float:
         """The date before which records have expired: the trim horizon."""
-        return self.now() - self.definition.retention_h * _HOUR_S
+        return self.now() - self.definition.retention_h * HOUR_S
 
     def set_retention(self, hours: int) -> None:
         """Keep records for `hours` from now on; what has expired by now stays so."""
