@@ -266,6 +266,34 @@ def test_a_batch_too_large_for_one_event_is_invoked_in_order_and_not_beyond_a_fa
     assert seen == ([whole[0], ["b0", "b1"]] if fails else whole)
 
 
+def test_what_is_left_of_a_large_batch_is_not_invoked_once_it_is_visible_again() -> None:
+    """The first part outlives the visibility timeout: all comes again as a new batch, and the old rest is let be."""
+    seen: list[tuple[float, int]] = []
+
+    async def main() -> None:
+        async def handler(records: list[dict[str, Any]]) -> InvokeResult:
+            seen.append((asyncio.get_running_loop().time(), len(records)))
+            await asyncio.sleep(15 if len(seen) == 1 else 1)
+            return OK
+
+        queues = Queues(clock=LoopClock(asyncio.get_running_loop()), rng=random.Random(3))
+        attributes = {"FifoQueue": "true", "ContentBasedDeduplication": "true", "VisibilityTimeout": "10"}
+        queue = queues.create("jobs.fifo", "us-east-1", attributes=attributes, tags={})
+        await send(queue, *(f"a{number}{'x' * 1_000_000}" for number in range(8)))
+
+        async def invoke(payload: bytes, _batch: object) -> InvokeResult:
+            return await handler(json.loads(payload)["Records"])
+
+        mapping = SqsMapping(queue, invoke, SqsMappingConfig(), rng=random.Random(5))
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(mapping.run())
+            await asyncio.sleep(40)
+            task.cancel()
+
+    run_virtual(main)
+    assert seen == [(0, 6), (10, 6), (11, 2)]
+
+
 def test_a_throttled_batch_holds_only_its_own_groups_up() -> None:
     """While group a is tried again, group b is handled; a's order stays."""
     seen: list[list[str]] = []

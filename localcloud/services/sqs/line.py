@@ -189,12 +189,14 @@ class FairLine:
 
     def _count(self, tenant: _Tenant, by: int) -> None:
         if by:
-            tenant.load.change(by, self._now())
-            self._load.change(by, self._now())
+            now = self._now()
+            self._load.change(by, now)
+            if tenant.group_id:  # nobody asks how busy those without a group are
+                tenant.load.change(by, now)
 
     def _forget(self, tenant: _Tenant) -> None:
-        """A tenant without messages has no history: its backlog is drained."""
-        if not tenant.members and not tenant.load.count and not tenant.is_taken:
+        """A tenant without messages has no history: its backlog is drained. The lane of those without a group stays."""
+        if not tenant.members and not tenant.load.count and tenant.group_id and not tenant.is_taken:
             self._tenants.pop(tenant.group_id, None)
 
     def _tenant(self, held: Held) -> _Tenant:
