@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from localcloud.services.kinesis.limits import Limits
 from localcloud.services.kinesis.shards import Shards
 from tests.unit.kinesis_history import History, merge, scale, shards, split
-from tests.unit.kinesis_setup import LAST_HASH, OPEN, Api, shard_id, with_api
+from tests.unit.kinesis_setup import LAST_HASH, OPEN, Api, datas, shard_id, with_api
 
 HALF = (LAST_HASH + 1) // 2
 
@@ -182,6 +182,22 @@ def test_shard_filters() -> None:
         for bad in ({"Type": "AT_TIMESTAMP"}, {"Type": "AT_LATEST", "ShardId": "x"}, {"Type": "AFTER_SHARD_ID"}):
             assert await api.code("ListShards", StreamName="s", ShardFilter=bad) == "InvalidArgumentException"
         assert await api.code("ListShards", StreamName="s", ShardFilter={"Type": "X"}) == "ValidationException"
+
+    with_api(test)
+
+
+def test_an_expired_shard_is_not_found() -> None:
+    """A closed shard can be read until its last record has expired, and is gone then, listed in between or not."""
+
+    async def test(api: Api) -> None:
+        await api.make()
+        await api.put(b"x")
+        await split(api, 0, HALF)
+        await asyncio.sleep(86_399)
+        assert datas(await api.call("GetRecords", ShardIterator=await api.iterator())) == [b"x"]
+        await asyncio.sleep(2)
+        members = {"StreamName": "s", "ShardId": shard_id(0), "ShardIteratorType": "TRIM_HORIZON"}
+        assert await api.code("GetShardIterator", **members) == "ResourceNotFoundException"
 
     with_api(test)
 
