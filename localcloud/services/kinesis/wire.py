@@ -1,6 +1,6 @@
 """Kinesis Data Streams on the wire: AWS JSON 1.1 in, an operation of the model, AWS JSON 1.1 or an event stream out.
 
-Owns the protocol's envelope; knows no rule of the model. CBOR, which the SDK for Java prefers, is refused by name.
+Owns the protocol's envelope; knows no rule of the model. CBOR, which the SDK for Java 1.x prefers, is refused by name.
 Source: https://docs.aws.amazon.com/kinesis/latest/APIReference/Welcome.html
 """
 
