@@ -22,6 +22,7 @@ _TARGETS: Final = {
     "AmazonSQS": "sqs",
     "DynamoDBStreams_20120810": "dynamodb",
     "DynamoDB_20120810": "dynamodb",
+    "GraniteServiceVersion20100801": "monitoring",
     "Kinesis_20131202": "kinesis",
     "Logs_20140328": "logs",
     "secretsmanager": "secretsmanager",

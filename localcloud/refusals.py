@@ -6,6 +6,8 @@ import json
 from typing import Final
 from xml.sax.saxutils import escape
 
+from localcloud.services.cloudwatch.errors import CloudWatchError
+from localcloud.services.cloudwatch.protocols import write_error
 from localcloud.services.contract import Denied, WireRequest, WireResponse
 
 __all__ = ["refuse", "refuse_denied"]
@@ -23,6 +25,8 @@ _BAD_REQUEST_DENIALS: Final = (
 
 def refuse(request: WireRequest, status: int, *, code: str, message: str) -> WireResponse:
     """An error as the API of `request.service` would write it."""
+    if request.service == "monitoring":
+        return write_error(request, CloudWatchError(code, message, status=status))
     if request.service in _REST_JSON:
         body = json.dumps({"message": message}).encode()
         return WireResponse(status, body, {"content-type": "application/json", "x-amzn-errortype": code})
@@ -58,7 +62,7 @@ def refuse_denied(request: WireRequest, denied: Denied) -> WireResponse:
     if permission.resource != "*":
         message += f" on resource: {permission.resource}"
     message += f" because {denied.reason}" if denied.reason else ""
-    bare = request.service == "s3" or (request.service == "sqs" and not request.target)
+    bare = request.service in {"s3", "monitoring"} or (request.service == "sqs" and not request.target)
     status = 400 if request.service in _BAD_REQUEST_DENIALS else 403
     return refuse(request, status, code="AccessDenied" if bare else "AccessDeniedException", message=message)
 

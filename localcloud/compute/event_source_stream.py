@@ -39,7 +39,7 @@ MEND_S: Final = 1.0
 
 
 class StreamMapping:
-    """One mapping; `run()` until cancelled, or until its stream is gone. May be run again after it was cancelled."""
+    """One mapping; `run()` until stopped or cancelled, or until its stream is gone. May be run again after that."""
 
     def __init__(  # noqa: PLR0913 - the parts of a mapping, all keyword-only but three
         self,
@@ -72,7 +72,10 @@ class StreamMapping:
         )
         self._checkpoints = checkpoints
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._runs: dict[str, ShardRun] = {}
         self._changed = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ended.set()
         self._gone = False
 
     @property
@@ -83,17 +86,36 @@ class StreamMapping:
     async def run(self) -> None:
         """Read every shard and deliver its records. Cancelling is safe: what was in flight is delivered again."""
         self._gone = False
+        self._mandate.stopping.clear()
+        self._ended.clear()
+        try:
+            await self._read_shards()
+        finally:
+            self._ended.set()
+        if self._gone:
+            self._checkpoints.forget()
+            arn = self._mandate.source.arn
+            self._mandate.last_result = f"PROBLEM: Stream not found: {arn}"
+            log.info("mapping.stream_gone", extra={"stream": arn})
+
+    async def stop(self) -> None:
+        """Begin no further invocation, and come back when the running ones have ended; what they did is remembered."""
+        self._mandate.stopping.set()
+        self._changed.set()
+        for run in self._runs.values():
+            run.stop()
+        await self._ended.wait()
+
+    async def _read_shards(self) -> None:
+        stopping = self._mandate.stopping
         async with asyncio.TaskGroup() as group:
-            while not self._gone:
+            while not self._gone and not stopping.is_set():
                 self._changed.clear()
                 self._begin_shards(group)
                 await self._wait_for_change()
-            for task in self._running.values():
-                task.cancel()
-        self._checkpoints.forget()
-        arn = self._mandate.source.arn
-        self._mandate.last_result = f"PROBLEM: Stream not found: {arn}"
-        log.info("mapping.stream_gone", extra={"stream": arn})
+            if self._gone:
+                for task in self._running.values():
+                    task.cancel()
 
     def _begin_shards(self, group: asyncio.TaskGroup) -> None:
         try:
@@ -126,17 +148,19 @@ class StreamMapping:
         """Read a shard to its end, whatever breaks on the way."""
         try:
             there: bool | None = None
-            while there is None:
+            while there is None and not self._mandate.stopping.is_set():
                 there = await self._run_shard(shard_id)
-            self._gone |= not there
+            self._gone |= there is False
         finally:
             del self._running[shard_id]
+            self._runs.pop(shard_id, None)
             self._changed.set()
 
     async def _run_shard(self, shard_id: str) -> bool | None:
         """What `ShardRun.run` says; None, after a rest, where it broke."""
+        run = self._runs[shard_id] = ShardRun(self._mandate, shard_id, self._checkpoints[shard_id])
         try:
-            return await ShardRun(self._mandate, shard_id, self._checkpoints[shard_id]).run()
+            return await run.run()
         except Exception:
             log.exception("mapping.shard_broke", extra={"shard": shard_id})
             self._mandate.last_result = INTERNAL_ERROR

@@ -66,27 +66,34 @@ class Delivery:
         self._progress = progress
 
     async def deliver(self, items: Sequence[Item]) -> None:
-        """Returns once every record is handled or given up."""
+        """Returns once every record is handled or given up, or the mapping stops and no invocation runs."""
         await self._work_off(_Try(tuple(items)))
 
     async def close_window(self, closing: Closing) -> None:
-        """Invoke for the end of the shard's open window, or of its overgrown state, and drop what it ended."""
+        """Invoke for the end of the shard's open window, or of its overgrown state, and drop what it ended.
+
+        Where the mapping stops before that was done, the window stays as it is.
+        """
         window = self._progress.checkpoint.window
         if window is None:
             return
-        await self._work_off(_Try((), closing))
+        if not await self._work_off(_Try((), closing)):
+            return
         if closing is Closing.FINAL:
             self._progress.checkpoint.window = None
         else:
             window.state, window.overgrown = b"{}", False
 
-    async def _work_off(self, first: _Try) -> None:
+    async def _work_off(self, first: _Try) -> bool:
+        """Whether nothing is left: False where the mapping stopped before."""
         left = [first]
-        while left:
+        while left and not self._mandate.stopping.is_set():
             window = self._progress.checkpoint.window
             if window is not None and window.overgrown and left[-1].closing is None:
                 await self.close_window(Closing.EARLY)
+                continue
             left.extend(reversed(await self._advance(left.pop())))
+        return not left
 
     async def _advance(self, current: _Try) -> list[_Try]:
         """One step on; what is left of the batch afterwards, in order."""
@@ -170,8 +177,12 @@ class Delivery:
         return [replace(current, held=current.held + 1)]
 
     async def _wait(self, current: _Try, times: int) -> None:
-        """A growing wait, but not beyond the moment at which the batch's oldest record is too old."""
-        await asyncio.sleep(min(self._backoff_s(times), max(0.001, self._remaining_s(current))))
+        """A growing wait, but not beyond the moment at which the batch's oldest record is too old, nor after a stop."""
+        try:
+            async with asyncio.timeout(min(self._backoff_s(times), max(0.001, self._remaining_s(current)))):
+                await self._mandate.stopping.wait()
+        except TimeoutError:
+            pass
 
     def _backoff_s(self, times: int) -> float:
         most = min(FIRST_BACKOFF_S * 2 ** min(times, 10), MAX_BACKOFF_S)

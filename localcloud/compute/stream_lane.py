@@ -23,7 +23,7 @@ __all__ = ["Lane"]
 
 
 class Lane:
-    """`run()` delivers what `offer` brings, until `end` and all is done. It calls `hunger` when it wants more."""
+    """`run()` delivers what `offer` brings until `end` and all is done, or `halt`; `hunger` tells that it wants more."""
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class Lane:
         self._changed = asyncio.Event()
         self._busy = False
         self._ended = False
+        self._halted = False
         self._goes_at = math.inf
         self._read_up_to_s = -math.inf
 
@@ -74,6 +75,11 @@ class Lane:
         if self._config.tumbling_window_s:
             self._changed.set()
 
+    def halt(self) -> None:
+        """Begin no further batch; the one in the works ends as the delivery says."""
+        self._halted = True
+        self._changed.set()
+
     def end(self) -> None:
         """Nothing more will come."""
         self._ended = True
@@ -83,7 +89,7 @@ class Lane:
 
     async def run(self) -> None:
         """Gather and deliver."""
-        while True:
+        while not self._halted:
             closing = self._find_closing()
             if closing is not None:
                 await self._work(self._delivery.close_window(closing))

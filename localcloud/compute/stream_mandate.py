@@ -5,11 +5,12 @@ Owns the ports of a mapping and the text that the API calls LastProcessingResult
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from localcloud.clock import Clock
@@ -56,7 +57,10 @@ class MappingFacts:
 
 @dataclass(slots=True, kw_only=True)
 class Mandate:
-    """The parts and settings of a mapping. `last_result` is in the API's words."""
+    """The parts and settings of a mapping. `last_result` is in the API's words.
+
+    `stopping`: no further invocation begins, those that run are waited for.
+    """
 
     source: StreamSource
     invoke: Invoke
@@ -68,6 +72,7 @@ class Mandate:
     clock: Clock
     rng: random.Random
     last_result: str = NOTHING_YET
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def max_age_s(self) -> float:

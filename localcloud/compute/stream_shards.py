@@ -43,6 +43,8 @@ class ShardRun:
         self._progress = Progress(checkpoint)
         self._wanted = asyncio.Event()
         self._next_poll = -math.inf
+        self._reading: asyncio.Task[bool] | None = None
+        self._stopped = False
         self._lanes = [
             Lane(
                 config,
@@ -54,17 +56,27 @@ class ShardRun:
         ]
 
     async def run(self) -> bool:
-        """True once the shard is closed and every record is done, False where the stream is gone."""
+        """True once the shard is closed and every record is done, or it was stopped; False where the stream is gone."""
         async with asyncio.TaskGroup() as group:
             working = [group.create_task(lane.run()) for lane in self._lanes]
-            there = await self._read_to_end()
+            self._reading = group.create_task(self._read_to_end())
+            await asyncio.wait([self._reading])
+            there = self._reading.cancelled() or self._reading.result()
             for lane in self._lanes:
                 lane.end()
             if not there:
                 for task in working:
                     task.cancel()
-        self._checkpoint.finished = there
+        self._checkpoint.finished = there and not self._stopped
         return there
+
+    def stop(self) -> None:
+        """Read no further, and begin no further batch."""
+        self._stopped = True
+        if self._reading is not None:
+            self._reading.cancel()
+        for lane in self._lanes:
+            lane.halt()
 
     async def _read_to_end(self) -> bool:
         try:

@@ -110,7 +110,7 @@ async def open_services(
         s3=open_s3(delegate, may_list=may_list),
         engine=engine,
         alarms=Alarms(),
-        metrics=Metrics(clock),
+        metrics=Metrics(clock, region=options.region),
         policies=policies,
         recorder=recorder,
         queue_spans=queue_spans,

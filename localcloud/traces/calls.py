@@ -26,6 +26,7 @@ _SERVICES: Final = {
     "execute-api": "API Gateway",
     "kinesis": "Kinesis",
     "lambda": "Lambda",
+    "monitoring": "CloudWatch",
     "s3": "S3",
     "sns": "SNS",
     "sqs": "SQS",

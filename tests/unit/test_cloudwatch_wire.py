@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 
 import pytest
 
+from localcloud.refusals import refuse_denied
 from localcloud.services.cloudwatch.cbor import Stamp, read_cbor, write_cbor
 from localcloud.services.cloudwatch.resources import Alarm
-from localcloud.services.contract import Permission, WireRequest
+from localcloud.services.contract import Denied, Permission, WireRequest
 from tests.unit.cloudwatch_setup import PROTOCOLS, SERVICE, World, make_request, read_answer, wire_request
 
 NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)  # the virtual clock's epoch
@@ -634,3 +635,13 @@ async def test_permissions_name_the_action_and_the_namespace(world: World) -> No
         "UnknownOperationException",
         True,
     )
+
+
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_iams_refusal_speaks_the_callers_protocol(protocol: str) -> None:
+    """A 403 AccessDenied that botocore can read, whatever it speaks."""
+    denied = Denied("arn:aws:sts::1:assumed-role/r/f", Permission("cloudwatch:ListMetrics", "*"), "no policy allows it")
+    answer = refuse_denied(make_request(protocol, "ListMetrics", {}), denied)
+    told = read_answer(protocol, "ListMetrics", answer)
+    assert told["ResponseMetadata"]["HTTPStatusCode"] == 403
+    assert (told["Error"]["Code"], "cloudwatch:ListMetrics" in told["Error"]["Message"]) == ("AccessDenied", True)

@@ -461,3 +461,104 @@ def test_a_hundred_mappings_leave_no_task_behind() -> None:
                 await asyncio.sleep(number * 0.037)
 
     run_virtual(main)
+
+
+# ---------------------------------------------------------------------- stopping
+
+
+def test_a_stop_waits_for_the_running_invocation_and_remembers_it() -> None:
+    """What the function was busy with is done afterwards, and is not delivered again; the rest is delivered then."""
+
+    async def main() -> None:
+        stream = new_stream()
+        for name in "abc":
+            stream.put(name)
+
+        async def work(_: dict[str, Any]) -> InvokeResult:
+            await asyncio.sleep(10)
+            return OK
+
+        async with world(work, stream=stream, batch_size=2) as there:
+            await asyncio.sleep(1)
+            began = asyncio.get_running_loop().time()
+            await there.mapping.stop()
+            await asyncio.sleep(0.01)
+            assert (there.batches, there.ended) == ([["a", "b"]], True)
+            assert 8 < asyncio.get_running_loop().time() - began < 10
+            there.start()
+            await asyncio.sleep(12)
+            assert there.batches == [["a", "b"], ["c"]]
+
+    run_virtual(main)
+
+
+def test_a_stop_ends_the_wait_for_a_retry() -> None:
+    """A failing batch is left where it is, and is tried again when the mapping runs again."""
+
+    async def main() -> None:
+        stream = new_stream()
+        stream.put("a")
+        async with world(fail, stream=stream) as there:
+            await asyncio.sleep(60)
+            tries = len(there.batches)
+            before = asyncio.get_running_loop().time()
+            await there.mapping.stop()
+            assert asyncio.get_running_loop().time() - before < 0.01
+            await asyncio.sleep(300)
+            assert len(there.batches) == tries
+            there.start()
+            await asyncio.sleep(0.1)
+            assert there.batches[tries:] == [["a"]]
+
+    run_virtual(main)
+
+
+def test_a_stop_keeps_a_window_open() -> None:
+    """The state goes on in the window when the mapping runs again; nothing is told of an end that was not."""
+
+    async def main() -> None:
+        stream = new_stream()
+
+        async def count(event: dict[str, Any]) -> InvokeResult:
+            state = {"n": event["state"].get("n", 0) + len(event["Records"])}
+            return InvokeResult(200, json.dumps({"state": state}).encode())
+
+        async with world(count, stream=stream, tumbling_window_s=600) as there:
+            stream.put("a")
+            await asyncio.sleep(5)
+            await there.mapping.stop()
+            stream.put("b")
+            there.start()
+            await asyncio.sleep(5)
+            events = [event for _, event in there.seen]
+            assert [(event["state"], event["isFinalInvokeForWindow"]) for event in events] == [
+                ({}, False),
+                ({"n": 1}, False),
+            ]
+
+    run_virtual(main)
+
+
+def test_a_stopped_mapping_finishes_no_shard_that_it_has_not_read_out() -> None:
+    """A closed shard with records left is read on when the mapping runs again, before its children."""
+
+    async def main() -> None:
+        stream = new_stream()
+        for name in "ab":
+            stream.put(name)
+        child, _ = stream.split(FIRST)
+        stream.put("c", shard=child)
+
+        async def work(_: dict[str, Any]) -> InvokeResult:
+            await asyncio.sleep(10)
+            return OK
+
+        async with world(work, stream=stream, batch_size=1) as there:
+            await asyncio.sleep(1)
+            await there.mapping.stop()
+            assert not there.checkpoints.finished(FIRST)
+            there.start()
+            await asyncio.sleep(40)
+            assert there.batches == [["a"], ["b"], ["c"]]
+
+    run_virtual(main)

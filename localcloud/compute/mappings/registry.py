@@ -34,7 +34,7 @@ _FIXED: Final = ("EventSourceArn", "StartingPosition", "StartingPositionTimestam
 
 
 class Poller(Protocol):
-    """What takes from a source and invokes; `run()` until cancelled or until the source is gone."""
+    """What takes from a source and invokes; `run()` until stopped or cancelled, or until the source is gone."""
 
     @property
     def last_result(self) -> str:
@@ -43,6 +43,10 @@ class Poller(Protocol):
 
     async def run(self) -> None:
         """Poll."""
+        ...
+
+    async def stop(self) -> None:
+        """Begin no further invocation, and come back when the running ones have ended and what they did is noted."""
         ...
 
 
@@ -168,14 +172,14 @@ class Mappings:
         return mapping
 
     async def remove(self, mapping_id: str) -> None:
-        """Stop a mapping, whatever its state, and forget it; nothing where it is gone."""
+        """End a mapping at once, whatever its state, and forget it; nothing where it is gone."""
         mapping = self._mappings.pop(mapping_id, None)
         if mapping is not None:
             mapping.state = "Deleting"
-            await _stop(mapping)
+            await _end(mapping)
 
     async def close(self) -> None:
-        """Stop all of them."""
+        """End all of them at once."""
         for mapping_id in list(self._mappings):
             await self.remove(mapping_id)
 
@@ -208,7 +212,9 @@ class Mappings:
             log.exception("mapping.failed", extra={"mapping": mapping.mapping_id, "source": mapping.source_arn})
 
     async def _restart(self, mapping: EventSourceMapping, *, start: bool) -> None:
-        await _stop(mapping)
+        if mapping.poller is not None:
+            await mapping.poller.stop()
+        await _end(mapping)
         if start and mapping.state != "Deleting":
             self._start(mapping)
         await self._settle(mapping, running=start)
@@ -223,7 +229,7 @@ class Mappings:
         mapping.state = "Enabled" if is_running else "Disabled"
 
 
-async def _stop(mapping: EventSourceMapping) -> None:
+async def _end(mapping: EventSourceMapping) -> None:
     task, mapping.task = mapping.task, None
     if task is not None:
         task.cancel()
