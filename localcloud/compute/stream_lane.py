@@ -23,7 +23,7 @@ __all__ = ["Lane"]
 
 
 class Lane:
-    """`run()` delivers what `offer` brings until `end` and all is done, or `halt`; `hunger` tells that it wants more."""
+    """`run()` delivers what `offer` brings until `end` and all is done, or `halt`; `hunger` says that it wants more."""
 
     def __init__(
         self,

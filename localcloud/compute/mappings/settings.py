@@ -29,6 +29,7 @@ MAX_FILTERS: Final = 10  # invocation-eventfiltering: five, and ten by a higher 
 MAX_AGE_S: Final = 604_800
 MIN_AGE_S: Final = 60
 MAX_RETRIES: Final = 10_000
+MAX_POLLERS: Final = 10_000  # API_ProvisionedPollerConfig, of SQS; older SDKs have 2,000
 _QUEUE_SETTINGS: Final = ("ScalingConfig", "ProvisionedPollerConfig")
 STREAM_SETTINGS: Final = (
     "StartingPosition",
@@ -112,7 +113,7 @@ def _read_pollers(read: Properties, limit: int | None) -> tuple[int | None, int 
         detail = "MaximumConcurrency and ProvisionedPollerConfig exclude each other"
         raise read.error("ProvisionedPollerConfig", detail)
     fewest = provisioned.integer("MinimumPollers", 2, low=2, high=200)
-    most = provisioned.integer("MaximumPollers", max(200, fewest), low=2, high=2000)
+    most = provisioned.integer("MaximumPollers", max(200, fewest), low=2, high=MAX_POLLERS)
     if most < fewest:
         raise provisioned.error("MaximumPollers", f"must be at least MinimumPollers, {fewest}, is {most}")
     return fewest, most
