@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from localcloud.clock import run_virtual
+from sluiceway import log
 from sluiceway.errors import Misconfigured, Rejected, Retryable
 from sluiceway.events.dynamodb import DynamoDbBatch, DynamoDbRecord
 from sluiceway.events.kinesis import KinesisBatch, KinesisRecord
@@ -236,6 +238,24 @@ def test_what_becomes_of_a_shards_record_is_logged(
     assert ('"after_s":7.0' in printed) is (isinstance(error, Retryable))
     assert "SECRET" not in printed
     assert scene.redelivery.asked == []
+
+
+def test_a_handlers_own_lines_tell_the_record(capsys: pytest.CaptureFixture[str]) -> None:
+    """Records at once do not mix: what each logs, before and after it waited, has its own message id."""
+
+    async def one(message: SqsMessage) -> None:
+        log.info("seen.before", own=message.message_id)
+        await asyncio.sleep(1)
+        log.info("seen.after", own=message.message_id)
+
+    async def run() -> None:
+        await process_batch(fifo(*"abcab"), one, desk=BatchDesk(MemoryDeadLetters()), deadline=FOREVER)
+
+    run_virtual(run)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 10
+    assert [line["message_id"] for line in lines] == [line["own"] for line in lines]
+    assert {line["receive_count"] for line in lines} == {1}
 
 
 def test_a_record_with_a_fault_is_poison_and_never_handed_out() -> None:

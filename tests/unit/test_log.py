@@ -55,6 +55,27 @@ def test_names_that_logging_keeps_are_moved_aside(capsys: pytest.CaptureFixture[
     assert (line["message"], line["level"]) == ("some.event", "INFO")
 
 
+def test_a_subject_is_asked_when_a_line_is_written(capsys: pytest.CaptureFixture[str]):
+    """Its fields stand between those of the blocks around and within; where nothing is written it is never asked."""
+    asked: list[int] = []
+
+    class Message:
+        @property
+        def log_fields(self) -> dict[str, log.Field]:
+            asked.append(1)
+            return {"message_id": "m1", "attempt": 2}
+
+    with log.bound(request_id="r", attempt=1), log.about(Message()):
+        assert asked == []
+        with log.bound(step="s"):
+            log.info("message.seen", note="n")
+    log.info("outside")
+    seen, outside = lines(capsys)
+    assert (seen["request_id"], seen["message_id"], seen["attempt"], seen["step"]) == ("r", "m1", 2, "s")
+    assert not {"request_id", "message_id", "step"} & set(outside)
+    assert asked == [1]
+
+
 async def test_bound_fields_do_not_mix_between_tasks(capsys: pytest.CaptureFixture[str]):
     """Records handled at the same time each keep their own ids."""
 

@@ -190,7 +190,7 @@ class _Run(ABC, Generic[R]):
     async def _settle(self, at: int, worker: _Worker) -> bool:
         """Whether the record is done."""
         record = self.records[at]
-        with log.bound(**record.log_fields):
+        with log.about(record):
             try:
                 await self._one(record)
             except asyncio.CancelledError as error:
