@@ -35,6 +35,13 @@ GONE = Undeliverable("QueueDoesNotExist", "The specified queue does not exist.",
 ATTRIBUTES = {"kind": Attribute("String", "order é"), "blob": Attribute("Binary", b"\x02\x03\x04")}
 
 
+class Most(random.Random):
+    """Draws what is just not drawn any more."""
+
+    def random(self) -> float:
+        return 1.0
+
+
 def test_a_queue_gets_the_envelope() -> None:
     """Every member and its order and layout as SNS writes them; the queue's own attributes are none."""
 
@@ -156,6 +163,7 @@ def test_a_raw_message_is_the_message() -> None:
         told = json.loads(dead[1])
         assert (told["Message"], len(told["MessageAttributes"]), dead[2]) == ("too many", 11, 0)
         assert [arn for _, arn in world.endpoints.tried].count(QUEUE) == 2
+        assert {at for at, _ in world.endpoints.tried} == {0}
 
     play(test)
 
@@ -188,6 +196,7 @@ def test_the_waits_between_tries_are_awss() -> None:
     growing = waits[5:15]
     assert growing != list(retry_waits_s(random.Random(8)))[5:15]
     assert all(1 <= wait <= 20 ** (step / 9) + 1e-9 for step, wait in enumerate(growing))
+    assert list(retry_waits_s(Most()))[5:15] == pytest.approx([20 ** (step / 9) for step in range(10)])
     most = [max(list(retry_waits_s(random.Random(seed)))[5:15][step] for seed in range(12)) for step in (0, 4, 9)]
     assert most[0] == 1 < most[1] < most[2]
     assert 23 * 86_400 < sum(waits) < 24 * 86_400

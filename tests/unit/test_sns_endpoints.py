@@ -18,6 +18,7 @@ from localcloud.services.sns.errors import Undeliverable
 from localcloud.services.sns.message import Attribute, Publication
 from localcloud.services.sns.model import Topics
 from localcloud.services.sns.ports import QueueMessage
+from localcloud.services.sqs.errors import SqsError
 from localcloud.services.sqs.model import Message, Queue, Queues
 from tests.unit.test_sns_model import FUNCTION, REGION
 
@@ -183,6 +184,22 @@ def test_what_a_queue_will_never_take_is_not_worth_another_try() -> None:
             ("InvalidMessageContents", False),
             ("QueueDoesNotExist", False),
         ]
+
+    play(test)
+
+
+def test_a_throttled_queue_is_worth_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A FIFO queue takes so many a second, and says so."""
+
+    async def refuse(_queue: Queue, _content: object, **_: object) -> Message:
+        raise SqsError("ThrottlingException", "Rate exceeded")
+
+    async def test(world: World) -> None:
+        queue = world.queue("jobs")
+        monkeypatch.setattr(Queue, "send", refuse)
+        failure = await world.send(queue)
+        assert failure is not None
+        assert (failure.code, failure.retry) == ("ThrottlingException", True)
 
     play(test)
 

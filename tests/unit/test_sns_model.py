@@ -284,6 +284,7 @@ def test_tags_are_limited() -> None:
         world.topics.tag(topic, {str(n): "v" for n in range(50)})
         assert refused(lambda: world.topics.tag(topic, {"one more": "v"}))[0] == "TagLimitExceeded"
         world.topics.tag(topic, {"0": "w"})
+        world.topics.tag(world.topic("other"), {"k" * 128: "v" * 256})
         world.topics.untag(topic, [str(n) for n in range(1, 50)])
         assert topic.tags == {"0": "w"}
         for tags in ({"": "v"}, {"k" * 129: "v"}, {"k": "v" * 257}, {"aws:k": "v"}):
@@ -378,7 +379,7 @@ def test_an_endpoint_subscribes_once() -> None:
 
     async def test(world: World) -> None:
         topic = world.topic()
-        attributes = {"FilterPolicy": '{"a": ["x"]}', "RawMessageDelivery": "True"}
+        attributes = {"FilterPolicy": '{"a": ["X"]}', "RawMessageDelivery": "True"}
         made = world.topics.subscribe(topic, "sqs", QUEUE, attributes=attributes, principal="arn:aws:iam::1:user/u")
         assert world.topics.subscribe(topic, "sqs", QUEUE, attributes={}) is made
         assert world.topics.subscribe(topic, "sqs", QUEUE, attributes=attributes) is made
@@ -389,7 +390,7 @@ def test_an_endpoint_subscribes_once() -> None:
         assert made.describe() == {
             "ConfirmationWasAuthenticated": "true",
             "Endpoint": QUEUE,
-            "FilterPolicy": '{"a": ["x"]}',
+            "FilterPolicy": '{"a": ["X"]}',
             "FilterPolicyScope": "MessageAttributes",
             "Owner": "123456789012",
             "PendingConfirmation": "false",
@@ -405,6 +406,7 @@ def test_an_endpoint_subscribes_once() -> None:
         assert (topic.describe()["SubscriptionsConfirmed"], topic.describe()["SubscriptionsDeleted"]) == ("0", "1")
         assert refused(lambda: world.topics.unsubscribe("x"))[1].endswith("at least 6 elements, not 1")
         assert refused(lambda: world.topics.unsubscribe(topic.arn))[1] == "Invalid parameter: SubscriptionId"
+        assert refused(lambda: world.topics.subscription("x", REGION))[1].endswith("at least 6 elements, not 1")
 
     play(test)
 
@@ -529,8 +531,10 @@ def test_a_topic_has_so_many_filter_policies_and_fifo_subscriptions(monkeypatch:
 
     async def test(world: World) -> None:
         topic, filtered = world.topic(), {"FilterPolicy": '{"a": ["x"]}'}
-        world.topics.subscribe(topic, "sqs", QUEUE, attributes=filtered)
         plain = world.topics.subscribe(topic, "sqs", DEAD_LETTERS, attributes={})
+        held = world.topics.subscribe(topic, "sqs", QUEUE, attributes=filtered)
+        world.topics.configure_subscription(held, {"FilterPolicy": '{"a": ["y"]}'})
+        world.topics.configure_subscription(plain, {"RawMessageDelivery": "true"})
         code = "FilterPolicyLimitExceeded"
         assert refused(lambda: world.topics.configure_subscription(plain, filtered))[0] == code
         assert refused(lambda: world.topics.subscribe(topic, "lambda", FUNCTION, attributes=filtered))[0] == code
