@@ -264,6 +264,91 @@ def test_handlers_that_never_wait_stop_at_the_deadline_too() -> None:
     assert run_virtual(run) == BatchReport(("m5", "m6", "m7", "m8", "m9"))
 
 
+@pytest.mark.parametrize("port", ["dead letters", "redelivery"])
+@pytest.mark.parametrize("make", [standard, lambda size: fifo(*"abcdefgh"[:size])])
+def test_a_port_that_is_cancelled_costs_no_worker(make: Callable[[int], Any], port: str) -> None:
+    """A client that closes cancels what it was doing: that message goes back, and the only worker goes on."""
+
+    class Letters(MemoryDeadLetters):
+        async def send(self, body: str, **_options: Any) -> None:
+            raise asyncio.CancelledError
+
+    class Returns(MemoryRedelivery):
+        async def return_after(self, receipt_handle: str, delay_s: int) -> None:
+            raise asyncio.CancelledError
+
+    async def run() -> tuple[BatchReport, list[int]]:
+        ended: list[int] = []
+
+        async def one(record: Any) -> None:
+            if place_of(record) == 0:
+                raise Rejected("bad", reason="bad") if port == "dead letters" else Retryable("later")
+            ended.append(place_of(record))
+
+        returns = Returns() if port == "redelivery" else MemoryRedelivery()
+        desk = BatchDesk(Letters(), returns, FixedChance(), 360)
+        return await process_batch(make(4), one, desk=desk, deadline=FOREVER, concurrency=1), ended
+
+    assert run_virtual(run) == (BatchReport(("m0",)), [1, 2, 3])
+
+
+def test_a_port_that_fails_as_it_is_cancelled_spoils_no_report() -> None:
+    """At the deadline a client makes an error of its cancellation: the report is made all the same, and in time."""
+
+    class Letters(MemoryDeadLetters):
+        async def send(self, body: str, **_options: Any) -> None:
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError as error:
+                raise ConnectionError from error
+
+    class Returns(MemoryRedelivery):
+        async def return_after(self, receipt_handle: str, delay_s: int) -> None:
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError as error:
+                raise ConnectionError from error
+
+    async def run() -> tuple[BatchReport, float]:
+        async def one(record: Any) -> None:
+            if place_of(record) == 0:
+                raise Rejected("bad", reason="bad")
+            if place_of(record) == 1:
+                await asyncio.sleep(18.9)
+                raise Retryable("later")
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError as error:
+                raise ConnectionError from error
+
+        desk = BatchDesk(Letters(), Returns(), FixedChance(), 360)
+        report = await process_batch(standard(3), one, desk=desk, deadline=20.0)
+        return report, asyncio.get_running_loop().time()
+
+    assert run_virtual(run) == (BatchReport(("m0", "m1", "m2")), pytest.approx(20.0))
+
+
+def test_a_batch_in_somebodys_tidying_up_is_a_batch_like_any_other() -> None:
+    """In a task that was cancelled before, a stray cancellation is one record's trouble all the same."""
+
+    async def run() -> tuple[BatchReport, list[int]]:
+        ended: list[int] = []
+
+        async def one(record: Any) -> None:
+            if place_of(record) == 0:
+                raise asyncio.CancelledError
+            ended.append(place_of(record))
+
+        cancel_me()
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            return await process(standard(3), one, concurrency=1), ended
+        raise AssertionError
+
+    assert run_virtual(run) == (BatchReport(("m0",)), [1, 2])
+
+
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
 def test_the_end_of_the_process_passes_through(error: type[BaseException]) -> None:
     """It is no record's failure: nothing is reported, the others are cancelled, nothing is left."""

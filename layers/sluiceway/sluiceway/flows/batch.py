@@ -124,7 +124,6 @@ class _Run(ABC, Generic[R]):
     words: _Words
 
     def __init__(self, batch: Batch[R], one: Callable[[R], Awaitable[None]], desk: BatchDesk) -> None:
-        self.batch = batch
         self.records = batch.records
         self.lane_of = batch.lane_of
         self.desk = desk
@@ -136,6 +135,7 @@ class _Run(ABC, Generic[R]):
         self._waiting = iter(range(self.limit))
         self._loop = asyncio.get_running_loop()
         self._caller = cast("_Worker", asyncio.current_task())
+        self._earlier = self._caller.cancelling()  # more than 0 where the call is part of somebody's tidying up
         # The lanes: of a busy one the last record that waits, of a record the next in its lane (0: none). A lane that
         # has stopped stays busy. Four bytes a record, and an entry a busy lane: no object a lane that waits.
         self._busy: dict[Hashable, int] = {}
@@ -194,7 +194,7 @@ class _Run(ABC, Generic[R]):
             try:
                 await self._one(record)
             except asyncio.CancelledError as error:
-                if self._caller.cancelling():
+                if self.is_cancelled():
                     raise
                 self.give_up(at)
                 log.failure(self.words.returned, error)  # somebody's stray cancellation: one record's trouble
@@ -208,19 +208,23 @@ class _Run(ABC, Generic[R]):
                 await self._shake_off(worker)
         return self.fates[at] == _DONE
 
+    def is_cancelled(self) -> bool:
+        """Whether a cancellation is the call's own, and goes on; another has strayed in: one record's trouble."""
+        return self._caller.cancelling() > self._earlier
+
     async def _shake_off(self, worker: _Worker) -> None:
         """Let a cancellation of the worker end here, unless it is ours: a handler may ask for one, or swallow one.
 
         Raises: CancelledError where it is ours.
         """
-        if self._caller.cancelling():
+        if self.is_cancelled():
             raise asyncio.CancelledError
         try:
             while worker.cancelling():
                 worker.uncancel()
             await asyncio.sleep(0)  # before Python 3.13 one that was asked for is delivered all the same
         except asyncio.CancelledError:
-            if self._caller.cancelling():
+            if self.is_cancelled():
                 raise
 
     async def _settle_failure(self, at: int, error: Exception) -> None:
@@ -237,6 +241,8 @@ class _Run(ABC, Generic[R]):
             log.failure(words.returned, error)
         else:
             after_s = error.after_s
+        if self.is_cancelled():
+            return  # what a handler or a port made of the deadline: handed back with the rest, in time
         self.give_up(at)
         wait_s = self.choose_wait_s(at, after_s=after_s, first_s=first_s)
         if isinstance(error, Retryable):
@@ -248,7 +254,9 @@ class _Run(ABC, Generic[R]):
         try:
             body, attributes = self.write_letter(record)
             await self.desk.dead_letters.send(body, reason=error.reason, detail=str(error), attributes=attributes)
-        except Exception as failure:  # noqa: BLE001 - whatever it is, the record must not be lost: it comes again
+        except (Exception, asyncio.CancelledError) as failure:  # whatever it is, the record is not lost: it comes again
+            if isinstance(failure, asyncio.CancelledError) and self.is_cancelled():
+                raise
             log.failure(self.words.returned, failure)
             return False
         return True
@@ -314,7 +322,9 @@ class _Queue(_Run[SqsMessage]):
             async with asyncio.timeout(RETURN_LIMIT_S):
                 for message in messages:
                     await redelivery.return_after(message.receipt_handle, delay_s)
-        except Exception as failure:  # noqa: BLE001 - harmless, whatever it is
+        except (Exception, asyncio.CancelledError) as failure:  # harmless, whatever it is
+            if isinstance(failure, asyncio.CancelledError) and self.is_cancelled():
+                raise
             log.failure("message.return_slow", failure, message_id=messages[0].message_id)
 
     async def hand_back(self, deadline: float) -> None:
