@@ -588,6 +588,42 @@ def test_a_stream_goes_on_from_the_first_record_that_failed() -> None:
     with_pipes(test)
 
 
+def test_changes_of_a_table_go_on_from_the_first_that_failed() -> None:
+    """Named by its event id, which is not its sequence number."""
+
+    async def test(world: World) -> None:
+        tries: list[list[str]] = []
+
+        def target(events: list[Any]) -> Any:
+            tries.append([event["dynamodb"]["Keys"]["id"]["S"] for event in events])
+            named = [events[1]["eventID"]] if len(tries) == 1 else []
+            return {"batchItemFailures": [{"itemIdentifier": name} for name in named]}
+
+        world.functions[FUNCTION] = target
+        arn = await world.make_table()
+        for key in "abc":
+            await world.table("PutItem", TableName="things", Item={"id": {"S": key}})
+        sources = {"DynamoDBStreamParameters": {"StartingPosition": "TRIM_HORIZON", "BatchSize": 10}}
+        await world.make(Source=arn, SourceParameters=sources, Target=FUNCTION)
+        await asyncio.sleep(20)
+        assert tries == [["a", "b", "c"], ["b", "c"]]
+
+    with_pipes(test)
+
+
+def test_an_event_without_what_a_path_names_fails_alone() -> None:
+    """The others of its batch are delivered."""
+
+    async def test(world: World) -> None:
+        await world.send({}, {"key": None}, {"key": "k"})
+        parameters = {"KinesisStreamParameters": {"PartitionKey": "$.body.key"}, "InputTemplate": "x"}
+        await world.make(Target=STREAM, TargetParameters=parameters)
+        await asyncio.sleep(5)
+        assert (world.records, world.left()) == ([(STREAM, "x", "k")], 2)
+
+    with_pipes(test)
+
+
 def test_a_batch_of_a_stream_is_halved_where_the_pipe_says_so() -> None:
     """AUTOMATIC_BISECT: until the bad record stands alone."""
 

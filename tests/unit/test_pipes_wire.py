@@ -447,6 +447,7 @@ def test_what_iam_would_check() -> None:
             "StartingPositionTimestamp goes with the StartingPosition AT_TIMESTAMP, and with no other.",
         ),
         ({"Target": arn("dynamodb", "table/t")}, TARGET),
+        ({"Target": arn("events", "rule/r")}, TARGET),
         ({"Target": TOPIC + ".fifo"}, TARGET),
         ({"TargetParameters": {"KinesisStreamParameters": {"PartitionKey": "k"}}}, TARGET),
         ({"Target": STREAM}, "KinesisStreamParameters.PartitionKey is required for the target."),
