@@ -16,7 +16,16 @@ from typing import Any
 from sluiceway.aws.answer_items import check_write
 from sluiceway.errors import Gone, Rejected
 from sluiceway.events.socket import StreamOrder
-from sluiceway.ports import MAX_MESSAGE_BYTES, MAX_READERS, AnswerRecord, Clock, Connection, Reader
+from sluiceway.ports import (
+    MAX_MESSAGE_BYTES,
+    MAX_READERS,
+    MAX_SUBSCRIPTIONS,
+    AnswerRecord,
+    Clock,
+    Connection,
+    Reader,
+    Subscription,
+)
 from tests.fakes import LoopClockMs, Trouble
 
 Key = tuple[str, str]
@@ -175,6 +184,48 @@ class MemoryConnectionStore:
             found = self.connections[connection_id] = replace(found, generation=found.generation + 1)
         await self.trouble.after("count_up")
         return None if found is None else found.generation
+
+
+class MemorySubscriptionStore:
+    """Subscriptions in a dict. `reads` counts how often a topic was read."""
+
+    def __init__(self, trouble: Trouble | None = None) -> None:
+        self.kept: dict[Key, Subscription] = {}
+        self.reads = 0
+        self.trouble = trouble or Trouble()
+
+    async def put(self, subscription: Subscription) -> None:
+        await self.trouble.before("put")
+        key = (subscription.connection_id, subscription.topic)
+        if key not in self.kept or self.kept[key].generation <= subscription.generation:
+            self.kept[key] = subscription
+            if sum(each == subscription.connection_id for each, _ in self.kept) > MAX_SUBSCRIPTIONS:
+                del self.kept[key]
+                raise Rejected("too many subscriptions", reason="too-many-subscriptions")
+        await self.trouble.after("put")
+
+    async def remove(self, connection_id: str, topic: str) -> None:
+        await self.trouble.before("remove")
+        self.kept.pop((connection_id, topic), None)
+        await self.trouble.after("remove")
+
+    async def drop(self, subscription: Subscription) -> None:
+        await self.trouble.before("drop")
+        key = (subscription.connection_id, subscription.topic)
+        if key in self.kept and self.kept[key].generation == subscription.generation:
+            del self.kept[key]
+        await self.trouble.after("drop")
+
+    async def forget(self, connection_id: str) -> None:
+        await self.trouble.before("forget")
+        for key in [key for key in self.kept if key[0] == connection_id]:
+            del self.kept[key]
+        await self.trouble.after("forget")
+
+    async def of_topic(self, topic: str) -> tuple[Subscription, ...]:
+        await self.trouble.before("of_topic")
+        self.reads += 1
+        return tuple(self.kept[key] for key in sorted(self.kept) if key[1] == topic)
 
 
 class MemoryConnections:

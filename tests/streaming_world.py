@@ -18,7 +18,13 @@ from sluiceway.genai.scripted import Script, ScriptedProvider
 from sluiceway.ports import AnswerRecord
 from tests.answer_reader import AnswerReader
 from tests.fakes import KilledError, Life, LoopClockMs, Trouble
-from tests.fakes_streaming import MemoryAnswerStore, MemoryConnections, MemoryConnectionStore, MemoryDispatcher
+from tests.fakes_streaming import (
+    MemoryAnswerStore,
+    MemoryConnections,
+    MemoryConnectionStore,
+    MemoryDispatcher,
+    MemorySubscriptionStore,
+)
 
 CALLER = "ann"
 
@@ -49,12 +55,14 @@ class StreamWorld:
     store_trouble: Trouble = field(default_factory=Trouble)
     line_trouble: Trouble = field(default_factory=Trouble)
     provider: StreamingProvider | None = None
+    topics: frozenset[str] = frozenset({"orders", "returns"})
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.scripted = ScriptedProvider(self.script)
         self.answers = MemoryAnswerStore(self.store_trouble)
         self.known = MemoryConnectionStore()
+        self.subscriptions = MemorySubscriptionStore()
         self.line = MemoryConnections(self.line_trouble)
         self.dispatcher = MemoryDispatcher(start=self.start_worker)
         self.workers: set[asyncio.Task[None]] = set()
@@ -72,7 +80,14 @@ class StreamWorld:
             AnswerRules(self.grace_s, self.on_disconnect),
         )
         self.sockets = SocketDesk(
-            self.answers, self.known, self.line, self.dispatcher, LoopClockMs(), frozenset({"model-a"})
+            answers=self.answers,
+            known=self.known,
+            subscriptions=self.subscriptions,
+            connections=self.line,
+            dispatcher=self.dispatcher,
+            clock=LoopClockMs(),
+            models=frozenset({"model-a"}),
+            topics=self.topics,
         )
 
     def call(self, timeout_s: float = 28.0) -> Invocation:
@@ -97,7 +112,7 @@ class StreamWorld:
     async def send(self, connection_id: str, message: dict[str, Any] | str, *, caller: str = CALLER) -> SocketReply:
         body = message if isinstance(message, str) else json.dumps(message)
         action = message.get("action", "") if isinstance(message, dict) else ""
-        route = action if action in {"ask", "resume", "cancel"} else "$default"
+        route = action if action in {"ask", "resume", "cancel", "subscribe", "unsubscribe"} else "$default"
         return await serve_socket(
             SocketEvent("MESSAGE", route, connection_id, caller, body, 0, "r"), self.call(), self.sockets
         )

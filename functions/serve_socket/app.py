@@ -1,4 +1,7 @@
-"""Patterns 2 and 3 over a WebSocket: connections, and what is asked for over them; a worker makes the answers."""
+"""Patterns 2 and 3 over a WebSocket: connections, and what is asked for over them; a worker makes the answers.
+
+Topics are subscribed here; `broadcast_records` brings their records.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ from sluiceway.aws.answers import DynamoDbAnswerStore, DynamoDbConnectionStore
 from sluiceway.aws.connections import ApiConnections
 from sluiceway.aws.dynamodb import Table
 from sluiceway.aws.functions import LambdaDispatcher
+from sluiceway.aws.subscriptions import DynamoDbSubscriptionStore
 from sluiceway.aws.wire import Wire
 from sluiceway.codec import socket
 from sluiceway.flows.stream.socket import SocketDesk, serve_socket
 from sluiceway.ports import SystemClock
+from sluiceway.rules.topics import read_topics
 from sluiceway.steps.log_context import log_context
 from sluiceway.steps.metrics import metrics
 from sluiceway.steps.trace import trace
@@ -26,6 +31,7 @@ __all__ = ["handler"]
 async def lifespan() -> AsyncGenerator[SocketDesk]:
     """Settings and connections. Raises `Misconfigured` that names the setting."""
     conversations, connections = settings.text("CONVERSATIONS_TABLE"), settings.text("CONNECTIONS_TABLE")
+    subscriptions, topics = settings.text("SUBSCRIPTIONS_TABLE"), read_topics(settings.json_object("TOPICS"), "TOPICS")
     url, worker = settings.url("CONNECTIONS_URL"), settings.text("WORKER_FUNCTION")
     model_id = settings.text("MODEL_ID")
     clock = SystemClock()
@@ -33,10 +39,12 @@ async def lifespan() -> AsyncGenerator[SocketDesk]:
         yield SocketDesk(
             answers=DynamoDbAnswerStore(Table(wire, conversations), clock),
             known=DynamoDbConnectionStore(Table(wire, connections)),
+            subscriptions=DynamoDbSubscriptionStore(Table(wire, subscriptions)),
             connections=ApiConnections(wire, url),
             dispatcher=LambdaDispatcher(wire, worker),
             clock=clock,
             models=frozenset({model_id}),
+            topics=frozenset(topics.values()),
         )
 
 

@@ -1,4 +1,4 @@
-"""The tables of streamed answers in two DynamoDBs in this process, with trouble on the way to them.
+"""The tables of streamed answers and of subscriptions in two DynamoDBs here, with trouble on the way to them.
 
 A `Post` is what lies between a store and its tables: it can lose an answer (and ask again, as the wire client does),
 break off before a call, and deliver a write once more, long after.
@@ -27,7 +27,7 @@ from sluiceway.errors import ConditionFailed
 from tests.fakes import unavailable
 
 REGION = "eu-west-1"
-ANSWERS, CONNECTIONS = "conversations", "connections"
+ANSWERS, CONNECTIONS, SUBSCRIPTIONS = "conversations", "connections", "subscriptions"
 Request = Mapping[str, Any]
 Send = Callable[[str, Request], Awaitable[Request]]
 TABLES: list[dict[str, Any]] = [
@@ -45,6 +45,25 @@ TABLES: list[dict[str, Any]] = [
         "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": [{"AttributeName": "connection_id", "AttributeType": "S"}],
         "KeySchema": [{"AttributeName": "connection_id", "KeyType": "HASH"}],
+    },
+    {
+        "TableName": SUBSCRIPTIONS,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("connection_id", "topic")],
+        "KeySchema": [
+            {"AttributeName": "connection_id", "KeyType": "HASH"},
+            {"AttributeName": "topic", "KeyType": "RANGE"},
+        ],
+        "GlobalSecondaryIndexes": [
+            {
+                "IndexName": "by_topic",
+                "KeySchema": [
+                    {"AttributeName": "topic", "KeyType": "HASH"},
+                    {"AttributeName": "connection_id", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
     },
 ]
 

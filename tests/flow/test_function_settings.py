@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from functions.broadcast_records import app as broadcast_records
 from functions.generate_answer import app as generate_answer
 from functions.read_job import app as read_job
 from functions.serve_socket import app as serve_socket
@@ -19,6 +20,11 @@ from tests.flow.test_authorize_request import SETTINGS as TOKENS
 
 AWS = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 SETTINGS = {
+    "broadcast_records": {
+        "SUBSCRIPTIONS_TABLE": "subscriptions",
+        "CONNECTIONS_URL": "https://abc.execute-api.eu-west-1.amazonaws.com/v1",
+        "TOPICS": '{"records": "stack-RecordsStream-1"}',
+    },
     "generate_answer": {
         "JOBS_TABLE": "jobs",
         "RESULTS_BUCKET": "results",
@@ -39,6 +45,8 @@ SETTINGS = {
     "serve_socket": {
         "CONVERSATIONS_TABLE": "conversations",
         "CONNECTIONS_TABLE": "connections",
+        "SUBSCRIPTIONS_TABLE": "subscriptions",
+        "TOPICS": '{"records": "stack-RecordsStream-1"}',
         "CONNECTIONS_URL": "https://abc.execute-api.eu-west-1.amazonaws.com/v1",
         "WORKER_FUNCTION": "stream-answer",
         "MODEL_ID": "amazon.nova-micro-v1:0",
@@ -68,6 +76,10 @@ SETTINGS = {
 }
 # Lower and upper bounds, and the words, that a lifespan refuses.
 WRONG = [
+    ("broadcast_records", "CONNECTIONS_URL", "abc"),
+    ("broadcast_records", "TOPICS", "records"),
+    ("broadcast_records", "TOPICS", "{}"),
+    ("serve_socket", "TOPICS", '{"records": ""}'),
     ("generate_answer", "QUEUE_VISIBILITY_S", "43201"),
     ("generate_answer", "MAX_RECEIVES", "0"),
     ("generate_answer", "CONNECTIONS_URL", "wss://abc.execute-api.eu-west-1.amazonaws.com/v1"),
@@ -84,6 +96,7 @@ WRONG = [
     ("stream_http", "TOKEN_KEYS", '{"keys": []}'),
 ]
 MODULES: dict[str, Any] = {
+    "broadcast_records": broadcast_records,
     "generate_answer": generate_answer,
     "read_job": read_job,
     "serve_socket": serve_socket,

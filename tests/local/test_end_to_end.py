@@ -93,7 +93,13 @@ def test_recorded_events_replay_to_their_replies(cloud: RunningCloud, time: str)
     [
         ("ApiUrl", "read_job/of_another_caller read_job/unknown read_job/waiting stream_http/ask stream_http/unknown"),
         ("StreamUrl", "stream_http/unknown_by_url stream_http/without_token"),
-        ("SocketUrl", "serve_socket/ask serve_socket/cancel_unknown"),
+        (
+            "SocketUrl",
+            (
+                "serve_socket/ask serve_socket/cancel_unknown serve_socket/subscribe serve_socket/subscribe_wrong "
+                "serve_socket/unsubscribe"
+            ),
+        ),
     ],
 )
 @pytest.mark.parametrize("time", ["first", "second"])

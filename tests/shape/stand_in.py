@@ -23,15 +23,21 @@ from localcloud.services.contract import Permission, WireRequest, WireResponse
 from localcloud.services.dynamodb.wire import DynamoService
 from sluiceway.aws.answers import DynamoDbAnswerStore, DynamoDbConnectionStore
 from sluiceway.aws.dynamodb import Table
+from sluiceway.aws.subscriptions import DynamoDbSubscriptionStore
 from sluiceway.aws.wire import Wire
 from sluiceway.flows.stream.asking import make_record
-from sluiceway.ports import AnswerRecord, Connection, Reader, SystemClock
+from sluiceway.ports import AnswerRecord, Connection, Reader, Subscription, SystemClock
 from sluiceway.rules.answers import Ask, parse_ask
 from tests.unit.wire_server import environ
 
 REGION = "us-east-1"
 CALLER, CONNECTION = "uMBHe6kexU-xUuQZ-yogLw", "Fx3dXeTyIAMCJTg="  # of the recorded events
-KEYS = {"jobs": ("job_id",), "conversations": ("caller", "item"), "connections": ("connection_id",)}
+KEYS = {
+    "jobs": ("job_id",),
+    "conversations": ("caller", "item"),
+    "connections": ("connection_id",),
+    "subscriptions": ("connection_id", "topic"),
+}
 
 
 class _Accepting:
@@ -82,6 +88,9 @@ class StandIn:
             expires_s = clock.now_ms() // 1000 + 3600
             known = DynamoDbConnectionStore(Table(wire, "connections"))
             await known.open(Connection(CONNECTION, CALLER, clock.now_ms(), expires_s=expires_s))
+            subscriptions = DynamoDbSubscriptionStore(Table(wire, "subscriptions"))
+            wanted = Subscription(CONNECTION, "records", 1, '{"order":[7]}', ("order",), expires_s)
+            await subscriptions.put(wanted)
             record, ask = _asked(clock.now_ms())
             await DynamoDbAnswerStore(Table(wire, "conversations"), clock).create(record, ask.question)
 
@@ -93,15 +102,20 @@ def _asked(now_ms: int) -> tuple[AnswerRecord, Ask]:
     return replace(record, readers=(Reader(CONNECTION, 1),)), ask
 
 
+def _schema(keys: tuple[str, ...]) -> list[dict[str, str]]:
+    return [{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)]
+
+
 def _create(name: str, keys: tuple[str, ...]) -> WireRequest:
-    table = {
+    table: dict[str, Any] = {
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"} for key in keys],
-        "KeySchema": [
-            {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
-        ],
+        "KeySchema": _schema(keys),
     }
+    if "topic" in keys:
+        by_topic = {"IndexName": "by_topic", "KeySchema": _schema(keys[::-1]), "Projection": {"ProjectionType": "ALL"}}
+        table["GlobalSecondaryIndexes"] = [by_topic]
     headers = {"x-amz-target": "DynamoDB_20120810.CreateTable"}
     return WireRequest("dynamodb", REGION, "POST", "/", "", headers, json.dumps(table).encode(), "key", "request")
 

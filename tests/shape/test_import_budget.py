@@ -34,6 +34,7 @@ RUNS = 5
 # busy machine of two cores; the ratio is the CPU of the whole cold start to that of a bare interpreter's start and end.
 BUDGETS = {
     "authorize_request": ("valid_token", 275, 28.0),
+    "broadcast_records": ("one_record", 218, 24.0),
     "generate_answer": ("one_prompt", 210, 24.0),
     "read_job": ("waiting", 190, 18.0),
     "serve_socket": ("ask", 200, 21.0),
@@ -91,6 +92,8 @@ def variables(aws: StandIn, issuer: LocalIssuer) -> dict[str, str]:
         "JOBS_QUEUE_URL": f"{aws.url}/123456789012/jobs",
         "CONVERSATIONS_TABLE": "conversations",
         "CONNECTIONS_TABLE": "connections",
+        "SUBSCRIPTIONS_TABLE": "subscriptions",
+        "TOPICS": '{"records": "sluiceway-RecordsStream"}',
         "CONNECTIONS_URL": f"{aws.url}/v1",
         "WORKER_FUNCTION": "stream-answer",
         "QUEUE_VISIBILITY_S": "360",
@@ -172,6 +175,12 @@ def test_a_cold_start_of_an_answer_reaches_the_model(cold_start: tuple[str, Cold
     """The functions that make answers have read an event stream by then: what is measured is the whole way."""
     function, found = cold_start
     assert ("sluiceway.aws.event_stream" in found.modules) is function.startswith("stream_"), sorted(found.modules)
+
+
+def test_a_cold_start_of_a_broadcast_has_matched_a_record(cold_start: tuple[str, ColdStart]) -> None:
+    """Patterns are on the way of the records, and on nobody else's: a socket that subscribes nothing has none."""
+    function, found = cold_start
+    assert ("sluiceway.rules.index" in found.modules) is (function == "broadcast_records"), sorted(found.modules)
 
 
 def test_a_cold_start_uses_cpu_within_its_budget(cold_start: tuple[str, ColdStart], record_property: Any) -> None:

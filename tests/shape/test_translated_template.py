@@ -197,7 +197,8 @@ def test_each_function_has_a_role_of_its_own_that_names_every_resource(
         assert properties.get("ManagedPolicyArns", []) == managed, name
         for statement in (each for policy in properties["Policies"] for each in policy["PolicyDocument"]["Statement"]):
             named = statement["Resource"]
-            assert "Fn::GetAtt" in named or named["Fn::Sub"].startswith(("${ResultsBucket.Arn}/results/", "arn:")), name
+            parts = ("${ResultsBucket.Arn}/results/", "${SubscriptionsTable.Arn}/index/", "arn:")
+            assert "Fn::GetAtt" in named or named["Fn::Sub"].startswith(parts), name
             assert "*" not in json.dumps(statement["Action"]), name
 
 
@@ -222,6 +223,32 @@ def test_the_queue_drives_the_worker_as_written(source: dict[str, Any], resource
     # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html: at least six times the timeout
     worker, queue = resources["GenerateAnswer"]["Properties"], resources["JobsQueue"]["Properties"]
     assert queue["VisibilityTimeout"] >= 6 * worker["Timeout"] + made["MaximumBatchingWindowInSeconds"]
+
+
+def test_the_stream_drives_the_broadcast_as_written(source: dict[str, Any], resources: dict[str, Any]) -> None:
+    """From the latest record on, without a window; what is given up is told to the dead letters. No partial report."""
+    written = source["Resources"]["BroadcastRecords"]["Properties"]["Events"]["Records"]["Properties"]
+    made = resources["BroadcastRecordsRecords"]["Properties"]
+    assert made["EventSourceArn"] == {"Fn::GetAtt": ["RecordsStream", "Arn"]}
+    assert made["StartingPosition"] == "LATEST"
+    assert made["BatchSize"] == written["BatchSize"]
+    assert made["MaximumBatchingWindowInSeconds"] == 0
+    assert made["MaximumRetryAttempts"] == 3
+    assert made["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": ["BroadcastDeadLetters", "Arn"]}}}
+    assert "FunctionResponseTypes" not in made
+    stream = resources["RecordsStream"]["Properties"]
+    assert stream["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
+
+
+def test_topics_are_the_same_for_who_subscribes_and_who_posts(resources: dict[str, Any]) -> None:
+    """Both functions have one text, which names a stream of the template for each topic."""
+    texts = [
+        resources[name]["Properties"]["Environment"]["Variables"]["TOPICS"]
+        for name in ("ServeSocket", "BroadcastRecords")
+    ]
+    assert texts[0] == texts[1]
+    streams = json.loads(texts[0]["Fn::Sub"]).values()
+    assert {resources[stream.strip("${}")]["Type"] for stream in streams} == {"AWS::Kinesis::Stream"}
 
 
 def test_what_functions_are_told_of_the_queue_is_the_queues_own(resources: dict[str, Any]) -> None:
@@ -334,7 +361,8 @@ def test_the_socket_has_the_routes_of_the_protocol(resources: dict[str, Any]) ->
         for entry in resources.values()
         if entry["Type"] == "AWS::ApiGatewayV2::Route"
     }
-    assert set(routes) == {"$connect", "$disconnect", "$default", "ask", "resume", "cancel", "submit"}
+    actions = {"ask", "resume", "cancel", "submit", "subscribe", "unsubscribe"}
+    assert set(routes) == {"$connect", "$disconnect", "$default"} | actions
     assert {name for name, route in routes.items() if route.get("AuthorizationType") == "CUSTOM"} == {"$connect"}
     assert {name for name, route in routes.items() if "RouteResponseSelectionExpression" in route} == {"submit"}
     authorizer = resources[routes["$connect"]["AuthorizerId"]["Ref"]]["Properties"]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.codec.frames import decode_event_id, encode_frame, encode_sse
-from sluiceway.events.socket import Frame, FrameKind
+from sluiceway.codec.frames import decode_event_id, encode_frame, encode_record, encode_sse, join_records
+from sluiceway.events.socket import Frame, FrameKind, RecordFrame
 
 REQS = st.text(alphabet="AZaz09._~-", min_size=1, max_size=128)
 ANY_TEXT = st.text(alphabet=st.characters())  # half surrogate pairs as well
@@ -123,3 +123,37 @@ def test_other_event_ids_are_none(text: str) -> None:
 def test_no_text_raises(text: str) -> None:
     """Whatever the header holds."""
     decode_event_id(text)
+
+
+# ---------------------------------------------------------------- records of a topic
+
+
+def test_a_record_is_one_line() -> None:
+    """No raw line end, whatever the record holds; `sub` only where a number is shared; half a character is escaped."""
+    frame = RecordFrame("orders", "shardId-0", "49", None, {"text": "a\nb\r\u2028€", "half": "\ud800"})
+    line = encode_record(frame)
+    assert line.splitlines() == [line]
+    assert json.loads(line) == {
+        "v": 1,
+        "topic": "orders",
+        "shard": "shardId-0",
+        "seq": "49",
+        "t": "record",
+        "d": frame.data,
+    }
+    assert json.loads(encode_record(frame._replace(sub_sequence=0)))["sub"] == 0
+    with pytest.raises(ValueError, match="JSON"):
+        encode_record(frame._replace(data={"n": float("inf")}))
+
+
+@given(st.lists(st.integers(1, 12)), st.integers(1, 30))
+def test_lines_are_joined_in_order_and_to_a_bound(sizes: list[int], most: int) -> None:
+    """Every line once, in order; a message is larger than the bound only where it is one line; none has room for the
+    line that follows."""
+    lines = [bytes([65 + number % 26]) * size for number, size in enumerate(sizes)]
+    messages = list(join_records(lines, most))
+    assert b"\n".join(messages).split(b"\n") == (lines or [b""])
+    for message, following in zip(messages, [*messages[1:], b""], strict=False):
+        assert len(message) <= most or b"\n" not in message
+        if following:
+            assert len(message) + 1 + len(following.partition(b"\n")[0]) > most

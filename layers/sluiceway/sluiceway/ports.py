@@ -14,6 +14,7 @@ from typing import Final, Protocol
 __all__ = [
     "MAX_MESSAGE_BYTES",
     "MAX_READERS",
+    "MAX_SUBSCRIPTIONS",
     "AnswerRecord",
     "AnswerStore",
     "BlobStore",
@@ -28,6 +29,8 @@ __all__ = [
     "JobStore",
     "Reader",
     "Redelivery",
+    "Subscription",
+    "SubscriptionStore",
     "SystemChance",
     "SystemClock",
 ]
@@ -35,6 +38,7 @@ __all__ = [
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 MAX_MESSAGE_BYTES: Final = 131_072  # of one message over a WebSocket
 MAX_READERS: Final = 8  # of one answer at once: tabs and devices of one person
+MAX_SUBSCRIPTIONS: Final = 20  # of one connection, a topic each
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +230,50 @@ class ConnectionStore(Protocol):
 
     async def count_up(self, connection_id: str) -> int | None:
         """The connection's generation, raised by one; None where there is no such connection."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a connection wants of a topic: one filter, `pattern` ("" for every record) and `columns` (() for all).
+
+    `generation` is the connection's when it subscribed: a later subscription of the same topic has a higher one.
+    `expires_s` is epoch seconds after which the connection is over for certain.
+    """
+
+    connection_id: str
+    topic: str
+    generation: int
+    pattern: str = ""
+    columns: tuple[str, ...] = ()
+    expires_s: int = 0
+
+
+class SubscriptionStore(Protocol):
+    """Who wants which records: one subscription for each connection and topic."""
+
+    async def put(self, subscription: Subscription) -> None:
+        """Keep a subscription in place of an earlier one; nothing where one of a higher generation is kept.
+
+        Raises Rejected (`too-many-subscriptions`) where the connection has more than MAX_SUBSCRIPTIONS then; of several
+        that it asks for at once, perhaps all that are too many are refused, and never too few.
+        """
+        ...
+
+    async def remove(self, connection_id: str, topic: str) -> None:
+        """Forget a connection's subscription of a topic; nothing where there is none."""
+        ...
+
+    async def drop(self, subscription: Subscription) -> None:
+        """Forget this subscription, unless the connection has subscribed again since (another generation)."""
+        ...
+
+    async def forget(self, connection_id: str) -> None:
+        """Forget all that a connection has subscribed."""
+        ...
+
+    async def of_topic(self, topic: str) -> tuple[Subscription, ...]:
+        """All subscriptions of a topic, in the order of their connections; what was written a moment ago may lack."""
         ...
 
 

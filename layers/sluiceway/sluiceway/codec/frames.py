@@ -1,4 +1,4 @@
-"""Frames of streamed answers on the wire: messages of a WebSocket, and server-sent events. See docs/streaming.md.
+"""Frames on the wire: messages of a WebSocket, and server-sent events. See docs/streaming.md, docs/subscriptions.md.
 
 Source of server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -6,12 +6,12 @@ Source of server-sent events: https://html.spec.whatwg.org/multipage/server-sent
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from sluiceway.events.socket import Frame
+from sluiceway.events.socket import Frame, RecordFrame
 
-__all__ = ["decode_event_id", "encode_frame", "encode_sse"]
+__all__ = ["decode_event_id", "encode_frame", "encode_record", "encode_sse", "join_records"]
 
 VERSION: Final = 1
 PING: Final = b": ping\n\n"
@@ -31,6 +31,34 @@ def encode_frame(frame: Frame) -> bytes:
     members["d"] = frame.data
     # Half a surrogate pair stands in a JSON string only, where the handler writes its escape.
     return _write(members).encode("utf-8", "backslashreplace")
+
+
+def encode_record(frame: RecordFrame) -> bytes:
+    """One line: a frame of a record, without its end.
+
+    Raises: ValueError, TypeError or RecursionError where the data cannot be written as JSON.
+    """
+    members: dict[str, str | int | Mapping[str, object]]
+    members = {"v": VERSION, "topic": frame.topic, "shard": frame.shard, "seq": frame.sequence_number}
+    if frame.sub_sequence is not None:
+        members["sub"] = frame.sub_sequence
+    members["t"] = "record"
+    members["d"] = frame.data
+    return _write(members).encode("utf-8", "backslashreplace")
+
+
+def join_records(lines: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """WebSocket messages of at most `most` bytes, each of one line or several; a line that is longer goes alone."""
+    together: list[bytes] = []
+    size = 0
+    for line in lines:
+        if together and size + len(line) > most:
+            yield b"\n".join(together)
+            together, size = [], 0
+        together.append(line)
+        size += len(line) + 1
+    if together:
+        yield b"\n".join(together)
 
 
 def encode_sse(frame: Frame) -> bytes:

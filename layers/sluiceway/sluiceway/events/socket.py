@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
-__all__ = ["Frame", "FrameKind", "SocketEvent", "SocketReply", "StreamOrder"]
+__all__ = ["Frame", "FrameKind", "RecordFrame", "SocketEvent", "SocketReply", "StreamOrder"]
 
-FrameKind: TypeAlias = Literal["delta", "tool", "final", "reset", "retract", "error", "ping"]
+FrameKind: TypeAlias = Literal[
+    "delta", "tool", "final", "reset", "retract", "error", "ping", "subscribed", "unsubscribed"
+]
 
 
 class SocketEvent(NamedTuple):
@@ -51,6 +53,20 @@ class Frame(NamedTuple):
     off: int
     attempt: int = 0
     data: str | Mapping[str, object] | None = None
+
+
+class RecordFrame(NamedTuple):
+    """One record of a topic to a client that subscribed it.
+
+    `shard` and `sequence_number` are the stream's; `sub_sequence` tells records apart that share the number, None where
+    there is one only. `data`: what the client is shown of it.
+    """
+
+    topic: str
+    shard: str
+    sequence_number: str
+    sub_sequence: int | None
+    data: Mapping[str, object]
 
 
 class StreamOrder(NamedTuple):

@@ -1,14 +1,15 @@
-"""What clients ask for over a WebSocket: answers that are begun, gone on with and stopped, each at most once.
+"""What clients ask for over a WebSocket: answers that are begun, gone on with and stopped, and topics subscribed.
 
 Owns who may ask what of which answer, and who is told. The generation itself is a worker's, reached through the
-dispatcher; what is stored already is brought from here, in order, before the worker takes over. Must not know AWS.
+dispatcher; what is stored already is brought from here, in order, before the worker takes over. A topic's records are
+another function's to bring. Must not know AWS.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from sluiceway import log
 from sluiceway.errors import Gone, Misconfigured, Rejected, Retryable, ServiceError
@@ -28,6 +29,8 @@ from sluiceway.ports import (
     ConnectionStore,
     Dispatcher,
     Reader,
+    Subscription,
+    SubscriptionStore,
 )
 from sluiceway.rules.answers import ENDED, MAX_REQ, parse_ask, parse_cancel, parse_resume
 from sluiceway.rules.jobs import parse_members
@@ -43,14 +46,16 @@ CONNECTION_LIFE_S: Final = 2 * 3600 + 600  # API Gateway ends a connection after
 
 @dataclass(frozen=True, slots=True)
 class SocketDesk:
-    """What serving a socket needs. `models`: ids that a client may name."""
+    """What serving a socket needs. `models`: ids that a client may name; `topics`: what it may subscribe to."""
 
     answers: AnswerStore
     known: ConnectionStore
+    subscriptions: SubscriptionStore
     connections: Connections
     dispatcher: Dispatcher
     clock: Clock
     models: frozenset[str]
+    topics: frozenset[str]
 
 
 async def serve_socket(event: SocketEvent, call: Invocation, desk: SocketDesk) -> SocketReply:
@@ -59,6 +64,7 @@ async def serve_socket(event: SocketEvent, call: Invocation, desk: SocketDesk) -
         return await _connect(event, desk)
     if event.kind == "DISCONNECT":
         await desk.known.close(event.connection_id)
+        await desk.subscriptions.forget(event.connection_id)
         return SocketReply()
     serve = _ROUTES.get(event.route, _refuse_action)
     try:
@@ -71,7 +77,10 @@ async def serve_socket(event: SocketEvent, call: Invocation, desk: SocketDesk) -
             event, desk, describe_problem("unavailable", "This cannot be served now; try again"), resumable=True
         )
     except Rejected as error:
-        await _tell_error(event, desk, describe_problem(error.reason, _title(error), str(error)), resumable=False)
+        members = describe_problem(error.reason, _title(error), str(error))
+        if error.field and event.route in _TELL_FIELD:
+            members = {**members, "field": error.field}
+        await _tell_error(event, desk, members, resumable=False)
     return SocketReply()
 
 
@@ -163,9 +172,41 @@ async def _cancel(event: SocketEvent, call: Invocation, desk: SocketDesk) -> Non
     await tell_end(record, seats, answers=desk.answers, until=_until(call))
 
 
+async def _subscribe(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
+    """Keep the subscription, then say so; the records come from the next read of the subscriptions on."""
+    from sluiceway.rules.subscribing import parse_subscribe  # noqa: PLC0415 - cold start: only subscribers pay for it
+
+    del call
+    asked = parse_subscribe(event.body, desk.topics)
+    reader = await _reader(event, desk)
+    expires_s = desk.clock.now_ms() // 1000 + CONNECTION_LIFE_S
+    await desk.subscriptions.put(
+        Subscription(event.connection_id, asked.topic, reader.generation, *asked.wanted, expires_s=expires_s)
+    )
+    count("TopicsSubscribed")
+    await _confirm("subscribed", asked.req, asked.topic, event=event, desk=desk)
+
+
+async def _unsubscribe(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
+    from sluiceway.rules.subscribing import parse_unsubscribe  # noqa: PLC0415 - as above
+
+    del call
+    asked = parse_unsubscribe(event.body, desk.topics)
+    await desk.subscriptions.remove(event.connection_id, asked.topic)
+    await _confirm("unsubscribed", asked.req, asked.topic, event=event, desk=desk)
+
+
+async def _confirm(
+    kind: Literal["subscribed", "unsubscribed"], req: str, topic: str, *, event: SocketEvent, desk: SocketDesk
+) -> None:
+    await ConnectionLine(desk.connections, event.connection_id).send(Frame(kind, req, 1, 0, 0, {"topic": topic}))
+
+
 async def _refuse_action(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
     del event, call, desk
-    raise Rejected("action must be ask, resume, cancel or submit", reason="unknown-action", field="action")
+    raise Rejected(
+        "action must be ask, resume, cancel, submit, subscribe or unsubscribe", reason="unknown-action", field="action"
+    )
 
 
 async def _reader(event: SocketEvent, desk: SocketDesk) -> Reader:
@@ -198,7 +239,14 @@ def _title(error: Rejected) -> str:
 
 
 _Serve = Callable[[SocketEvent, Invocation, SocketDesk], Awaitable[None]]
-_ROUTES: Final[Mapping[str, _Serve]] = {"ask": _ask, "resume": _resume, "cancel": _cancel}
+_ROUTES: Final[Mapping[str, _Serve]] = {
+    "ask": _ask,
+    "resume": _resume,
+    "cancel": _cancel,
+    "subscribe": _subscribe,
+    "unsubscribe": _unsubscribe,
+}
+_TELL_FIELD: Final = frozenset({"subscribe", "unsubscribe"})  # whose messages are trees: a sentence is hard to act on
 _TITLES: Final[Mapping[str, str]] = {
     "invalid-body": "The message does not fit",
     "conflict": "The req is taken by another question",
@@ -207,4 +255,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "unknown-action": "There is no such action",
     "unknown-model": "There is no such model",
     "too-many-readers": "Too many readers of this answer",
+    "unknown-topic": "There is no such topic",
+    "invalid-pattern": "The pattern cannot be used",
+    "too-many-subscriptions": "Too many subscriptions of this connection",
 }

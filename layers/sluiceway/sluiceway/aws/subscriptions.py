@@ -1,0 +1,110 @@
+"""The port of subscriptions on AWS: one DynamoDB table, a connection's subscriptions together, topics in an index.
+
+Owns the conditions that keep a later subscription from being undone by an earlier one's end. Must not know patterns.
+The table's key is `connection_id` and `topic`, its TTL attribute `expires_s`; the index `by_topic` has the key `topic`
+and `connection_id` and projects everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sluiceway.aws.attributes import Value, read_integer, read_text
+from sluiceway.aws.dynamodb import Expression, QueryRequest, Table
+from sluiceway.errors import ConditionFailed, Rejected
+from sluiceway.ports import MAX_SUBSCRIPTIONS, Subscription
+
+__all__ = ["DynamoDbSubscriptionStore"]
+
+INDEX: Final = "by_topic"
+_GENERATION: Final = {"#generation": "generation"}
+
+
+class DynamoDbSubscriptionStore:
+    """Subscriptions in one table. Raises what `Table` raises."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def put(self, subscription: Subscription) -> None:
+        """As the port says. The bound is looked at afterwards, so that nobody passes it by asking at once."""
+        newest = Expression(
+            "attribute_not_exists(#generation) OR #generation <= :generation",
+            names=_GENERATION,
+            values={":generation": subscription.generation},
+        )
+        try:
+            await self._table.put_item(_write(subscription), condition=newest)
+        except ConditionFailed:
+            return
+        if len(await self._topics(subscription.connection_id)) > MAX_SUBSCRIPTIONS:
+            await self.drop(subscription)
+            raise Rejected(f"a connection has {MAX_SUBSCRIPTIONS} subscriptions", reason="too-many-subscriptions")
+
+    async def remove(self, connection_id: str, topic: str) -> None:
+        """As the port says."""
+        await self._table.delete_item({"connection_id": connection_id, "topic": topic})
+
+    async def drop(self, subscription: Subscription) -> None:
+        """As the port says."""
+        same = Expression(
+            "#generation = :generation", names=_GENERATION, values={":generation": subscription.generation}
+        )
+        key = {"connection_id": subscription.connection_id, "topic": subscription.topic}
+        try:
+            await self._table.delete_item(key, condition=same)
+        except ConditionFailed:
+            return
+
+    async def forget(self, connection_id: str) -> None:
+        """As the port says."""
+        for topic in await self._topics(connection_id):
+            await self.remove(connection_id, topic)
+
+    async def of_topic(self, topic: str) -> tuple[Subscription, ...]:
+        """As the port says: an index is eventually consistent, usually by milliseconds."""
+        key = Expression("#topic = :topic", names={"#topic": "topic"}, values={":topic": topic})
+        page = await self._table.query(QueryRequest(key, index=INDEX))
+        found = [*map(_read, page.items)]
+        while page.next_key is not None:
+            page = await self._table.query(QueryRequest(key, index=INDEX, start=page.next_key))
+            found += map(_read, page.items)
+        return tuple(each for each in found if each is not None)
+
+    async def _topics(self, connection_id: str) -> list[str]:
+        """What the connection has subscribed, strongly consistent; at most a few more than MAX_SUBSCRIPTIONS."""
+        key = Expression(
+            "#connection = :connection", names={"#connection": "connection_id"}, values={":connection": connection_id}
+        )
+        page = await self._table.query(QueryRequest(key, consistent=True))
+        return [read_text(item, "topic") for item in page.items]
+
+
+def _write(subscription: Subscription) -> dict[str, Value]:
+    return {
+        "connection_id": subscription.connection_id,
+        "topic": subscription.topic,
+        "generation": subscription.generation,
+        "pattern": subscription.pattern,
+        "columns": list(subscription.columns),
+        "expires_s": subscription.expires_s,
+    }
+
+
+def _read(item: Mapping[str, Value]) -> Subscription | None:
+    """The subscription; None where the columns cannot be told, since all of a record would be shown else."""
+    columns = item.get("columns")
+    if not isinstance(columns, list):
+        return None
+    names = tuple(column for column in columns if isinstance(column, str))
+    if len(names) != len(columns):
+        return None
+    return Subscription(
+        connection_id=read_text(item, "connection_id"),
+        topic=read_text(item, "topic"),
+        generation=read_integer(item, "generation"),
+        pattern=read_text(item, "pattern"),
+        columns=names,
+        expires_s=read_integer(item, "expires_s"),
+    )

@@ -1,0 +1,535 @@
+"""Topics: subscribed over the socket, broadcast from a stream; each rule of docs/subscriptions.md once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud.clock import run_virtual
+from sluiceway.codec import kinesis
+from sluiceway.errors import Misconfigured, Rejected, Retryable, ServiceMisconfigured
+from sluiceway.events.invocation import Invocation
+from sluiceway.events.kinesis import KinesisBatch, KinesisRecord
+from sluiceway.events.sqs import BatchReport
+from sluiceway.flows.broadcast import BroadcastDesk, SubscriptionRoll, broadcast_records
+from sluiceway.ports import MAX_MESSAGE_BYTES, MAX_SUBSCRIPTIONS, Subscription
+from sluiceway.steps.metrics import _gathered
+from tests.fakes import EPOCH_MS, FixedChance, LoopClockMs, Trouble, unavailable
+from tests.fakes_streaming import MemoryConnections, MemorySubscriptionStore
+from tests.streaming_world import StreamWorld
+
+STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/Orders"
+LARGE = '{"total":[{"numeric":[">=",100]}]}'
+EXPIRES_S = EPOCH_MS // 1000 + 3600
+EVENTS = Path(__file__).parents[2] / "events" / "broadcast_records"
+
+
+def record(number: int, data: object = None) -> KinesisRecord:
+    """A record of the shard; without `data` an order of that number."""
+    body = {"order": number, "total": 10 * number, "customer": {"name": "Ann"}} if data is None else data
+    encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return KinesisRecord(str(1000 + number), "ann", encoded, EPOCH_MS, "shardId-0", STREAM)
+
+
+@dataclass
+class World:
+    """A stream's function over ports in memory."""
+
+    store: MemorySubscriptionStore = field(default_factory=MemorySubscriptionStore)
+    line: MemoryConnections = field(default_factory=MemoryConnections)
+
+    def __post_init__(self) -> None:
+        self.roll = SubscriptionRoll(self.store, LoopClockMs())
+        self.desk = BroadcastDesk(self.roll, self.line, {"Orders": "orders"}, FixedChance())
+        self.counted: dict[str, float] = {}
+
+    async def subscribe(self, connection_id: str, pattern: str = "", *columns: str, generation: int = 1) -> None:
+        self.line.connect(connection_id)
+        await self.store.put(Subscription(connection_id, "orders", generation, pattern, columns, EXPIRES_S))
+
+    async def bring(self, *records: KinesisRecord, timeout_s: float = 30.0) -> BatchReport:
+        """One invocation."""
+        call = Invocation("r", "f", "arn", asyncio.get_running_loop().time() + timeout_s, grace_s=0.2)
+        gathered: list[tuple[str, float, str]] = []
+        token = _gathered.set(gathered)
+        try:
+            return await broadcast_records(KinesisBatch(records), call, self.desk)
+        finally:
+            _gathered.reset(token)
+            for name, value, _ in gathered:
+                self.counted[name] = self.counted.get(name, 0) + value
+
+    def frames(self, connection_id: str) -> list[dict[str, Any]]:
+        """What a client got, line by line."""
+        return [json.loads(line) for message in self.line.inboxes[connection_id] for line in message.split(b"\n")]
+
+    def orders(self, connection_id: str) -> list[int]:
+        return [frame["d"]["order"] for frame in self.frames(connection_id)]
+
+
+def play(scene: Callable[[World], Awaitable[None]]) -> World:
+    """Run a scene on virtual time."""
+    world = World()
+
+    async def run() -> None:
+        await scene(world)
+
+    run_virtual(run)
+    return world
+
+
+# ---------------------------------------------------------------- who gets what
+
+
+def test_each_client_gets_its_columns_of_what_its_pattern_matches() -> None:
+    """Topic, shard and sequence number are in the frame; the rest of the record is not."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("all")
+        await world.subscribe("large", LARGE, "order", "total")
+        await world.subscribe("none", '{"total":[-1]}')
+        assert await world.bring(record(9), record(10)) == BatchReport()
+
+    world = play(scene)
+    assert world.frames("large") == [
+        {
+            "v": 1,
+            "topic": "orders",
+            "shard": "shardId-0",
+            "seq": "1010",
+            "t": "record",
+            "d": {"order": 10, "total": 100},
+        }
+    ]
+    assert [frame["d"] for frame in world.frames("all")] == [json.loads(record(n).data) for n in (9, 10)]
+    assert world.frames("none") == []
+    assert world.counted == {"MessagesPosted": 2}
+
+
+def test_records_of_one_batch_come_in_order_in_few_messages() -> None:
+    """A thousand frames are a few messages of at most 32 KB, their lines in the shard's order; none is under way with
+    another of its connection."""
+
+    async def scene(world: World) -> None:
+        for number in range(5):
+            await world.subscribe(f"c{number}")
+            world.line.slow_s[f"c{number}"] = 0.01 * number
+        await world.bring(*(record(number) for number in range(1000)))
+        await world.bring(*(record(number) for number in range(1000, 1010)))
+
+    world = play(scene)
+    for number in range(5):
+        assert world.orders(f"c{number}") == list(range(1010))
+        sizes = [len(message) for message in world.line.inboxes[f"c{number}"]]
+        assert max(sizes) <= 32_768
+        assert len(sizes) <= sum(sizes) // 32_000 + 2
+        assert world.line.most_under_way[f"c{number}"] == 1
+
+
+def test_records_of_an_aggregate_are_told_apart() -> None:
+    """They share the sequence number; `sub` counts them. One that cannot be opened is skipped."""
+    event = json.loads((EVENTS / "aggregate.json").read_text())
+    batch = kinesis.decode(event)
+
+    async def scene(world: World) -> None:
+        await world.subscribe("c1", "", "order")
+        opened = [each._replace(stream_arn=STREAM) for each in batch.records]
+        await world.bring(*opened, opened[0]._replace(fault=Rejected("no", reason="malformed-aggregate")))
+
+    world = play(scene)
+    assert [(frame["sub"], frame["d"]) for frame in world.frames("c1")] == [(0, {"order": 8}), (1, {"order": 9})]
+    assert len({frame["seq"] for frame in world.frames("c1")}) == 1
+    assert world.counted["RecordsSkipped"] == 1
+
+
+@pytest.mark.parametrize(
+    "data", [b"no JSON", b"[1]", b'"text"', b"\xff", b"", b"[" * 5000, b'{"order": 1, "n": 1e400}']
+)
+def test_what_is_no_object_is_skipped_and_counted(data: bytes) -> None:
+    """Not JSON, not an object, not Unicode, without end, a number that cannot be written: the others go on."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("c1")
+        await world.bring(record(1), record(2, data), record(3))
+
+    world = play(scene)
+    assert world.orders("c1") == [1, 3]
+    assert world.counted["RecordsSkipped"] == 1
+
+
+def test_a_record_that_no_message_holds_is_left_out() -> None:
+    """More than 128 KB of it: counted, for who sees all of it; who sees a column gets that."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("all")
+        await world.subscribe("column", "", "order")
+        large = {"order": 1, "text": "x" * MAX_MESSAGE_BYTES}
+        middle = {"order": 2, "text": "x" * (MAX_MESSAGE_BYTES // 2)}
+        await world.bring(record(1, large), record(2, middle), record(3))
+
+    world = play(scene)
+    assert world.orders("all") == [2, 3]
+    assert world.orders("column") == [1, 2, 3]
+    assert world.counted["RecordsTooLarge"] == 1
+    assert [len(message) > 32_768 for message in world.line.inboxes["all"]] == [True, False]
+
+
+# ---------------------------------------------------------------- clients that are gone or slow
+
+
+def test_a_client_that_is_gone_loses_its_subscription_alone() -> None:
+    """410 drops that subscription, by generation; it is not posted to again, and nobody else notices."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("gone")
+        await world.subscribe("here")
+        world.line.leave("gone")
+        await world.bring(*(record(number, {"order": number, "text": "x" * 20_000}) for number in range(4)))
+        assert [key[0] for key in world.store.kept] == ["here"]
+        world.line.connect("gone")
+        await world.bring(record(5))
+
+    world = play(scene)
+    assert world.orders("gone") == []
+    assert world.orders("here") == [0, 1, 2, 3, 5]
+    assert world.counted["ConnectionsGone"] == 1
+    assert "MessagesDropped" not in world.counted
+
+
+def test_a_subscription_made_since_survives_the_end_of_an_earlier_one() -> None:
+    """The roll still has generation 1 when generation 2 is stored: the 410 takes the first."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("c1")
+        await world.bring(record(1))
+        world.line.leave("c1")
+        await world.store.put(Subscription("c1", "orders", 2, LARGE, (), EXPIRES_S))
+        await world.bring(record(2))
+        assert [each.generation for each in world.store.kept.values()] == [2]
+        world.line.connect("c1")
+        await asyncio.sleep(2.1)
+        await world.bring(record(30))
+
+    assert play(scene).orders("c1") == [1, 30]
+
+
+def test_a_store_that_does_not_drop_is_no_failure() -> None:
+    """The next post to it finds out again."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("gone")
+        await world.subscribe("here")
+        await world.bring(record(1))
+        world.line.leave("gone")
+        world.store.trouble.refusal = unavailable("drop")
+        assert await world.bring(record(2)) == BatchReport()
+
+    world = play(scene)
+    assert world.orders("here") == [1, 2]
+    assert ("gone", "orders") in world.store.kept
+
+
+def test_a_throttled_post_is_tried_again_after_a_pause() -> None:
+    """Two 429s, 0.2 s and 0.8 s apart, then it is taken; the order stays."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("c1")
+        world.line.troubles["c1"] = Trouble()
+        world.line.troubles["c1"].next_before = 2
+        began = asyncio.get_running_loop().time()
+        await world.bring(record(1), record(2))
+        assert asyncio.get_running_loop().time() - began == pytest.approx(1.0)
+
+    world = play(scene)
+    assert world.orders("c1") == [1, 2]
+    assert world.counted == {"MessagesPosted": 1}
+
+
+def test_a_client_that_does_not_keep_up_is_dropped_for_this_batch() -> None:
+    """Three tries, then its rest is dropped and counted; others have theirs at once, and it has the next batch."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("slow")
+        await world.subscribe("fast")
+        world.line.troubles["slow"] = Trouble()
+        world.line.troubles["slow"].refusal = unavailable("post")
+        big = [record(number, {"order": number, "text": "x" * 20_000}) for number in range(3)]
+        assert await world.bring(*big) == BatchReport()
+        assert world.counted == {"MessagesPosted": 3, "MessagesDropped": 3}
+        world.line.troubles["slow"].refusal = None
+        await world.bring(record(7))
+
+    world = play(scene)
+    assert world.orders("slow") == [7]
+    assert world.orders("fast") == [0, 1, 2, 7]
+    assert ("slow", "orders") in world.store.kept
+
+
+def test_a_gateway_that_asks_for_a_long_wait_is_not_waited_for() -> None:
+    """A pause beyond the patience of 6 s drops the message at once."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("c1")
+        world.line.troubles["c1"] = Trouble()
+        world.line.troubles["c1"].refusal = Retryable("throttled", after_s=20)
+        began = asyncio.get_running_loop().time()
+        await world.bring(record(1))
+        assert asyncio.get_running_loop().time() == began
+
+    assert play(scene).counted == {"MessagesDropped": 1}
+
+
+def test_a_deployment_that_may_not_post_stops_and_says_so() -> None:
+    """Every other post would be refused as well: one is tried for each that is under way, and the batch is done."""
+
+    async def scene(world: World) -> None:
+        for number in range(200):
+            await world.subscribe(f"c{number}")
+        refusal = ServiceMisconfigured("no", service="execute-api", operation="PostToConnection", code="Forbidden")
+        world.line.trouble.refusal = refusal
+        assert await world.bring(record(1)) == BatchReport()
+
+    world = play(scene)
+    assert world.counted == {"MessagesDropped": 200, "Misconfigured": 1}
+    assert world.line.most_under_way.total() <= 64
+
+
+def test_what_the_gateway_refuses_of_one_client_is_dropped() -> None:
+    """An id that the gateway does not know as one: logged, and the others have theirs."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("odd")
+        await world.subscribe("c1")
+        world.line.troubles["odd"] = Trouble()
+        world.line.troubles["odd"].refusal = Rejected("bad", reason="execute-api-BadRequest")
+        await world.bring(record(1))
+
+    world = play(scene)
+    assert world.orders("c1") == [1]
+    assert world.counted == {"MessagesPosted": 1, "MessagesDropped": 1}
+
+
+# ---------------------------------------------------------------- many, and time
+
+
+def test_many_subscribers_are_posted_to_side_by_side() -> None:
+    """A thousand clients at 50 ms a post, 64 at once: 0.8 s, not 50; each has its own, in order."""
+
+    async def scene(world: World) -> None:
+        for number in range(1000):
+            await world.subscribe(f"c{number}", f'{{"order":[{{"numeric":[">=",{number % 10}]}}]}}')
+            world.line.slow_s[f"c{number}"] = 0.05
+        began = asyncio.get_running_loop().time()
+        await world.bring(*(record(number) for number in range(10)))
+        assert asyncio.get_running_loop().time() - began == pytest.approx(0.8)
+
+    world = play(scene)
+    for number in range(1000):
+        assert world.orders(f"c{number}") == list(range(number % 10, 10))
+    assert world.counted == {"MessagesPosted": 1000}
+
+
+def test_at_the_deadline_the_rest_is_dropped_and_the_batch_is_done() -> None:
+    """It ends half a second before, whatever is under way; nothing is posted afterwards, and nothing fails."""
+
+    async def scene(world: World) -> None:
+        for number in range(100):
+            await world.subscribe(f"c{number:02}")
+            world.line.slow_s[f"c{number:02}"] = 3.0
+        began = asyncio.get_running_loop().time()
+        assert await world.bring(record(1), timeout_s=6.0) == BatchReport()
+        assert asyncio.get_running_loop().time() - began == pytest.approx(5.5)
+        await asyncio.sleep(60)
+
+    world = play(scene)
+    got = [connection_id for connection_id, inbox in world.line.inboxes.items() if inbox]
+    assert got == [f"c{number:02}" for number in range(64)]
+    assert world.counted == {"MessagesPosted": 64, "MessagesDropped": 36}
+
+
+# ---------------------------------------------------------------- the roll
+
+
+def test_subscriptions_are_read_every_two_seconds_at_most() -> None:
+    """Invocations in between share one read; a new subscription begins with the next one."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("c1")
+        for number in range(10):
+            await world.bring(record(number))
+        assert world.store.reads == 1
+        await world.subscribe("c2")
+        await world.bring(record(10))
+        await asyncio.sleep(2.0)
+        await world.bring(record(11))
+        assert world.store.reads == 2
+
+    world = play(scene)
+    assert world.orders("c1") == list(range(12))
+    assert world.orders("c2") == [11]
+
+
+def test_a_store_that_is_away_fails_the_batch() -> None:
+    """Nobody knows who has subscribed: the records come again, and then everybody has them once."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("c1")
+        world.store.trouble.next_before = 1
+        with pytest.raises(Retryable):
+            await world.bring(record(1))
+        await world.bring(record(1))
+
+    assert play(scene).orders("c1") == [1]
+
+
+def test_a_subscription_that_has_expired_is_not_posted_to() -> None:
+    """The table's TTL deletes days later; the connection was over before."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("c1")
+        await world.store.put(Subscription("c1", "orders", 2, "", (), EPOCH_MS // 1000 + 10))
+        await world.bring(record(1))
+        await asyncio.sleep(11)
+        await world.bring(record(2))
+
+    assert play(scene).orders("c1") == [1]
+
+
+def test_a_stream_without_a_topic_and_a_batch_without_records() -> None:
+    """The first is the deployment's fault, and named; the second is nothing."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("c1")
+        assert await world.bring() == BatchReport()
+        with pytest.raises(Misconfigured) as caught:
+            await world.bring(record(1)._replace(stream_arn=STREAM + "s"))
+        assert caught.value.what == "TOPICS"
+        consumer = f"{STREAM}/consumer/fast:1795798800"
+        await world.bring(record(2)._replace(stream_arn=consumer))
+
+    assert play(scene).orders("c1") == [2]
+
+
+def test_a_filter_that_this_version_does_not_take_disturbs_nobody() -> None:
+    """It is stored, it matches nothing."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("old", '{"order":[{"sounds-like":"x"}]}')
+        await world.subscribe("c1")
+        await world.bring(record(1))
+
+    world = play(scene)
+    assert (world.orders("old"), world.orders("c1")) == ([], [1])
+
+
+# ---------------------------------------------------------------- over the socket
+
+
+def over_socket(scene: Callable[[StreamWorld], Awaitable[None]], **options: Any) -> StreamWorld:
+    """Run a scene over the socket's flow, with one connection."""
+    made: list[StreamWorld] = []
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as group:
+            made.append(StreamWorld(group, **options))
+            await made[0].connect("c1")
+            await scene(made[0])
+
+    run_virtual(run)
+    return made[0]
+
+
+def told(world: StreamWorld, connection_id: str = "c1") -> list[tuple[str, str, Mapping[str, Any]]]:
+    return [(frame["t"], frame["req"], frame["d"]) for frame in world.line.frames(connection_id)]
+
+
+def test_a_subscription_is_kept_and_confirmed() -> None:
+    """Pattern and columns in their canonical form; a second one of the topic replaces it; then it is taken back."""
+
+    async def scene(world: StreamWorld) -> None:
+        asked = {"action": "subscribe", "req": "s1", "topic": "orders", "pattern": {"b": [1], "a": [2]}}
+        await world.send("c1", {**asked, "columns": ["b", "a"]})
+        (first,) = world.subscriptions.kept.values()
+        assert (first.topic, first.pattern, first.columns) == ("orders", '{"a":[2],"b":[1]}', ("a", "b"))
+        assert first.expires_s * 1000 > EPOCH_MS + 7_200_000
+        await world.send("c1", {**asked, "req": "s2"})
+        (second,) = world.subscriptions.kept.values()
+        assert (second.columns, second.generation) == ((), first.generation + 1)
+        await world.send("c1", {"action": "unsubscribe", "req": "s3", "topic": "orders"})
+        await world.send("c1", {"action": "unsubscribe", "req": "s4", "topic": "orders"})
+        assert world.subscriptions.kept == {}
+
+    topic = {"topic": "orders"}
+    assert told(over_socket(scene)) == [
+        ("subscribed", "s1", topic),
+        ("subscribed", "s2", topic),
+        ("unsubscribed", "s3", topic),
+        ("unsubscribed", "s4", topic),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("members", "problem", "field"),
+    [
+        ({"topic": "secrets"}, "unknown-topic", "topic"),
+        ({"pattern": {"a": {"b": [{"numeric": [">"]}]}}}, "invalid-pattern", "pattern.a.b"),
+        ({"columns": ["x"] * 33}, "invalid-body", "columns"),
+    ],
+)
+def test_a_refusal_names_the_field(members: dict[str, Any], problem: str, field: str) -> None:
+    """An error frame with the message's req, the problem's type, the path and the rule; nothing is kept."""
+
+    async def scene(world: StreamWorld) -> None:
+        await world.send("c1", {"action": "subscribe", "req": "s1", "topic": "orders", **members})
+        assert world.subscriptions.kept == {}
+
+    ((kind, req, said),) = told(over_socket(scene))
+    assert (kind, req, said["type"], said["field"]) == ("error", "s1", f"/problems/{problem}", field)
+    assert said["resumable"] is False
+    assert said["detail"]
+
+
+def test_a_connection_subscribes_so_much_at_most() -> None:
+    """Twenty topics; the next is told so. A topic that it has already may be subscribed anew."""
+    topics = [f"t{number}" for number in range(MAX_SUBSCRIPTIONS + 1)]
+
+    async def scene(world: StreamWorld) -> None:
+        for topic in [*topics, topics[0]]:
+            await world.send("c1", {"action": "subscribe", "req": "s", "topic": topic})
+
+    frames = told(over_socket(scene, topics=frozenset(topics)))
+    assert [kind for kind, _, _ in frames] == ["subscribed"] * MAX_SUBSCRIPTIONS + ["error", "subscribed"]
+    assert frames[-2][2]["type"] == "/problems/too-many-subscriptions"
+
+
+def test_a_connection_that_ends_has_no_subscriptions() -> None:
+    """$disconnect forgets them; who is not connected cannot subscribe."""
+
+    async def scene(world: StreamWorld) -> None:
+        for connection_id in ("c1", "c2"):
+            await world.connect(connection_id)
+            for topic in ("orders", "returns"):
+                await world.send(connection_id, {"action": "subscribe", "req": "s", "topic": topic})
+        await world.disconnect("c1")
+        assert {key[0] for key in world.subscriptions.kept} == {"c2"}
+        await world.send("c1", {"action": "subscribe", "req": "s", "topic": "orders"})
+        assert {key[0] for key in world.subscriptions.kept} == {"c2"}
+
+    over_socket(scene)
+
+
+def test_a_table_that_is_away_is_told_as_such() -> None:
+    """The client may try again; a service's own words are not for it."""
+
+    async def scene(world: StreamWorld) -> None:
+        world.subscriptions.trouble.next_before = 1
+        await world.send("c1", {"action": "subscribe", "req": "s1", "topic": "orders"})
+
+    ((kind, _, said),) = told(over_socket(scene))
+    assert (kind, said["type"], said["resumable"]) == ("error", "/problems/unavailable", True)
