@@ -133,6 +133,10 @@ def test_events_for_a_bus_that_is_not_there_are_taken_and_dropped() -> None:
     async def test(world: World) -> None:
         await world.add_rule({"source": ["shop"]})
         there = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
+        await world.do("PutRule", {"Name": "far", "EventPattern": '{"source":["shop"]}'}, region="us-east-1")
+        target = {"Id": "t", "Arn": QUEUE.replace(REGION, "us-east-1")}
+        told = await world.do("PutTargets", {"Rule": "far", "Targets": [target]}, region="us-east-1")
+        assert told["FailedEntryCount"] == 0
         for bus in ("nowhere", there):
             assert list(await world.put(EventBusName=bus)) == ["EventId"]
         await world.settle()

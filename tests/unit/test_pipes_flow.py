@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from localcloud.compute.functions import InvokeResult
 from localcloud.services.events.envelope import RefusedEntry
-from localcloud.services.lambda_.errors import no_such_function, throttled
+from localcloud.services.lambda_.errors import no_such_function, service_failed, throttled
 from sluiceway.rules.patterns import compile as compile_pattern
 from tests.unit.pipes_setup import (
     BUS,
@@ -550,19 +551,46 @@ def test_the_role_must_be_allowed_to_reach_the_target(action: str, target: str, 
     [
         (RefusedEntry("MalformedDetail", "Detail is malformed."), {}),
         (None, {"Time": "$.body.at"}),
-        (None, {"DetailType": "$.body.missing"}),
+        (None, {"Time": "$.body.nan"}),
+        (None, {"DetailType": "$.body.type"}),
     ],
 )
-def test_an_event_that_makes_none_on_the_bus_fails(failure: Exception | None, parameters: dict[str, Any]) -> None:
+def test_an_event_that_makes_none_on_the_bus_fails_alone(failure: Exception | None, parameters: dict[str, Any]) -> None:
     """A detail that the bus refuses, a time that is none, a path that leads nowhere."""
 
     async def test(world: World) -> None:
         if failure is not None:
             world.failures = [failure]
+        await world.send({"at": "soon", "nan": "nan"}, {"at": 1, "nan": 1, "type": "t"})
         await world.make(Target=BUS, TargetParameters={"EventBridgeEventBusParameters": parameters})
-        await world.send({"at": "soon"})
         await asyncio.sleep(5)
-        assert (world.entries, world.left()) == ([], 1)
+        assert (len(world.entries), world.left()) == (1, 1)
+
+    with_pipes(test)
+
+
+def test_an_event_that_fills_too_large_a_template_fails_alone() -> None:
+    """Larger than any target takes."""
+
+    async def test(world: World) -> None:
+        await world.send("x" * 1_000_000, "y")
+        await world.make(Target=TOPIC, TargetParameters={"InputTemplate": "<$.body>" * 20})
+        await asyncio.sleep(5)
+        assert (world.published, world.left()) == ([(TOPIC, '"y"' * 20)], 1)
+
+    with_pipes(test)
+
+
+def test_a_target_queue_that_is_gone_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """Of the event, not of the pipe: nothing breaks."""
+
+    async def test(world: World) -> None:
+        await world.make()
+        world.queues.delete(world.queues.get("out", REGION))
+        await world.send("m")
+        await asyncio.sleep(5)
+        assert world.left() == 1
+        assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
     with_pipes(test)
 
@@ -641,6 +669,37 @@ def test_a_batch_of_a_stream_is_halved_where_the_pipe_says_so() -> None:
         await world.make(Source=STREAM, SourceParameters=parameters, Target=FUNCTION)
         await asyncio.sleep(60)
         assert tries == ["abcd", "ab", "cd", "c", "d"]
+
+    with_pipes(test)
+
+
+def test_an_error_of_lambdas_own_costs_a_stream_no_retry() -> None:
+    """The batch is tried again, though it may be tried once only."""
+
+    async def test(world: World) -> None:
+        world.failures = [service_failed("oh"), throttled("ConcurrentInvocationLimitExceeded")]
+        world.put(b"a")
+        parameters = stream_of(MaximumRetryAttempts=0, DeadLetterConfig={"Arn": DEAD})
+        await world.make(Source=STREAM, SourceParameters=parameters, Target=FUNCTION)
+        await asyncio.sleep(60)
+        assert (len(world.calls), await world.received("dead")) == (1, [])
+
+    with_pipes(test)
+
+
+def test_dead_letters_need_the_role_too() -> None:
+    """Without it they are lost, and the pipe goes on."""
+
+    async def test(world: World) -> None:
+        world.denied.add(("sqs:SendMessage", DEAD))
+        world.functions[FUNCTION] = lambda events: BROKEN if events[0]["partitionKey"] == "bad" else None
+        world.put(b"a", "bad")
+        world.put(b"b", "good")
+        parameters = stream_of(MaximumRetryAttempts=0, DeadLetterConfig={"Arn": DEAD})
+        await world.make(Source=STREAM, SourceParameters=parameters, Target=FUNCTION)
+        await asyncio.sleep(600)
+        assert [events[0]["partitionKey"] for _, events, _ in world.calls] == ["bad", "good"]
+        assert await world.received("dead") == []
 
     with_pipes(test)
 
