@@ -27,6 +27,7 @@ from localcloud.services.events.resources import refused_handlers as refused_eve
 from localcloud.services.iam.resources import ManagedPolicyHandler, PolicyHandler, RoleHandler
 from localcloud.services.kinesis.resources import StreamConsumerHandler, StreamHandler, StreamPolicyHandler
 from localcloud.services.logs.resources import LogGroupHandler
+from localcloud.services.pipes.resources import PipeHandler
 from localcloud.services.s3.resources import BucketHandler, BucketPolicyHandler
 from localcloud.services.sns.resources import (
     SubscriptionHandler,
@@ -80,6 +81,7 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
         RuleHandler(messaging.buses),
         EventBusPolicyHandler(messaging.buses),
         *refused_events_handlers(),
+        PipeHandler(messaging.pipes),
         *_lambda_handlers(options, services, parts.compute),
         EventSourceMappingHandler(messaging.mappings),
         *gateway_handlers(parts.gateway),

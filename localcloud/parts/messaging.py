@@ -1,4 +1,4 @@
-"""What carries messages between services and functions: topics, event buses and event source mappings.
+"""What carries messages between services and functions: topics, event buses, pipes and event source mappings.
 
 Opened once Lambda and the front are there, for they invoke functions and call services. Knows no resource handler.
 """
@@ -10,9 +10,10 @@ import base64
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from localcloud.compute.functions import Functions
+from localcloud.compute.functions import Functions, InvokeResult
 from localcloud.compute.mappings.destinations import DestinationCaller
 from localcloud.compute.mappings.pollers import MappingPollers
 from localcloud.compute.mappings.registry import Mappings
@@ -21,12 +22,17 @@ from localcloud.compute.source_kinesis import KinesisSource
 from localcloud.compute.stream_source import StreamSource
 from localcloud.front import Front
 from localcloud.parts.services import Services, read_policy
-from localcloud.services.events.model import Buses
+from localcloud.services.events.envelope import Entry, RefusedEntry
+from localcloud.services.events.model import Buses, PutEntry
 from localcloud.services.events.targets import Reach, Targets, TargetServices
 from localcloud.services.events.wire import EventsService
 from localcloud.services.iam.sessions import RoleSessions
 from localcloud.services.kinesis.errors import stream_missing
 from localcloud.services.kinesis.shard import Content
+from localcloud.services.pipes.model import Pipes
+from localcloud.services.pipes.services import PipeServices, ServicePort
+from localcloud.services.pipes.sources import Sources
+from localcloud.services.pipes.wire import PipesService
 from localcloud.services.sns.endpoints import LocalEndpoints
 from localcloud.services.sns.message import Publication
 from localcloud.services.sns.model import Topics
@@ -42,10 +48,11 @@ _SESSION: Final = "awslambda_event_source_mapping"
 
 @dataclass(frozen=True, slots=True)
 class Messaging:
-    """Topics, buses and mappings, working."""
+    """Topics, buses, pipes and mappings, working."""
 
     topics: Topics
     buses: Buses
+    pipes: Pipes
     mappings: Mappings
 
 
@@ -53,19 +60,23 @@ class Messaging:
 async def open_messaging(
     services: Services, functions: Functions, front: Front, *, group: asyncio.TaskGroup
 ) -> AsyncGenerator[Messaging]:
-    """Serve SNS and EventBridge behind `front`, and mappings, for the length of the block."""
+    """Serve SNS, EventBridge and Pipes behind `front`, and mappings, for the length of the block."""
     topics = _open_topics(services, functions, group)
-    buses = _open_buses(services, functions, topics)
+    outlets = _Outlets(services, functions, topics)
+    buses = _open_buses(services, outlets)
+    pipes = _open_pipes(services, outlets, buses, group=group)
     mappings = _open_mappings(services, functions, front, group=group)
     services.resource_policies["sns"] = lambda arn: read_policy(topics.policy_text(arn))
     services.resource_policies["events"] = buses.policy_of
     front.add(SnsService(topics, principal_of=lambda key: services.iam.principal_of(key).arn))
     front.add(EventsService(buses))
+    front.add(PipesService(pipes))
     courier = group.create_task(buses.run())
     try:
-        yield Messaging(topics, buses, mappings)
+        yield Messaging(topics, buses, pipes, mappings)
     finally:
         await mappings.close()
+        await pipes.close()
         courier.cancel()
         topics.close()
 
@@ -82,24 +93,41 @@ def _open_topics(services: Services, functions: Functions, group: asyncio.TaskGr
     return Topics(clock=services.clock, rng=services.rng, group=group, endpoints=endpoints)
 
 
-def _open_buses(services: Services, functions: Functions, topics: Topics) -> Buses:
-    async def invoke(arn: str, payload: bytes, trace_header: str) -> None:
-        await functions.invoke(arn, payload, invocation_type="Event", trace_header=trace_header)
+class _Outlets:
+    """What buses and pipes hand messages to; each raises its service's own error."""
 
-    async def publish(arn: str, message: str) -> None:
-        topics.publish(topics.get(arn, arn.split(":")[3]), Publication(message))
+    def __init__(self, services: Services, functions: Functions, topics: Topics) -> None:
+        self.functions = functions
+        self._topics = topics
+        self._streams = services.streams
 
-    async def put_record(arn: str, data: bytes, key: str) -> None:
-        stream = services.streams.find(arn)
+    async def invoke_event(self, arn: str, payload: bytes, trace_header: str) -> None:
+        """Invoke a function asynchronously."""
+        await self.functions.invoke(arn, payload, invocation_type="Event", trace_header=trace_header)
+
+    async def invoke(self, arn: str, payload: bytes, wait: bool) -> InvokeResult:  # noqa: FBT001 - the pipes' port
+        """Invoke a function, and wait for its answer or not."""
+        kind = "RequestResponse" if wait else "Event"
+        return await self.functions.invoke(arn, payload, invocation_type=kind)
+
+    async def publish(self, arn: str, message: str) -> None:
+        """Publish to a topic."""
+        self._topics.publish(self._topics.get(arn, arn.split(":")[3]), Publication(message))
+
+    async def put_record(self, arn: str, data: bytes, key: str) -> None:
+        """Put a record into a stream."""
+        stream = self._streams.find(arn)
         if stream is None:
             raise stream_missing(arn.rpartition("/")[2])
         stream.put(Content(base64.b64encode(data).decode(), key, len(data) + len(key.encode())))
 
+
+def _open_buses(services: Services, outlets: _Outlets) -> Buses:
     targets = TargetServices(
         find_queue=services.queues.find,
-        invoke=invoke,
-        publish=publish,
-        put_record=put_record,
+        invoke=outlets.invoke_event,
+        publish=outlets.publish,
+        put_record=outlets.put_record,
         forward=lambda arn, event: buses.forward(arn, event),  # noqa: PLW0108 - made below
     )
     reach = Reach(policy_of=services.policy_of, may_assume=services.iam.may_assume, may_do=services.may_do)
@@ -107,23 +135,52 @@ def _open_buses(services: Services, functions: Functions, topics: Topics) -> Bus
     return buses
 
 
-def _open_mappings(services: Services, functions: Functions, front: Front, *, group: asyncio.TaskGroup) -> Mappings:
-    def open_stream(arn: str, role_arn: str, opens_aggregates: bool) -> StreamSource:  # noqa: FBT001 - a callable's
-        if ":dynamodb:" in arn:
-            return DynamoSource(services.dynamodb, arn)
-        return KinesisSource(
-            services.streams,
-            arn,
-            role_arn=role_arn,
-            opens_aggregates=opens_aggregates,
-            open_aggregate=_open_aggregate,
-        )
+def _open_pipes(services: Services, outlets: _Outlets, buses: Buses, *, group: asyncio.TaskGroup) -> Pipes:
+    async def put_event(arn: str, entry: Entry) -> None:
+        (answer,) = buses.put_events(arn.split(":")[3], [PutEntry(entry, arn)])
+        if isinstance(answer, RefusedEntry):
+            raise answer
 
+    port = ServicePort(
+        PipeServices(
+            find_queue=services.queues.find,
+            invoke=outlets.invoke,
+            publish=outlets.publish,
+            put_record=outlets.put_record,
+            put_event=put_event,
+            may_do=services.may_do,
+        )
+    )
+    sources = Sources(
+        find_queue=services.queues.find,
+        open_stream=lambda arn, role_arn: _open_stream(services, arn, role_arn),
+        may_do=services.may_do,
+        may_assume=services.iam.may_assume,
+        port=port,
+        clock=services.clock,
+        rng=services.rng,
+    )
+    return Pipes(sources, group=group, clock=services.clock)
+
+
+def _open_stream(services: Services, arn: str, role_arn: str, *, opens_aggregates: bool = False) -> StreamSource:
+    if ":dynamodb:" in arn:
+        return DynamoSource(services.dynamodb, arn)
+    return KinesisSource(
+        services.streams,
+        arn,
+        role_arn=role_arn,
+        opens_aggregates=opens_aggregates,
+        open_aggregate=_open_aggregate,
+    )
+
+
+def _open_mappings(services: Services, functions: Functions, front: Front, *, group: asyncio.TaskGroup) -> Mappings:
     sessions = RoleSessions(services.iam, service=_LAMBDA, session=_SESSION)
     pollers = MappingPollers(
         functions=functions,
         find_queue=services.queues.find,
-        open_stream=open_stream,
+        open_stream=partial(_open_stream, services),
         destinations=DestinationCaller(dispatch=front.dispatch, assume=sessions.assume, rng=services.rng),
         may_do=services.may_do,
         trace_of=services.queue_spans.header_of,

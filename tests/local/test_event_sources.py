@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
+from sluiceway.codec.kpl import Aggregator, HashRange
 from tests.local.conftest import RunningCloud, start_cloud
 
 pytestmark = pytest.mark.local
@@ -67,6 +69,10 @@ def _records(seen: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [record for each in seen for record in each["records"]]
 
 
+def _keys(seen: list[dict[str, Any]]) -> list[str]:
+    return [record["kinesis"]["partitionKey"] for record in _records(seen)]
+
+
 def test_orders_of_a_group_keep_their_order_through_a_failure(world: World) -> None:
     """The flaky order and what follows it in its group come again, in order; the other groups went on."""
     sqs = world.client("sqs")
@@ -117,6 +123,35 @@ def test_poison_in_a_stream_is_cut_out_and_told(world: World) -> None:
     assert sum(each["count"] for each in counted) == 9
 
 
+def test_a_filter_judges_an_aggregates_records_behind_a_consumer_only(world: World) -> None:
+    """Pushed, each user record is judged and arrives on its own; polled, the aggregate is no JSON and drops whole."""
+    kinesis, stream = world.client("kinesis"), world.outputs["Readings"]
+    shards = {
+        shard["ShardId"]: HashRange.parse(
+            shard["HashKeyRange"]["StartingHashKey"], shard["HashKeyRange"]["EndingHashKey"]
+        )
+        for shard in kinesis.list_shards(StreamName=stream)["Shards"]
+    }
+    aggregator = Aggregator(shards)
+    for n in range(4):
+        aggregator.add("joined", json.dumps({"kind": "joined", "n": n}).encode())
+    (entry,) = aggregator.flush()
+    kinesis.put_record(
+        StreamName=stream,
+        Data=entry.data,
+        PartitionKey=entry.partition_key,
+        ExplicitHashKey=str(entry.explicit_hash_key),
+    )
+    kinesis.put_record(StreamName=stream, Data=b'{"kind": "joined", "n": 9}', PartitionKey="joined")
+
+    def numbers(function: str) -> list[int]:
+        data = [base64.b64decode(record["kinesis"]["data"]) for record in _records(world.seen(function))]
+        return [json.loads(each)["n"] for each in data]
+
+    assert world.wait_for(lambda: numbers("FilterPushedReadings"), lambda found: 9 in found) == [2, 3, 9]
+    assert world.wait_for(lambda: numbers("FilterReadings"), lambda found: 9 in found) == [9]
+
+
 def test_the_age_of_what_is_read_is_a_metric(world: World) -> None:
     """IteratorAge of a function that reads a stream, as CloudWatch tells it."""
     world.wait("CountReadings", bool)
@@ -165,6 +200,17 @@ def test_a_topic_and_a_bus_pass_on_what_their_filters_take(world: World) -> None
     assert json.loads(bodies[1]["Message"]) == {"severity": 5}
 
 
+def test_a_pipe_passes_on_what_its_filter_takes(world: World) -> None:
+    """One of two messages arrives, as the template says it."""
+    sqs = world.client("sqs")
+    for urgent in (False, True):
+        body = json.dumps({"urgent": urgent, "subject": f"urgent {urgent}"})
+        sqs.send_message(QueueUrl=world.outputs["Inbox"], MessageBody=body)
+    (message,) = sqs.receive_message(QueueUrl=world.outputs["Outbox"], WaitTimeSeconds=20)["Messages"]
+    assert json.loads(message["Body"]) == {"subject": "urgent True"}
+    assert "Messages" not in sqs.receive_message(QueueUrl=world.outputs["Outbox"], WaitTimeSeconds=1)
+
+
 def test_a_mapping_is_disabled_and_goes_on_where_it_was(world: World) -> None:
     """What is put while the mapping is off is read when it is on again, and nothing twice."""
     api, kinesis = world.client("lambda"), world.client("kinesis")
@@ -174,12 +220,13 @@ def test_a_mapping_is_disabled_and_goes_on_where_it_was(world: World) -> None:
     def state() -> str:
         return api.get_event_source_mapping(UUID=mapping["UUID"])["State"]
 
-    before = len(_records(world.seen("HandlePushedReadings")))
+    kinesis.put_record(StreamName=world.outputs["Readings"], Data=b"{}", PartitionKey="loud")
+    world.wait("HandlePushedReadings", lambda seen: "loud" in _keys(seen))
+    before = len(_keys(world.seen("HandlePushedReadings")))
     api.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
     world.wait_for(state, lambda found: found == "Disabled")
     kinesis.put_record(StreamName=world.outputs["Readings"], Data=b"{}", PartitionKey="quiet")
     api.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
     world.wait_for(state, lambda found: found == "Enabled")
-    seen = world.wait("HandlePushedReadings", lambda seen: len(_records(seen)) > before)
-    keys = [record["kinesis"]["partitionKey"] for record in _records(seen)]
+    keys = _keys(world.wait("HandlePushedReadings", lambda seen: len(_records(seen)) > before))
     assert (len(keys), keys[-1]) == (before + 1, "quiet")

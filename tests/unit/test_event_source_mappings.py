@@ -132,9 +132,9 @@ class World:
         assert (namespace, dimensions, unit) == ("AWS/Lambda", {"FunctionName": "one"}, "Milliseconds")
         self.metrics.append((name, value))
 
-    def _open_stream(self, arn: str, role_arn: str, opens: bool) -> Any:
+    def _open_stream(self, arn: str, role_arn: str, *, opens_aggregates: bool = False) -> Any:
         assert role_arn == ROLE
-        assert opens is False
+        assert opens_aggregates is False
         if arn not in {STREAM, CHANGES}:
             raise StreamGone(arn)
         return self.stream

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from localcloud.clock import Clock
 from localcloud.compute.event_source_sqs import Queue, SqsMapping, SqsMappingConfig
@@ -37,8 +37,14 @@ MayDo = Callable[[str, str, str], bool]
 """Whether a role (ARN) may do an action on a resource (ARN)."""
 TraceOf = Callable[[Message], str]
 """The trace header for what is done with a message, "" where it has none."""
-OpenStream = Callable[[str, str, bool], StreamSource]
-"""The stream or consumer of an ARN, read for a role (ARN), with its aggregates opened or not. Raises StreamGone."""
+
+
+class OpenStream(Protocol):
+    """Finds streams and consumers."""
+
+    def __call__(self, arn: str, role_arn: str, *, opens_aggregates: bool = False) -> StreamSource:
+        """The source of an ARN, read for a role (ARN), with its aggregates opened or not."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +94,7 @@ class MappingPollers:
                 settings.destination_arn, role_arn=spec.role_arn, region=spec.region, mapping_id=mapping.mapping_id
             )
         return StreamMapping(
-            self.open_stream(mapping.source_arn, spec.role_arn, opens),
+            self.open_stream(mapping.source_arn, spec.role_arn, opens_aggregates=opens),
             _StreamInvoker(self.functions, mapping.function_arn),
             config,
             facts=MappingFacts(
@@ -117,7 +123,7 @@ class MappingPollers:
 
     def _check_stream(self, read: Properties, spec: FunctionSpec, arn: str) -> None:
         try:
-            self.open_stream(arn, spec.role_arn, False).shards()
+            self.open_stream(arn, spec.role_arn).shards()
         except StreamGone:
             raise read.error("EventSourceArn", f"Stream not found: {arn}") from None
         kind = kind_of_source(arn) or ""
