@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, cast
+from urllib.parse import quote
 
 import pytest
 
+from localcloud.clock import LoopClock, run_virtual
 from localcloud.services.contract import Permission
+from localcloud.services.pipes.model import Pipes
+from localcloud.services.pipes.sources import Sources
 from tests.unit.pipes_setup import (
     ACCOUNT,
     BUS,
@@ -323,6 +327,48 @@ def test_a_pipe_whose_queue_goes_away_stops_and_says_why() -> None:
     with_pipes(test)
 
 
+def test_a_pipe_that_breaks_stops_alone() -> None:
+    """Whatever it was: it is told, and nobody else is disturbed."""
+
+    class Breaking:
+        last_result = "OK"
+
+        async def run(self) -> None:
+            raise ValueError("oh")
+
+    class Opening:
+        def open(self, *_: object) -> Breaking:
+            return Breaking()
+
+    async def main() -> None:
+        clock = LoopClock(asyncio.get_running_loop())
+        async with asyncio.TaskGroup() as group:
+            pipes = Pipes(cast("Sources", Opening()), group=group, clock=clock)
+            made = pipes.create({**pipe(), "Name": "p"}, REGION)
+            await asyncio.sleep(1)
+            assert (made.state, made.reason) == ("STOPPED", "The pipe broke: oh")
+            await pipes.close()
+
+    run_virtual(main)
+
+
+def test_a_region_has_a_thousand_pipes() -> None:
+    """One more is over the quota, until there are fewer."""
+
+    async def test(world: World) -> None:
+        for number in range(1_000):
+            world.pipes.create({**pipe(), "Name": f"p{number}", "DesiredState": "STOPPED"}, REGION)
+        status, code, _ = await world.refused()
+        assert (status, code) == (402, "ServiceQuotaExceededException")
+        await asyncio.sleep(1)
+        for name in ("p0", "p1"):
+            await world.do("DELETE", f"/v1/pipes/{name}")
+        await asyncio.sleep(1)
+        await world.make()
+
+    with_pipes(test)
+
+
 # ---------------------------------------------------------------------- lists, tags, permissions
 
 
@@ -394,7 +440,7 @@ def test_tags_come_and_go() -> None:
         path = f"/tags/{PIPE}"
         assert await world.do("POST", path, {"tags": {"b": "2", "c": "3"}}) == {}
         assert await world.do("DELETE", path, query="tagKeys=a&tagKeys=c") == {}
-        assert await world.do("GET", path) == {"tags": {"b": "2"}}
+        assert await world.do("GET", f"/tags/{quote(PIPE, safe='')}") == {"tags": {"b": "2"}}
         status, told, _ = await world.ask("POST", path, {"tags": {str(number): "" for number in range(50)}})
         assert (status, told) == (400, {"message": "A pipe has at most 50 tags."})
         assert (await world.ask("GET", f"{path}x"))[0] == 404
