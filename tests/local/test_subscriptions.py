@@ -65,6 +65,7 @@ class World:
     """The application's stack."""
 
     def __init__(self, cloud: RunningCloud) -> None:
+        self.cloud = cloud
         self.outputs: dict[str, str] = cloud.status["outputs"]
         self.token = cloud.token()
         self.kinesis: Any = boto3.client(
@@ -202,3 +203,18 @@ def _count_items(world: World) -> int:
         aws_secret_access_key="root",
     )
     return table.scan(TableName=world.outputs["SubscriptionsTableName"])["Count"]
+
+
+async def test_no_call_of_these_functions_was_outside_its_role(world: World) -> None:
+    """None was denied; each role was used for what it is there for, the stream and its dead letters aside."""
+    async with world.subscriber() as client:
+        await client.ask(action="subscribe")
+        await world.probe(client, holds=lambda _run: True)
+        await client.ask(action="unsubscribe")
+    of_roles = [call for call in world.cloud.calls() if call["role_arn"]]
+    assert [call for call in of_roles if not call["allowed"]] == []
+    made = {(call["function"].removeprefix("sluiceway-"), call["action"]) for call in of_roles}
+    writes = {"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query"}
+    posts = "execute-api:ManageConnections"
+    assert made >= {("ServeSocket", action) for action in writes | {posts}}
+    assert made >= {("BroadcastRecords", action) for action in ("dynamodb:Query", posts)}

@@ -68,14 +68,14 @@ class SubscriptionRoll:
             return known.held
         stored = await self._store.of_topic(topic)
         found = tuple(each for each in stored if each.expires_s * 1000 > now_ms)
+        self._struck -= {each for each in self._struck if each.topic == topic}
         if known is None or found != known.found:
             known = _Known(now_ms, found, _hold(found))
-            self._struck &= set(found)
         self._known[topic] = known._replace(at_ms=now_ms)
         return known.held
 
     async def strike(self, subscription: Subscription) -> None:
-        """Forget one whose connection is over. Where the store does not, its next post finds out again."""
+        """Forget one whose connection is over. Where the store does not, a post after the next read finds out again."""
         self._struck.add(subscription)
         try:
             await self._store.drop(subscription)
@@ -83,7 +83,7 @@ class SubscriptionRoll:
             log.failure("broadcast.not_dropped", error)
 
     def is_struck(self, subscription: Subscription) -> bool:
-        """Whether it was struck, though it is on the roll yet."""
+        """Whether it was struck since the roll was read."""
         return subscription in self._struck
 
 
