@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import botocore.session
 import pytest
@@ -15,7 +15,7 @@ from botocore.serialize import create_serializer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.services.cloudwatch.cbor import MAX_DEPTH, MalformedCbor, Stamp, read_cbor, write_cbor
+from localcloud.services.cloudwatch.cbor import MAX_DEPTH, MAX_VALUES, MalformedCbor, Stamp, read_cbor, write_cbor
 
 # RFC 8949, Appendix A: what the data model of AWS's services has.
 EXAMPLES: list[tuple[str, Any]] = [
@@ -223,3 +223,19 @@ def test_floats_keep_every_bit() -> None:
     """A double is written in eight bytes, whatever its value."""
     assert write_cbor(0.1) == b"\xfb" + struct.pack(">d", 0.1)
     assert write_cbor(1.0) == b"\xfb" + struct.pack(">d", 1.0)
+
+
+@pytest.mark.parametrize("small", [b"\xa0", b"\xf6", b"\x60"])
+def test_a_body_holds_so_many_values_and_no_more(small: bytes) -> None:
+    """A value may be a byte long, and takes a hundred times that once it is read: their number has a bound."""
+    head = b"\x9a" + struct.pack(">I", MAX_VALUES)
+    with pytest.raises(MalformedCbor, match="too many values"):
+        read_cbor(head + small * MAX_VALUES)
+    fewer = read_cbor(b"\x9a" + struct.pack(">I", MAX_VALUES - 1) + small * (MAX_VALUES - 1))
+    assert len(cast("list[object]", fewer)) == MAX_VALUES - 1
+
+
+def test_the_parts_of_a_string_are_counted_too() -> None:
+    """A text in parts without anything in them is bounded as lists are."""
+    with pytest.raises(MalformedCbor, match="too many values"):
+        read_cbor(b"\x7f" + b"\x60" * MAX_VALUES + b"\xff")

@@ -12,7 +12,9 @@ from urllib.parse import urlencode
 import pytest
 
 from localcloud.refusals import refuse_denied
-from localcloud.services.cloudwatch.cbor import Stamp, read_cbor, write_cbor
+from localcloud.services.cloudwatch import wire
+from localcloud.services.cloudwatch.cbor import MAX_VALUES, Stamp, read_cbor, write_cbor
+from localcloud.services.cloudwatch.protocols import Asked, read_request
 from localcloud.services.cloudwatch.resources import Alarm
 from localcloud.services.contract import Denied, Permission, WireRequest
 from tests.unit.cloudwatch_setup import PROTOCOLS, SERVICE, World, make_request, read_answer, wire_request
@@ -645,3 +647,44 @@ def test_iams_refusal_speaks_the_callers_protocol(protocol: str) -> None:
     told = read_answer(protocol, "ListMetrics", answer)
     assert told["ResponseMetadata"]["HTTPStatusCode"] == 403
     assert (told["Error"]["Code"], "cloudwatch:ListMetrics" in told["Error"]["Message"]) == ("AccessDenied", True)
+
+
+async def test_json_holds_so_many_values_and_no_more() -> None:
+    """A megabyte of gzip may hold millions of values: their number has a bound, as in CBOR."""
+    body = gzip.compress(b"[" + b"{}," * MAX_VALUES + b"{}]")
+    headers = {"x-amz-target": f"{SERVICE}.PutMetricData", "content-encoding": "gzip"}
+    response = await World("json").service.handle(wire_request(headers, body))
+    assert response.status == 400
+    assert isinstance(response.body, bytes)
+    assert b"too many values" in response.body
+
+
+@pytest.mark.parametrize(
+    "counted",
+    [
+        {"StatisticValues": {"SampleCount": 5e-324, "Sum": 1e100, "Minimum": 0.0, "Maximum": 1.0}},
+        {"Values": [1e100], "Counts": [5e-324]},
+    ],
+)
+async def test_a_count_next_to_nothing_is_refused(counted: dict[str, Any]) -> None:
+    """Its average would be infinite, which no answer in JSON can tell."""
+    world = World("json")
+    code, _ = await world.error("PutMetricData", Namespace="app", MetricData=[{"MetricName": "m", **counted}])
+    assert code == "InvalidParameterValue"
+
+
+async def test_iams_check_and_the_operation_read_a_request_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `permissions` has read of a request, `handle` does not read again."""
+    reads: list[WireRequest] = []
+
+    def read(request: WireRequest) -> Asked:
+        reads.append(request)
+        return read_request(request)
+
+    monkeypatch.setattr(wire, "read_request", read)
+    world = World("json")
+    for _ in range(2):
+        request = make_request("json", "ListMetrics", {})
+        assert world.service.permissions(request) == (Permission("cloudwatch:ListMetrics", "*"),)
+        assert (await world.service.handle(request)).status == 200
+    assert len(reads) == 2

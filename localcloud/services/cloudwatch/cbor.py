@@ -1,7 +1,8 @@
 """CBOR as Smithy's RPC v2 protocol uses it: what requests may hold, read; what answers hold, written.
 
 Owns the codec for the data model of AWS's services: null, booleans, integers of 64 bits, floats, text, bytes, lists,
-maps with text keys, and dates (tag 1). Lengths may be indefinite. Bounded by the body's size and by depth. Pure.
+maps with text keys, and dates (tag 1). Lengths may be indefinite. Bounded by the body's size, by depth and by how many
+values there are, for a byte is enough for one. Pure.
 Sources: https://www.rfc-editor.org/rfc/rfc8949 and https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html
 """
 
@@ -11,9 +12,10 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
-__all__ = ["MAX_DEPTH", "MalformedCbor", "Stamp", "read_cbor", "write_cbor"]
+__all__ = ["MAX_DEPTH", "MAX_VALUES", "MalformedCbor", "Stamp", "read_cbor", "write_cbor"]
 
 MAX_DEPTH: Final = 32  # CloudWatch's deepest request has 6 levels
+MAX_VALUES: Final = 500_000  # in one body: 1,000 data with 30 dimensions, 150 values and 150 counts are 480,000
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _LIST, _MAP, _TAG, _OTHER = range(8)
 _INDEFINITE: Final = 31
 _BREAK: Final = 0xFF
@@ -52,6 +54,7 @@ def write_cbor(value: object) -> bytes:
 class _Reader:
     def __init__(self, body: bytes) -> None:
         self._body = body
+        self._values = 0
         self.place = 0
 
     def value(self, depth: int) -> Any:
@@ -72,6 +75,9 @@ class _Reader:
         return number if kind == _UNSIGNED else -1 - number
 
     def _head(self) -> tuple[int, int]:
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise MalformedCbor("it holds too many values")
         first = self._take(1)[0]
         return first >> 5, first & 0x1F
 

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
 from localcloud.json_text import MalformedJson, read_json
-from localcloud.services.cloudwatch.cbor import MalformedCbor, Stamp, read_cbor, write_cbor
+from localcloud.services.cloudwatch.cbor import MAX_VALUES, MalformedCbor, Stamp, read_cbor, write_cbor
 from localcloud.services.cloudwatch.errors import CloudWatchError, malformed
 from localcloud.services.contract import WireRequest, WireResponse
 
@@ -145,6 +145,8 @@ def _read_cbor(body: bytes) -> Mapping[str, Any]:
 
 
 def _read_json(body: bytes) -> Mapping[str, Any]:
+    if body.count(b",") >= MAX_VALUES:  # as cheap as it must be: those in texts count as well
+        raise malformed("The body is no JSON: it holds too many values")
     try:
         value = read_json(body or b"{}")
     except MalformedJson as error:

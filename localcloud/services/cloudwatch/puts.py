@@ -20,6 +20,7 @@ __all__ = ["put_metric_data"]
 MAX_DATA: Final = 1000  # API_PutMetricData.html
 MAX_VALUES: Final = 150  # API_MetricDatum.html, Values
 LARGEST: Final = 2.0**360  # API_MetricDatum.html, Value
+LEAST_COUNT: Final = 2.0**-360  # the same, as older editions have it; an average over less would be infinite
 OLDEST_S: Final = 14 * 86_400  # API_PutMetricData.html: two weeks before now
 NEWEST_S: Final = 2 * 3600  # and two hours after
 _NAMESPACE: Final = re.compile(r"(?!:)[ -~]+\Z", re.ASCII)
@@ -98,7 +99,7 @@ def _parse_set(whole: Members) -> Stats:
     count, total, least, most = (whole.number(name) or 0.0 for name in _SET)
     for name, value in zip(_SET, (count, total, least, most), strict=True):
         _check_size(value, whole.at(name))
-    if count <= 0:
+    if count < LEAST_COUNT:
         raise bad_value(f"The parameter {whole.at('SampleCount')} must be greater than 0.")
     if least > most:
         raise bad_value(f"The parameter {whole.at('Maximum')} must be greater than {whole.at('Minimum')}.")
@@ -117,7 +118,7 @@ def _parse_values(raw: Members) -> list[Stats]:
     for value, count in zip(values, counts, strict=True):
         _check_size(value, raw.at("Values"))
         _check_size(count, raw.at("Counts"))
-        if count <= 0:
+        if count < LEAST_COUNT:
             raise bad_value(f"The value {count:g} for parameter {raw.at('Counts')} is invalid.")
     return [Stats(count, value * count, value, value) for value, count in zip(values, counts, strict=True)]
 
