@@ -282,6 +282,17 @@ def test_combinations_count_length_times_depth_and_add_up_at_or(policy: Any, com
         FilterPolicy(policy, "MessageBody")
 
 
+def test_a_policy_has_at_most_256_kilobytes() -> None:
+    """Of text, in UTF-8."""
+    text = json.dumps({"a": ["é" * 131_063]}, ensure_ascii=False)
+    text += " " * (256 * 1024 - len(text.encode()))
+    assert len(text.encode()) == 262_144
+    assert FilterPolicy(text).keep("", {"a": value("é" * 131_063)})
+    with pytest.raises(InvalidPattern) as caught:
+        FilterPolicy(text + " ")
+    assert caught.value.reason == "too-long"
+
+
 def test_five_leaves_are_allowed_wherever_they_lie() -> None:
     """Of a nested policy the leaves count, and a leaf that two ways of a $or share counts once."""
     FilterPolicy({"a": {"b": ["x"], "c": {"d": ["x"]}}, "e": ["x"], "f": ["x"], "g": ["x"]}, "MessageBody")

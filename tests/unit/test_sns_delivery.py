@@ -350,6 +350,22 @@ def test_closing_gives_up_what_waits() -> None:
 # ---------------------------------------------------------------------- order
 
 
+def test_a_standard_topic_waits_for_nothing() -> None:
+    """While one message is being tried, even of the same group, the next is delivered."""
+
+    async def test(world: World) -> None:
+        topic = world.topic()
+        world.topics.subscribe(topic, "sqs", QUEUE, attributes=RAW)
+        world.endpoints.failures[QUEUE] = deque(retry() for _ in range(4))
+        world.topics.publish(topic, Publication("late", group_id="g"))
+        await asyncio.sleep(0.5)
+        world.topics.publish(topic, Publication("early", group_id="g"))
+        await world.settle()
+        assert world.bodies() == ["early", "late"]
+
+    play(test)
+
+
 def test_a_group_waits_for_what_is_being_tried() -> None:
     """Messages of a group come in order, of another group meanwhile; a dead letter lets the group go on."""
 
