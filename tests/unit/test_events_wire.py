@@ -544,7 +544,7 @@ def test_targets_of_other_accounts_regions_and_twice_the_same_are_refused() -> N
 
 
 def test_permissions_of_a_bus_make_its_policy() -> None:
-    """One statement a permission; all go, or one by its id."""
+    """One statement a permission, in place of one of its id; all go, or one by its id."""
 
     async def test(world: World) -> None:
         def statement(sid: str, principal: object) -> dict[str, object]:
@@ -562,6 +562,9 @@ def test_permissions_of_a_bus_make_its_policy() -> None:
         second = {**statement("b", "*"), "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}}
         assert await policy() == {"Version": "2012-10-17", "Statement": [first, second]}
         assert world.buses.policy_of(DEFAULT_ARN) is not None
+        await world.do("PutPermission", {**allow, "Principal": "222222222222"})
+        replaced = statement("a", {"AWS": "arn:aws:iam::222222222222:root"})
+        assert await policy() == {"Version": "2012-10-17", "Statement": [replaced, second]}
         await world.do("RemovePermission", {"StatementId": "a"})
         assert await policy() == {"Version": "2012-10-17", "Statement": [second]}
         missing = ("ResourceNotFoundException", "Statement with the provided id does not exist.")
