@@ -29,7 +29,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from localcloud.compute.event_source_sqs_batches import Batches, Criteria, Limits, Queue, Taken, split
+from localcloud.compute.event_source import CALL_FAILED, INTERNAL_ERROR, NOTHING_YET, Criteria
+from localcloud.compute.event_source_sqs_batches import Batches, Limits, Queue, Taken, split
 from localcloud.compute.event_source_sqs_scaling import MAX_CONCURRENCY, ProvisionedScaling, Scaling, StandardScaling
 from localcloud.compute.functions import InvokeResult
 from localcloud.compute.sqs_event import build_event, read_failures
@@ -38,7 +39,7 @@ from localcloud.services.sqs.errors import SqsError
 from localcloud.services.sqs.message import Message
 from sluiceway.errors import Misconfigured
 
-__all__ = ["Criteria", "Invoke", "Queue", "SqsMapping", "SqsMappingConfig"]
+__all__ = ["Invoke", "Queue", "SqsMapping", "SqsMappingConfig"]
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +50,6 @@ _DEFAULT_MIN_POLLERS: Final = 2
 _FIRST_BACKOFF_S: Final = 0.5
 _MAX_BACKOFF_S: Final = 30.0
 _MEND_S: Final = 1.0
-_NOTHING_YET: Final = "No records processed"
-_CALL_FAILED: Final = "PROBLEM: Function call failed"
-_INTERNAL_ERROR: Final = "PROBLEM: Lambda internal error"
 
 
 class Invoke(Protocol):
@@ -66,7 +64,7 @@ class Invoke(Protocol):
 class SqsMappingConfig:
     """`batch_size` 1-10000 (over 10 needs a window), `window_s` 0-300, `max_concurrency` 2-1000 or None.
 
-    Provisioned mode: `minimum_pollers` 2-200, `maximum_pollers` 2-2000; None for both is standard mode, one of them
+    Provisioned mode: `minimum_pollers` 2-200, `maximum_pollers` 2-10000; None for both is standard mode, one of them
     alone leaves the other at its default (2 and 200). `account_concurrency`: what the account's functions may have at a
     time, beyond which no mapping in standard mode grows.
     """
@@ -106,7 +104,7 @@ class SqsMapping:
         self._freed = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
-        self._last_result = _NOTHING_YET
+        self._last_result = NOTHING_YET
 
     @property
     def in_flight(self) -> int:
@@ -144,7 +142,7 @@ class SqsMapping:
                     self._last_result = f"PROBLEM: Queue not found: {self._queue.arn}"
                     log.info("mapping.queue_gone", extra={"queue": self._queue.arn})
                     return
-                self._last_result = _INTERNAL_ERROR
+                self._last_result = INTERNAL_ERROR
                 log.exception("mapping.receive_failed", extra={"queue": self._queue.arn, "code": error.code})
                 await asyncio.sleep(_MEND_S)
                 continue
@@ -166,7 +164,7 @@ class SqsMapping:
         try:
             await self._deliver(batch)
         except Exception:
-            self._last_result = _INTERNAL_ERROR
+            self._last_result = INTERNAL_ERROR
             log.exception("mapping.batch_failed", extra={"queue": self._queue.arn, "messages": len(batch)})
         finally:
             self._in_flight -= 1
@@ -189,7 +187,7 @@ class SqsMapping:
         ids = [taken.message.message_id for taken in batch]
         result = await self._call(batch)
         if result is None:
-            self._last_result = _CALL_FAILED
+            self._last_result = CALL_FAILED
             return frozenset(ids)
         failed = self._judge(result, ids)
         for taken in batch:
@@ -226,7 +224,7 @@ class SqsMapping:
             self._scaling.lower(self._in_flight)
         elif not failed:
             self._scaling.succeed()
-        self._last_result = _CALL_FAILED if result.function_error else "OK"
+        self._last_result = CALL_FAILED if result.function_error else "OK"
         return failed
 
     async def _delete(self, taken: Taken) -> None:

@@ -14,18 +14,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from localcloud.compute.event_source import MAX_EVENT_BYTES, Criteria
 from localcloud.compute.event_source_sqs_scaling import Scaling
 from localcloud.compute.sqs_event import build_record
 from localcloud.services.sqs.errors import SqsError
 from localcloud.services.sqs.message import Message
 
-__all__ = ["Batches", "Criteria", "Limits", "Queue", "Taken", "split"]
+__all__ = ["Batches", "Limits", "Queue", "Taken", "split"]
 
 log = logging.getLogger(__name__)
 
 RECEIVE_MESSAGES: Final = 10  # ReceiveMessage gives at most ten
 LONG_POLL_S: Final = 20.0
-MAX_EVENT_BYTES: Final = 6 * 1024 * 1024 - 1024  # the 6 MB of a synchronous invocation, less the event's own frame
 
 
 class Queue(Protocol):
@@ -46,14 +46,6 @@ class Queue(Protocol):
 
     async def delete(self, receipt_handle: str) -> None:
         """Delete a message. Raises SqsError where a FIFO queue's handle has expired."""
-        ...
-
-
-class Criteria(Protocol):
-    """Which messages reach the function (`sluiceway.rules.criteria.FilterCriteria` is one)."""
-
-    def keep(self, record: Mapping[str, object]) -> bool:
-        """Whether an entry of `Records` is kept."""
         ...
 
 

@@ -22,15 +22,15 @@ from typing import Final
 
 from localcloud.clock import Clock
 from localcloud.compute.destinations import FailureDestination
-from localcloud.compute.stream_batches import Criteria
+from localcloud.compute.event_source import INTERNAL_ERROR, Criteria
 from localcloud.compute.stream_checkpoints import Checkpoints
 from localcloud.compute.stream_config import StreamMappingConfig, find_conflict
-from localcloud.compute.stream_mandate import INTERNAL_ERROR, Invoke, Mandate, MappingFacts, MetricSink
+from localcloud.compute.stream_mandate import Invoke, Mandate, MappingFacts, MetricSink
 from localcloud.compute.stream_shards import ShardRun
 from localcloud.compute.stream_source import Shard, StreamGone, StreamSource
 from sluiceway.errors import Misconfigured
 
-__all__ = ["Checkpoints", "Criteria", "Invoke", "MappingFacts", "MetricSink", "StreamMapping"]
+__all__ = ["Checkpoints", "Invoke", "MappingFacts", "MetricSink", "StreamMapping"]
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from localcloud.compute.stream_source import Page, Shard, Start, StartKind, StreamGone, StreamRecord
 from localcloud.services.dynamodb.stream_records import StreamEntry, encode_event, item_key
-from localcloud.services.dynamodb.streams import PAGE_RECORDS, Stream
+from localcloud.services.dynamodb.streams import PAGE_RECORDS, RETENTION_S, Stream
 from localcloud.services.dynamodb.streams import Shard as StreamShard
 from localcloud.services.dynamodb.wire import DynamoService
 
@@ -41,6 +41,7 @@ class DynamoSource:
     kind: str = "dynamodb"
     pushes: bool = False
     poll_s: float = POLL_S
+    retention_s: float = RETENTION_S
 
     def __init__(self, service: DynamoService, arn: str) -> None:
         self.arn = arn

@@ -10,21 +10,12 @@ import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any
 
+from localcloud.compute.event_source import Criteria
 from localcloud.compute.stream_source import StreamRecord
 
-__all__ = ["MAX_EVENT_BYTES", "Criteria", "Item", "build_event", "encode_json", "read_items", "take_batch"]
-
-MAX_EVENT_BYTES: Final = 6 * 1024 * 1024 - 1024  # with-kinesis: the payload limit of 6 MB, less the event's own frame
-
-
-class Criteria(Protocol):
-    """Which events reach the function (`sluiceway.rules.criteria.FilterCriteria` is one)."""
-
-    def keep(self, record: Mapping[str, object]) -> bool:
-        """Whether an entry of `Records` is kept."""
-        ...
+__all__ = ["Item", "build_event", "encode_json", "read_items", "take_batch"]
 
 
 @dataclass(slots=True, eq=False)

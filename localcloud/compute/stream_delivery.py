@@ -24,12 +24,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from localcloud.compute.destinations import new_uuid
+from localcloud.compute.event_source import CALL_FAILED, INTERNAL_ERROR
 from localcloud.compute.functions import InvokeResult
 from localcloud.compute.stream_answers import Answer, read_answer
 from localcloud.compute.stream_batches import Item, build_event
 from localcloud.compute.stream_checkpoints import OpenWindow, Progress
 from localcloud.compute.stream_failures import Condition, Discarded, build_document
-from localcloud.compute.stream_mandate import CALL_FAILED, INTERNAL_ERROR, Mandate
+from localcloud.compute.stream_mandate import Mandate
 from localcloud.compute.stream_windows import Closing, accept_state, build_frame
 from localcloud.services.lambda_.errors import LambdaError
 

@@ -13,7 +13,8 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from localcloud.compute.stream_batches import MAX_EVENT_BYTES, Item, take_batch
+from localcloud.compute.event_source import MAX_EVENT_BYTES
+from localcloud.compute.stream_batches import Item, take_batch
 from localcloud.compute.stream_checkpoints import OpenWindow, ShardCheckpoint
 from localcloud.compute.stream_config import StreamMappingConfig
 from localcloud.compute.stream_delivery import Delivery

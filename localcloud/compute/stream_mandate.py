@@ -1,33 +1,27 @@
 """What every shard of one mapping shares: whom it reads, whom it invokes, by which rules, and what it reports.
 
-Owns the ports of a mapping and the text that the API calls LastProcessingResult.
+Owns the ports of a mapping and what is told of it: metrics, and the text that the API calls LastProcessingResult.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Protocol
 
 from localcloud.clock import Clock
 from localcloud.compute.destinations import FailureDestination
+from localcloud.compute.event_source import NOTHING_YET, Criteria
 from localcloud.compute.functions import InvokeResult
-from localcloud.compute.stream_batches import Criteria
 from localcloud.compute.stream_config import FOREVER, StreamMappingConfig
-from localcloud.compute.stream_source import RetainingSource, StreamSource
+from localcloud.compute.stream_source import StreamSource
 
-__all__ = ["CALL_FAILED", "INTERNAL_ERROR", "NOTHING_YET", "Invoke", "Mandate", "MappingFacts", "MetricSink"]
+__all__ = ["Invoke", "Mandate", "MappingFacts", "MetricSink"]
 
 log = logging.getLogger(__name__)
-
-NOTHING_YET: Final = "No records processed"  # with-kinesis: LastProcessingResult of a new mapping
-CALL_FAILED: Final = "PROBLEM: Function call failed"  # with-kinesis, the same
-INTERNAL_ERROR: Final = "PROBLEM: Lambda internal error"
-DYNAMODB_RETENTION_S: Final = 86_400.0  # services-ddb-params: DynamoDB Streams keep records for 24 hours
 
 
 class Invoke(Protocol):
@@ -77,11 +71,7 @@ class Mandate:
     @property
     def max_age_s(self) -> float:
         """Seconds after its arrival at which a record is not tried any more: by the mapping, or by the stream."""
-        source = self.source
-        kept_s = DYNAMODB_RETENTION_S if source.kind == "dynamodb" else math.inf
-        if isinstance(source, RetainingSource):
-            kept_s = source.retention_s
-        allowed_s = self.config.max_record_age_s
+        kept_s, allowed_s = self.source.retention_s, self.config.max_record_age_s
         return kept_s if allowed_s == FOREVER else min(kept_s, allowed_s)
 
     def put_metric(self, name: str, value: float, unit: str) -> None:

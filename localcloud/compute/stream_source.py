@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol
 
 __all__ = [
     "POLL_S",
     "Page",
     "ReadThrottled",
-    "RetainingSource",
     "Shard",
     "Start",
     "StartKind",
@@ -105,6 +104,11 @@ class StreamSource(Protocol):
     poll_s: float
     """Seconds between two polls of a shard: POLL_S for Kinesis, 0.25 for a DynamoDB stream."""
 
+    @property
+    def retention_s(self) -> float:
+        """Seconds for which a record is kept: what is older is not tried again. It may change for a Kinesis stream."""
+        ...
+
     def shards(self) -> Sequence[Shard]:
         """Every shard that is open or still holds records, parents before children. Raises StreamGone."""
         ...
@@ -118,14 +122,4 @@ class StreamSource(Protocol):
 
         Safe to cancel. Raises ReadThrottled, StreamGone.
         """
-        ...
-
-
-@runtime_checkable
-class RetainingSource(Protocol):
-    """A source that says how long its records are kept: what is older is not tried again."""
-
-    @property
-    def retention_s(self) -> float:
-        """Seconds from a record's arrival to its end; it may change (IncreaseStreamRetentionPeriod)."""
         ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -36,7 +37,6 @@ __all__ = [
     "MemoryDestination",
     "MemoryMetrics",
     "MemoryStream",
-    "RetainedStream",
     "World",
     "named",
     "world",
@@ -77,6 +77,7 @@ class MemoryStream:
         self.kind = kind
         self.pushes = pushes
         self.poll_s = 0.25 if kind == "dynamodb" else 1.0
+        self.retention_s = math.inf
         self.reads: list[tuple[float, str, int]] = []
         self.page_limit = 10_000
         self.throttles: list[float] = []
@@ -205,12 +206,6 @@ class MemoryStream:
         end = begin + len(found)
         more = end < part.end if self.says_more else None
         return Page(found, None if part.closed and end >= part.end else (shard_id, end), more)
-
-
-class RetainedStream(MemoryStream):
-    """A stream that says how long it keeps records."""
-
-    retention_s = 3600.0
 
 
 class MemoryDestination:

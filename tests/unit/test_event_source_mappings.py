@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -72,6 +73,7 @@ class OneShard:
     kind = "kinesis"
     pushes = True
     poll_s = 1.0
+    retention_s = math.inf
 
     def __init__(self) -> None:
         self.arn = STREAM

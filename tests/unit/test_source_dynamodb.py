@@ -35,9 +35,9 @@ async def read_all(source: StreamSource, limit: int = 1000) -> list[str]:
 
 
 async def test_it_is_polled_four_times_a_second() -> None:
-    """It names itself as filter criteria do, pushes nothing, and is polled every quarter of a second."""
+    """It names itself as filter criteria do, pushes nothing, is polled every quarter of a second, and keeps a day."""
     source = await open_source(World())
-    assert (source.kind, source.pushes, source.poll_s) == ("dynamodb", False, 0.25)
+    assert (source.kind, source.pushes, source.poll_s, source.retention_s) == ("dynamodb", False, 0.25, 86_400.0)
     assert source.arn.startswith("arn:aws:dynamodb:eu-west-1:123456789012:table/things/stream/")
 
 

@@ -15,7 +15,6 @@ from localcloud.compute.source_kinesis import KinesisSource
 from localcloud.compute.stream_source import (
     Page,
     ReadThrottled,
-    RetainingSource,
     Shard,
     Start,
     StartKind,
@@ -421,7 +420,6 @@ def test_the_source_tells_how_long_records_are_kept(pushes: bool) -> None:
 
     async def test(world: World) -> None:
         source = world.pushing() if pushes else world.source()
-        assert isinstance(source, RetainingSource)
         assert source.retention_s == 86_400
         world.stream.set_retention(48)
         assert source.retention_s == 172_800

@@ -11,7 +11,7 @@ import pytest
 from localcloud.clock import LoopClock, run_virtual
 from localcloud.compute.functions import InvokeResult
 from localcloud.services.lambda_.errors import LambdaError, service_failed, throttled, too_large
-from tests.unit.stream_world import FAILED, OK, MemoryStream, RetainedStream, named, world
+from tests.unit.stream_world import FAILED, OK, MemoryStream, named, world
 
 FIRST = "shardId-000000000000"
 
@@ -182,8 +182,9 @@ def test_what_the_stream_keeps_no_longer_is_not_tried_again() -> None:
 
     async def main() -> None:
         clock = LoopClock(asyncio.get_running_loop())
-        kinesis, dynamodb = RetainedStream(clock), MemoryStream(clock, kind="dynamodb")
-        for stream, kept_s in ((kinesis, 3600), (dynamodb, 86_400)):
+        for kind, kept_s in (("kinesis", 3600.0), ("dynamodb", 86_400.0)):
+            stream = MemoryStream(clock, kind=kind)
+            stream.retention_s = kept_s
             stream.put("a")
             async with world(fail, stream=stream) as there:
                 await asyncio.sleep(kept_s - 0.1)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from localcloud.clock import Clock
+from localcloud.compute.event_source import NOTHING_YET
 from localcloud.compute.event_source_stream import Checkpoints
 from localcloud.compute.function import FunctionSpec, parse_reference
 from localcloud.compute.functions import Functions
@@ -83,7 +84,7 @@ class EventSourceMapping:
     @property
     def last_result(self) -> str:
         """What became of the latest batch, in the API's words."""
-        return self.poller.last_result if self.poller is not None else "No records processed"
+        return self.poller.last_result if self.poller is not None else NOTHING_YET
 
 
 class Mappings:
