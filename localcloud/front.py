@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import random
 import socket
-import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,6 +25,7 @@ from localcloud.refusals import refuse, refuse_denied
 from localcloud.services.contract import Authorise, BodyCut, Service, WireRequest, WireResponse
 from localcloud.sites import is_from_elsewhere
 from localcloud.traces.calls import CallSpans
+from localcloud.uuids import new_uuid
 
 __all__ = ["HEALTH_PATH", "Front"]
 
@@ -62,7 +62,7 @@ class Front:
 
     def new_request_id(self) -> str:
         """An id in the form of AWS's."""
-        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+        return new_uuid(self._rng)
 
     async def dispatch(self, request: WireRequest) -> WireResponse:
         """Authorise `request` and let its service answer. An error inside is a logged 500, never an exception."""

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from localcloud.compute.stream_batches import encode_json
+from localcloud.uuids import new_uuid
 
 __all__ = [
     "BucketDestination",
@@ -21,7 +22,6 @@ __all__ = [
     "QueueDestination",
     "SendText",
     "TopicDestination",
-    "new_uuid",
 ]
 
 SendText = Callable[[str], Awaitable[object]]
@@ -77,9 +77,3 @@ class BucketDestination:
         at = datetime.fromisoformat(document["timestamp"])
         key = f"aws/lambda/{self._mapping_id}/{batch['shardId']}/{at:%Y/%m/%d}/{at:%Y-%m-%dT%H.%M.%S}-"
         await self._put_object(key + new_uuid(self._rng), encode_json({**document, "payload": payload.decode()}))
-
-
-def new_uuid(rng: random.Random) -> str:
-    """A random UUID, version 4."""
-    text = f"{rng.getrandbits(128):032x}"
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"

@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from localcloud.compute.destinations import new_uuid
 from localcloud.compute.event_source import CALL_FAILED, INTERNAL_ERROR
 from localcloud.compute.functions import InvokeResult
 from localcloud.compute.stream_answers import Answer, read_answer
@@ -33,6 +32,7 @@ from localcloud.compute.stream_failures import Condition, Discarded, build_docum
 from localcloud.compute.stream_mandate import Mandate
 from localcloud.compute.stream_windows import Closing, accept_state, build_frame
 from localcloud.services.lambda_.errors import LambdaError
+from localcloud.uuids import new_uuid
 
 __all__ = ["Delivery"]
 

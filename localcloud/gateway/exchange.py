@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +17,7 @@ from localcloud.gateway.definition import Api, Method
 from localcloud.gateway.mapping import Sources
 from localcloud.gateway.message import HttpRequest, query_items
 from localcloud.traces.header import read_root
+from localcloud.uuids import new_uuid
 
 __all__ = ["Exchange", "Stage", "Throttle", "domain_name", "trace_of"]
 
@@ -103,7 +103,7 @@ class Exchange:
     error: dict[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
-        self.request_id = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+        self.request_id = new_uuid(self.random)
         self.extended_id = base64.b64encode(self.random.randbytes(11)).decode("ascii")
 
     @cached_property

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import uuid
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
@@ -27,6 +26,7 @@ from localcloud.gateway.streaming import StreamedBody
 from localcloud.identify import read_scope
 from localcloud.traces.recorder import Recorder
 from localcloud.traces.requests import RequestSpans
+from localcloud.uuids import new_uuid
 
 __all__ = ["PATH", "FunctionUrl", "FunctionUrls"]
 
@@ -105,7 +105,7 @@ class FunctionUrls:
             asked = replace(request, path=f"/{path}")
         else:
             return None
-        request_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+        request_id = new_uuid(self._random)
         url = self._urls.get(url_id)
         answer = await self._answer(url, asked, request_id) if url is not None else _forbid()
         return replace(answer, headers=(*answer.headers, ("x-amzn-RequestId", request_id)))

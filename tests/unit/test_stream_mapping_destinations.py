@@ -198,7 +198,7 @@ def test_a_bucket_gets_an_object_of_its_own_with_the_whole_event() -> None:
         for key, content in put.items():
             assert re.fullmatch(
                 f"aws/lambda/{FACTS.mapping_id}/{FIRST}/2027/01/15/"
-                r"2027-01-15T08\.00\.01-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-a[0-9a-f]{3}-[0-9a-f]{12}",
+                r"2027-01-15T08\.00\.01-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
                 key,
             )
             assert json.loads(content) == {**document, "payload": event.decode()}

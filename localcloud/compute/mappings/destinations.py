@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 from localcloud.compute.destinations import BucketDestination, FailureDestination, QueueDestination, TopicDestination
 from localcloud.services.contract import ACCOUNT_ID, Dispatch, WireRequest
+from localcloud.uuids import new_uuid
 
 __all__ = ["DESTINATION_ACTIONS", "DestinationCaller", "DestinationFailed", "service_of_destination"]
 
@@ -98,7 +98,7 @@ class DestinationCaller:
             headers=headers,
             body=body,
             access_key=self.assume(place.role_arn),
-            request_id=str(uuid.UUID(int=self.rng.getrandbits(128), version=4)),
+            request_id=new_uuid(self.rng),
         )
         answer = await self.dispatch(request)
         if answer.status >= _FAILED:

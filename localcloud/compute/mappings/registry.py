@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -24,6 +23,7 @@ from localcloud.compute.mappings.settings import MappingSettings, read_settings
 from localcloud.services.contract import ACCOUNT_ID
 from localcloud.services.lambda_.errors import LambdaError
 from localcloud.template.properties import Properties
+from localcloud.uuids import new_uuid
 
 __all__ = ["EventSourceMapping", "Mappings", "Poller", "Pollers"]
 
@@ -124,7 +124,7 @@ class Mappings:
         spec = self._functions.get(read.text("FunctionName"))
         self._check_new(source_arn, spec)
         self._pollers.check(read, spec, settings)
-        mapping_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+        mapping_id = new_uuid(self._rng)
         mapping = EventSourceMapping(
             mapping_id=mapping_id,
             arn=f"arn:aws:lambda:{spec.region}:{ACCOUNT_ID}:event-source-mapping:{mapping_id}",

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from random import Random
 from typing import Final, Protocol
-from uuid import UUID
 
 from localcloud.clock import Clock
 from localcloud.services.dynamodb.errors import DynamoError, table_missing, validation
@@ -19,6 +18,7 @@ from localcloud.services.dynamodb.schema import PrimaryKey, TableDefinition
 from localcloud.services.dynamodb.streams import StreamLimits, Streams
 from localcloud.services.dynamodb.table import Change, Table
 from localcloud.services.dynamodb.values import Value
+from localcloud.uuids import new_uuid
 
 __all__ = ["Database", "Keeper"]
 
@@ -101,8 +101,7 @@ class Database:
         """A new empty table. Raises DynamoError where the name is taken."""
         if definition.name in self._tables:
             raise DynamoError("ResourceInUseException", f"Table already exists: {definition.name}")
-        table_id = str(UUID(int=self._randomness.getrandbits(128), version=4))
-        table = Table(definition, created_s=self.clock.time(), table_id=table_id)
+        table = Table(definition, created_s=self.clock.time(), table_id=new_uuid(self._randomness))
         if definition.billing_mode == "PAY_PER_REQUEST":
             table.on_demand_s = table.created_s
         self._take_in(table)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from localcloud.services.sqs.line import FairLine
 from localcloud.services.sqs.message import Content, Message, check_content
 from localcloud.services.sqs.waiters import Waiters
 from localcloud.services.sqs.watching import Unwatched, Watch
+from localcloud.uuids import new_uuid
 
 __all__ = ["MAX_IN_FLIGHT", "Queue", "Surroundings"]
 
@@ -105,7 +105,7 @@ class Queue:
         first = self._recent.find(key, now_s) if self.is_fifo else None
         if first is not None:
             return first
-        message_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+        message_id = new_uuid(self._rng)
         held = Held(message_id, content, sender_id, now_s, kept_since_s=now_s)
         if self.is_fifo:
             held.sequence = self._recent.next_sequence(now_s)
