@@ -147,6 +147,19 @@ def test_records_of_one_batch_come_in_order_in_few_messages() -> None:
         assert world.line.most_under_way[f"c{number}"] == 1
 
 
+@pytest.mark.parametrize(("more", "messages"), [(0, 1), (1, 2)])
+def test_a_message_has_32_kb(more: int, messages: int) -> None:
+    """Two frames of 32,768 bytes with the line end between them go together; of one byte more they do not."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("c1")
+        await world.bring(record(1), record(2, {"text": ""}))
+        bare = sum(map(len, world.line.inboxes["c1"]))
+        await world.bring(record(1), record(2, {"text": "x" * (32_768 - bare + more)}))
+
+    assert len(play(scene).line.inboxes["c1"]) == 1 + messages
+
+
 def test_records_of_an_aggregate_are_told_apart() -> None:
     """They share the sequence number; `sub` counts them. One that cannot be opened is skipped."""
     event = json.loads((EVENTS / "aggregate.json").read_text())

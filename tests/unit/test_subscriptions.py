@@ -272,12 +272,23 @@ def test_a_pattern_below_a_column_may_be_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["[]", "x", '{"req":"r1","req":"r2"}', '{"pattern":{"a":[1],"a":[2]}}', '{"n":1e400}', "[" * 20_000]
+    ("body", "why"),
+    [
+        ("[]", "object"),
+        ("x", "not JSON"),
+        ("[" * 20_000, "not JSON"),
+        ('{"req":"r1","topic":"orders","req":"r2"}', "name twice"),
+        ('{"req":"r1","topic":"orders","pattern":{"a":[1],"a":[2]}}', "name twice"),
+        ('{"req":"r1","topic":"orders","pattern":{"a":[1e400]}}', "no double"),
+        ('{"req":"r1","topic":"orders","pattern":{"a":[0.10000000000000000001]}}', "no double"),
+        ('{"req":"r1","topic":"orders","pattern":{"a":["\\ud800"]}}', "surrogate"),
+        ('{"req":"r1","topic":"orders","pattern":{"a":[NaN]}}', "not JSON"),
+    ],
 )
-def test_a_message_that_is_no_plain_object_is_refused(body: str) -> None:
-    """Not JSON, a name twice, a number that no double holds, nested without end: a refusal, never a fault of ours."""
+def test_a_message_that_is_no_plain_object_is_refused(body: str, why: str) -> None:
+    """Not JSON, a name twice, a number that no double holds, half a character, nested without end: each is told."""
     for parse in (parse_subscribe, parse_unsubscribe):
-        with pytest.raises(Rejected) as caught:
+        with pytest.raises(Rejected, match=why) as caught:
             parse(body, ["orders"])
         assert caught.value.reason == "invalid-body"
 
