@@ -58,13 +58,20 @@ def refuse_denied(request: WireRequest, denied: Denied) -> WireResponse:
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
     """
     permission = denied.permission
-    message = f"User: {denied.principal} is not authorized to perform: {permission.action}"
+    action = permission.action.replace("sns:", "SNS:")  # as SNS writes its own name
+    message = f"User: {denied.principal} is not authorized to perform: {action}"
     if permission.resource != "*":
         message += f" on resource: {permission.resource}"
-    message += f" because {denied.reason}" if denied.reason else ""
-    bare = request.service in {"s3", "monitoring"} or (request.service == "sqs" and not request.target)
+    message += f" because {denied.reason.replace(permission.action, action)}" if denied.reason else ""
     status = 400 if request.service in _BAD_REQUEST_DENIALS else 403
-    return refuse(request, status, code="AccessDenied" if bare else "AccessDeniedException", message=message)
+    return refuse(request, status, code=_denial_code(request), message=message)
+
+
+def _denial_code(request: WireRequest) -> str:
+    if request.service == "sns":
+        return "AuthorizationError"
+    bare = request.service in {"s3", "monitoring"} or (request.service == "sqs" and not request.target)
+    return "AccessDenied" if bare else "AccessDeniedException"
 
 
 def _is_form(request: WireRequest) -> bool:

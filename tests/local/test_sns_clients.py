@@ -302,7 +302,8 @@ async def test_iam_is_asked_for_the_topic_and_its_denial_told(cloud: Cloud) -> N
             lambda: sns.publish_batch(TopicArn=arn, PublishBatchRequestEntries=entries),
         ):
             with pytest.raises(
-                ClientError, match=f"is not authorized to perform: .*Publish on resource: {arn}"
+                ClientError,
+                match=rf"\(AuthorizationError\) .* is not authorized to perform: SNS:Publish on resource: {arn}",
             ) as told:
                 call()
             assert answer_of(told.value)["ResponseMetadata"]["HTTPStatusCode"] == 403
