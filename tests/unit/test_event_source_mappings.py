@@ -146,6 +146,11 @@ class World:
         return WireResponse(200)
 
     async def api(self, method: str, path: str = "", query: str = "", **body: Any) -> tuple[int, dict[str, Any]]:
+        return await self.send(method, path, query=query, body=json.dumps(body))
+
+    async def send(
+        self, method: str, path: str = "", *, query: str = "", body: str = "{}"
+    ) -> tuple[int, dict[str, Any]]:
         request = WireRequest(
             service="lambda",
             region="us-east-1",
@@ -153,7 +158,7 @@ class World:
             path=PATH + path,
             query=query,
             headers={},
-            body=json.dumps(body).encode(),
+            body=body.encode(),
             access_key="k",
             request_id="r",
         )
@@ -391,6 +396,24 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "may be no destination",
     ),
     ({"EventSourceArn": STREAM, "FilterCriteria": {"Filters": [{"Pattern": '{"data": ["x"]}'}]}, **START}, "Invalid"),
+    ({"EventSourceArn": "arn:aws:dynamodb:../x:123456789012:table/t/stream/l"}, "satisfy regular expression pattern"),
+    (
+        {"EventSourceArn": STREAM, "StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": "sNaN"},
+        "a Timestamp",
+    ),
+    ({"EventSourceArn": STREAM, "StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": -1}, "a Timestamp"),
+    (
+        {"EventSourceArn": STREAM, "DestinationConfig": {"OnSuccess": {"Destination": BUCKET}}, **START},
+        "OnSuccess is not supported",
+    ),
+    ({"FilterCriteria": {"Filters": [{"Pattern": 1}]}}, "FilterCriteria.Filters[0].Pattern must be a String"),
+    ({"FilterCriteria": []}, "FilterCriteria must be a Structure"),
+    ({"FilterCriteria": {"Filters": {}}}, "FilterCriteria.Filters must be a List"),
+    ({"MetricsConfig": 1}, "MetricsConfig must be a Structure"),
+    ({"MetricsConfig": {"Metrics": ["Other"]}}, "Member must satisfy enum value set: [EventCount]"),
+    ({"ScalingConfig": {"MaximumConcurrency": "5"}}, "ScalingConfig.MaximumConcurrency must be an Integer"),
+    ({"LoggingConfig": {"SystemLogLevel": "INFO"}}, "Kafka is not served"),
+    ({"ProvisionedPollerConfig": {"MinimumPollers": 2, "PollerGroupName": "g"}}, "Kafka is not served"),
 ]
 
 
@@ -453,6 +476,30 @@ def test_what_is_given_up_is_told_by_the_functions_role(arn: str, service: str, 
         assert place in call.body.decode()
         if service == "s3":
             assert call.path.startswith("/failures/aws/lambda/")
+
+    in_world(check)
+
+
+def test_members_that_the_api_does_not_have_are_neither_kept_nor_shown() -> None:
+    """Whatever is in them, for it would come back as it came: no JSON has a number beyond all bounds."""
+
+    async def check(world: World) -> None:
+        given = {"EventSourceArn": world.queue(), "FunctionName": "one", "FilterCriteria": {"x": "huge"}}
+        body = json.dumps(given | {"MetricsConfig": {"Metrics": ["EventCount"], "y": 1}, "z": 1})
+        status, made = await world.send("POST", body=body.replace('"huge"', "1e400"))
+        shown = {"FilterCriteria": made.get("FilterCriteria"), "MetricsConfig": made.get("MetricsConfig")}
+        assert (status, shown) == (202, {"FilterCriteria": None, "MetricsConfig": {"Metrics": ["EventCount"]}})
+
+    in_world(check)
+
+
+@pytest.mark.parametrize("items", ["0", "10001", "-1", "x", "1.5", "000001" + "9" * 5000, "\u0661"])
+def test_a_page_has_a_number_of_items(items: str) -> None:
+    """What is no whole number from 1 to 10,000 is refused, and shown in part."""
+
+    async def check(world: World) -> None:
+        status, error = await world.send("GET", query=f"MaxItems={items}")
+        assert (status, f"Value '{items[:256]}" in error["message"]) == (400, True)
 
     in_world(check)
 

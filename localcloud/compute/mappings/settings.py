@@ -71,6 +71,8 @@ def read_settings(read: Properties, source_arn: str, *, now_s: float) -> Mapping
     for name in STREAM_SETTINGS if kind == "sqs" else _QUEUE_SETTINGS:
         if name in read and read.values[name] not in ({}, {"OnFailure": {}}):
             raise read.error(name, f"Unsupported {name} parameter for given event source mapping type.")
+    if read.nested("DestinationConfig").nested("OnSuccess").text("Destination", ""):
+        raise read.error("DestinationConfig", "OnSuccess is not supported for event source mappings")
     if kind == "sqs":
         poller = _read_queue(read, is_fifo=source_arn.endswith(".fifo"))
         return MappingSettings(poller=poller, criteria=_read_criteria(read, kind))
@@ -145,8 +147,8 @@ def _read_start(read: Properties, kind: Source, *, now_s: float) -> Start:
             raise read.error("StartingPositionTimestamp", "goes with the StartingPosition AT_TIMESTAMP only")
         return Start(chosen)
     at_s = read.number("StartingPositionTimestamp")
-    if at_s > now_s:
-        raise read.error("StartingPositionTimestamp", "must not lie in the future")
+    if not 0 <= at_s <= now_s:  # NaN is refused as well
+        raise read.error("StartingPositionTimestamp", "must not lie in the future, nor before 1970")
     return Start(chosen, timestamp_s=at_s)
 
 

@@ -1,6 +1,7 @@
 """The event source mapping operations of the Lambda API on the wire (REST-JSON).
 
-Owns the protocol: routes, constraints of the API's model, how a mapping is described. The rules are the registry's.
+Owns the protocol: routes, pages, how a mapping is described. What a body may hold is `mapping_members`, the rules are
+the registry's.
 Sources: https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html,
 https://docs.aws.amazon.com/lambda/latest/api/API_EventSourceMappingConfiguration.html
 """
@@ -10,21 +11,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import parse_qs, unquote
 
 from localcloud.compute.function import parse_reference
 from localcloud.compute.mappings.registry import EventSourceMapping, Mappings
 from localcloud.compute.stream_config import StreamMappingConfig
-from localcloud.json_text import MalformedJson, parse_json
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
 from localcloud.services.lambda_.errors import LambdaError
+from localcloud.services.lambda_.mapping_members import bad_constraint, read_members, refused
 from localcloud.template.errors import TemplateError
 from localcloud.template.properties import Properties
 
 __all__ = ["answer_mappings", "is_mappings", "mapping_permissions"]
 
 MAX_ITEMS: Final = 100  # ListEventSourceMappings answers at most 100 in one response
+MOST_ITEMS: Final = 10_000  # and takes a MaxItems up to this
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
 _ROUTE: Final = re.compile(r"/2015-03-31/event-source-mappings(?:/(?P<id>[^/]*))?/?")
 _ACTIONS: Final = {
     ("POST", False): "CreateEventSourceMapping",
@@ -32,27 +35,6 @@ _ACTIONS: Final = {
     ("GET", True): "GetEventSourceMapping",
     ("PUT", True): "UpdateEventSourceMapping",
     ("DELETE", True): "DeleteEventSourceMapping",
-}
-# Members with a range in the API's model: outside it the request is refused before Lambda looks at it.
-_RANGES: Final[Mapping[str, tuple[int, int]]] = {
-    "BatchSize": (1, 10_000),
-    "MaximumBatchingWindowInSeconds": (0, 300),
-    "MaximumRecordAgeInSeconds": (-1, 604_800),
-    "MaximumRetryAttempts": (-1, 10_000),
-    "ParallelizationFactor": (1, 10),
-    "TumblingWindowInSeconds": (0, 900),
-}
-_STRINGS: Final = ("EventSourceArn", "FunctionName", "StartingPosition", "KMSKeyArn")
-_FLAGS: Final = ("Enabled", "BisectBatchOnFunctionError")
-_UNSERVED: Final[Mapping[str, str]] = {
-    "AmazonManagedKafkaEventSourceConfig": "Kafka",
-    "DocumentDBEventSourceConfig": "DocumentDB",
-    "KMSKeyArn": "encrypted filter criteria",
-    "Queues": "Amazon MQ",
-    "SelfManagedEventSource": "Kafka",
-    "SelfManagedKafkaEventSourceConfig": "Kafka",
-    "SourceAccessConfigurations": "Kafka and Amazon MQ",
-    "Topics": "Kafka",
 }
 _SHOWN: Final = ("FilterCriteria", "ScalingConfig", "ProvisionedPollerConfig", "MetricsConfig")
 
@@ -86,14 +68,14 @@ def answer_mappings(mappings: Mappings, request: WireRequest) -> WireResponse:
     if not action:
         text = f"{request.method} {request.path} of Lambda is not served by this local cloud."
         raise LambdaError("NotImplemented", text, 501, fault="Service")
-    body = _read_body(request.body)
+    body = read_members(request.body, is_new=action == "CreateEventSourceMapping")
+    tags: dict[str, str] = body.pop("Tags")
     try:
         if action == "UpdateEventSourceMapping":
             return _respond(202, _describe(mappings.update(mapping_id, body)))
-        tags: Any = body.pop("Tags", None) or {}
         return _respond(202, _describe(mappings.create(Properties(body, where=""), tags=tags)))
     except TemplateError as error:
-        raise _refused(str(error)) from error
+        raise refused(str(error)) from error
 
 
 def _read_route(request: WireRequest) -> tuple[str, str]:
@@ -102,63 +84,12 @@ def _read_route(request: WireRequest) -> tuple[str, str]:
     return _ACTIONS.get((request.method, bool(mapping_id)), ""), mapping_id
 
 
-def _read_body(text: bytes) -> dict[str, Any]:
-    try:
-        body = parse_json(text or b"{}")
-    except MalformedJson as error:
-        raise LambdaError("SerializationException", f"Could not parse request body into json: {error}", 400) from error
-    if not isinstance(body, dict):
-        raise LambdaError("SerializationException", "The request body is no JSON object.", 400)
-    members = {name: value for name, value in cast("dict[str, Any]", body).items() if value is not None}
-    for name, source in _UNSERVED.items():
-        if members.get(name):
-            raise _refused(f"{name}: {source} is not served by this local cloud")
-    _check_members(members)
-    return members
-
-
-def _check_members(members: Mapping[str, Any]) -> None:
-    for name, (low, high) in _RANGES.items():
-        if name in members:
-            _check_range(name, members[name], low=low, high=high)
-    for names, kind, said in ((_STRINGS, str, "a String"), (_FLAGS, bool, "a Boolean")):
-        for name in names:
-            if name in members and not isinstance(members[name], kind):
-                raise _unreadable(name, said)
-    tags = members.get("Tags", {})
-    if not isinstance(tags, dict) or not all(isinstance(v, str) for v in cast("dict[str, Any]", tags).values()):
-        raise _unreadable("Tags", "a map of String to String")
-
-
-def _check_range(name: str, value: Any, *, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise _unreadable(name, "an Integer")
-    if value < low:
-        raise _constraint(name, value, f"Member must have value greater than or equal to {low}")
-    if value > high:
-        raise _constraint(name, value, f"Member must have value less than or equal to {high}")
-
-
-def _unreadable(name: str, said: str) -> LambdaError:
-    return LambdaError("SerializationException", f"{name} must be {said}", 400)
-
-
-def _constraint(name: str, value: int, constraint: str) -> LambdaError:
-    member = name[0].lower() + name[1:]
-    text = f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: {constraint}"
-    return LambdaError("ValidationException", text, 400)
-
-
-def _refused(text: str) -> LambdaError:
-    return LambdaError("InvalidParameterValueException", text, 400)
-
-
 def _list(mappings: Mappings, request: WireRequest) -> dict[str, Any]:
     query = {name: values[0] for name, values in parse_qs(request.query).items()}
     source_arn, named = query.get("EventSourceArn", ""), query.get("FunctionName", "")
     reference = parse_reference(named) if named else None
     if named and reference is None:
-        raise _refused(f"FunctionName: {named} is no function name or ARN")
+        raise refused(f"FunctionName: {named} is no function name or ARN")
     found = [
         mapping
         for mapping in mappings.list()
@@ -174,10 +105,10 @@ def _list(mappings: Mappings, request: WireRequest) -> dict[str, Any]:
 def _read_page(query: Mapping[str, str], ids: list[str]) -> tuple[int, int]:
     """Where a page begins, and how many it may hold."""
     text, marker = query.get("MaxItems", str(MAX_ITEMS)), query.get("Marker", "")
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:6]) <= 10_000:
-        raise _constraint("MaxItems", 0, "Member must have value from 1 to 10000")
+    if _COUNT.fullmatch(text) is None or not 1 <= int(text) <= MOST_ITEMS:
+        raise bad_constraint("MaxItems", text, f"Member must have value from 1 to {MOST_ITEMS}")
     if marker and marker not in ids:
-        raise _refused("Marker: it is not one that ListEventSourceMappings gave")
+        raise refused("Marker: it is not one that ListEventSourceMappings gave")
     return ids.index(marker) if marker else 0, min(int(text), MAX_ITEMS)
 
 

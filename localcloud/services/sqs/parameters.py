@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
-from typing import cast
+from typing import Final, cast
 
 from localcloud.services.sqs.errors import SqsError, invalid_value, missing
 from localcloud.services.sqs.message import AttributeValue, Content
 
 __all__ = ["Parameters"]
+
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
+_LARGEST: Final = 2**63 - 1
+_SHOWN_CHARS: Final = 256  # of a value, in an error
 
 
 class Parameters:
@@ -48,11 +53,11 @@ class Parameters:
         if value is None:
             return None
         if isinstance(value, str):
-            try:
-                return int(value)
-            except ValueError as error:
-                raise invalid_value(f"Value {value} for parameter {name} is invalid. Reason: Not a number.") from error
-        if isinstance(value, bool) or not isinstance(value, int):
+            if not _INTEGER.fullmatch(value):
+                shown = value[:_SHOWN_CHARS]
+                raise invalid_value(f"Value {shown} for parameter {name} is invalid. Reason: Not a number.")
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not -_LARGEST <= value <= _LARGEST:
             raise _wrong(name, "a number")
         return value
 
