@@ -21,7 +21,7 @@ import statistics
 import sys
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ DESK = BatchDesk(Kept())
 
 
 async def by_hand(
-    records: Iterable[Any], one: Callable[[Any], Awaitable[None]], id_of: Callable[[Any], str], *, at_once: int
+    records: Sequence[Any], one: Callable[[Any], Awaitable[None]], id_of: Callable[[Any], str], *, at_once: int
 ) -> dict[str, Any]:
     """The least: bounded, with partial failures, and nothing else."""
     waiting, failed = iter(records), []
@@ -113,7 +113,7 @@ async def by_hand(
                 failed.append(id_of(record))
 
     async with asyncio.TaskGroup() as workers:
-        for _ in range(at_once):
+        for _ in range(min(at_once, len(records))):
             workers.create_task(work())
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
