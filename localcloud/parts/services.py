@@ -16,7 +16,7 @@ from localcloud.delegate import Delegate, DelegatedService, Keeper
 from localcloud.models.choose import choose_engine
 from localcloud.models.engine import Engine
 from localcloud.options import CloudOptions
-from localcloud.services.cloudwatch.metrics import Metrics
+from localcloud.services.cloudwatch.model import Metrics
 from localcloud.services.cloudwatch.resources import Alarms
 from localcloud.services.dynamodb.store import Store
 from localcloud.services.dynamodb.wire import DynamoService

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from localcloud.clock import SystemClock
 from localcloud.front import Front
 from localcloud.listening import open_listener
-from localcloud.services.cloudwatch.metrics import Metrics
+from localcloud.services.cloudwatch.model import Metrics
 from localcloud.services.cloudwatch.resources import Alarm, Alarms
 from localcloud.services.cloudwatch.wire import CloudWatchService
 from localcloud.services.contract import WireRequest, WireResponse

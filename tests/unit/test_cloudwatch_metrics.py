@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.clock import VIRTUAL_EPOCH_S
-from localcloud.services.cloudwatch import metrics as module
-from localcloud.services.cloudwatch.metrics import MINUTE_RETENTION_S, MetricId, Metrics, Reading, Stats
+from localcloud.services.cloudwatch import model as module
+from localcloud.services.cloudwatch.model import MINUTE_RETENTION_S, MetricId, Metrics, Reading, Stats
 
 NOW = int(VIRTUAL_EPOCH_S)
 DAY_S = 86_400

@@ -1,6 +1,6 @@
 """ListMetrics and GetMetricStatistics: the names of metrics, and the statistics of one.
 
-Owns their parameters and limits, in AWS's words; what is kept lies in `metrics`.
+Owns their parameters and limits, in AWS's words; what is kept lies in `model`.
 Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Operations.html
 """
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 from localcloud.services.cloudwatch.cbor import Stamp
 from localcloud.services.cloudwatch.errors import bad_combination, bad_value, not_served
 from localcloud.services.cloudwatch.members import UNITS, Members
-from localcloud.services.cloudwatch.metrics import Metric, MetricId, Metrics, Reading
+from localcloud.services.cloudwatch.model import Metric, MetricId, Metrics, Reading
 
 __all__ = ["STATISTICS", "describe_metric", "get_metric_statistics", "list_metrics", "read_period", "round_start"]
 

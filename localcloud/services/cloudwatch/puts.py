@@ -1,6 +1,6 @@
 """PutMetricData: what somebody measured, checked whole before any of it is kept.
 
-Owns its parameters and limits, in AWS's words; what is kept lies in `metrics`.
+Owns its parameters and limits, in AWS's words; what is kept lies in `model`.
 Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
 """
 
@@ -13,7 +13,7 @@ from typing import Final
 
 from localcloud.services.cloudwatch.errors import bad_combination, bad_value, missing
 from localcloud.services.cloudwatch.members import UNITS, Members
-from localcloud.services.cloudwatch.metrics import MetricId, Metrics, Stats
+from localcloud.services.cloudwatch.model import MetricId, Metrics, Stats
 
 __all__ = ["put_metric_data"]
 

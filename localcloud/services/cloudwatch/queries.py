@@ -14,7 +14,7 @@ from typing import Any, Final
 from localcloud.services.cloudwatch.cbor import Stamp
 from localcloud.services.cloudwatch.errors import bad_token, missing, not_served, validation
 from localcloud.services.cloudwatch.members import UNITS, Members
-from localcloud.services.cloudwatch.metrics import MetricId, Metrics, Reading, Stats
+from localcloud.services.cloudwatch.model import MetricId, Metrics, Reading, Stats
 from localcloud.services.cloudwatch.operations import STATISTICS, read_period, round_start
 from localcloud.services.contract import ACCOUNT_ID
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from localcloud.services.cloudwatch.describing import describe_alarms
 from localcloud.services.cloudwatch.errors import CloudWatchError
 from localcloud.services.cloudwatch.members import Members
-from localcloud.services.cloudwatch.metrics import Metrics
+from localcloud.services.cloudwatch.model import Metrics
 from localcloud.services.cloudwatch.operations import get_metric_statistics, list_metrics
 from localcloud.services.cloudwatch.protocols import Asked, read_request, write_answer, write_error
 from localcloud.services.cloudwatch.puts import put_metric_data
