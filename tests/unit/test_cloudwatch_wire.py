@@ -467,7 +467,7 @@ async def test_compressed_data_are_taken() -> None:
         ({}, b"", "/", "MissingAction"),
         ({}, b"Action=Nothing", "/", "UnknownOperationException"),
         ({}, b"Action=ListMetrics&Version=2009-01-01", "/", "NoSuchVersion"),
-        ({}, b"Action=ListMetrics&a.b.c.d.e.f.g.h.i.j.k.l.m=1", "/", "MalformedInput"),
+        ({}, b"Action=ListMetrics&a.b.c.d.e.f.g.h.i.j.k.l.m=1", "/", "MalformedQueryString"),
         ({}, b"Action=ListMetrics&a=1&a.b=2", "/", "MalformedInput"),
         ({}, b"Action=ListMetrics&Dimensions.member.x.Name=a", "/", "MalformedInput"),
         ({}, b"Action=ListMetrics&Dimensions.member.0.Name=a", "/", "MalformedInput"),

@@ -12,17 +12,17 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias, cast
-from urllib.parse import parse_qsl
+from typing import Any, Final, cast
 from xml.sax.saxutils import escape
 
 from localcloud.json_text import MalformedJson, read_json
 from localcloud.services.cloudwatch.cbor import MAX_VALUES, MalformedCbor, Stamp, read_cbor, write_cbor
 from localcloud.services.cloudwatch.errors import CloudWatchError, malformed
 from localcloud.services.contract import WireRequest, WireResponse
+from localcloud.services.query_form import FormTree, MalformedForm, read_tree
 
 __all__ = ["Asked", "read_request", "speaks", "write_answer", "write_error"]
 
@@ -40,8 +40,6 @@ _INDEX: Final = re.compile(r"[1-9][0-9]{0,4}\Z")
 
 _NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _EMPTY_MAP: Final = b"\xa0"
-
-_Tree: TypeAlias = "dict[str, _Tree | str]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +160,11 @@ def _as_parameters(value: object) -> Mapping[str, Any]:
 
 def _read_form(body: bytes, query: str) -> Asked:
     try:
-        text = body.decode() if body else query
-        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
-    except ValueError as error:
+        tree = read_tree(body.decode() if body else query, max_fields=MAX_FIELDS, max_depth=MAX_NESTING)
+    except UnicodeDecodeError as error:
         raise CloudWatchError("MalformedQueryString", "The query string contains a syntax error.") from error
-    tree: _Tree = {}
-    for name, value in pairs:
-        _plant(tree, name.split("."), value)
+    except MalformedForm as error:
+        raise CloudWatchError(error.code, str(error)) from error
     operation, version = tree.pop("Action", ""), tree.pop("Version", VERSION)
     if not isinstance(operation, str) or not operation:
         raise CloudWatchError("MissingAction", "The request must contain the parameter Action.")
@@ -177,18 +173,7 @@ def _read_form(body: bytes, query: str) -> Asked:
     return Asked(operation, {name: _shape(branch) for name, branch in tree.items()})
 
 
-def _plant(tree: _Tree, path: Sequence[str], value: str) -> None:
-    if len(path) > MAX_NESTING:
-        raise malformed("A parameter's name is nested too deeply.")
-    for part in path[:-1]:
-        branch = tree.setdefault(part, {})
-        if isinstance(branch, str):
-            raise malformed("A parameter is given both as a value and as a structure.")
-        tree = branch
-    tree[path[-1]] = value
-
-
-def _shape(branch: _Tree | str) -> Any:
+def _shape(branch: FormTree | str) -> Any:
     """A list where the only member is `member`, with its numbers as indexes; else a structure."""
     if isinstance(branch, str):
         return branch

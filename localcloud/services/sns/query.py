@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Final, TypeAlias, cast
-from urllib.parse import parse_qsl
+from typing import Final, cast
 from xml.sax.saxutils import escape
 
+from localcloud.services.query_form import FormTree, MalformedForm, read_tree
 from localcloud.services.sns.errors import SnsError
 
 __all__ = ["Entries", "read_form", "write_error", "write_result"]
@@ -34,8 +34,6 @@ _NO_RESULT: Final = frozenset(
     )
 )
 
-_Tree: TypeAlias = "dict[str, _Tree | str]"
-
 
 class Entries(dict[str, str]):
     """A map of an answer, written as entries of key and value."""
@@ -44,36 +42,16 @@ class Entries(dict[str, str]):
 def read_form(text: str) -> dict[str, object]:
     """Parameters of a form: texts, lists and maps; `Action` and `Version` are among them.
 
-    Raises SnsError: MalformedQueryString.
+    Raises SnsError: MalformedQueryString, MalformedInput.
     """
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
-    except ValueError as error:
-        raise SnsError("MalformedQueryString", "The query string contains a syntax error.") from error
-    tree: _Tree = {}
-    for name, value in pairs:
-        _plant(tree, name.split("."), value)
+        tree = read_tree(text, max_fields=_MAX_FIELDS, max_depth=_MAX_DEPTH)
+    except MalformedForm as error:
+        raise SnsError(error.code, str(error)) from error
     return {name: _shape(branch) for name, branch in tree.items()}
 
 
-def _plant(tree: _Tree, path: list[str], value: str) -> None:
-    if len(path) > _MAX_DEPTH:
-        raise SnsError("MalformedQueryString", "The query string contains a parameter name that is nested too deeply.")
-    for part in path[:-1]:
-        branch = tree.setdefault(part, {})
-        if isinstance(branch, str):
-            raise _two_kinds(path)
-        tree = branch
-    if isinstance(tree.get(path[-1]), dict):
-        raise _two_kinds(path)
-    tree[path[-1]] = value
-
-
-def _two_kinds(path: list[str]) -> SnsError:
-    return SnsError("MalformedInput", f"{'.'.join(path)} is given both as a value and as a structure.")
-
-
-def _shape(branch: _Tree | str) -> object:
+def _shape(branch: FormTree | str) -> object:
     if isinstance(branch, str):
         return branch
     if branch.keys() == {"member"}:
@@ -83,7 +61,7 @@ def _shape(branch: _Tree | str) -> object:
     return {name: _shape(inner) for name, inner in branch.items()}
 
 
-def _members(branch: _Tree | str) -> list[object]:
+def _members(branch: FormTree | str) -> list[object]:
     if isinstance(branch, str) or not all(map(_INDEX.fullmatch, branch)):
         raise SnsError("MalformedInput", "A list must be numbered, from 1 to 99999.")
     return [_shape(branch[name]) for name in sorted(branch, key=int)]

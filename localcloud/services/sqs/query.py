@@ -10,16 +10,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Final, TypeAlias, cast
-from urllib.parse import parse_qsl
+from typing import Final, cast
 from xml.sax.saxutils import escape
 
+from localcloud.services.query_form import FormTree, MalformedForm, read_tree
 from localcloud.services.sqs.errors import SqsError
 
 __all__ = ["read_form", "write_error", "write_result"]
 
 _XMLNS: Final = "http://queue.amazonaws.com/doc/2012-11-05/"
-_MAX_INDEX: Final = 1_000  # of a list in a form; SQS takes 10 at most anywhere
+_MAX_FIELDS: Final = 1_000  # of a form; ten messages with ten attributes each are fewer
 _MAX_DEPTH: Final = 6  # SendMessageBatchRequestEntry.1.MessageAttribute.1.Value.DataType
 
 # Names of the flattened lists and maps in forms and XML -> names in the JSON protocol.
@@ -66,36 +66,19 @@ _NO_RESULT: Final = frozenset(
     )
 )
 
-_Tree: TypeAlias = "dict[str, _Tree | str]"
-
 
 def read_form(text: str) -> dict[str, object]:
     """Parameters of a form, shaped as in the JSON protocol; `Action` and `Version` are among them.
 
-    Raises SqsError: MalformedQueryString.
+    Raises SqsError: MalformedQueryString, MalformedInput.
     """
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_INDEX)
-    except ValueError as error:
-        raise SqsError("MalformedQueryString", "The query string contains a syntax error.") from error
-    tree: _Tree = {}
-    for name, value in pairs:
-        _plant(tree, name.split("."), value)
-    return _shape(tree)
+        return _shape(read_tree(text, max_fields=_MAX_FIELDS, max_depth=_MAX_DEPTH))
+    except MalformedForm as error:
+        raise SqsError(error.code, str(error)) from error
 
 
-def _plant(tree: _Tree, path: list[str], value: str) -> None:
-    if len(path) > _MAX_DEPTH:
-        raise SqsError("MalformedQueryString", "The query string contains a parameter name that is nested too deeply.")
-    for part in path[:-1]:
-        branch = tree.setdefault(part, {})
-        if isinstance(branch, str):
-            raise SqsError("MalformedInput", f"{'.'.join(path)} is given both as a value and as a structure.")
-        tree = branch
-    tree[path[-1]] = value
-
-
-def _shape(tree: _Tree) -> dict[str, object]:
+def _shape(tree: FormTree) -> dict[str, object]:
     shaped: dict[str, object] = {}
     for name, branch in tree.items():
         if isinstance(branch, str):
@@ -110,16 +93,16 @@ def _shape(tree: _Tree) -> dict[str, object]:
     return shaped
 
 
-def _members(branch: _Tree) -> list[object]:
+def _members(branch: FormTree) -> list[object]:
     indexes = [name for name in branch if re.fullmatch(r"[1-9]\d{0,3}", name)]
     return [_value(branch[name]) for name in sorted(indexes, key=int)]
 
 
-def _value(branch: _Tree | str) -> object:
+def _value(branch: FormTree | str) -> object:
     return branch if isinstance(branch, str) else _shape(branch)
 
 
-def _structures(name: str, branch: _Tree) -> list[dict[str, object]]:
+def _structures(name: str, branch: FormTree) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
     for member in _members(branch):
         if not isinstance(member, dict):
