@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from localcloud.compute.event_source import CALL_FAILED, INTERNAL_ERROR, NOTHING_YET, Criteria
-from localcloud.compute.event_source_sqs_batches import Batches, Limits, Queue, Taken, split
+from localcloud.compute.event_source_sqs_batches import RECEIVE_MESSAGES, Batches, Limits, Queue, Taken, split
 from localcloud.compute.event_source_sqs_scaling import MAX_CONCURRENCY, ProvisionedScaling, Scaling, StandardScaling
 from localcloud.compute.functions import InvokeResult
 from localcloud.compute.sqs_event import build_event, read_failures
@@ -104,6 +104,7 @@ class SqsMapping:
         self._freed = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._last_result = NOTHING_YET
 
     @property
@@ -119,6 +120,7 @@ class SqsMapping:
     async def run(self) -> None:
         """Take, batch and invoke. Cancelling it cancels the invocations too: their messages come again."""
         self._ended.clear()
+        self._stopping.clear()
         try:
             async with asyncio.TaskGroup() as group:
                 self._polling = group.create_task(self._poll(group))
@@ -128,6 +130,7 @@ class SqsMapping:
 
     async def stop(self) -> None:
         """Take no more, and come back when the running invocations have ended and what succeeded is deleted."""
+        self._stopping.set()
         if self._polling is not None:
             self._polling.cancel()
             await self._ended.wait()
@@ -137,18 +140,19 @@ class SqsMapping:
             await self._wait_for_room()
             try:
                 batch = await self._batches.gather()
-            except SqsError as error:
-                if error.code == "QueueDoesNotExist":
+            except Exception as error:
+                if isinstance(error, SqsError) and error.code == "QueueDoesNotExist":
                     self._last_result = f"PROBLEM: Queue not found: {self._queue.arn}"
                     log.info("mapping.queue_gone", extra={"queue": self._queue.arn})
                     return
                 self._last_result = INTERNAL_ERROR
-                log.exception("mapping.receive_failed", extra={"queue": self._queue.arn, "code": error.code})
+                log.exception("mapping.receive_failed", extra={"queue": self._queue.arn})
                 await asyncio.sleep(_MEND_S)
                 continue
             if batch:
                 self._in_flight += 1
                 group.create_task(self._process(batch))
+            await asyncio.sleep(0)
 
     async def _wait_for_room(self) -> None:
         scaling = self._scaling
@@ -175,6 +179,8 @@ class SqsMapping:
         now = asyncio.get_running_loop().time
         failed = frozenset[str]()
         for number, part in enumerate(split(batch)):
+            if number and self._stopping.is_set():
+                return
             left = [
                 taken for taken in part if taken.group_id not in failed and (not number or taken.expires_at > now())
             ]
@@ -190,13 +196,15 @@ class SqsMapping:
             self._last_result = CALL_FAILED
             return frozenset(ids)
         failed = self._judge(result, ids)
-        for taken in batch:
+        for number, taken in enumerate(batch, 1):
             if taken.message.message_id not in failed:
                 await self._delete(taken)
+            if not number % RECEIVE_MESSAGES:
+                await asyncio.sleep(0)
         return failed
 
     async def _call(self, batch: list[Taken]) -> InvokeResult | None:
-        """The function's answer; None where it was throttled until the messages were visible again."""
+        """The function's answer; None where it was throttled until the messages were visible again, or a stop."""
         loop = asyncio.get_running_loop()
         payload = build_event([taken.record for taken in batch])
         messages = [taken.message for taken in batch]
@@ -208,11 +216,19 @@ class SqsMapping:
             except LambdaError as error:
                 self._scaling.lower(self._in_flight)
                 wait_s = backoff_s * (0.5 + self._rng.random() / 2)
-                if error.status != 429 or loop.time() + wait_s >= expires_at:
+                if error.status != 429 or loop.time() + wait_s >= expires_at or await self._stops_within(wait_s):
                     log.info("mapping.batch_given_back", extra={"queue": self._queue.arn, "code": error.code})
                     return None
-                await asyncio.sleep(wait_s)
                 backoff_s = min(backoff_s * 2, _MAX_BACKOFF_S)
+
+    async def _stops_within(self, wait_s: float) -> bool:
+        """Wait so long, but not beyond a stop; whether there was one."""
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._stopping.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def _judge(self, result: InvokeResult, ids: Sequence[str]) -> frozenset[str]:
         """Which messages failed; the concurrency follows."""

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 RECEIVE_MESSAGES: Final = 10  # ReceiveMessage gives at most ten
 LONG_POLL_S: Final = 20.0
+_MEND_S: Final = 1.0
 
 
 class Queue(Protocol):
@@ -102,6 +103,7 @@ class Batches:
             more = await self._receive(self._limits.batch_size - len(batch), closes - loop.time())
             size_bytes += sum(taken.size_bytes for taken in more)
             batch += more
+            await asyncio.sleep(0)
         if self._limits.is_ordered:
             return batch
         first, *rest = split(batch) or [[]]
@@ -116,12 +118,15 @@ class Batches:
             await self._scaling.admit_poll()
             left_s = min(max(0.0, deadline - loop.time()), LONG_POLL_S)  # sums of times round up, too
             messages = await self._queue.receive(min(want, RECEIVE_MESSAGES), wait_s=left_s)
-            kept = await self._keep(messages)
+            kept, refused = await self._keep(messages)
             self._scaling.spend(sum(taken.size_bytes for taken in kept))
             if kept or not messages or loop.time() >= deadline:
                 return kept
+            await asyncio.sleep(_MEND_S if refused else 0)  # others have their turn, however long the queue is
 
-    async def _keep(self, messages: Sequence[Message]) -> list[Taken]:
+    async def _keep(self, messages: Sequence[Message]) -> tuple[list[Taken], bool]:
+        """What the filters want, and whether something that they do not want could not be deleted."""
+        refused = False
         kept: list[Taken] = []
         region = self._queue.arn.split(":")[3]
         expires_at = asyncio.get_running_loop().time() + float(self._queue.attributes.get("VisibilityTimeout", "30"))
@@ -131,8 +136,8 @@ class Batches:
                 text = json.dumps(record, separators=(",", ":"))
                 kept.append(Taken(message, text, len(text.encode()) + 1, expires_at))
             else:
-                await self._discard(message)
-        return kept
+                refused |= not await self._discard(message)
+        return kept, refused
 
     def _is_wanted(self, record: Mapping[str, Any]) -> bool:
         """A filter that cannot judge a message does not want it."""
@@ -144,11 +149,13 @@ class Batches:
             log.exception("mapping.filter_failed", extra={"queue": self._queue.arn, "message_id": record["messageId"]})
             return False
 
-    async def _discard(self, message: Message) -> None:
+    async def _discard(self, message: Message) -> bool:
         try:
             await self._queue.delete(message.receipt_handle)
-        except SqsError as error:
+        except SqsError as error:  # a FIFO queue without a visibility timeout refuses, and gives the message again
             log.info("mapping.discard_refused", extra={"queue": self._queue.arn, "code": error.code})
+            return False
+        return True
 
 
 def split(batch: Sequence[Taken]) -> list[list[Taken]]:

@@ -11,7 +11,7 @@ import pytest
 
 from localcloud.clock import LoopClock, run_virtual
 from localcloud.services.sqs import groups as groups_module
-from localcloud.services.sqs import queue as queue_module
+from localcloud.services.sqs import holding
 from localcloud.services.sqs.errors import SqsError
 from localcloud.services.sqs.model import AttributeValue, Content, Depth, Message, Queue, Queues
 
@@ -198,7 +198,7 @@ def test_only_the_first_messages_are_looked_through_for_groups(monkeypatch: pyte
 
 def test_no_more_than_so_many_are_in_flight_and_that_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the quota a FIFO queue gives nothing, where a standard queue refuses the receive."""
-    monkeypatch.setattr(queue_module, "MAX_IN_FLIGHT", 2)
+    monkeypatch.setattr(holding, "MAX_IN_FLIGHT", 2)
 
     async def test(queues: Queues) -> None:
         queue = make(queues)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from localcloud.clock import LoopClock, run_virtual
-from localcloud.services.sqs import queue as queue_module
+from localcloud.services.sqs import holding
 from localcloud.services.sqs.errors import SqsError
 from localcloud.services.sqs.model import Content, Depth, Message, Queue, Queues
 
@@ -312,7 +312,7 @@ def test_old_messages_are_forgotten_whatever_their_state() -> None:
 
 def test_at_most_so_many_messages_are_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the quota a short poll is refused with OverLimit, a long poll waits without an error."""
-    monkeypatch.setattr(queue_module, "MAX_IN_FLIGHT", 3)
+    monkeypatch.setattr(holding, "MAX_IN_FLIGHT", 3)
 
     async def test(queues: Queues) -> None:
         queue = make(queues)

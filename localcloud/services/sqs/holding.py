@@ -14,8 +14,9 @@ from localcloud.services.sqs.deadlines import Deadlines
 from localcloud.services.sqs.held import TIMED, Held, State
 from localcloud.services.sqs.line import Line
 
-__all__ = ["TICK_S", "Holding"]
+__all__ = ["MAX_IN_FLIGHT", "TICK_S", "Holding"]
 
+MAX_IN_FLIGHT: Final = 120_000  # quotas-queues and quotas-fifo pages of the SQS developer guide
 TICK_S: Final = 1e-6  # timers fire up to the loop's resolution early; what is due within it is due
 
 
@@ -72,7 +73,12 @@ class Holding:
     @property
     def is_ready(self) -> bool:
         """Whether a receive would find something."""
-        return self.line.is_ready
+        return self.room > 0 and self.line.is_ready
+
+    @property
+    def room(self) -> int:
+        """How many more may be in flight."""
+        return MAX_IN_FLIGHT - self.count[State.IN_FLIGHT]
 
     def next_due(self) -> float | None:
         """When that may change next by itself: a message becomes visible, or one that others wait for is too old."""

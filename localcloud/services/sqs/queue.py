@@ -33,9 +33,8 @@ from localcloud.services.sqs.waiters import Waiters
 from localcloud.services.sqs.watching import Unwatched, Watch
 from localcloud.uuids import new_uuid
 
-__all__ = ["MAX_IN_FLIGHT", "Queue", "Surroundings"]
+__all__ = ["Queue", "Surroundings"]
 
-MAX_IN_FLIGHT: Final = 120_000  # quotas-queues and quotas-fifo pages of the SQS developer guide
 PURGE_EVERY_S: Final = 60.0  # PurgeQueue
 
 
@@ -152,7 +151,7 @@ class Queue:
             repeated = self._repeat(attempt_id, visibility) if attempt_id else None
             if repeated is not None:
                 return repeated
-            if self._holding.count[State.IN_FLIGHT] >= MAX_IN_FLIGHT and not wait and not self.is_fifo:
+            if not self._holding.room and not wait and not self.is_fifo:
                 raise SqsError("OverLimit", "Too many messages in flight.")
             taken = self._take(max_messages, visibility)
             if taken or _now() >= deadline:
@@ -359,7 +358,7 @@ class Queue:
 
     def _take(self, max_messages: int, visibility_s: int) -> list[Message]:
         taken: list[Message] = []
-        room = min(max_messages, MAX_IN_FLIGHT - self._holding.count[State.IN_FLIGHT])
+        room = min(max_messages, self._holding.room)
         if room <= 0:
             return taken
         with closing(self._holding.line.take()) as due:
