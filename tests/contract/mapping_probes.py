@@ -190,6 +190,44 @@ def probe_retries_and_destination(bench: Bench) -> bool:
         return went_on and bool(got) and _bodies(seen()) == ["bad", "bad", "good"]
 
 
+def probe_topic_destination(bench: Bench) -> bool:
+    """OnFailure to a topic: its subscribers get the document."""
+    stream, arn = bench.stream()
+    url, queue_arn = bench.queue()
+    policy = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": queue_arn}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [policy]})
+    bench.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": document})
+    sns = bench.client("sns")
+    topic_arn = sns.create_topic(Name=uuid.uuid4().hex)["TopicArn"]
+    raw = {"RawMessageDelivery": "true"}
+    sns.subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn, Attributes=raw)
+    bench.put(stream, "bad")
+    destination = {"OnFailure": {"Destination": topic_arn}}
+    settings = {"StartingPosition": "TRIM_HORIZON", "MaximumRetryAttempts": 0, "DestinationConfig": destination}
+    with bench.mapped("fail", arn, **settings):
+        got = bench.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=10).get("Messages", [])
+        return bool(got) and json.loads(got[0]["Body"])["KinesisBatchInfo"]["batchSize"] == 1
+
+
+def probe_bucket_destination(bench: Bench) -> bool:
+    """OnFailure to a bucket: an object with the document, and in it the records."""
+    stream, arn = bench.stream()
+    s3, bucket = bench.client("s3"), uuid.uuid4().hex
+    s3.create_bucket(Bucket=bucket)
+    bench.put(stream, "bad")
+    destination = {"OnFailure": {"Destination": f"arn:aws:s3:::{bucket}"}}
+    settings = {"StartingPosition": "TRIM_HORIZON", "MaximumRetryAttempts": 0, "DestinationConfig": destination}
+    with bench.mapped("fail", arn, **settings):
+        ends = time.monotonic() + PATIENCE_S
+        while not (found := s3.list_objects_v2(Bucket=bucket).get("Contents", [])):
+            if time.monotonic() > ends:
+                return False
+            time.sleep(0.05)
+        document = json.loads(s3.get_object(Bucket=bucket, Key=found[0]["Key"])["Body"].read())
+        records = json.loads(document["payload"])["Records"]
+        return found[0]["Key"].startswith("aws/lambda/") and records[0]["kinesis"]["data"] == "YmFk"
+
+
 def probe_stream_report(bench: Bench) -> bool:
     """ReportBatchItemFailures of a stream: what comes before the failed record is not handled again."""
     stream, arn = bench.stream()

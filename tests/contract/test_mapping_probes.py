@@ -36,7 +36,10 @@ ROLE = """\
         - PolicyName: failures
           PolicyDocument:
             Version: "2012-10-17"
-            Statement: [{Effect: Allow, Action: sqs:SendMessage, Resource: "arn:aws:sqs:*:*:*"}]
+            Statement:
+              - {Effect: Allow, Action: sqs:SendMessage, Resource: "arn:aws:sqs:*:*:*"}
+              - {Effect: Allow, Action: sns:Publish, Resource: "arn:aws:sns:*:*:*"}
+              - {Effect: Allow, Action: s3:PutObject, Resource: "arn:aws:s3:::*/*"}
 """
 
 
