@@ -9,7 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from sluiceway.rules.idempotency import IdempotencyRecord  # a function without keys need not load it
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -25,6 +28,7 @@ __all__ = [
     "Connections",
     "DeadLetters",
     "Dispatcher",
+    "IdempotencyStore",
     "JobRecord",
     "JobStore",
     "Reader",
@@ -298,6 +302,29 @@ class Dispatcher(Protocol):
 
     async def dispatch(self, caller: str, req: str) -> None:
         """Let a worker begin, or go on with, this answer; returns when that is sure to happen at least once."""
+        ...
+
+
+class IdempotencyStore(Protocol):
+    """Idempotency records by key. An owner writes over its own record in progress only, and over no other."""
+
+    async def claim(self, record: IdempotencyRecord, *, now_ms: int, rerun: bool) -> IdempotencyRecord | None:
+        """Write `record` if its key is free (`rules.idempotency.is_free`). None when it is stored now, else what is."""
+        ...
+
+    async def get(self, key: str) -> IdempotencyRecord | None:
+        """The record as last written (strongly consistent), expired or not; None where there is none."""
+        ...
+
+    async def write(self, record: IdempotencyRecord) -> bool:
+        """Renew or complete the same owner's record in progress. True as well where exactly that is stored already.
+
+        False where the key is another's by now, or nobody's. Raises Rejected (`result-too-large`).
+        """
+        ...
+
+    async def release(self, record: IdempotencyRecord) -> None:
+        """Delete the same owner's record in progress; nothing where it is another's, complete or gone."""
         ...
 
 

@@ -1,0 +1,180 @@
+"""Idempotency records in a DynamoDB table, in the shape that Powertools for AWS Lambda (Python) 3.37 reads and writes.
+
+Owns the attributes and the conditions. The key is `id`, the TTL attribute `expiration`; `status`,
+`in_progress_expiration`, `data` and `validation` are Powertools' as well; `owner`, `data_key`, `region` and `epoch` are
+ours. Every write but the first is conditional on `owner`. Requests are made in wire form, since a claim and an end are
+the whole cost of a guarded call (bench/idempotency.py). Must not know what a found record means for the caller. Source:
+https://docs.aws.amazon.com/powertools/python/latest/utilities/idempotency/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, cast
+
+from sluiceway.aws.attributes import Value, read_integer, read_text
+from sluiceway.aws.dynamodb import DYNAMODB, Table, found_item
+from sluiceway.aws.wire import Caller
+from sluiceway.errors import ConditionFailed, Rejected
+from sluiceway.rules.idempotency import IdempotencyRecord, Owner
+
+__all__ = ["DynamoDbIdempotencyStore"]
+
+MAX_DATA_BYTES: Final = 350_000  # of an item's 400 KB: keys and the other attributes need 3 KB at most
+
+IN_PROGRESS: Final = "INPROGRESS"
+COMPLETED: Final = "COMPLETED"
+SPILLED: Final = "(spilled)"  # no JSON: Powertools fails on it, where an absent value would be replayed as null
+NOT_KEPT: Final = "(not kept)"
+
+_FREE: Final = "attribute_not_exists(#id) OR #expiration < :now_s"
+_FREE_OR_LAPSED: Final = f"{_FREE} OR (#status = :in_progress AND #lease < :now_ms)"
+_OURS: Final = "#owner = :owner AND #status = :in_progress"
+_FREE_NAMES: Final = {"#id": "id", "#expiration": "expiration"}
+_LAPSED_NAMES: Final = {**_FREE_NAMES, "#status": "status", "#lease": "in_progress_expiration"}
+_OURS_NAMES: Final = {"#owner": "owner", "#status": "status"}
+_RENEW: Final = "SET #lease = :lease, #expiration = :expiration"
+_RENEW_NAMES: Final = {**_OURS_NAMES, "#lease": "in_progress_expiration", "#expiration": "expiration"}
+_COMPLETE: Final = "SET #status = :status, #data = :data, #expiration = :expiration"
+_COMPLETE_NAMES: Final = {**_OURS_NAMES, "#data": "data", "#expiration": "expiration"}
+_SPILL: Final = f"{_COMPLETE}, #data_key = :data_key"
+_SPILL_NAMES: Final = {**_COMPLETE_NAMES, "#data_key": "data_key"}
+_IN_PROGRESS: Final = {"S": IN_PROGRESS}
+
+_Wire = dict[str, dict[str, str]]
+
+
+class DynamoDbIdempotencyStore:
+    """Records in one table. Raises what `Caller.call` raises. Holds no connection: those are the `Caller`'s."""
+
+    def __init__(self, caller: Caller, table: str) -> None:
+        self._caller = caller
+        self._table = table
+
+    async def claim(self, record: IdempotencyRecord, *, now_ms: int, rerun: bool) -> IdempotencyRecord | None:
+        """As `IdempotencyStore.claim`. A retry whose first answer was lost finds its own record: that is a claim."""
+        values: _Wire = {":now_s": {"N": str(now_ms // 1000)}}
+        if rerun:
+            values |= {":in_progress": _IN_PROGRESS, ":now_ms": {"N": str(now_ms)}}
+        request: dict[str, object] = {
+            "Item": _write(record),
+            "ConditionExpression": _FREE_OR_LAPSED if rerun else _FREE,
+            "ExpressionAttributeNames": _LAPSED_NAMES if rerun else _FREE_NAMES,
+            "ExpressionAttributeValues": values,
+        }
+        try:
+            await self._call("PutItem", request)
+        except ConditionFailed as error:
+            found = found_item(error)
+            if not found:
+                raise
+            return None if read_text(found, "owner") == record.owner.token else _read(found)
+        return None
+
+    async def get(self, key: str) -> IdempotencyRecord | None:
+        """As `IdempotencyStore.get`."""
+        item = await Table(self._caller, self._table).get_item({"id": key})
+        return None if item is None else _read(item)
+
+    async def write(self, record: IdempotencyRecord) -> bool:
+        """As `IdempotencyStore.write`. A result of more than 350,000 bytes is too large."""
+        update, names, values = _complete(record) if record.is_complete else _renew(record)
+        values |= {":owner": {"S": record.owner.token}, ":in_progress": _IN_PROGRESS}
+        request: dict[str, object] = {
+            "Key": {"id": {"S": record.key}},
+            "UpdateExpression": update,
+            "ConditionExpression": _OURS,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+        }
+        try:
+            await self._call("UpdateItem", request)
+        except ConditionFailed as error:
+            found = found_item(error)
+            return bool(found) and _is_stored(_read(cast("Mapping[str, Value]", found)), record)
+        return True
+
+    async def release(self, record: IdempotencyRecord) -> None:
+        """As `IdempotencyStore.release`."""
+        request: dict[str, object] = {
+            "Key": {"id": {"S": record.key}},
+            "ConditionExpression": _OURS,
+            "ExpressionAttributeNames": _OURS_NAMES,
+            "ExpressionAttributeValues": {":owner": {"S": record.owner.token}, ":in_progress": _IN_PROGRESS},
+        }
+        try:
+            await self._call("DeleteItem", request)
+        except ConditionFailed:
+            return
+
+    async def _call(self, operation: str, request: dict[str, object]) -> None:
+        request["TableName"] = self._table
+        request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        await self._caller.call(DYNAMODB, operation, request)
+
+
+def _is_stored(found: IdempotencyRecord, record: IdempotencyRecord) -> bool:
+    same = found.owner.token == record.owner.token and found.is_complete and record.is_complete
+    return same and (found.data, found.data_key) == (record.data, record.data_key)
+
+
+def _write(record: IdempotencyRecord) -> _Wire:
+    """A record in progress, in wire form; what is "" or 0 is left out."""
+    owner = record.owner
+    item: _Wire = {
+        "id": {"S": record.key},
+        "status": _IN_PROGRESS,
+        "expiration": {"N": str(record.expires_s)},
+        "owner": {"S": owner.token},
+    }
+    if record.lease_until_ms:
+        item["in_progress_expiration"] = {"N": str(record.lease_until_ms)}
+    if record.payload_hash:
+        item["validation"] = {"S": record.payload_hash}
+    if owner.region:
+        item["region"] = {"S": owner.region}
+    if owner.epoch:
+        item["epoch"] = {"N": str(owner.epoch)}
+    return item
+
+
+def _renew(record: IdempotencyRecord) -> tuple[str, Mapping[str, str], _Wire]:
+    return (
+        _RENEW,
+        _RENEW_NAMES,
+        {":lease": {"N": str(record.lease_until_ms)}, ":expiration": {"N": str(record.expires_s)}},
+    )
+
+
+def _complete(record: IdempotencyRecord) -> tuple[str, Mapping[str, str], _Wire]:
+    """Raises Rejected (`result-too-large`)."""
+    data = record.data
+    if data is None:
+        data = SPILLED if record.data_key else NOT_KEPT
+    elif len(data) > MAX_DATA_BYTES or (not data.isascii() and len(data.encode()) > MAX_DATA_BYTES):
+        raise Rejected(f"a result has {MAX_DATA_BYTES} bytes at most", reason="result-too-large")
+    values: _Wire = {
+        ":status": {"S": COMPLETED},
+        ":data": {"S": data},
+        ":expiration": {"N": str(record.expires_s)},
+    }
+    if not record.data_key:
+        return _COMPLETE, _COMPLETE_NAMES, values
+    values[":data_key"] = {"S": record.data_key}
+    return _SPILL, _SPILL_NAMES, values
+
+
+def _read(item: Mapping[str, Value]) -> IdempotencyRecord:
+    """A record of ours or of Powertools. A complete one of theirs without `data` gave None."""
+    data, is_complete = read_text(item, "data"), read_text(item, "status") == COMPLETED
+    kept = is_complete and data not in {SPILLED, NOT_KEPT}
+    return IdempotencyRecord(
+        key=read_text(item, "id"),
+        owner=Owner(read_text(item, "owner"), read_text(item, "region"), read_integer(item, "epoch")),
+        expires_s=read_integer(item, "expiration"),
+        lease_until_ms=read_integer(item, "in_progress_expiration"),
+        is_complete=is_complete,
+        data=(data or "null") if kept else None,
+        payload_hash=read_text(item, "validation"),
+        data_key=read_text(item, "data_key"),
+    )
