@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Final, cast
 
-__all__ = ["MAX_DEPTH", "MalformedJson", "parse_json", "read_json"]
+__all__ = ["MAX_DEPTH", "MalformedJson", "check_depth", "parse_json", "read_json"]
 
 MAX_DEPTH: Final = 200
 """Lists and objects inside each other. Of AWS's services only DynamoDB says where it stops (32); this is what every
@@ -30,9 +30,14 @@ def parse_json(body: bytes | str) -> object:
         raise MalformedJson(f"{error.msg}: line {error.lineno} column {error.colno} (char {error.pos})") from error
     except ValueError as error:
         raise MalformedJson(str(error)) from error
+    check_depth(text, value)
+    return value
+
+
+def check_depth(text: str, value: object) -> None:
+    """Hold `value`, which `text` says, against MAX_DEPTH. Raises MalformedJson."""
     if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(value):
         raise MalformedJson("Nested too deeply")
-    return value
 
 
 def read_json(body: bytes) -> object:

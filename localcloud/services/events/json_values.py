@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Final, NoReturn, cast
 
-from localcloud.json_text import MAX_DEPTH, MalformedJson
+from localcloud.json_text import MalformedJson, check_depth
 
 __all__ = ["Numeral", "decode", "encode"]
 
@@ -36,8 +36,7 @@ def decode(text: str) -> object:
     """The value in `text`; every number in it is a Numeral. Raises MalformedJson, also where it is too deep."""
     try:
         value: object = _DECODER.decode(text)
-        if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(value):
-            raise MalformedJson("Nested too deeply")
+        check_depth(text, value)
         if "\\ud" in text or "\\uD" in text:  # pairs are fine, halves are not
             json.dumps(value, ensure_ascii=False, default=repr).encode()
     except UnicodeEncodeError as error:
@@ -76,21 +75,6 @@ def _write_object(members: Mapping[str, object]) -> Iterator[str]:
         yield f"{json.dumps(name, ensure_ascii=False)}:"
         yield from _write(member)
     yield "}"
-
-
-def _is_deep(value: object) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [part for each in level for part in _parts(each) if isinstance(part, dict | list)]
-        if not level:
-            return False
-    return True
-
-
-def _parts(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return list(cast("dict[str, object]", value).values())
-    return cast("list[object]", value)
 
 
 def _refuse_constant(name: str) -> NoReturn:
