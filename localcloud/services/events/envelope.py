@@ -5,11 +5,9 @@ Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-struc
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from random import Random
 from typing import Final, cast
 
 from localcloud.json_text import MalformedJson
@@ -17,7 +15,7 @@ from localcloud.services.contract import ACCOUNT_ID
 from localcloud.services.events.json_values import decode, encode
 from sluiceway.rules.patterns.decoding import decode_json
 
-__all__ = ["Entry", "Event", "RefusedEntry", "entry_bytes", "make_event", "new_id", "write_time"]
+__all__ = ["Entry", "Event", "RefusedEntry", "entry_bytes", "make_event", "write_time"]
 
 RESERVED_SOURCE: Final = "aws."  # PutEvents: sources of AWS's own services
 TIME_BYTES: Final = 14  # eb-putevent-size: a Time counts so much
@@ -101,11 +99,6 @@ def entry_bytes(entry: Entry) -> int:
     texts = (entry.source, entry.detail_type, entry.detail, *entry.resources)
     size = sum(len(text.encode(errors="surrogatepass")) for text in texts if text is not None)
     return size + (TIME_BYTES if entry.time_s is not None else 0)
-
-
-def new_id(rng: Random) -> str:
-    """An event id."""
-    return str(uuid.UUID(int=rng.getrandbits(128), version=4))
 
 
 def write_time(time_s: float) -> str:

@@ -14,12 +14,13 @@ from localcloud.clock import Clock
 from localcloud.services.contract import ACCOUNT_ID
 from localcloud.services.events.bus import DEFAULT, Bus, Rule, RuleSettings
 from localcloud.services.events.delivery import Courier, Parcel, TargetPort
-from localcloud.services.events.envelope import Entry, Event, RefusedEntry, entry_bytes, make_event, new_id
+from localcloud.services.events.envelope import Entry, Event, RefusedEntry, entry_bytes, make_event
 from localcloud.services.events.errors import EventsError, limit_exceeded, missing_bus, validation
 from localcloud.services.events.limits import MAX_BATCH_BYTES, MAX_TAGS, Limits
 from localcloud.services.events.target import Target, check_dead_letters, read_target
 from localcloud.services.events.timetable import Timetable
 from localcloud.services.iam.policy import Document
+from localcloud.uuids import new_uuid
 
 __all__ = ["DEFAULT", "Buses", "PutEntry"]
 
@@ -198,7 +199,7 @@ class Buses:
         if rule is None:
             return
         entry = Entry(source="aws.events", detail_type=_SCHEDULED, detail="{}", resources=(rule.arn,), time_s=due_s)
-        event_id = new_id(self._rng)
+        event_id = new_uuid(self._rng)
         event = make_event(entry, bus.region, event_id=event_id, now_s=self._clock.time(), reserved=True)
         self._trigger(rule, event)
 
@@ -216,7 +217,7 @@ class Buses:
 
     def emit(self, region: str, entry: Entry) -> str:
         """Put an event of an AWS service (`aws.s3`) on the default bus; its id. Raises RefusedEntry."""
-        event_id = new_id(self._rng)
+        event_id = new_uuid(self._rng)
         event = make_event(entry, region, event_id=event_id, now_s=self._clock.time(), reserved=True)
         self._dispatch(self.get(DEFAULT, region), event)
         return event_id
@@ -232,7 +233,7 @@ class Buses:
         courier, limits = self._courier, self._limits
         if courier.under_way >= limits.backlog or courier.held_chars >= limits.backlog_chars:
             return RefusedEntry("ThrottlingException", "Rate exceeded")
-        event_id = new_id(self._rng)
+        event_id = new_uuid(self._rng)
         try:
             event = make_event(put.entry, region, event_id=event_id, now_s=self._clock.time())
         except RefusedEntry as error:

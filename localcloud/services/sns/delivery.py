@@ -17,9 +17,9 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from localcloud.services.sns.errors import Undeliverable
 from localcloud.services.sns.notification import Notification, write_envelope, write_lambda_event
@@ -96,8 +96,8 @@ class Deliveries:
         for task in self._tasks:
             task.cancel()
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = self._group.create_task(_run(work))
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._group.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -166,10 +166,6 @@ class Deliveries:
             log.info("sns.dead_letter", extra=fields)
         else:
             log.warning("sns.dead_letter_lost", extra=fields | {"dead_letter_queue": target, "lost": str(lost)})
-
-
-async def _run(work: Awaitable[None]) -> None:
-    await work
 
 
 def _queue_message(delivery: _Delivery, queue_arn: str) -> QueueMessage:

@@ -28,7 +28,6 @@ __all__ = [
 MAX_MESSAGE_BYTES: Final = 262_144  # API_Publish: 256 KB, message and attributes together
 MAX_SUBJECT_CHARS: Final = 100  # API_Publish
 MAX_NAME_CHARS: Final = 256  # sns-message-attributes
-_PREFIXES: Final = ("String", "Number", "Binary")
 _TYPE: Final = re.compile(r"(String|Number|Binary)(\..+)?", re.DOTALL)
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NAME_CHARACTER: Final = re.compile(r"[A-Za-z0-9_.-]")

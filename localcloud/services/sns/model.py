@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import uuid
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -22,6 +21,7 @@ from localcloud.services.sns.policies import add_statement, remove_statement
 from localcloud.services.sns.ports import Endpoints
 from localcloud.services.sns.subscription import Subscription, check_endpoint
 from localcloud.services.sns.topic import Published, Topic, check_topic_attributes
+from localcloud.uuids import new_uuid
 
 __all__ = ["Attribute", "Publication", "Published", "Subscription", "Topic", "Topics"]
 
@@ -269,7 +269,7 @@ class Topics:
     # ---------------------------------------------------------------------- inside
 
     def _new_id(self) -> str:
-        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+        return new_uuid(self._rng)
 
     def _drop(self, subscription: Subscription) -> None:
         subscription.is_deleted = True
