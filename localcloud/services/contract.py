@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 __all__ = [
     "ACCOUNT_ID",
@@ -18,6 +18,7 @@ __all__ = [
     "Dispatch",
     "Permission",
     "Service",
+    "ServiceRefusal",
     "WireRequest",
     "WireResponse",
 ]
@@ -107,6 +108,15 @@ class Service(Protocol):
     def permissions(self, request: WireRequest) -> tuple[Permission, ...]:
         """What IAM would check before `handle`; empty where AWS checks nothing or the request is malformed."""
         ...
+
+
+@runtime_checkable
+class ServiceRefusal(Protocol):
+    """An error of a service, as those who call it in process tell it: every service's own errors have these."""
+
+    code: str
+    message: str
+    status: int
 
 
 Dispatch = Callable[[WireRequest], Awaitable[WireResponse]]

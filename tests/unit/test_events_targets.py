@@ -152,6 +152,22 @@ def test_a_queue_gets_the_body_the_group_and_the_trace() -> None:
     with_cloud(test)
 
 
+def test_a_policy_may_ask_for_the_account_and_for_tls() -> None:
+    """EventBridge comes on behalf of a rule of the account, as over TLS: conditions on either let it in."""
+
+    async def test(cloud: Cloud, world: World) -> None:
+        conditions = {"StringEquals": {"aws:SourceAccount": ACCOUNT}, "Bool": {"aws:SecureTransport": "true"}}
+        allowed = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Condition": conditions}
+        statement = {**allowed, "Action": "sqs:SendMessage", "Resource": QUEUE}
+        cloud.policies[QUEUE] = parse_document({"Statement": statement}, resource_policy=True)
+        await add(world, QUEUE, InputPath="$.detail")
+        await world.put({"n": 1})
+        await world.settle()
+        assert [message.body for message in await cloud.drain("q")] == ['{"n":1}']
+
+    with_cloud(test)
+
+
 def test_a_fifo_queue_gets_the_events_of_a_group_in_order() -> None:
     """Each under the target's group; the queue tells duplicates by their content."""
 

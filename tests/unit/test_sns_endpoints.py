@@ -138,6 +138,7 @@ def test_a_fifo_queue_gets_both_ids() -> None:
         ({}, True),
         ({"Condition": {"ArnLike": {"AWS:SourceArn": f"arn:aws:sns:{REGION}:*:*"}}}, True),
         ({"Condition": {"StringEquals": {"aws:SourceAccount": "123456789012"}}}, True),
+        ({"Condition": {"Bool": {"aws:SecureTransport": "true"}}}, True),
         ({"Principal": "*"}, True),
         ({"Action": "sqs:*"}, True),
         ({"Condition": {"ArnEquals": {"aws:SourceArn": f"{TOPIC}s"}}}, False),

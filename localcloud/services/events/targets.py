@@ -1,8 +1,7 @@
 """The way to the services of targets: who may be reached, and what their refusals mean for a delivery.
 
 A target with a role is reached with what the role may; one without by its own resource policy, which must let
-events.amazonaws.com in on behalf of the rule. Services are given as callables; their errors are told by `code`,
-`message` and `status`, which every service's errors here have.
+events.amazonaws.com in on behalf of the rule. Services are given as callables; their errors are `ServiceRefusal`s.
 Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
 """
 
@@ -10,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 
-from localcloud.services.contract import ACCOUNT_ID
+from localcloud.services.contract import ACCOUNT_ID, ServiceRefusal
 from localcloud.services.events.delivery import DeadLetter, Parcel, Undeliverable
 from localcloud.services.events.envelope import Event
-from localcloud.services.iam.policy import Caller, Document, Outcome, evaluate
+from localcloud.services.iam.policy import Caller, Document, Outcome, context_on_behalf, evaluate
 from localcloud.services.sqs.message import AttributeValue, Content
 
 __all__ = ["Reach", "SendingQueue", "TargetServices", "Targets"]
@@ -83,15 +82,6 @@ class Reach:
     may_do: Callable[[str, str, str], bool]
 
 
-@runtime_checkable
-class _Refusal(Protocol):
-    """An error of a service."""
-
-    code: str
-    message: str
-    status: int
-
-
 class Targets:
     """A `TargetPort` over the services of the local cloud."""
 
@@ -136,7 +126,7 @@ class Targets:
             raise Undeliverable(message, code="FAILED_TO_ASSUME_ROLE", retry=False)
         caller = Caller(arn=role_arn, account=ACCOUNT_ID) if role_arn else Caller(service=PRINCIPAL)
         policy = self._reach.policy_of(arn)
-        context = {"aws:SourceArn": rule_arn, "aws:SourceAccount": ACCOUNT_ID}
+        context = context_on_behalf(rule_arn)
         decided = evaluate((policy,) if policy else (), action, arn, context=context, caller=caller)
         if decided.allowed:
             return
@@ -191,7 +181,7 @@ def _regions(*arns: str) -> int:
 
 def _translate(error: Exception) -> Undeliverable | Exception:
     """What an error of a service means for a delivery; an error that is none of a service's stays what it is."""
-    if not isinstance(error, _Refusal):
+    if not isinstance(error, ServiceRefusal):
         return error
     code = error.code.rpartition(".")[2]
     if code in _THROTTLED or error.status == 429:

@@ -18,7 +18,17 @@ from localcloud.services.iam.conditions import Condition, condition_holds, make_
 from localcloud.services.iam.errors import MalformedPolicy
 from localcloud.services.iam.wildcards import Context, fill_variables, match_action, match_resource
 
-__all__ = ["Caller", "Decision", "Document", "Outcome", "Statement", "combine", "evaluate", "parse_document"]
+__all__ = [
+    "Caller",
+    "Decision",
+    "Document",
+    "Outcome",
+    "Statement",
+    "combine",
+    "context_on_behalf",
+    "evaluate",
+    "parse_document",
+]
 
 VERSIONS: Final = ("2008-10-17", "2012-10-17")
 """Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_version.html"""
@@ -113,6 +123,15 @@ def evaluate(
             if not allowed.allowed:
                 allowed = Decision(Outcome.ALLOWED, policy.name)
     return allowed
+
+
+def context_on_behalf(source_arn: str) -> dict[str, str]:
+    """The condition keys of what a service of AWS asks on behalf of a resource (a topic, a rule), by its ARN.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+    """
+    account = source_arn.split(":")[4]
+    return {"aws:SourceArn": source_arn, "aws:SourceAccount": account, "aws:SecureTransport": "true"}
 
 
 def combine(identity: Decision, resource: Decision, *, boundary: Decision | None = None) -> Decision:

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, Protocol
 
-from localcloud.services.contract import ACCOUNT_ID
 from localcloud.services.iam.errors import MalformedPolicy
-from localcloud.services.iam.policy import Caller, Document, evaluate, parse_document
+from localcloud.services.iam.policy import Caller, Document, context_on_behalf, evaluate, parse_document
 from localcloud.services.lambda_.errors import LambdaError
 from localcloud.services.sns.errors import Undeliverable
 from localcloud.services.sns.message import Attribute
@@ -87,8 +86,8 @@ def queue_allows(queue: Queue, topic_arn: str) -> bool:
         policies = [_read_policy(text)] if text else []
     except MalformedPolicy:
         return False
-    context = {"aws:SourceArn": topic_arn, "aws:SourceAccount": ACCOUNT_ID, "aws:SecureTransport": "true"}
-    return evaluate(policies, "sqs:SendMessage", queue.arn, context=context, caller=Caller(service=SERVICE)).allowed
+    context, caller = context_on_behalf(topic_arn), Caller(service=SERVICE)
+    return evaluate(policies, "sqs:SendMessage", queue.arn, context=context, caller=caller).allowed
 
 
 @lru_cache(maxsize=256)
