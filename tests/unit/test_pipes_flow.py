@@ -595,6 +595,30 @@ def test_a_target_queue_that_is_gone_is_a_failure(caplog: pytest.LogCaptureFixtu
     with_pipes(test)
 
 
+@pytest.mark.parametrize(
+    ("target", "parameters"),
+    [
+        (BUS, {"EventBridgeEventBusParameters": {"Time": "$.body.name"}}),
+        (OUT, {"SqsQueueParameters": {"MessageGroupId": "$.body.name"}}),
+    ],
+)
+def test_what_an_event_holds_is_not_logged(
+    caplog: pytest.LogCaptureFixture, target: str, parameters: dict[str, Any]
+) -> None:
+    """Not where a parameter's value is refused, by us or by the target's service, either."""
+
+    async def test(world: World) -> None:
+        await world.send({"name": "Jane Doe"})
+        await world.make(Target=target, TargetParameters=parameters)
+        await asyncio.sleep(5)
+        assert world.left() == 1
+        (line,) = [record for record in caplog.records if record.message == "pipe.event_failed"]
+        assert "Jane" not in str(vars(line))
+
+    with caplog.at_level(logging.INFO):
+        with_pipes(test)
+
+
 def test_a_stream_goes_on_from_the_first_record_that_failed() -> None:
     """Named by its event id; what comes after it is delivered again, in order."""
 

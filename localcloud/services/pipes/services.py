@@ -1,7 +1,7 @@
 """The way from a pipe to the services: with its role, and what their refusals mean for an event.
 
-Services are given as callables; their errors are told by `code`, `message` and `status`, which every service's errors
-here have.
+Services are given as callables; their errors are `ServiceRefusal`s. What is said of a failure goes to the log, so it
+names settings and never what an event holds.
 Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-permissions.html
 """
 
@@ -11,17 +11,19 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 from localcloud.compute.functions import InvokeResult
+from localcloud.services.contract import ServiceRefusal
 from localcloud.services.events.envelope import Entry, RefusedEntry
+from localcloud.services.events.targets import SendingQueue
 from localcloud.services.lambda_.errors import LambdaError
 from localcloud.services.pipes.inputs import Item, Parameter, Unreadable
 from localcloud.services.pipes.settings import PipeSettings
 from localcloud.services.pipes.stages import Failed, Outgoing
 from localcloud.services.sqs.message import Content
 
-__all__ = ["PipeServices", "SendingQueue", "ServicePort"]
+__all__ = ["PipeServices", "ServicePort"]
 
 _ACTIONS: Final = {
     "events": "events:PutEvents",
@@ -31,16 +33,9 @@ _ACTIONS: Final = {
     "sqs": "sqs:SendMessage",
 }
 _EVENT_SOURCES: Final = {"dynamodb": "aws:dynamodb", "kinesis": "aws:kinesis", "sqs": "aws:sqs"}
+_NO_TIME: Final = "EventBridgeEventBusParameters.Time leads to what is no time."
 _THROTTLED: Final = 429
 _LEAST_MILLISECONDS: Final = 1e11  # as seconds it would be the year 5138
-
-
-class SendingQueue(Protocol):
-    """What is needed of a queue (`localcloud.services.sqs.queue.Queue` is one)."""
-
-    async def send(self, content: Content) -> str:
-        """Put a message. Raises SqsError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +53,6 @@ class PipeServices:
     put_record: Callable[[str, bytes, str], Awaitable[object]]
     put_event: Callable[[str, Entry], Awaitable[object]]
     may_do: Callable[[str, str, str], bool]
-
-
-@runtime_checkable
-class _Refusal(Protocol):
-    """An error of a service."""
-
-    code: str
-    message: str
-    status: int
 
 
 class ServicePort:
@@ -164,14 +150,17 @@ def _read_time(text: str) -> float | None:
         try:
             return datetime.fromisoformat(text).timestamp()
         except (ValueError, OverflowError) as error:
-            raise Failed(f"{text[:100]} is no time.") from error
+            raise Failed(_NO_TIME) from error
     if not math.isfinite(number):
-        raise Failed(f"{text[:100]} is no time.")
+        raise Failed(_NO_TIME)
     return number / 1000 if number >= _LEAST_MILLISECONDS else number
 
 
 def _translate(error: Exception) -> Exception:
-    """A refusal of a service means that the event failed; an error that is none stays what it is."""
-    if isinstance(error, RefusedEntry | _Refusal):
-        return Failed(f"{error.code}: {error.message}")
+    """A refusal of a service means that the event failed; an error that is none stays what it is.
+
+    Of a refusal the code alone is told: its message may quote what a parameter found in the event.
+    """
+    if isinstance(error, RefusedEntry | ServiceRefusal):
+        return Failed(error.code)
     return error
