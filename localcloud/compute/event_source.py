@@ -1,15 +1,17 @@
-"""What event source mappings share, whatever they take from: queues and streams.
+"""What event source mappings share, whatever they take from, and with pipes, which are mappings of another kind.
 
-Owns the words of LastProcessingResult, the port of a mapping's filters and the size of an event. Knows no source.
+Owns the words of LastProcessingResult, the ports of what polls and of its filters, and the size of an event. Knows no
+source.
 Sources: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, with-kinesis.html
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-__all__ = ["CALL_FAILED", "INTERNAL_ERROR", "MAX_EVENT_BYTES", "NOTHING_YET", "Criteria"]
+__all__ = ["CALL_FAILED", "INTERNAL_ERROR", "MAX_EVENT_BYTES", "NOTHING_YET", "Criteria", "Poller", "end_polling"]
 
 NOTHING_YET: Final = "No records processed"  # with-kinesis: LastProcessingResult of a new mapping
 CALL_FAILED: Final = "PROBLEM: Function call failed"  # with-kinesis, the same
@@ -23,3 +25,27 @@ class Criteria(Protocol):
     def keep(self, record: Mapping[str, object]) -> bool:
         """Whether an entry of `Records` is kept."""
         ...
+
+
+class Poller(Protocol):
+    """What takes from a source and invokes; `run()` until stopped or cancelled, or until the source is gone."""
+
+    @property
+    def last_result(self) -> str:
+        """The API's LastProcessingResult."""
+        ...
+
+    async def run(self) -> None:
+        """Poll."""
+        ...
+
+    async def stop(self) -> None:
+        """Begin no further invocation, and come back when the running ones have ended and what they did is noted."""
+        ...
+
+
+async def end_polling(task: asyncio.Task[None] | None) -> None:
+    """Cancel what runs a poller, and come back when it has ended; None is nothing."""
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task])

@@ -59,6 +59,7 @@ class World:
     failures: list[Exception] = field(default_factory=list)
     denied: set[tuple[str, str]] = field(default_factory=set)
     is_trusted: bool = True
+    takes_s: float = 0.0
     pipes: Pipes = field(init=False)
     service: PipesService = field(init=False)
 
@@ -68,6 +69,7 @@ class World:
         if self.failures:
             raise self.failures.pop(0)
         event = json.loads(payload)
+        await asyncio.sleep(self.takes_s)
         self.calls.append((arn, event, wait))
         answer = self.functions.get(arn, lambda _: None)(event)
         if isinstance(answer, InvokeResult):

@@ -111,6 +111,27 @@ def test_a_pipe_rests_and_goes_on_where_it_was() -> None:
     with_pipes(test)
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", "/stop"), ("PUT", ""), ("DELETE", "")])
+def test_a_running_batch_is_waited_for(method: str, path: str) -> None:
+    """A pipe that is stopped, changed or deleted in the midst of one: the batch ends, and is not delivered again."""
+
+    async def test(world: World) -> None:
+        world.takes_s = 10.0
+        await world.make(Target=FUNCTION)
+        await world.send("m")
+        await asyncio.sleep(5)
+        body = {"RoleArn": ROLE, "DesiredState": "STOPPED"} if method == "PUT" else None
+        moving = (await world.do(method, f"/v1/pipes/p{path}", body))["CurrentState"]
+        await asyncio.sleep(4)
+        assert (await world.state(), world.calls) == ((moving, ""), [])
+        await asyncio.sleep(2)
+        assert (len(world.calls), world.left()) == (1, 0)
+        status, told, _ = await world.ask("GET", "/v1/pipes/p")
+        assert (status, told.get("CurrentState")) == ((404, None) if method == "DELETE" else (200, "STOPPED"))
+
+    with_pipes(test)
+
+
 def test_a_pipe_may_be_made_at_rest() -> None:
     """DesiredState STOPPED."""
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from localcloud.clock import Clock
+from localcloud.compute.event_source import Poller
 from localcloud.compute.event_source_sqs import Queue, SqsMapping, SqsMappingConfig
 from localcloud.compute.event_source_stream import MappingFacts, MetricSink, StreamMapping
 from localcloud.compute.function import FunctionSpec
 from localcloud.compute.functions import Functions, InvokeResult
 from localcloud.compute.mappings.destinations import DESTINATION_ACTIONS, DestinationCaller, service_of_destination
-from localcloud.compute.mappings.registry import EventSourceMapping, Poller
+from localcloud.compute.mappings.registry import EventSourceMapping
 from localcloud.compute.mappings.settings import MappingSettings, kind_of_source
 from localcloud.compute.stream_config import StreamMappingConfig, find_conflict
 from localcloud.compute.stream_source import StreamGone, StreamSource

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from localcloud.clock import Clock
-from localcloud.compute.event_source import NOTHING_YET
+from localcloud.compute.event_source import NOTHING_YET, Poller, end_polling
 from localcloud.compute.event_source_stream import Checkpoints
 from localcloud.compute.function import FunctionSpec, parse_reference
 from localcloud.compute.functions import Functions
@@ -25,30 +25,13 @@ from localcloud.services.lambda_.errors import LambdaError
 from localcloud.template.properties import Properties
 from localcloud.uuids import new_uuid
 
-__all__ = ["EventSourceMapping", "Mappings", "Poller", "Pollers"]
+__all__ = ["EventSourceMapping", "Mappings", "Pollers"]
 
 log = logging.getLogger(__name__)
 
 SETTLE_S: Final = 0.1  # AWS takes up to a minute to change a mapping's state; a laptop has one process to tell
 _SETTLED: Final = frozenset({"Enabled", "Disabled"})
 _FIXED: Final = ("EventSourceArn", "StartingPosition", "StartingPositionTimestamp")
-
-
-class Poller(Protocol):
-    """What takes from a source and invokes; `run()` until stopped or cancelled, or until the source is gone."""
-
-    @property
-    def last_result(self) -> str:
-        """The API's LastProcessingResult."""
-        ...
-
-    async def run(self) -> None:
-        """Poll."""
-        ...
-
-    async def stop(self) -> None:
-        """Begin no further invocation, and come back when the running ones have ended and what they did is noted."""
-        ...
 
 
 class Pollers(Protocol):
@@ -232,9 +215,7 @@ class Mappings:
 
 async def _end(mapping: EventSourceMapping) -> None:
     task, mapping.task = mapping.task, None
-    if task is not None:
-        task.cancel()
-        await asyncio.wait([task])
+    await end_polling(task)
 
 
 def _qualified(spec: FunctionSpec, named: str) -> str:

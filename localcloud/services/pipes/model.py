@@ -1,6 +1,7 @@
 """Every pipe: made, changed, started, stopped, deleted, and what state each is in.
 
-A pipe that is stopped and started again goes on where it was. Knows no wire and no template.
+A pipe that is stopped and started again goes on where it was; its running batches are waited for, and what they did
+counts, as for a mapping. Knows no wire and no template.
 Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes.html
 """
 
@@ -13,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from localcloud.clock import Clock
+from localcloud.compute.event_source import Poller, end_polling
 from localcloud.compute.event_source_stream import Checkpoints
 from localcloud.services.contract import ACCOUNT_ID
 from localcloud.services.pipes.errors import PipesError, conflict, not_found, validation
 from localcloud.services.pipes.settings import PipeName, PipeSettings, read_settings
-from localcloud.services.pipes.sources import Poller, Sources, Unstartable
+from localcloud.services.pipes.sources import Sources, Unstartable
 
 __all__ = ["Pipe", "Pipes"]
 
@@ -44,6 +46,7 @@ class Pipe:
     reason: str = ""
     tags: dict[str, str] = field(default_factory=dict[str, str])
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    poller: Poller | None = None
     task: asyncio.Task[None] | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -147,14 +150,14 @@ class Pipes:
         pipe.tags = merged
 
     async def remove(self, arn: str) -> None:
-        """Stop a pipe, whatever its state, and forget it; nothing where it is gone."""
+        """End a pipe at once, whatever its state, and forget it; nothing where it is gone."""
         pipe = self._pipes.pop(arn, None)
         if pipe is not None:
             pipe.state = "DELETING"
             await _halt(pipe)
 
     async def close(self) -> None:
-        """Stop all of them."""
+        """End all of them at once."""
         for arn in list(self._pipes):
             await self.remove(arn)
 
@@ -167,7 +170,9 @@ class Pipes:
         self._group.create_task(self._settle(pipe))
 
     async def _settle(self, pipe: Pipe) -> None:
-        """From a state that passes to one that stays."""
+        """From a state that passes to one that stays, once the running batches have ended."""
+        if pipe.poller is not None:
+            await pipe.poller.stop()
         await _halt(pipe)
         await asyncio.sleep(SETTLE_S)
         if self._pipes.get(pipe.arn) is not pipe:
@@ -182,7 +187,7 @@ class Pipes:
 
     def _begin(self, pipe: Pipe) -> None:
         try:
-            poller = self._sources.open(pipe.settings, pipe.checkpoints)
+            pipe.poller = poller = self._sources.open(pipe.settings, pipe.checkpoints)
         except Unstartable as error:
             pipe.state, pipe.reason = _FAILED[pipe.state], str(error)
             return
@@ -203,9 +208,7 @@ class Pipes:
 
 async def _halt(pipe: Pipe) -> None:
     task, pipe.task = pipe.task, None
-    if task is not None:
-        task.cancel()
-        await asyncio.wait([task])
+    await end_polling(task)
 
 
 def _check_still(pipe: Pipe) -> None:

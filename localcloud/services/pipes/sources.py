@@ -9,9 +9,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from localcloud.clock import Clock
+from localcloud.compute.event_source import Poller
 from localcloud.compute.event_source_sqs import Queue, SqsMapping, SqsMappingConfig
 from localcloud.compute.event_source_stream import Checkpoints, MappingFacts, StreamMapping
 from localcloud.compute.functions import InvokeResult
@@ -22,7 +23,7 @@ from localcloud.services.pipes.settings import PipeSettings
 from localcloud.services.pipes.stages import Stages
 from localcloud.services.sqs.message import Message
 
-__all__ = ["Poller", "Sources", "Unstartable"]
+__all__ = ["Sources", "Unstartable"]
 
 PRINCIPAL: Final = "pipes.amazonaws.com"
 _ACTIONS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -43,19 +44,6 @@ _ACTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 
 class Unstartable(Exception):
     """A pipe cannot read its source; the text is its StateReason."""
-
-
-class Poller(Protocol):
-    """What takes from a source; `run()` until cancelled or until the source is gone."""
-
-    @property
-    def last_result(self) -> str:
-        """What became of the latest batch: "OK" or "PROBLEM: ..."."""
-        ...
-
-    async def run(self) -> None:
-        """Poll."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
