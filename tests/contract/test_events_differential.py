@@ -13,6 +13,7 @@ import random
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -80,7 +81,7 @@ class Ours:
         self.port = Port()
         self.service, self.buses, self.running = self.runner.run(self._open())
         self.client = make_client("events", endpoint_url="http://ours.invalid")
-        self.client.meta.events.register("before-send.events", self._send)
+        self.client.meta.events.register("before-send.events", self._send, unique_id="ours")
 
     async def _open(self) -> tuple[EventsService, Buses, asyncio.Task[None]]:
         buses = Buses(clock=SystemClock(), rng=random.Random(1), port=self.port)
@@ -109,12 +110,14 @@ class Ours:
         await asyncio.wait([self.running])
 
     def close(self) -> None:
+        self.client.meta.events.unregister("before-send.events", unique_id="ours")
         self.runner.run(self._close())
         self.runner.close()
 
 
+@cache
 def make_client(service: str, **more: Any) -> Any:
-    """A client that sends what it is given, right or wrong, once."""
+    """A client that sends what it is given, right or wrong, once; one for all examples, for it is slow to make."""
     return boto3.client(
         service,
         region_name=REGION,
