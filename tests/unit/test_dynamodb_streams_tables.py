@@ -138,7 +138,6 @@ async def test_create_table_checks_the_stream(stream: dict[str, Any], expected: 
             {"GlobalSecondaryIndexUpdates": []},
             "The local cloud does not serve the parameter GlobalSecondaryIndexUpdates",
         ),
-        (False, {"ReplicaUpdates": []}, "The local cloud does not serve the parameter ReplicaUpdates"),
         (False, {"TableClass": "STANDARD"}, "The local cloud does not serve the parameter TableClass"),
     ],
 )

@@ -15,6 +15,29 @@ __all__ = ["needed_permissions"]
 
 _STREAM_OPERATIONS: Final = frozenset({"DescribeStream", "GetRecords", "GetShardIterator"})
 
+# globaltables-security.html, "IAM permissions": what creating and deleting replicas needs in their Regions
+_REPLICA_ACTIONS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "ReplicaUpdates": {
+        "Create": (
+            "CreateTable",
+            "CreateTableReplica",
+            "Query",
+            "Scan",
+            "UpdateItem",
+            "PutItem",
+            "GetItem",
+            "DeleteItem",
+            "BatchWriteItem",
+        ),
+        "Update": ("UpdateTable",),
+        "Delete": ("DeleteTable", "DeleteTableReplica"),
+    },
+    "GlobalTableWitnessUpdates": {
+        "Create": ("CreateGlobalTableWitness",),
+        "Delete": ("DeleteGlobalTableWitness",),
+    },
+}
+
 _TRANSACTION_ACTIONS: Final = {
     "Put": "PutItem",
     "Update": "UpdateItem",
@@ -49,6 +72,19 @@ def _walk(operation: str, request: Mapping[str, Any], prefix: str) -> Iterator[t
         arn = _arn(prefix, request.get("TableName"))
         index = request.get("IndexName")
         yield operation, arn if index is None else f"{arn}/index/{index}"
+        yield from _walk_replicas(operation, request, arn)
+
+
+def _walk_replicas(operation: str, request: Mapping[str, Any], arn: str) -> Iterator[tuple[str, str]]:
+    """What UpdateTable's replicas and witnesses need, each in its own Region."""
+    for member, needs in _REPLICA_ACTIONS.items() if operation == "UpdateTable" else ():
+        entries = request.get(member)
+        for entry in cast("list[Any]", entries) if isinstance(entries, list) else ():
+            for kind, inner in _mapping(entry).items():
+                parts = arn.split(":")
+                parts[3:4] = [str(_mapping(inner).get("RegionName"))]
+                for action in needs.get(kind, ()):
+                    yield action, ":".join(parts)
 
 
 def _walk_transaction(entries: object, prefix: str) -> Iterator[tuple[str, str]]:

@@ -28,7 +28,7 @@ from localcloud.services.dynamodb.table import Table
 from localcloud.services.dynamodb.values import encode_item, parse_item
 from localcloud.services.dynamodb.writes import Write, open_bindings, parse_write
 
-__all__ = ["batch_get_item", "batch_write_item"]
+__all__ = ["MAX_WRITES", "batch_get_item", "batch_write_item", "parse_writes"]
 
 MAX_GETS: Final = 100  # API_BatchGetItem.html
 MAX_WRITES: Final = 25  # API_BatchWriteItem.html
@@ -88,7 +88,7 @@ def batch_write_item(database: Database, request: Members) -> dict[str, Any]:
     asked = _tables(request)
     if sum(len(Members(asked).elements(name)) for name in asked) > MAX_WRITES:
         raise validation("Too many items requested for the BatchWriteItem call")
-    writes = [write for name in asked for write in _parse_writes(database, name, Members(asked))]
+    writes = [write for name in asked for write in parse_writes(database, name, Members(asked))]
     places = [(write.table.definition.name, write.key) for write in writes]
     if len(set(places)) != len(places):
         raise validation(_DUPLICATES)
@@ -129,7 +129,8 @@ def _parse_gets(database: Database, name: str, request: Members) -> _Gets:
     return _Gets(table, keys, raw, projection, request.flag("ConsistentRead"), options)
 
 
-def _parse_writes(database: Database, name: str, asked: Members) -> list[Write]:
+def parse_writes(database: Database, name: str, asked: Members) -> list[Write]:
+    """The checked writes of one table in RequestItems. Raises DynamoError in AWS's words; nothing is written."""
     writes: list[Write] = []
     for entry in asked.structures(name):
         entry.only("PutRequest", "DeleteRequest")

@@ -11,6 +11,7 @@ from typing import Any, Final
 from localcloud.services.dynamodb.errors import member_violation, validation
 from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.model import Database
+from localcloud.services.dynamodb.replication import describe_membership
 from localcloud.services.dynamodb.schema import Index
 from localcloud.services.dynamodb.table import Table
 from localcloud.services.dynamodb.table_requests import parse_definition
@@ -25,6 +26,7 @@ __all__ = [
     "describe_time_to_live",
     "list_tables",
     "list_tags_of_resource",
+    "members_of",
     "table_arn",
     "update_time_to_live",
 ]
@@ -45,7 +47,10 @@ def describe_table(database: Database, request: Members) -> dict[str, Any]:
 
 def delete_table(database: Database, request: Members) -> dict[str, Any]:
     """DeleteTable. Raises DynamoError."""
-    table = database.drop(request.only("TableName").table())
+    name = request.only("TableName").table()
+    if database.global_tables is not None:
+        database.global_tables.check_delete(database, name)
+    table = database.drop(name)
     return {"TableDescription": {**describe(database, table), "TableStatus": "DELETING"}}
 
 
@@ -81,7 +86,10 @@ def update_time_to_live(database: Database, request: Members) -> dict[str, Any]:
         raise validation(
             f"TimeToLive is active on a different AttributeName: current AttributeName is {table.ttl_attribute}"
         )
-    database.set_ttl(table, attribute if enabled else None)
+    if table.membership is not None and table.membership.is_strong:
+        raise validation("TimeToLive is not supported on global tables with multi-Region strong consistency")
+    for member, replica in members_of(database, table):
+        member.set_ttl(replica, attribute if enabled else None)
     return {"TimeToLiveSpecification": {"AttributeName": attribute, "Enabled": enabled}}
 
 
@@ -109,6 +117,12 @@ def describe_continuous_backups(database: Database, request: Members) -> dict[st
             "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "DISABLED"},
         }
     }
+
+
+def members_of(database: Database, table: Table) -> list[tuple[Database, Table]]:
+    """Every replica of the table's global table, itself first: what a setting that they share is set on."""
+    tables = database.global_tables
+    return [(database, table)] if tables is None else tables.members(database, table)
 
 
 def table_arn(database: Database, name: str) -> str:
@@ -141,6 +155,7 @@ def describe(database: Database, table: Table) -> dict[str, Any]:
             "BillingMode": definition.billing_mode,
             "LastUpdateToPayPerRequestDateTime": round(table.on_demand_s, 3),
         }
+    answer |= describe_membership(database.region, table)
     if definition.stream_view is not None:
         answer["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": definition.stream_view}
     if table.stream_label is not None:  # also after the stream was disabled

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from random import Random
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from localcloud.clock import Clock
 from localcloud.services.dynamodb.errors import DynamoError, table_missing, validation
@@ -18,6 +18,9 @@ from localcloud.services.dynamodb.schema import PrimaryKey, TableDefinition
 from localcloud.services.dynamodb.streams import StreamLimits, Streams
 from localcloud.services.dynamodb.table import Change, Table
 from localcloud.services.dynamodb.values import Value
+
+if TYPE_CHECKING:
+    from localcloud.services.dynamodb.global_tables import GlobalTables
 from localcloud.uuids import new_uuid
 
 __all__ = ["Database", "Keeper"]
@@ -61,6 +64,7 @@ class Database:
         self.account_id = account_id
         self.clock = clock
         self.tokens: dict[str, tuple[float, str]] = {}
+        self.global_tables: GlobalTables | None = None  # None where it stands alone
         self.streams = Streams(
             f"arn:aws:dynamodb:{region}:{account_id}:",
             clock,
@@ -107,7 +111,7 @@ class Database:
         self._take_in(table)
         if definition.stream_view is not None:
             self.streams.enable(table)
-        self._keep(table)
+        self.keep(table)
         return table
 
     def adopt(self, table: Table) -> None:
@@ -125,21 +129,28 @@ class Database:
             self.streams.disable(definition.name)
             if definition.stream_view is not None:
                 self.streams.enable(table)
-        self._keep(table)
+        self.keep(table)
 
     def drop(self, name: str) -> Table:
         """Remove a table with its items. Raises DynamoError where there is none or it is protected."""
+        table = self.check_drop(name)
+        del self._tables[name]
+        self._expiries.pop(name, None)
+        self.streams.disable(name)
+        if self._keeper is not None:
+            self._keeper.drop_table(name)
+        if self.global_tables is not None:
+            self.global_tables.left(self, table)
+        return table
+
+    def check_drop(self, name: str) -> Table:
+        """The table called `name`, which may be dropped. Raises DynamoError where there is none or it is protected."""
         table = self.table(name, named=True)
         if table.definition.is_protected:
             raise validation(
                 "Resource cannot be deleted as it is currently protected against deletion. "
                 "Disable deletion protection first."
             )
-        del self._tables[name]
-        self._expiries.pop(name, None)
-        self.streams.disable(name)
-        if self._keeper is not None:
-            self._keeper.drop_table(name)
         return table
 
     def set_ttl(self, table: Table, attribute: str | None) -> None:
@@ -148,7 +159,7 @@ class Database:
         self._expiries.pop(table.definition.name, None)
         if attribute is not None:
             self._index_expiries(table)
-        self._keep(table)
+        self.keep(table)
 
     def sweep(self) -> int:
         """Delete what has expired; returns how many items that were.
@@ -159,12 +170,19 @@ class Database:
         count = 0
         for name, heap in self._expiries.items():
             table = self._tables[name]
+            elsewhere: list[tuple[Decimal, int, PrimaryKey]] = []
             while heap and heap[0][0] < now:
-                expires, _, key = heapq.heappop(heap)
+                expires, push, key = heapq.heappop(heap)
                 record = table.records.get(key)
-                if record is not None and _expiry(record.item, table.ttl_attribute) == expires:
-                    count += 1
-                    table.delete(key, cause="ttl")
+                if record is None or _expiry(record.item, table.ttl_attribute) != expires:
+                    continue
+                if table.replica is not None and not table.replica.expires(key):
+                    elsewhere.append((expires, push, key))
+                    continue
+                count += 1
+                table.delete(key, cause="ttl")
+            for entry in elsewhere:
+                heapq.heappush(heap, entry)
         return count
 
     def _hear(self, change: Change) -> None:
@@ -176,7 +194,8 @@ class Database:
         for listener in self._listeners:
             listener(change)
 
-    def _keep(self, table: Table) -> None:
+    def keep(self, table: Table) -> None:
+        """Keep the table's definition and settings, where tables are kept."""
         if self._keeper is not None:
             self._keeper.keep_table(table)
 

@@ -20,7 +20,7 @@ from localcloud.services.dynamodb.table_requests import parse_definition
 from localcloud.template.handler import Physical, Resource, Support, Supported
 from localcloud.template.properties import Properties, read_properties
 
-__all__ = ["TableHandler"]
+__all__ = ["TableHandler", "create_table_of", "generate_name"]
 
 MAX_NAME: Final = 255  # Constraints.html, "Table names"
 _SERVED: Final = Supported()
@@ -89,16 +89,14 @@ class TableHandler:
     async def create(self, resource: Resource) -> Physical:
         """Make the table, or take over the kept one. Raises TemplateError in the API's words."""
         read = read_properties(resource)
-        name = read.text("TableName", _generate_name(resource))
+        name = read.text("TableName", generate_name(resource))
         database = self._databases(resource.context.region)
         try:
-            definition = parse_definition(Members(_request(read, name)))
-            table = _take_over(database, definition, read) or database.create(definition)
-            _set_ttl(database, table, read.nested("TimeToLiveSpecification"))
+            table = create_table_of(database, read, name)
         except DynamoError as error:
             raise read.error("", error.message) from error
         attributes = {"Arn": control.table_arn(database, name)}
-        if definition.stream_view is not None:
+        if table.definition.stream_view is not None:
             attributes["StreamArn"] = database.streams.arn(table)
         return Physical(name, attributes)
 
@@ -113,7 +111,15 @@ class TableHandler:
             database.drop(physical.ref)
 
 
-def _generate_name(resource: Resource) -> str:
+def create_table_of(database: Database, read: Properties, name: str) -> Table:
+    """The table of a resource's properties, taken over where it was kept. Raises DynamoError, TemplateError."""
+    definition = parse_definition(Members(_request(read, name)))
+    table = _take_over(database, definition, read) or database.create(definition)
+    _set_ttl(database, table, read.nested("TimeToLiveSpecification"))
+    return table
+
+
+def generate_name(resource: Resource) -> str:
     """A physical name as CloudFormation makes one; always the same for a Region, stack and logical id."""
     context = resource.context
     seed = f"{context.region}/{context.stack_name}/{resource.logical_id}"

@@ -10,11 +10,13 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from localcloud.persistence import open_database, transaction
 from localcloud.services.dynamodb.model import Database
+from localcloud.services.dynamodb.replication import Membership
 from localcloud.services.dynamodb.schema import Index, KeySchema, TableDefinition
 from localcloud.services.dynamodb.table import Change, Table
 from localcloud.services.dynamodb.values import encode_item, encode_value, parse_item
@@ -113,6 +115,8 @@ def _encode_table(table: Table) -> dict[str, Any]:
         "stream_view": definition.stream_view,
         "stream_label": table.stream_label,
         "on_demand_s": table.on_demand_s,
+        "membership": None if table.membership is None else asdict(table.membership),
+        "journalled": table.journalled,
     }
 
 
@@ -134,6 +138,14 @@ def _decode_table(raw: Mapping[str, Any]) -> Table:
     )
     table = Table(definition, created_s=raw["created_s"], table_id=raw["table_id"])
     table.ttl_attribute = raw["ttl_attribute"]
+    table.membership = _decode_membership(raw.get("membership"))
+    table.journalled = raw.get("journalled", 0)
     table.stream_label = raw.get("stream_label")
     table.on_demand_s = raw.get("on_demand_s", table.created_s if definition.billing_mode != "PROVISIONED" else None)
     return table
+
+
+def _decode_membership(raw: Mapping[str, Any] | None) -> Membership | None:
+    if raw is None:
+        return None
+    return Membership(raw["consistency"], tuple(raw["regions"]), raw["witness"], raw["sourced_s"])

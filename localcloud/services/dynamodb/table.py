@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from localcloud.services.dynamodb.numbers import format_number
 from localcloud.services.dynamodb.ordered import Entry, SortedEntries
 from localcloud.services.dynamodb.schema import Index, KeySchema, PrimaryKey, TableDefinition, index_key, primary_key
 from localcloud.services.dynamodb.values import Item, item_size
+
+if TYPE_CHECKING:
+    from localcloud.services.dynamodb.replication import Membership, Replica
 
 __all__ = ["Change", "Partitions", "Record", "Table", "partition_digest"]
 
@@ -33,7 +36,7 @@ class Record(NamedTuple):
 class Change:
     """One write that took place. `old` is None where there was no item, `new` where there is none now.
 
-    `cause` is `user`, or `ttl` where the time to live deleted it.
+    `cause` is `user`, `ttl` where the time to live deleted it, or `replication` where another Region wrote it.
     """
 
     table: Table
@@ -106,6 +109,9 @@ class Table:
         self.stream_label: str | None = None  # of the latest stream, which may be disabled by now
         self.on_demand_s: float | None = None  # when it last became PAY_PER_REQUEST
         self.protection_changed_s: float | None = None
+        self.membership: Membership | None = None  # of a global table
+        self.replica: Replica | None = None  # what replicates it, where that is eventual
+        self.journalled = 0  # how many writes of a strongly consistent table's journal it has taken
         self.records: dict[PrimaryKey, Record] = {}
         self.size_bytes = 0
         self._orders: dict[str | None, Partitions] = {name: Partitions() for name in (None, *definition.indexes)}
@@ -119,10 +125,10 @@ class Table:
         """The key attributes of the table (None) or of an index."""
         return self.definition.keys if index is None else index.keys
 
-    def put(self, item: Item) -> Change:
+    def put(self, item: Item, *, cause: str = "user") -> Change:
         """Store `item` in place of what has its key. Raises DynamoError where a key is not as the schema wants it."""
         key = primary_key(self.definition, item)
-        return self._write(key, Record(item, item_size(item)))
+        return self._write(key, Record(item, item_size(item)), cause)
 
     def delete(self, key: PrimaryKey, *, cause: str = "user") -> Change:
         """Remove the item at `key`, if there is one."""
@@ -147,7 +153,7 @@ class Table:
             self.records[key] = new
         self.size_bytes += (new.size_bytes if new else 0) - (old.size_bytes if old else 0)
         if old is not None or new is not None:
-            for listener in self.listeners:
+            for listener in tuple(self.listeners):
                 listener(change)
         return change
 

@@ -1,7 +1,7 @@
 """UpdateTable: streams, billing mode, throughput and deletion protection of a table that is there.
 
-Owns which changes go together, in AWS's words; the table is ACTIVE again at once. Indexes, replicas, encryption and
-table class are refused by name.
+Owns which changes go together, in AWS's words; the table is ACTIVE again at once. Replicas are in
+`replica_updates`; indexes, encryption and table class are refused by name.
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTable.html
 """
 
@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from localcloud.services.dynamodb.control import describe
+from localcloud.services.dynamodb.control import describe, members_of
 from localcloud.services.dynamodb.errors import DynamoError, invalid_parameter, not_served, validation
 from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.model import Database
+from localcloud.services.dynamodb.replica_updates import REPLICA_MEMBERS, update_replicas
 from localcloud.services.dynamodb.table import Table
 from localcloud.services.dynamodb.table_requests import BILLING_MODES, parse_stream, parse_units
 
@@ -41,8 +42,11 @@ class _Wanted:
 
 def update_table(database: Database, request: Members) -> dict[str, Any]:
     """UpdateTable. Raises DynamoError before anything is changed."""
-    request.only("TableName", "AttributeDefinitions", *_SERVED)
+    request.only("TableName", "AttributeDefinitions", *_SERVED, *REPLICA_MEMBERS)
     name = request.table()
+    if any(member in request for member in REPLICA_MEMBERS):
+        update_replicas(database, request)
+        return {"TableDescription": {**describe(database, database.table(name)), "TableStatus": "UPDATING"}}
     wanted = _parse(request)
     table = database.table(name, named=True)
     _check_attributes(table, request)
@@ -118,7 +122,9 @@ def _set_capacity(database: Database, table: Table, wanted: _Wanted) -> None:
         for index in definition.indexes.values():
             if index.is_global:
                 raise invalid_parameter(f"ProvisionedThroughput must be specified for index: {index.name}")
-    database.redefine(table, replace(definition, billing_mode=mode, throughput=wanted.units or (0, 0)))
+    for member, replica in members_of(database, table):
+        changed = replace(replica.definition, billing_mode=mode, throughput=wanted.units or (0, 0))
+        member.redefine(replica, changed)
 
 
 def _unchanged(units: tuple[int, int]) -> DynamoError:
@@ -142,4 +148,6 @@ def _set_stream(database: Database, table: Table, wanted: tuple[bool, str | None
         raise validation(f"Table already has an enabled stream: TableName: {name}")
     if not is_enabled and current is None:
         raise validation(f"Table has no stream to disable: TableName: {name}")
+    if not is_enabled and table.membership is not None and not table.membership.is_strong:
+        raise validation(f"The stream of a global table's replica cannot be disabled: TableName: {name}")
     database.redefine(table, replace(table.definition, stream_view=view_type))

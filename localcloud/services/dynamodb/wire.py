@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 
 from localcloud.clock import Clock
 from localcloud.json_text import MalformedJson, read_json
+from localcloud.regions.links import Links
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
 from localcloud.services.dynamodb import (
     batches,
@@ -28,10 +29,12 @@ from localcloud.services.dynamodb import (
 )
 from localcloud.services.dynamodb.access import needed_permissions
 from localcloud.services.dynamodb.errors import DynamoError, malformed
+from localcloud.services.dynamodb.global_tables import GlobalTables
 from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.model import Database
 from localcloud.services.dynamodb.store import Store
 from localcloud.services.dynamodb.streams import StreamLimits
+from localcloud.services.dynamodb.strong_requests import perform_strong
 
 __all__ = ["DynamoService"]
 
@@ -71,8 +74,8 @@ _TARGETS: Final = {"DynamoDB_20120810": _TABLE_OPERATIONS, "DynamoDBStreams_2012
 class DynamoService:
     """The DynamoDB and DynamoDB Streams APIs of every Region. `store` None keeps nothing beyond the process.
 
-    `run()` must be running for items to expire. `stream_limits`: a shard's life and a stream's memory. Not for use by
-    several threads.
+    `run()` must be running for items to expire. `stream_limits`: a shard's life and a stream's memory. `links`: between
+    the Regions of global tables. Not for use by several threads.
     """
 
     name = "dynamodb"
@@ -84,12 +87,15 @@ class DynamoService:
         store: Store | None = None,
         randomness: Random | None = None,
         stream_limits: StreamLimits | None = None,
+        links: Links | None = None,
     ) -> None:
         self._clock = clock
         self._stream_limits = stream_limits
         self._store = store
         self._randomness = randomness or Random()  # noqa: S311 - table ids, not secrets
         self._databases: dict[str, Database] = {}
+        self.links = links or Links(rng=Random(self._randomness.getrandbits(64)))  # noqa: S311 - lags, not secrets
+        self.global_tables = GlobalTables(self.database, links=self.links, clock=clock)
 
     def database(self, region: str) -> Database:
         """The database of `region`, loaded from the store at first use."""
@@ -104,7 +110,9 @@ class DynamoService:
             )
             if self._store is not None:
                 self._store.load(found)
+            found.global_tables = self.global_tables
             self._databases[region] = found
+            self.global_tables.adopt(found)
         return found
 
     async def run(self) -> None:
@@ -115,14 +123,15 @@ class DynamoService:
                 database.sweep()
 
     def close(self) -> None:
-        """Close the store, if there is one; what was answered is kept."""
+        """Let every replica have what the links let through, and close the store, if there is one."""
+        self.links.flush()
         if self._store is not None:
             self._store.close()
 
     async def handle(self, request: WireRequest) -> WireResponse:
         """Answer one request; API errors are answers."""
         try:
-            answer = self._perform(request)
+            answer = await self._perform(request)
         except DynamoError as error:
             return _respond(error.status, error.body())
         return _respond(200, answer)
@@ -138,7 +147,7 @@ class DynamoService:
             return ()
         return needed_permissions(operation, raw, f"arn:aws:dynamodb:{request.region}:{ACCOUNT_ID}:")
 
-    def _perform(self, request: WireRequest) -> dict[str, Any]:
+    async def _perform(self, request: WireRequest) -> dict[str, Any]:
         version, _, operation = request.target.partition(".")
         perform = _TARGETS.get(version, {}).get(operation)
         if perform is None:
@@ -146,7 +155,9 @@ class DynamoService:
                 "UnknownOperationException",
                 f"The local cloud does not serve the DynamoDB operation {operation or '(none named)'}",
             )
-        return perform(self.database(request.region), Members(_parse(request.body)))
+        database, raw = self.database(request.region), _parse(request.body)
+        answer = await perform_strong(database, operation, raw, perform=perform)
+        return perform(database, Members(raw)) if answer is None else answer
 
 
 def _parse(body: bytes) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What lies between the Regions of one local cloud."""

@@ -1,0 +1,151 @@
+"""CloudFormation's global table: a table in the stack's Region and its replicas in others.
+
+Owns the property table for the ledger. A global table that an earlier run kept is taken over if it is still the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from localcloud.services.dynamodb import control
+from localcloud.services.dynamodb.errors import DynamoError
+from localcloud.services.dynamodb.members import Members
+from localcloud.services.dynamodb.model import Database
+from localcloud.services.dynamodb.resources import create_table_of, generate_name
+from localcloud.services.dynamodb.table import Table
+from localcloud.services.dynamodb.table_updates import update_table
+from localcloud.template.handler import Physical, Resource, Support, Supported
+from localcloud.template.properties import Properties, read_properties
+
+__all__ = ["GlobalTableHandler"]
+
+_SERVED: Final = Supported()
+_NO_THROTTLE: Final = Supported(Support.PARTIAL, "capacity is counted and shown, and nothing is ever throttled")
+_NO_CIPHER: Final = Supported(Support.PARTIAL, "items are not encrypted on this machine")
+_NO_BACKUP: Final = Supported(Support.PARTIAL, "no backups are kept here; `--persist` keeps the items between runs")
+_NOT_QUEUED: Final = Supported(
+    Support.PARTIAL,
+    "`--persist` keeps every replica's items; what is still under way between Regions when the process is killed, and "
+    "the versions by which the last writer wins, are not kept",
+)
+
+
+def _refused(what: str) -> Supported:
+    return Supported(Support.REFUSED, f"{what} not served here")
+
+
+class GlobalTableHandler:
+    """`AWS::DynamoDB::GlobalTable`. Ref is the name; attributes Arn, TableId, and StreamArn where there is a stream.
+
+    `databases` gives the database of a Region; `keeps` says that tables outlive the stack (`--persist`).
+    """
+
+    type: str = "AWS::DynamoDB::GlobalTable"
+    support: Supported = Supported()
+    properties: Mapping[str, Supported] = {
+        "AttributeDefinitions.AttributeName": _SERVED,
+        "AttributeDefinitions.AttributeType": _SERVED,
+        "BillingMode": Supported(
+            reason="PROVISIONED needs auto scaling, which is not served here", values=("PAY_PER_REQUEST",)
+        ),
+        "GlobalSecondaryIndexes.IndexName": _SERVED,
+        "GlobalSecondaryIndexes.KeySchema": _SERVED,
+        "GlobalSecondaryIndexes.Projection": _SERVED,
+        "GlobalSecondaryIndexes.WarmThroughput": _NO_THROTTLE,
+        "GlobalSecondaryIndexes.WriteOnDemandThroughputSettings": _NO_THROTTLE,
+        "GlobalSecondaryIndexes.WriteProvisionedThroughputSettings": _refused("auto scaling is"),
+        "GlobalTableWitnesses.RegionName": _SERVED,
+        "KeySchema.AttributeName": _SERVED,
+        "KeySchema.KeyType": _SERVED,
+        "LocalSecondaryIndexes.IndexName": _SERVED,
+        "LocalSecondaryIndexes.KeySchema": _SERVED,
+        "LocalSecondaryIndexes.Projection": _SERVED,
+        "MultiRegionConsistency": _SERVED,
+        "Replicas.ContributorInsightsSpecification": _refused("Contributor Insights is"),
+        "Replicas.DeletionProtectionEnabled": _refused("deletion protection of a replica in a template is"),
+        "Replicas.GlobalSecondaryIndexes": _refused("a replica's own index settings are"),
+        "Replicas.KinesisStreamSpecification": _refused("streaming to Kinesis is"),
+        "Replicas.PointInTimeRecoverySpecification": _NO_BACKUP,
+        "Replicas.ReadOnDemandThroughputSettings": _NO_THROTTLE,
+        "Replicas.ReadProvisionedThroughputSettings": _refused("auto scaling is"),
+        "Replicas.Region": _SERVED,
+        "Replicas.ReplicaStreamSpecification": _refused("a resource policy on a stream is"),
+        "Replicas.ResourcePolicy": _refused("a resource policy on a table is"),
+        "Replicas.SSESpecification": _NO_CIPHER,
+        "Replicas.TableClass": Supported(
+            Support.PARTIAL, "storage classes differ in price alone, and nothing costs here"
+        ),
+        "Replicas.Tags": _refused("a replica's own tags are"),
+        "SSESpecification": _NO_CIPHER,
+        "StreamSpecification.StreamViewType": _SERVED,
+        "TableName": _SERVED,
+        "TimeToLiveSpecification.AttributeName": _SERVED,
+        "TimeToLiveSpecification.Enabled": _SERVED,
+        "WarmThroughput": _NO_THROTTLE,
+        "WriteOnDemandThroughputSettings": _NO_THROTTLE,
+        "WriteProvisionedThroughputSettings": _refused("auto scaling is"),
+    }
+
+    def __init__(self, databases: Callable[[str], Database], *, keeps: bool = False) -> None:
+        self._databases = databases
+        self._keeps = keeps
+        if keeps:
+            self.properties = {**self.properties, "Replicas.Region": _NOT_QUEUED}
+
+    async def create(self, resource: Resource) -> Physical:
+        """Make the table and its replicas. Raises TemplateError in the API's words."""
+        read = read_properties(resource)
+        if read.text("BillingMode", "PROVISIONED") != "PAY_PER_REQUEST":
+            raise read.error("BillingMode", "must be PAY_PER_REQUEST here; without it the table is PROVISIONED")
+        name = read.text("TableName", generate_name(resource))
+        database = self._databases(resource.context.region)
+        regions = [replica.text("Region") for replica in read.each("Replicas")]
+        if database.region not in regions:
+            raise read.error("Replicas", "The Replicas section must contain an entry for the current region")
+        try:
+            table = create_table_of(database, read, name)
+            _replicate(database, table, read, regions=[region for region in regions if region != database.region])
+            for member, replica in control.members_of(database, table):
+                view = table.definition.stream_view
+                if view is not None and replica.definition.stream_view is None:
+                    member.redefine(replica, replace(replica.definition, stream_view=view))
+        except DynamoError as error:
+            raise read.error("", error.message) from error
+        attributes = {"Arn": control.table_arn(database, name), "TableId": table.table_id}
+        if table.definition.stream_view is not None:
+            attributes["StreamArn"] = database.streams.arn(table)
+        return Physical(name, attributes)
+
+    async def delete(self, resource: Resource, physical: Physical) -> None:
+        """Drop every replica with its items; where tables are kept between runs, leave them."""
+        database = self._databases(resource.context.region)
+        if self._keeps or physical.ref not in database.names():
+            return
+        for member, table in control.members_of(database, database.table(physical.ref)):
+            table.definition = replace(table.definition, is_protected=False)
+            member.drop(table.definition.name)
+
+
+def _replicate(database: Database, table: Table, read: Properties, *, regions: list[str]) -> None:
+    """Make the replicas and the witness that are not there yet. Raises DynamoError, TemplateError."""
+    wanted = read.text("MultiRegionConsistency", "EVENTUAL")
+    witnesses = [witness.text("RegionName") for witness in read.each("GlobalTableWitnesses")]
+    held = table.membership
+    if held is not None:
+        kept = (held.consistency, set(held.others(database.region)), held.witness)
+        if kept == (wanted, set(regions), next(iter(witnesses), None)):
+            return
+        raise read.error("Replicas", f"the kept global table {table.definition.name} is another; remove it first")
+    if not regions:
+        return
+    request: dict[str, Any] = {
+        "TableName": table.definition.name,
+        "ReplicaUpdates": [{"Create": {"RegionName": region}} for region in regions],
+    }
+    if "MultiRegionConsistency" in read:
+        request["MultiRegionConsistency"] = wanted
+    if witnesses:
+        request["GlobalTableWitnessUpdates"] = [{"Create": {"RegionName": region}} for region in witnesses]
+    update_table(database, Members(request))
