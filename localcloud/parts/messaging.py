@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -82,15 +82,19 @@ async def open_messaging(
 
 
 def _open_topics(services: Services, functions: Functions, group: asyncio.TaskGroup) -> Topics:
-    async def invoke_event(function_arn: str, payload: bytes, source_arn: str, *, trace_header: str) -> None:  # noqa: ARG001 - SNS's port says for whom
-        await functions.invoke(function_arn, payload, invocation_type="Event", trace_header=trace_header)
-
     endpoints = LocalEndpoints(
         services.queues,
-        invoke_event=invoke_event,
+        invoke_event=_event_invoker(functions),
         may_invoke=lambda arn, topic: services.policies.allows(arn, service=_TOPICS, source_arn=topic),
     )
     return Topics(clock=services.clock, rng=services.rng, group=group, endpoints=endpoints)
+
+
+def _event_invoker(functions: Functions) -> Callable[[str, bytes, str], Awaitable[None]]:
+    async def invoke_event(arn: str, payload: bytes, trace_header: str) -> None:
+        await functions.invoke(arn, payload, invocation_type="Event", trace_header=trace_header)
+
+    return invoke_event
 
 
 class _Outlets:
@@ -100,10 +104,6 @@ class _Outlets:
         self.functions = functions
         self._topics = topics
         self._streams = services.streams
-
-    async def invoke_event(self, arn: str, payload: bytes, trace_header: str) -> None:
-        """Invoke a function asynchronously."""
-        await self.functions.invoke(arn, payload, invocation_type="Event", trace_header=trace_header)
 
     async def invoke(self, arn: str, payload: bytes, wait: bool) -> InvokeResult:  # noqa: FBT001 - the pipes' port
         """Invoke a function, and wait for its answer or not."""
@@ -125,7 +125,7 @@ class _Outlets:
 def _open_buses(services: Services, outlets: _Outlets) -> Buses:
     targets = TargetServices(
         find_queue=services.queues.find,
-        invoke=outlets.invoke_event,
+        invoke=_event_invoker(outlets.functions),
         publish=outlets.publish,
         put_record=outlets.put_record,
         forward=lambda arn, event: buses.forward(arn, event),  # noqa: PLW0108 - made below

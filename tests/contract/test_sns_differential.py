@@ -34,6 +34,7 @@ from localcloud.services.sqs.wire import SqsService
 
 PAGE = Path(__file__).parents[2] / "docs" / "fidelity" / "sns.md"
 REGION = "eu-west-1"
+OPEN = '{"Statement":{"Effect":"Allow","Principal":"*","Action":"sqs:SendMessage","Resource":"*"}}'
 CRASH = "crash"
 SEEDS, COUNT = (1, 2, 3), 400
 _PARSERS: Any = parsers  # botocore has no types
@@ -356,9 +357,7 @@ async def both_sides(delegate: Delegate) -> AsyncGenerator[Pair]:
     sns_backends[ACCOUNT_ID][REGION].reset()
     queues = Queues(clock=SystemClock(), rng=random.Random(1))
     async with asyncio.TaskGroup() as group:
-        endpoints = LocalEndpoints(
-            queues, invoke_event=_refuse_invoke, may_invoke=lambda _, __: False, may_send=lambda _, __: True
-        )
+        endpoints = LocalEndpoints(queues, invoke_event=_refuse_invoke, may_invoke=lambda _, __: False)
         topics = Topics(clock=SystemClock(), rng=random.Random(1), group=group, endpoints=endpoints)
         ours = Side(SnsService(topics), SqsService(queues), settled=lambda: not topics.pending)
         sns, sqs = (DelegatedService(name, delegate, needs=lambda _: ()) for name in ("sns", "sqs"))
@@ -366,13 +365,13 @@ async def both_sides(delegate: Delegate) -> AsyncGenerator[Pair]:
         pair = Pair(ours, theirs)
         for side in pair.sides:
             for name in pair.queues:
-                await side.ask_sqs("CreateQueue", {"QueueName": name})
+                await side.ask_sqs("CreateQueue", {"QueueName": name, "Attributes": {"Policy": OPEN}})
         yield pair
         topics.close()
 
 
-async def _refuse_invoke(function_arn: str, payload: bytes, source_arn: str, *, trace_header: str) -> None:
-    raise AssertionError((function_arn, payload, source_arn, trace_header))
+async def _refuse_invoke(function_arn: str, payload: bytes, trace_header: str) -> None:
+    raise AssertionError((function_arn, payload, trace_header))
 
 
 async def differ(delegate: Delegate, seed: int) -> Pair:

@@ -40,7 +40,7 @@ class Cloud:
 
     queues: Queues
     topics: Topics | None = None
-    events: asyncio.Queue[tuple[str, dict[str, Any], str, str]] = field(default_factory=asyncio.Queue)
+    events: asyncio.Queue[tuple[str, dict[str, Any], str]] = field(default_factory=asyncio.Queue)
     denied: set[str] = field(default_factory=set)
     asked: list[Permission] = field(default_factory=list)
     url: str = ""
@@ -51,8 +51,8 @@ class Cloud:
         reason = "no identity-based policy allows the action"
         return Denied("arn:aws:iam::123456789012:user/u", refused[0], reason) if refused else None
 
-    async def invoke(self, function_arn: str, payload: bytes, source_arn: str, *, trace_header: str) -> None:
-        await self.events.put((function_arn, json.loads(payload), source_arn, trace_header))
+    async def invoke(self, function_arn: str, payload: bytes, trace_header: str) -> None:
+        await self.events.put((function_arn, json.loads(payload), trace_header))
 
     def client(self, name: str = "sns") -> Any:
         session: Any = boto3
@@ -200,7 +200,7 @@ async def test_a_fifo_topic_keeps_the_order_of_each_group(cloud: Cloud) -> None:
 
 
 async def test_a_function_gets_the_event_and_the_trace(cloud: Cloud) -> None:
-    """As aioboto3 publishes it; the topic is the source that Lambda asks about."""
+    """As aioboto3 publishes it, with its trace."""
     session: Any = aioboto3.Session(**KEYS)
     async with session.client("sns", endpoint_url=cloud.url) as sns:
 
@@ -216,12 +216,13 @@ async def test_a_function_gets_the_event_and_the_trace(cloud: Cloud) -> None:
         }
         published = await sns.publish(TopicArn=arn, Message="m", MessageAttributes=attributes)
         async with asyncio.timeout(5):
-            function_arn, event, source_arn, trace_header = await cloud.events.get()
-    assert (function_arn, source_arn) == (FUNCTION, arn)
+            function_arn, event, trace_header = await cloud.events.get()
+    assert function_arn == FUNCTION
     assert trace_header == "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"
     (record,) = event["Records"]
     assert (record["EventSource"], record["EventVersion"]) == ("aws:sns", "1.0")
     assert (record["Sns"]["MessageId"], record["Sns"]["Message"]) == (published["MessageId"], "m")
+    assert record["Sns"]["TopicArn"] == arn
     assert record["Sns"]["MessageAttributes"] == {
         "n": {"Type": "Number", "Value": "1.5"},
         "b": {"Type": "Binary", "Value": "eA=="},

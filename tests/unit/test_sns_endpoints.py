@@ -44,7 +44,7 @@ class World:
     queues: Queues
     endpoints: LocalEndpoints
     topics: Topics
-    events: list[tuple[str, bytes, str, str]] = field(default_factory=list)
+    events: list[tuple[str, bytes, str]] = field(default_factory=list)
     failures: list[LambdaError] = field(default_factory=list)
     invokers: set[str] = field(default_factory=lambda: {TOPIC})
 
@@ -77,10 +77,10 @@ def play(test: Callable[[World], Awaitable[None]]) -> None:
         queues = Queues(clock=clock, rng=rng)
         worlds: list[World] = []
 
-        async def invoke_event(function_arn: str, payload: bytes, source_arn: str, *, trace_header: str) -> None:
+        async def invoke_event(function_arn: str, payload: bytes, trace_header: str) -> None:
             if worlds[0].failures:
                 raise worlds[0].failures.pop(0)
-            worlds[0].events.append((function_arn, payload, source_arn, trace_header))
+            worlds[0].events.append((function_arn, payload, trace_header))
 
         endpoints = LocalEndpoints(
             queues,
@@ -205,35 +205,12 @@ def test_a_throttled_queue_is_worth_another_try(monkeypatch: pytest.MonkeyPatch)
     play(test)
 
 
-def test_another_check_can_stand_in_for_the_queues_policy() -> None:
-    """`may_send` decides alone, by the queue's ARN and the topic's."""
-
-    async def test(world: World) -> None:
-        asked: list[tuple[str, str]] = []
-
-        def may_send(queue_arn: str, topic_arn: str) -> bool:
-            asked.append((queue_arn, topic_arn))
-            return len(asked) > 1
-
-        async def never(function_arn: str, payload: bytes, source_arn: str, *, trace_header: str) -> None:
-            raise AssertionError
-
-        endpoints = LocalEndpoints(world.queues, invoke_event=never, may_invoke=lambda *_: False, may_send=may_send)
-        queue = world.queue("jobs", text="")
-        with pytest.raises(Undeliverable, match="AccessDenied"):
-            await endpoints.send_to_queue(queue.arn, QueueMessage("m"), topic_arn=TOPIC)
-        await endpoints.send_to_queue(queue.arn, QueueMessage("m"), topic_arn=TOPIC)
-        assert asked == [(queue.arn, TOPIC)] * 2
-
-    play(test)
-
-
 def test_a_function_is_invoked_for_the_topic() -> None:
     """Where its policy allows; throttled or broken it is worth another try, gone it is not."""
 
     async def test(world: World) -> None:
         assert await world.invoke() is None
-        assert world.events == [(FUNCTION, b"{}", TOPIC, "Root=1-2-3")]
+        assert world.events == [(FUNCTION, b"{}", "Root=1-2-3")]
         world.failures = [
             throttled("ConcurrentInvocationLimitExceeded"),
             service_failed("x"),

@@ -8,9 +8,9 @@ and https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final
 
 from localcloud.services.iam.errors import MalformedPolicy
 from localcloud.services.iam.policy import Caller, Document, context_on_behalf, evaluate, parse_document
@@ -27,40 +27,26 @@ __all__ = ["InvokeEvent", "LocalEndpoints", "queue_allows"]
 SERVICE: Final = "sns.amazonaws.com"
 SENDER_ID: Final = "AIDAIT2UOQQY3AUEKVGXU"  # SenderId of what SNS sends, in every account
 
-MayDo = Callable[[str, str], bool]
-"""Whether an endpoint (its ARN) lets a topic (its ARN) deliver."""
-
-
-class InvokeEvent(Protocol):
-    """Invokes a function asynchronously (InvocationType Event) on behalf of a topic. Raises LambdaError."""
-
-    async def __call__(self, function_arn: str, payload: bytes, source_arn: str, *, trace_header: str) -> None:
-        """Return when Lambda has the event."""
-        ...
+InvokeEvent = Callable[[str, bytes, str], Awaitable[object]]
+"""Invokes a function asynchronously: its ARN, the payload, the trace header. Raises LambdaError."""
+MayInvoke = Callable[[str, str], bool]
+"""Whether a function (its ARN) lets SNS invoke it on behalf of a topic (its ARN)."""
 
 
 class LocalEndpoints:
-    """`Endpoints` over the local cloud's queues and functions.
+    """`Endpoints` over the local cloud's queues and functions."""
 
-    `may_invoke(function_arn, topic_arn)`: whether the function's policy lets sns.amazonaws.com invoke it for the topic.
-    `may_send(queue_arn, topic_arn)`: the same of a queue; None asks the queue's own policy.
-    """
-
-    def __init__(
-        self, queues: Queues, *, invoke_event: InvokeEvent, may_invoke: MayDo, may_send: MayDo | None = None
-    ) -> None:
+    def __init__(self, queues: Queues, *, invoke_event: InvokeEvent, may_invoke: MayInvoke) -> None:
         self._queues = queues
         self._invoke_event = invoke_event
         self._may_invoke = may_invoke
-        self._may_send = may_send
 
     async def send_to_queue(self, queue_arn: str, message: QueueMessage, *, topic_arn: str) -> None:
         """Put a message into a queue. Raises Undeliverable."""
         queue = self._queues.find(queue_arn)
         if queue is None:
             raise Undeliverable("QueueDoesNotExist", "The specified queue does not exist.", retry=False)
-        allowed = queue_allows(queue, topic_arn) if self._may_send is None else self._may_send(queue_arn, topic_arn)
-        if not allowed:
+        if not queue_allows(queue, topic_arn):
             raise Undeliverable("AccessDenied", f"{queue_arn} does not let {topic_arn} send", retry=False)
         try:
             await queue.send(_content(message), sender_id=SENDER_ID)
@@ -73,7 +59,7 @@ class LocalEndpoints:
         if not self._may_invoke(function_arn, topic_arn):
             raise Undeliverable("AccessDenied", f"{function_arn} does not let {topic_arn} invoke it", retry=False)
         try:
-            await self._invoke_event(function_arn, event, topic_arn, trace_header=trace_header)
+            await self._invoke_event(function_arn, event, trace_header)
         except LambdaError as error:
             retry = error.status == 429 or error.status >= 500
             raise Undeliverable(error.code, error.message, retry=retry) from error
