@@ -39,11 +39,11 @@ from localcloud.services.sqs.errors import SqsError
 from localcloud.services.sqs.message import Message
 from sluiceway.errors import Misconfigured
 
-__all__ = ["Invoke", "Queue", "SqsMapping", "SqsMappingConfig"]
+__all__ = ["MAX_BATCH_FIFO", "Invoke", "Queue", "SqsMapping", "SqsMappingConfig"]
 
 log = logging.getLogger(__name__)
 
-MAX_BATCH_FIFO: Final = 10  # services-sqs-parameters
+MAX_BATCH_FIFO: Final = 10  # services-sqs-parameters: a receive gives no more, and there is no batching window
 ACCOUNT_CONCURRENCY: Final = 1_000  # gettingstarted-limits: what an account has until it asks for more
 _DEFAULT_MAX_POLLERS: Final = 200  # API_ProvisionedPollerConfig
 _DEFAULT_MIN_POLLERS: Final = 2

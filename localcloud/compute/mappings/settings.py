@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from localcloud.compute.event_source_sqs import SqsMappingConfig
+from localcloud.compute.event_source_sqs import MAX_BATCH_FIFO, SqsMappingConfig
 from localcloud.compute.stream_config import FOREVER, StreamMappingConfig
 from localcloud.compute.stream_source import Start, StartKind
 from localcloud.template.properties import Properties
@@ -22,7 +22,6 @@ from sluiceway.rules.patterns import InvalidPattern
 __all__ = ["STREAM_SETTINGS", "MappingSettings", "kind_of_source", "read_settings"]
 
 MAX_BATCH: Final = 10_000  # BatchSize of standard queues and of streams
-MAX_BATCH_FIFO: Final = 10  # services-sqs-parameters: FIFO queues
 MAX_BATCH_WITHOUT_WINDOW: Final = 10  # services-sqs-parameters
 MAX_WINDOW_S: Final = 300
 MAX_FILTERS: Final = 10  # invocation-eventfiltering: five, and ten by a higher quota

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from localcloud.compute.event_source_sqs import SqsMappingConfig
+from localcloud.compute.event_source_sqs import MAX_BATCH_FIFO, SqsMappingConfig
 from localcloud.compute.stream_config import StreamMappingConfig
 from localcloud.compute.stream_source import Start, StartKind
 from localcloud.services.pipes.errors import not_served, validation
@@ -24,7 +24,6 @@ __all__ = ["Kind", "PipeName", "PipeSettings", "read_settings"]
 
 Kind: TypeAlias = Literal["sqs", "kinesis", "dynamodb"]
 
-MAX_FIFO_BATCH: Final = 10  # a receive gives no more, and a FIFO queue has no batching window
 _SOURCE: Final = "Invalid source parameter provided for source."
 _BLOCKS: Final[Mapping[Kind, str]] = {
     "dynamodb": "DynamoDBStreamParameters",
@@ -108,7 +107,7 @@ def _check_batch(block: Mapping[str, Any], kind: Kind, source_arn: str, *, most:
     if kind == "sqs" and source_arn.endswith(".fifo"):
         if block.get("MaximumBatchingWindowInSeconds"):
             raise validation("Batching window is not supported for FIFO queues")
-        most = min(most, MAX_FIFO_BATCH)
+        most = min(most, MAX_BATCH_FIFO)
     if size > most:
         raise validation(f"The configured batch size {size} is greater than the max supported {most}.")
 
