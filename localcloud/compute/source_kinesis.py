@@ -27,6 +27,7 @@ __all__ = ["KinesisSource", "OpenAggregate"]
 OpenAggregate: TypeAlias = Callable[[bytes], Sequence[tuple[str, bytes]] | None]
 """The user records (partition key, data) of an aggregate; None where the bytes are no aggregate."""
 
+TURN_RECORDS: Final = 100  # of an answer, before other tasks have their turn
 SCHEMA_VERSION: Final = "1.0"
 EVENT_VERSION: Final = "1.0"
 
@@ -119,7 +120,7 @@ class KinesisSource:
             raise ReadThrottled(error.after_s) from error
         if reading.next is None:
             self._held.pop(cursor.shard_id, None)
-        records = tuple(self._convert(shard, record) for record in reading.records)
+        records = await self._convert_all(shard, reading.records)
         return Page(records, None if reading.next is None else _Place(shard.shard_id, reading.next), reading.more)
 
     # ------------------------------------------------------------------ reading
@@ -172,6 +173,13 @@ class KinesisSource:
         return reading
 
     # ------------------------------------------------------------------ Lambda's event
+
+    async def _convert_all(self, shard: Shard, records: Sequence[Record]) -> tuple[StreamRecord, ...]:
+        converted: list[StreamRecord] = []
+        for place in range(0, len(records), TURN_RECORDS):
+            converted += [self._convert(shard, record) for record in records[place : place + TURN_RECORDS]]
+            await asyncio.sleep(0)
+        return tuple(converted)
 
     def _convert(self, shard: Shard, record: Record) -> StreamRecord:
         sequence, content = str(record.sequence), record.content

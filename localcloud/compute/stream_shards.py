@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from typing import Final
 from zlib import crc32
 
-from localcloud.compute.stream_batches import read_items
+from localcloud.compute.stream_batches import Item, read_items
 from localcloud.compute.stream_checkpoints import Progress, ShardCheckpoint
 from localcloud.compute.stream_delivery import Delivery
 from localcloud.compute.stream_lane import Lane
@@ -25,6 +26,7 @@ __all__ = ["ShardRun"]
 MAX_READ: Final = 10_000  # GetRecords and SubscribeToShard give no more in one answer
 READ_AHEAD_RECORDS: Final = 50_000  # how far a shard is read beyond a record that is not settled
 READ_AHEAD_BYTES: Final = 64 * 1024 * 1024
+TURN_RECORDS: Final = 100  # of a page, before other tasks have their turn
 PUSH_WAIT_S: Final = 300.0  # SubscribeToShard: a subscription lasts for five minutes
 _BLINK_S: Final = 0.001  # past a window's end, whatever rounding makes of it
 
@@ -84,7 +86,7 @@ class ShardRun:
             while cursor is not None:
                 await self._wait_until_wanted()
                 page = await self._read(cursor)
-                self._hand_out(page)
+                self._hand_out(page, await self._read_items(page))
                 cursor = page.next
         except StreamGone:
             return False
@@ -126,9 +128,17 @@ class ShardRun:
         left_s = min(lane.window_end_s for lane in self._lanes) - self._mandate.clock.time()
         return min(PUSH_WAIT_S, max(0.0, left_s + _BLINK_S))
 
-    def _hand_out(self, page: Page) -> None:
+    async def _read_items(self, page: Page) -> list[Item]:
+        """The page's records as events, with turns for others: filters and JSON take time."""
+        items: list[Item] = []
+        for place in range(0, len(page.records), TURN_RECORDS):
+            items += read_items(page.records[place : place + TURN_RECORDS], self._mandate.criteria)
+            await asyncio.sleep(0)
+        return items
+
+    def _hand_out(self, page: Page, items: Sequence[Item]) -> None:
         now = asyncio.get_running_loop().time()
-        for item in read_items(page.records, self._mandate.criteria):
+        for item in items:
             self._progress.begin(item)
             if item.events:
                 self._lanes[crc32(item.order_key.encode()) % len(self._lanes)].offer(item)

@@ -461,3 +461,20 @@ def test_an_aggregate_is_opened_where_it_is_asked_for(pushes: bool) -> None:
             make(opens_aggregates=True)
 
     in_world(test)
+
+
+def test_others_have_their_turn_while_a_large_answer_is_read() -> None:
+    """A thousand records are turned into events by the hundred."""
+
+    async def test(world: World) -> None:
+        for number in range(1000):
+            world.put(b"%d" % number)
+        source = world.source()
+        reading = asyncio.ensure_future(source.read(source.cursor(SHARD, HORIZON), 1000))
+        turns = 0
+        while not reading.done():
+            turns += 1
+            await asyncio.sleep(0)
+        assert (turns >= 10, len(reading.result().records)) == (True, 1000)
+
+    in_world(test)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 from zlib import crc32
 
@@ -496,5 +497,25 @@ def test_a_shard_is_read_ahead_of_a_stuck_lane_up_to_a_bound(
             await asyncio.sleep(60)
             assert {name for batch in there.batches for name in batch} == {"poison", *range(200)}
             assert there.checkpoints.after("shardId-000000000000") == "1201"
+
+    run_virtual(main)
+
+
+def test_others_have_their_turn_while_a_large_page_is_read() -> None:
+    """Of ten thousand records a hundred are filtered at a time; those that are kept go together all the same."""
+
+    class Kind:
+        def keep(self, record: Mapping[str, Any]) -> bool:
+            return record["kinesis"]["data"] >= 9_990
+
+    async def main() -> None:
+        stream = new_stream()
+        fill(stream, 10_000)
+        async with world(succeed, stream=stream, criteria=Kind()) as there:
+            turns = 0
+            while not there.seen and turns < 1_000:
+                turns += 1
+                await asyncio.sleep(0)
+            assert (turns >= 100, there.batches) == (True, [list(range(9_990, 10_000))])
 
     run_virtual(main)
