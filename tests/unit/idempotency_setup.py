@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from sluiceway.errors import DeadlineExceeded
 from sluiceway.idempotency import Guard, Options
 from sluiceway.idempotency.memory import MemoryIdempotencyStore
 from sluiceway.idempotency.outcomes import Outcome
@@ -50,30 +51,37 @@ class TroubledStore:
         self.trouble = trouble or Trouble()
         self.calls: list[str] = []
 
-    async def _do(self, name: str, work: Callable[[], Awaitable[Any]]) -> Any:
-        await self.trouble.before(name)
-        self.calls.append(name)
-        answer = await work()
-        await self.trouble.after(name)
-        return answer
+    async def _do(self, name: str, work: Callable[[], Awaitable[Any]], deadline: float | None) -> Any:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self.trouble.before(name)
+                self.calls.append(name)
+                answer = await work()
+                await self.trouble.after(name)
+                return answer
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"{name}: no answer") from error
 
-    async def claim(self, record: IdempotencyRecord, *, now_ms: int, rerun: bool) -> IdempotencyRecord | None:
-        return await self._do("claim", lambda: self.store.claim(record, now_ms=now_ms, rerun=rerun))
+    async def claim(
+        self, record: IdempotencyRecord, *, now_ms: int, rerun: bool, deadline: float | None = None
+    ) -> IdempotencyRecord | None:
+        return await self._do("claim", lambda: self.store.claim(record, now_ms=now_ms, rerun=rerun), deadline)
 
-    async def get(self, key: str) -> IdempotencyRecord | None:
-        return await self._do("get", lambda: self.store.get(key))
+    async def get(self, key: str, *, deadline: float | None = None) -> IdempotencyRecord | None:
+        return await self._do("get", lambda: self.store.get(key), deadline)
 
-    async def write(self, record: IdempotencyRecord) -> bool:
-        return await self._do("write", lambda: self.store.write(record))
+    async def write(self, record: IdempotencyRecord, *, deadline: float | None = None) -> bool:
+        return await self._do("write", lambda: self.store.write(record), deadline)
 
     async def release(self, record: IdempotencyRecord) -> None:
-        await self._do("release", lambda: self.store.release(record))
+        await self._do("release", lambda: self.store.release(record), None)
 
 
 class NaiveStore(MemoryIdempotencyStore):
     """As Powertools writes: the claim is conditional, the end and the deletion are not."""
 
-    async def write(self, record: IdempotencyRecord) -> bool:
+    async def write(self, record: IdempotencyRecord, *, deadline: float | None = None) -> bool:
+        del deadline
         self._records[record.key] = record
         return True
 

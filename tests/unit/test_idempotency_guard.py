@@ -182,16 +182,19 @@ async def test_a_claim_whose_answer_was_lost_is_completed_all_the_same() -> None
 
 @virtual
 async def test_a_store_that_does_not_answer_is_away() -> None:
-    """After store_timeout_s."""
+    """After store_timeout_s, or at the call's deadline where that comes first."""
 
-    class Silent(MemoryIdempotencyStore):
-        async def claim(self, *_: object, **__: object) -> None:
+    class Silent(Trouble):
+        async def before(self, operation: str) -> None:
             await asyncio.sleep(1_000)
 
     loop = asyncio.get_running_loop()
-    with pytest.raises(Retryable, match="does not answer"):
-        await make_guard(store_timeout_s=2).run(EVENT, Work(), store=Silent())
-    assert loop.time() == pytest.approx(2)
+    for deadline, expected in ((None, 2.0), (3.5, 3.5)):
+        with pytest.raises(Retryable, match="no answer"):
+            await make_guard(store_timeout_s=2).run(
+                EVENT, Work(), store=TroubledStore(MemoryIdempotencyStore(), Silent()), deadline=deadline
+            )
+        assert loop.time() == pytest.approx(expected)
 
 
 @virtual

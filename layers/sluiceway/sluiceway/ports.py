@@ -306,17 +306,22 @@ class Dispatcher(Protocol):
 
 
 class IdempotencyStore(Protocol):
-    """Idempotency records by key. An owner writes over its own record in progress only, and over no other."""
+    """Idempotency records by key. An owner writes over its own record in progress only, and over no other.
 
-    async def claim(self, record: IdempotencyRecord, *, now_ms: int, rerun: bool) -> IdempotencyRecord | None:
+    Raises DeadlineExceeded at `deadline` (the event loop's clock) at the latest.
+    """
+
+    async def claim(
+        self, record: IdempotencyRecord, *, now_ms: int, rerun: bool, deadline: float | None = None
+    ) -> IdempotencyRecord | None:
         """Write `record` if its key is free (`rules.idempotency.is_free`). None when it is stored now, else what is."""
         ...
 
-    async def get(self, key: str) -> IdempotencyRecord | None:
+    async def get(self, key: str, *, deadline: float | None = None) -> IdempotencyRecord | None:
         """The record as last written (strongly consistent), expired or not; None where there is none."""
         ...
 
-    async def write(self, record: IdempotencyRecord) -> bool:
+    async def write(self, record: IdempotencyRecord, *, deadline: float | None = None) -> bool:
         """Renew or complete the same owner's record in progress. True as well where exactly that is stored already.
 
         False where the key is another's by now, or nobody's. Raises Rejected (`result-too-large`).

@@ -51,7 +51,9 @@ class DynamoDbIdempotencyStore:
         self._caller = caller
         self._table = table
 
-    async def claim(self, record: IdempotencyRecord, *, now_ms: int, rerun: bool) -> IdempotencyRecord | None:
+    async def claim(
+        self, record: IdempotencyRecord, *, now_ms: int, rerun: bool, deadline: float | None = None
+    ) -> IdempotencyRecord | None:
         """As `IdempotencyStore.claim`. A retry whose first answer was lost finds its own record: that is a claim."""
         values: _Wire = {":now_s": {"N": str(now_ms // 1000)}}
         if rerun:
@@ -63,7 +65,7 @@ class DynamoDbIdempotencyStore:
             "ExpressionAttributeValues": values,
         }
         try:
-            await self._call("PutItem", request)
+            await self._call("PutItem", request, deadline)
         except ConditionFailed as error:
             found = found_item(error)
             if not found:
@@ -71,12 +73,12 @@ class DynamoDbIdempotencyStore:
             return None if read_text(found, "owner") == record.owner.token else _read(found)
         return None
 
-    async def get(self, key: str) -> IdempotencyRecord | None:
+    async def get(self, key: str, *, deadline: float | None = None) -> IdempotencyRecord | None:
         """As `IdempotencyStore.get`."""
-        item = await Table(self._caller, self._table).get_item({"id": key})
+        item = await Table(self._caller, self._table).get_item({"id": key}, deadline=deadline)
         return None if item is None else _read(item)
 
-    async def write(self, record: IdempotencyRecord) -> bool:
+    async def write(self, record: IdempotencyRecord, *, deadline: float | None = None) -> bool:
         """As `IdempotencyStore.write`. A result of more than 350,000 bytes is too large."""
         update, names, values = _complete(record) if record.is_complete else _renew(record)
         values |= {":owner": {"S": record.owner.token}, ":in_progress": _IN_PROGRESS}
@@ -88,7 +90,7 @@ class DynamoDbIdempotencyStore:
             "ExpressionAttributeValues": values,
         }
         try:
-            await self._call("UpdateItem", request)
+            await self._call("UpdateItem", request, deadline)
         except ConditionFailed as error:
             found = found_item(error)
             return bool(found) and _is_stored(_read(cast("Mapping[str, Value]", found)), record)
@@ -103,14 +105,14 @@ class DynamoDbIdempotencyStore:
             "ExpressionAttributeValues": {":owner": {"S": record.owner.token}, ":in_progress": _IN_PROGRESS},
         }
         try:
-            await self._call("DeleteItem", request)
+            await self._call("DeleteItem", request, None)
         except ConditionFailed:
             return
 
-    async def _call(self, operation: str, request: dict[str, object]) -> None:
+    async def _call(self, operation: str, request: dict[str, object], deadline: float | None) -> None:
         request["TableName"] = self._table
         request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-        await self._caller.call(DYNAMODB, operation, request)
+        await self._caller.call(DYNAMODB, operation, request, deadline=deadline)
 
 
 def _is_stored(found: IdempotencyRecord, record: IdempotencyRecord) -> bool:

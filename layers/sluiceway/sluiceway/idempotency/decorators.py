@@ -14,7 +14,7 @@ from sluiceway.events.invocation import Invocation
 from sluiceway.idempotency.guard import Guard
 from sluiceway.idempotency.keys import Part
 from sluiceway.idempotency.options import Options
-from sluiceway.idempotency.outcomes import Outcome, result_of
+from sluiceway.idempotency.outcomes import Fresh, Outcome, result_of
 from sluiceway.ports import IdempotencyStore
 
 __all__ = ["Protected", "idempotent", "idempotent_flow"]
@@ -51,7 +51,8 @@ class Protected(Generic[E, P, T]):
 
     async def __call__(self, event: E, *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result, now or from before. Raises as `Guard.value`."""
-        return result_of(await self.outcome(event, *args, **kwargs), now_ms=self._clock.now_ms())
+        outcome = await self.outcome(event, *args, **kwargs)
+        return outcome.value if isinstance(outcome, Fresh) else result_of(outcome, now_ms=self._clock.now_ms())
 
     async def outcome(self, event: E, *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
         """What came of it. Raises as `Guard.run`."""

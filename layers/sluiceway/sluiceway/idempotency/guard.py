@@ -80,13 +80,19 @@ class Guard(Generic[T]):
         away, unless `when_away` is `run`); `Misconfigured` for a result that is not JSON.
         """
         options, end = self._options, math.inf if deadline is None else deadline
-        ask = _Ask(self._keys.key_of(event), self._keys.payload_hash_of(event), store, self._give_up_at(end))
+        key, payload_hash = self._keys.key_of(event), self._keys.payload_hash_of(event)
+        give_up_at = self._give_up_at(end) if options.wait_s else -math.inf
         while True:
-            attempt = begin(ask.key, ask.payload_hash, store=store, options=options, deadline=end)
+            attempt = begin(key, payload_hash, store=store, options=options, deadline=end)
             if attempt is None:
                 raise DeadlineExceeded("no time is left to begin")
             try:
-                found = await self._claim(attempt)
+                found = await store.claim(
+                    attempt.record,
+                    now_ms=options.clock.now_ms(),
+                    rerun=options.after_crash == "rerun",
+                    deadline=min(end, asyncio.get_running_loop().time() + options.store_timeout_s),
+                )
             except Retryable as error:
                 if options.when_away == "fail":
                     raise
@@ -94,7 +100,7 @@ class Guard(Generic[T]):
                 return await self._work_unprotected(attempt, work)
             if found is None:
                 return await self._work(attempt, work)
-            outcome = await self._wait_for(found, ask)
+            outcome = await self._wait_for(found, _Ask(key, payload_hash, store, give_up_at))
             if outcome is not None:
                 return outcome
 
@@ -108,6 +114,8 @@ class Guard(Generic[T]):
     ) -> T:
         """As `run`, for callers that want the result or an error: what `outcomes.result_of` raises, and what `run`."""
         outcome = await self.run(event, work, store=store, deadline=deadline)
+        if isinstance(outcome, Fresh):
+            return outcome.value
         return result_of(outcome, now_ms=self._options.clock.now_ms())
 
     def each(
@@ -122,23 +130,9 @@ class Guard(Generic[T]):
 
     # ------------------------------------------------------------ another has the key
 
-    async def _claim(self, attempt: Attempt) -> IdempotencyRecord | None:
-        options = self._options
-        limit = asyncio.timeout(options.store_timeout_s)
-        try:
-            async with limit:
-                return await attempt.store.claim(
-                    attempt.record, now_ms=options.clock.now_ms(), rerun=options.after_crash == "rerun"
-                )
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise Retryable("the idempotency store does not answer") from error
-
     def _give_up_at(self, end: float) -> float:
         """The loop time until which a caller waits for another."""
-        wait_s = self._options.wait_s
-        return min(asyncio.get_running_loop().time() + wait_s, end) if wait_s else -math.inf
+        return min(asyncio.get_running_loop().time() + self._options.wait_s, end)
 
     async def _wait_for(self, found: IdempotencyRecord, ask: _Ask) -> _Found[T] | None:
         """What another's record comes to, at once or after waiting for it; None where the key can be claimed."""
@@ -156,7 +150,7 @@ class Guard(Generic[T]):
     async def _look(self, ask: _Ask, last: InProgress) -> _Found[T] | None:
         """How it stands by now; as `last` said where the store does not say."""
         try:
-            found = await ask.store.get(ask.key)
+            found = await ask.store.get(ask.key, deadline=ask.give_up_at)
         except Retryable:
             return last
         rerun = self._options.after_crash == "rerun"
@@ -205,30 +199,31 @@ class Guard(Generic[T]):
 
     async def _settle(self, attempt: Attempt, value: T) -> Outcome[T]:
         """The end of work that was done: whatever happens from here on, it is not done again if that can be helped."""
-        key = attempt.record.key
         data, mistake = self._dump(value)
         end = await complete(attempt, data)
         if mistake is not None:
             raise Misconfigured("the result is not JSON: name a `dump` for it", what="dump") from mistake
-        if end == "unknown" and self._options.when_away == "fail":
-            lasts_s = self._options.lease_s + self._options.skew_s
-            return InDoubt(key, "unrecorded", self._options.clock.now_ms() + math.ceil(lasts_s * 1000))
+        return Fresh(value) if end == "kept" else self._settle_else(attempt, value, end)
+
+    def _settle_else(self, attempt: Attempt, value: T, end: str) -> Outcome[T]:
+        key, options = attempt.record.key, self._options
         if end == "lost":
             return InDoubt(key, "lease-lost")
-        if end == "not-kept":
-            log.warning("idempotency.result_not_kept", size=len(data or ""))
-        return Fresh(value, recorded=end == "kept")
+        if end == "unknown" and options.when_away == "fail":
+            until_ms = options.clock.now_ms() + math.ceil((options.lease_s + options.skew_s) * 1000)
+            return InDoubt(key, "unrecorded", until_ms)
+        log.warning("idempotency.result_not_recorded", end=end)
+        return Fresh(value, recorded=False)
 
     async def _work_unprotected(self, attempt: Attempt, work: Callable[[], Awaitable[T]]) -> Fresh[T]:
         """The store is away. The claim may be stored all the same, with its answer lost: then the end is written."""
         value = await work()
         data, _ = self._dump(value)
+        done = attempt.record._replace(is_complete=True, data=data)
+        limit = asyncio.get_running_loop().time() + self._options.store_timeout_s
         try:
-            async with asyncio.timeout(self._options.store_timeout_s):
-                recorded = data is not None and await attempt.store.write(
-                    attempt.record._replace(is_complete=True, data=data)
-                )
-        except (Retryable, Rejected, TimeoutError):
+            recorded = data is not None and await attempt.store.write(done, deadline=limit)
+        except (Retryable, Rejected):
             recorded = False
         return Fresh(value, recorded=recorded)
 

@@ -27,21 +27,23 @@ class CachedIdempotencyStore:
         self._max_items = max_items
         self._records: dict[str, IdempotencyRecord] = {}
 
-    async def claim(self, record: IdempotencyRecord, *, now_ms: int, rerun: bool) -> IdempotencyRecord | None:
+    async def claim(
+        self, record: IdempotencyRecord, *, now_ms: int, rerun: bool, deadline: float | None = None
+    ) -> IdempotencyRecord | None:
         """As `IdempotencyStore.claim`, without a call where the result is at hand and has not expired."""
         cached = self._records.pop(record.key, None)
         if cached is not None and not is_free(cached, now_ms, rerun=False):
             self._records[record.key] = cached
             return cached
-        return self._keep(await self._store.claim(record, now_ms=now_ms, rerun=rerun))
+        return self._keep(await self._store.claim(record, now_ms=now_ms, rerun=rerun, deadline=deadline))
 
-    async def get(self, key: str) -> IdempotencyRecord | None:
+    async def get(self, key: str, *, deadline: float | None = None) -> IdempotencyRecord | None:
         """As `IdempotencyStore.get`, always from the store."""
-        return self._keep(await self._store.get(key))
+        return self._keep(await self._store.get(key, deadline=deadline))
 
-    async def write(self, record: IdempotencyRecord) -> bool:
+    async def write(self, record: IdempotencyRecord, *, deadline: float | None = None) -> bool:
         """As `IdempotencyStore.write`."""
-        stored = await self._store.write(record)
+        stored = await self._store.write(record, deadline=deadline)
         if stored:
             self._keep(record)
         return stored
@@ -71,21 +73,23 @@ class SpillingIdempotencyStore:
         self._blobs = blobs
         self._max_inline_bytes = max_inline_bytes
 
-    async def claim(self, record: IdempotencyRecord, *, now_ms: int, rerun: bool) -> IdempotencyRecord | None:
+    async def claim(
+        self, record: IdempotencyRecord, *, now_ms: int, rerun: bool, deadline: float | None = None
+    ) -> IdempotencyRecord | None:
         """As `IdempotencyStore.claim`."""
-        return await self._fetch(await self._store.claim(record, now_ms=now_ms, rerun=rerun))
+        return await self._fetch(await self._store.claim(record, now_ms=now_ms, rerun=rerun, deadline=deadline))
 
-    async def get(self, key: str) -> IdempotencyRecord | None:
+    async def get(self, key: str, *, deadline: float | None = None) -> IdempotencyRecord | None:
         """As `IdempotencyStore.get`."""
-        return await self._fetch(await self._store.get(key))
+        return await self._fetch(await self._store.get(key, deadline=deadline))
 
-    async def write(self, record: IdempotencyRecord) -> bool:
+    async def write(self, record: IdempotencyRecord, *, deadline: float | None = None) -> bool:
         """As `IdempotencyStore.write`."""
         if record.data is None or len(record.data) <= self._max_inline_bytes:  # written in ASCII: characters are bytes
-            return await self._store.write(record)
+            return await self._store.write(record, deadline=deadline)
         key = f"idempotency/{record.key}/{record.owner.token}"
         await self._blobs.put(key, record.data.encode(), content_type="application/json")
-        return await self._store.write(record._replace(data=None, data_key=key))
+        return await self._store.write(record._replace(data=None, data_key=key), deadline=deadline)
 
     async def release(self, record: IdempotencyRecord) -> None:
         """As `IdempotencyStore.release`."""

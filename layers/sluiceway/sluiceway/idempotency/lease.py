@@ -9,8 +9,8 @@ changes nothing of another's. Must not know keys, events or outcomes.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable
+from math import ceil, inf
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from sluiceway import log
@@ -56,19 +56,20 @@ def begin(key: str, payload_hash: str, *, store: IdempotencyStore, options: Opti
     until = min(now + options.lease_s, deadline)
     if until <= now:
         return None
-    record = IdempotencyRecord(key, options.new_owner(), 0, payload_hash=payload_hash)
-    return Attempt(_lease(record, until - now, options), store, options, until, deadline)
+    lease_until_ms, expires_s = _lease(until - now, options)
+    record = IdempotencyRecord(key, options.new_owner(), expires_s, lease_until_ms, payload_hash=payload_hash)
+    return Attempt(record, store, options, until, deadline)
 
 
-def _lease(record: IdempotencyRecord, lease_s: float, options: Options) -> IdempotencyRecord:
-    """The record leased from now on. It never expires before its lease, however short results are kept."""
+def _lease(lease_s: float, options: Options) -> tuple[int, int]:
+    """`lease_until_ms` and `expires_s` from now on. None expires before its lease, however short results are kept."""
     now_ms = options.clock.now_ms()
-    until_ms = now_ms + math.ceil((lease_s + options.skew_s) * 1000)
-    return record._replace(lease_until_ms=until_ms, expires_s=max(_expires_s(now_ms, options), until_ms // 1000 + 1))
+    until_ms = now_ms + ceil((lease_s + options.skew_s) * 1000)
+    return until_ms, max(_expires_s(now_ms, options), until_ms // 1000 + 1)
 
 
 def _expires_s(now_ms: int, options: Options) -> int:
-    return math.ceil(now_ms / 1000 + options.keep_s + options.skew_s)
+    return ceil(now_ms / 1000 + options.keep_s + options.skew_s)
 
 
 async def work_on(attempt: Attempt, work: Callable[[], Awaitable[T]]) -> T:
@@ -110,7 +111,9 @@ async def _renew(attempt: Attempt, limit: asyncio.Timeout) -> None:
         begun = loop.time()
         until = min(begun + options.lease_s, attempt.deadline)
         try:
-            held = await attempt.store.write(_lease(attempt.record, until - begun, options))
+            lease_until_ms, expires_s = _lease(until - begun, options)
+            renewed = attempt.record._replace(lease_until_ms=lease_until_ms, expires_s=expires_s)
+            held = await attempt.store.write(renewed, deadline=limit.when())
         except SluicewayError as error:
             log.failure("idempotency.not_renewed", error)
             await asyncio.sleep(options.lease_s * RETRY_SHARE)
@@ -129,25 +132,16 @@ async def complete(attempt: Attempt, data: str | None) -> End:
     `unknown` where it never came to be known, `lost` where the key is another's, `not-kept` where there is no result or
     one too large for the store: the work counts as done, and no repeat gets its result.
     """
-    options = attempt.options
+    record, options = attempt.record, attempt.options
     expires_s = _expires_s(options.clock.now_ms(), options)
-    done = attempt.record._replace(is_complete=True, data=data, expires_s=expires_s)
-    limit = asyncio.timeout_at(min(attempt.deadline, asyncio.get_running_loop().time() + SETTLE_S))
-    try:
-        async with limit:
-            return await _complete(attempt, done)
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        log.warning("idempotency.unrecorded")
-        return "unknown"
-
-
-async def _complete(attempt: Attempt, done: IdempotencyRecord) -> End:
+    done = IdempotencyRecord(
+        record.key, record.owner, expires_s, record.lease_until_ms, True, data, record.payload_hash
+    )
+    give_up_at = attempt.deadline if attempt.deadline < inf else asyncio.get_running_loop().time() + SETTLE_S
     pause_s = FIRST_PAUSE_S
     while True:
         try:
-            stored = await attempt.store.write(done)
+            stored = await attempt.store.write(done, deadline=give_up_at)
         except Rejected as error:
             if error.reason != "result-too-large" or done.data is None:
                 raise
@@ -155,17 +149,20 @@ async def _complete(attempt: Attempt, done: IdempotencyRecord) -> End:
             continue
         except Retryable as error:
             log.failure("idempotency.not_completed", error)
-            stored = await _read_back(attempt, done)
+            stored = await _read_back(attempt, done, give_up_at)
         if stored is not None:
             return ("not-kept" if done.data is None else "kept") if stored else "lost"
-        await asyncio.sleep(pause_s * (0.5 + attempt.options.chance.draw() / 2))
+        wait_s = pause_s * (0.5 + options.chance.draw() / 2)
+        if asyncio.get_running_loop().time() + wait_s >= give_up_at:
+            return "unknown"
+        await asyncio.sleep(wait_s)
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
-async def _read_back(attempt: Attempt, done: IdempotencyRecord) -> bool | None:
+async def _read_back(attempt: Attempt, done: IdempotencyRecord, give_up_at: float) -> bool | None:
     """Whether a write whose answer was lost is stored; None where that is not known, or it may still be made."""
     try:
-        found = await attempt.store.get(done.key)
+        found = await attempt.store.get(done.key, deadline=give_up_at)
     except Retryable:
         return None
     if found is None or found.owner.token != done.owner.token:

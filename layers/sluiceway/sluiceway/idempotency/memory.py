@@ -22,8 +22,11 @@ class MemoryIdempotencyStore:
         self._records: dict[str, IdempotencyRecord] = {}
         self._max_records = max_records
 
-    async def claim(self, record: IdempotencyRecord, *, now_ms: int, rerun: bool) -> IdempotencyRecord | None:
+    async def claim(
+        self, record: IdempotencyRecord, *, now_ms: int, rerun: bool, deadline: float | None = None
+    ) -> IdempotencyRecord | None:
         """As `IdempotencyStore.claim`."""
+        del deadline
         found = self._records.get(record.key)
         if found is not None and not is_free(found, now_ms, rerun=rerun):
             return None if found.owner.token == record.owner.token else found
@@ -32,12 +35,14 @@ class MemoryIdempotencyStore:
         self._records[record.key] = record
         return None
 
-    async def get(self, key: str) -> IdempotencyRecord | None:
+    async def get(self, key: str, *, deadline: float | None = None) -> IdempotencyRecord | None:
         """As `IdempotencyStore.get`."""
+        del deadline
         return self._records.get(key)
 
-    async def write(self, record: IdempotencyRecord) -> bool:
+    async def write(self, record: IdempotencyRecord, *, deadline: float | None = None) -> bool:
         """As `IdempotencyStore.write`."""
+        del deadline
         found = self._records.get(record.key)
         if found is None or found.owner.token != record.owner.token:
             return False
