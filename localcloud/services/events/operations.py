@@ -5,8 +5,6 @@ Source: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_Operatio
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
@@ -19,6 +17,7 @@ from localcloud.services.events.errors import not_served, validation
 from localcloud.services.events.event_patterns import compile_pattern
 from localcloud.services.events.json_values import decode
 from localcloud.services.events.model import DEFAULT, Buses, PutEntry
+from localcloud.services.pages import MalformedToken, cut_page
 from sluiceway.errors import Rejected
 
 __all__ = ["ACTIONS", "Call", "Result", "read_settings"]
@@ -307,20 +306,12 @@ def _read_tags(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 def _page(call: Call, items: Sequence[T], name_of: Callable[[T], str]) -> tuple[Sequence[T], Result]:
-    """A page of what is in the order of its names, and the token of the next: the name that this one ends with."""
-    after = _read_token(call.text("NextToken"))
-    left = [item for item in items if name_of(item) > after]
-    page = left[: call.values.get("Limit", MAX_LISTED)]
-    if len(page) == len(left):
-        return page, {}
-    return page, {"NextToken": base64.b64encode(name_of(page[-1]).encode()).decode()}
-
-
-def _read_token(token: str) -> str:
+    """A page of what is in the order of its names, and the token of the next."""
     try:
-        return base64.b64decode(token, validate=True).decode()
-    except (binascii.Error, ValueError) as error:
+        page, token = cut_page(items, name_of, token=call.text("NextToken"), most=call.values.get("Limit", MAX_LISTED))
+    except MalformedToken as error:
         raise validation("Parameter NextToken is not valid.") from error
+    return page, {"NextToken": token} if token else {}
 
 
 ACTIONS: Final[Mapping[str, Callable[[Call], Result]]] = {

@@ -5,8 +5,6 @@ Source: https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_Opera
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +14,7 @@ from urllib.parse import parse_qs, unquote
 
 from localcloud.json_text import MalformedJson, read_json
 from localcloud.services.contract import Permission, WireRequest, WireResponse
+from localcloud.services.pages import MalformedToken, cut_page
 from localcloud.services.pipes.errors import PipesError, validation
 from localcloud.services.pipes.model import Pipe, Pipes
 from localcloud.services.pipes.requests import CREATE, LIST, NAME, TAG, UPDATE, read_request
@@ -139,11 +138,12 @@ class PipesService:
     def _list(self, call: _Call) -> dict[str, Any]:
         values = read_request(LIST, _read_query(call.query))
         found = [pipe for pipe in self._pipes.list(call.region) if _is_wanted(pipe, values)]
-        after = _read_token(values["NextToken"]) if "NextToken" in values else ""
-        left = [pipe for pipe in found if pipe.name > after]
-        page = left[: values.get("Limit", MAX_LISTED)]
-        more = {"NextToken": _make_token(page[-1].name)} if len(left) > len(page) else {}
-        return {"Pipes": [_entry(pipe) for pipe in page], **more}
+        most = values.get("Limit", MAX_LISTED)
+        try:
+            page, token = cut_page(found, lambda pipe: pipe.name, token=values.get("NextToken"), most=most)
+        except MalformedToken as error:
+            raise validation("NextToken is not valid.") from error
+        return {"Pipes": [_entry(pipe) for pipe in page], **({"NextToken": token} if token else {})}
 
     def _list_tags(self, call: _Call) -> dict[str, Any]:
         return {"tags": self._pipes.get_by_arn(call.name).tags}
@@ -220,17 +220,6 @@ def _entry(pipe: Pipe) -> dict[str, Any]:
     settings = pipe.settings
     enrichment = {"Enrichment": settings.enrichment_arn} if settings.enrichment_arn else {}
     return {**_summary(pipe), "Source": settings.source_arn, "Target": settings.target.arn, **enrichment, **reason}
-
-
-def _make_token(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode()).decode()
-
-
-def _read_token(token: str) -> str:
-    try:
-        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise validation("NextToken is not valid.") from error
 
 
 def _encode(answer: Mapping[str, Any]) -> bytes:

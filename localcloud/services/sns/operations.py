@@ -5,13 +5,12 @@ Source: https://docs.aws.amazon.com/sns/latest/api/API_Operations.html
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from localcloud.services.pages import MalformedToken, cut_page
 from localcloud.services.sns.errors import SnsError, invalid
 from localcloud.services.sns.message import MAX_MESSAGE_BYTES, check_attributes, message_size_bytes
 from localcloud.services.sns.model import Subscription, Topic, Topics
@@ -199,19 +198,13 @@ def _list(call: Call, subscriptions: list[Subscription]) -> Result:
     return {"Subscriptions": [{name: each[name] for name in shown} for each in described], **token}
 
 
-def _page(call: Call, arns: list[str]) -> tuple[list[str], Result]:
-    """A page of sorted ARNs, and the token of the next: the ARN that it starts after."""
-    after = ""
-    token = call.parameters.text("NextToken")
-    if token:
-        try:
-            after = base64.b64decode(token, validate=True).decode()
-        except (binascii.Error, ValueError) as error:
-            raise invalid("NextToken") from error
-    left = [arn for arn in arns if arn > after]
-    page = left[:PAGE]
-    more: Result = {"NextToken": base64.b64encode(page[-1].encode()).decode()} if len(left) > len(page) else {}
-    return page, more
+def _page(call: Call, arns: list[str]) -> tuple[Sequence[str], Result]:
+    """A page of sorted ARNs, and the token of the next."""
+    try:
+        page, token = cut_page(arns, str, token=call.parameters.text("NextToken"), most=PAGE)
+    except MalformedToken as error:
+        raise invalid("NextToken") from error
+    return page, {"NextToken": token} if token else {}
 
 
 # ---------------------------------------------------------------------- messages
