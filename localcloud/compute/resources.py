@@ -20,11 +20,11 @@ from localcloud.compute.installer import make_once
 from localcloud.compute.interpreters import Interpreter
 from localcloud.compute.runtimes import Runtimes
 from localcloud.compute.variables import RESERVED_VARIABLES
-from localcloud.template.handler import Physical, Resource, Support, Supported
+from localcloud.template.handler import Physical, RefusedHandler, Resource, Support, Supported
 from localcloud.template.properties import Properties, read_properties
 from sluiceway.errors import Misconfigured
 
-__all__ = ["FunctionHandler", "LayerHandler", "RefusedHandler", "refused_handlers"]
+__all__ = ["FunctionHandler", "LayerHandler", "refused_handlers"]
 
 RUNTIMES: Final = tuple(f"python3.{minor}" for minor in range(9, 16))
 MAX_NAME_CHARS: Final = 64  # CreateFunction: FunctionName
@@ -217,23 +217,6 @@ class FunctionHandler:
                 raise read.error(f"Layers[{index}]", f"{arn} is not a layer of this stack; others are not served here")
             found.append(folder)
         return found
-
-
-class RefusedHandler:
-    """A type of Lambda's that is not here: the ledger says so, and nothing is made."""
-
-    properties: Mapping[str, Supported] = {}
-
-    def __init__(self, resource_type: str, reason: str) -> None:
-        self.type = resource_type
-        self.support = _refused(reason)
-
-    async def create(self, resource: Resource) -> Physical:
-        """Nothing: where the ledger was overruled, a name stands for the resource."""
-        return Physical(f"{resource.context.stack_name}-{resource.logical_id}")
-
-    async def delete(self, resource: Resource, physical: Physical) -> None:
-        """Nothing."""
 
 
 def refused_handlers() -> tuple[RefusedHandler, ...]:

@@ -22,7 +22,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["Physical", "Resource", "ResourceHandler", "StackContext", "Support", "Supported"]
+__all__ = ["Physical", "RefusedHandler", "Resource", "ResourceHandler", "StackContext", "Support", "Supported"]
 
 
 class Support(Enum):
@@ -92,3 +92,20 @@ class ResourceHandler(Protocol):
     async def delete(self, resource: Resource, physical: Physical) -> None:
         """Unmake it, at `down` or after a failed start."""
         ...
+
+
+class RefusedHandler:
+    """A type that is not here: the ledger says so, with the reason, and nothing is made."""
+
+    properties: Mapping[str, Supported] = {}
+
+    def __init__(self, resource_type: str, reason: str) -> None:
+        self.type = resource_type
+        self.support = Supported(Support.REFUSED, reason)
+
+    async def create(self, resource: Resource) -> Physical:
+        """Nothing: where the ledger was overruled, a name stands for the resource."""
+        return Physical(f"{resource.context.stack_name}-{resource.logical_id}")
+
+    async def delete(self, resource: Resource, physical: Physical) -> None:
+        """Nothing."""

@@ -16,10 +16,10 @@ from localcloud.services.events.model import DEFAULT, Buses
 from localcloud.services.events.operations import read_settings
 from localcloud.services.events.requests import REQUESTS
 from localcloud.services.events.shapes import check_request
-from localcloud.template.handler import Physical, Resource, Support, Supported
+from localcloud.template.handler import Physical, RefusedHandler, Resource, Support, Supported
 from localcloud.template.properties import Properties, read_properties, scalar_text
 
-__all__ = ["EventBusHandler", "EventBusPolicyHandler", "RefusedEventsHandler", "RuleHandler", "refused_handlers"]
+__all__ = ["EventBusHandler", "EventBusPolicyHandler", "RuleHandler", "refused_handlers"]
 
 MAX_RULE_NAME_CHARS: Final = 64
 _SERVED: Final = Supported()
@@ -199,26 +199,9 @@ class EventBusPolicyHandler:
             bus.policy.revoke(physical.ref)
 
 
-class RefusedEventsHandler:
-    """A resource type that is not here; the ledger says so, with the reason."""
-
-    properties: Mapping[str, Supported] = {}
-
-    def __init__(self, name: str, reason: str) -> None:
-        self.type = name
-        self.support = _refused(reason)
-
-    async def create(self, resource: Resource) -> Physical:
-        """A stand-in, for a template that is started with `--allow`."""
-        return Physical(f"{resource.context.stack_name}-{resource.logical_id}")
-
-    async def delete(self, resource: Resource, physical: Physical) -> None:
-        """Nothing."""
-
-
-def refused_handlers() -> tuple[RefusedEventsHandler, ...]:
+def refused_handlers() -> tuple[RefusedHandler, ...]:
     """A handler for each type of EventBridge's that is not here."""
-    return tuple(RefusedEventsHandler(name, reason) for name, reason in _NOT_HERE.items())
+    return tuple(RefusedHandler(name, reason) for name, reason in _NOT_HERE.items())
 
 
 def _check_new(bus: Bus, name: str) -> None:
