@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from random import Random
@@ -77,6 +78,7 @@ class Links:
         self._flying: dict[int, _Message] = {}
         self._held: dict[tuple[Route, Hashable], _Message] = {}
         self._count = 0
+        self._channels: Counter[str] = Counter()
         self._idle: set[asyncio.Future[None]] = set()
 
     def cut(self, source: str, target: str) -> None:
@@ -118,6 +120,7 @@ class Links:
         """Call `deliver` at the other end when the message arrives. `lag` None is the links' own; of 0 s, at once."""
         self._count += 1
         now = asyncio.get_running_loop().time()
+        self._channels[route.channel] += 1
         self._set_out(_Message(self._count, route, lane, deliver, lag or self.lag, now))
 
     async def cross(self, route: Route) -> bool:
@@ -141,7 +144,7 @@ class Links:
 
     def is_quiet(self, channel: str) -> bool:
         """Whether no message of `channel` is under way."""
-        return all(message.route.channel != channel for message in self._messages())
+        return not self._channels[channel]
 
     async def drained(self) -> None:
         """Wait until no message is under way. Without end while something is held."""
@@ -182,6 +185,7 @@ class Links:
         if self.is_blocked(message.route):
             self._hold(message)
             return
+        self._channels[message.route.channel] -= 1
         try:
             message.deliver()
         finally:
@@ -191,6 +195,7 @@ class Links:
         place = (message.route, message.lane)
         other = self._held.get(place)
         if other is not None:
+            self._channels[message.route.channel] -= 1
             since_s = min(other.since_s, message.since_s)
             message = max(other, message, key=lambda item: item.number)
             message.since_s = since_s

@@ -291,6 +291,46 @@ def test_a_new_replica_gets_every_item() -> None:
     tell(story)
 
 
+def test_a_new_replica_gets_what_its_source_has_not_heard_of() -> None:
+    """Another replica's write and deletion, still on their way to the source, reach the new replica too."""
+
+    async def story(world: Regions) -> None:
+        await world.table(B)
+        await world.put(A, "gone", "1")
+        await world.links.drained()
+        world.links.cut(B, A)
+        await world.put(B, "k", "1")
+        await world.delete(B, "gone")
+        await world.replicate([C])
+        assert await world.items(C) == {"k": "1"}
+        world.links.heal_all()
+        await world.links.drained()
+        assert [await world.items(region) for region in (A, B, C)] == [{"k": "1"}] * 3
+
+    tell(story)
+
+
+def test_a_replica_made_anew_does_not_get_the_old_ones_messages() -> None:
+    """What was held for a replica that was deleted is never delivered, though its name and Region are there again."""
+
+    async def story(world: Regions) -> None:
+        await world.table(B)
+        world.links.cut(A, B)
+        await world.put(A, "old", "1")
+        for region in (B, A):
+            gone = [{"Delete": {"RegionName": B}}]
+            if region == B:
+                await world.call(A, "UpdateTable", TableName="things", ReplicaUpdates=gone)
+            else:
+                await world.call(A, "DeleteTable", TableName="things")
+        await world.table(B)
+        world.links.heal_all()
+        await world.links.drained()
+        assert (await world.items(A), await world.items(B)) == ({}, {})
+
+    tell(story)
+
+
 def test_no_attributes_of_replication_are_added_to_items() -> None:
     """Version 2019.11.21 keeps its timestamps to itself: no aws:rep: attributes, as in 2017.11.29."""
 

@@ -330,6 +330,26 @@ def test_a_restart_goes_on_with_the_replica_that_was_told_most(tmp_path: Path) -
     run_virtual(after)
 
 
+def test_a_table_made_anew_does_not_get_the_old_ones_writes() -> None:
+    """What a cut-off Region had not heard of is not written to the next table of that name."""
+
+    async def story(world: Regions) -> None:
+        await world.strong()
+        world.links.isolate(C, [A, B])
+        await world.put(A, "old", "1")
+        both = [{"Delete": {"RegionName": region}} for region in (B, C)]
+        await world.call(A, "UpdateTable", TableName="things", ReplicaUpdates=both)
+        await world.call(A, "DeleteTable", TableName="things")
+        await world.strong()
+        world.links.heal_all()
+        await world.links.drained()
+        await world.put(B, "new", "1")
+        assert await world.get(C, "new", strong=True) == "1"
+        assert [await world.items(region) for region in (A, B, C)] == [{"new": "1"}] * 3
+
+    tell(story)
+
+
 def test_unmaking_it_leaves_an_ordinary_table() -> None:
     """Replicas and witness go together only; what remains has every item, and takes transactions."""
 

@@ -15,7 +15,11 @@ from localcloud.services.dynamodb.global_resources import GlobalTableHandler
 from localcloud.services.dynamodb.global_tables import SOURCE_PAUSE_S
 from localcloud.services.dynamodb.store import Store
 from localcloud.template.errors import TemplateError
-from localcloud.template.handler import Resource, StackContext
+from localcloud.template.graph import build_graph
+from localcloud.template.handler import Resource, StackContext, Support
+from localcloud.template.ledger import make_ledger
+from localcloud.template.scope import Scope
+from localcloud.template.stack import stack_context
 from tests.unit.dynamodb_global_setup import STREAM, A, B, C, Regions
 from tests.unit.dynamodb_streams_setup import create_request, wire_request
 
@@ -326,6 +330,56 @@ def resource(**properties: Any) -> Resource:
     )
 
 
+# CloudFormation's resource schema of the type, without what is read-only
+SCHEMA = {
+    "": (
+        "AttributeDefinitions BillingMode GlobalSecondaryIndexes GlobalTableSourceArn GlobalTableWitnesses KeySchema "
+        "LocalSecondaryIndexes MultiRegionConsistency ReadOnDemandThroughputSettings ReadProvisionedThroughputSettings "
+        "Replicas SSESpecification StreamSpecification TableName TimeToLiveSpecification WarmThroughput "
+        "WriteOnDemandThroughputSettings WriteProvisionedThroughputSettings"
+    ),
+    "Replicas": (
+        "ContributorInsightsSpecification DeletionProtectionEnabled GlobalSecondaryIndexes "
+        "GlobalTableSettingsReplicationMode KinesisStreamSpecification PointInTimeRecoverySpecification "
+        "ReadOnDemandThroughputSettings ReadProvisionedThroughputSettings Region ReplicaStreamSpecification "
+        "ResourcePolicy SSESpecification TableClass Tags"
+    ),
+    "GlobalSecondaryIndexes": (
+        "IndexName KeySchema Projection ReadOnDemandThroughputSettings ReadProvisionedThroughputSettings "
+        "WarmThroughput WriteOnDemandThroughputSettings WriteProvisionedThroughputSettings"
+    ),
+    "GlobalTableWitnesses": "Region",
+}
+
+
+def test_every_property_of_the_schema_has_its_line() -> None:
+    """The handler's table names what CloudFormation knows, and nothing else."""
+    names = [name.split(".") for name in GlobalTableHandler.properties]
+    assert {name[0] for name in names} == set(SCHEMA[""].split())
+    for owner in ("Replicas", "GlobalSecondaryIndexes", "GlobalTableWitnesses"):
+        assert {name[1] for name in names if name[0] == owner} == set(SCHEMA[owner].split())
+
+
+def test_the_ledger_tells_what_is_served() -> None:
+    """A strong table with a witness is served whole; PROVISIONED and tags of a replica are refused."""
+
+    def lines(wanted: Resource) -> dict[str, Support]:
+        template = {"Resources": {"Things": {"Type": wanted.type, "Properties": wanted.properties}}}
+        scope = Scope(context=stack_context(Path()), parameters={}, conditions={})
+        handler = GlobalTableHandler(Regions().service.database)
+        ledger = make_ledger(build_graph(template, scope), {handler.type: handler})
+        return {line.property: line.support for line in ledger.of("Things") if line.property}
+
+    async def main() -> None:
+        strong_one = lines(resource(MultiRegionConsistency="STRONG", GlobalTableWitnesses=[{"Region": C}]))
+        assert set(strong_one.values()) == {Support.SERVED}
+        found = lines(resource(BillingMode="PROVISIONED", Replicas=[{"Region": A, "Tags": []}]))
+        refused = {name for name, support in found.items() if support is Support.REFUSED}
+        assert refused == {"BillingMode", "Replicas.Tags"}
+
+    run_virtual(main)
+
+
 def test_the_template_makes_a_global_table() -> None:
     """Ref, ARN, id and stream; the replica is there, and both go with the stack."""
 
@@ -355,7 +409,7 @@ def test_the_template_makes_a_strong_table_with_a_witness() -> None:
     async def main() -> None:
         world = Regions()
         handler = GlobalTableHandler(world.service.database, keeps=True)
-        wanted = resource(MultiRegionConsistency="STRONG", GlobalTableWitnesses=[{"RegionName": C}])
+        wanted = resource(MultiRegionConsistency="STRONG", GlobalTableWitnesses=[{"Region": C}])
         physical = await handler.create(wanted)
         table = (await world.call(B, "DescribeTable", TableName=physical.ref))["Table"]
         assert (table["MultiRegionConsistency"], table["GlobalTableWitnesses"][0]["RegionName"]) == ("STRONG", C)

@@ -53,19 +53,25 @@ class GlobalTableHandler:
         "GlobalSecondaryIndexes.IndexName": _SERVED,
         "GlobalSecondaryIndexes.KeySchema": _SERVED,
         "GlobalSecondaryIndexes.Projection": _SERVED,
+        "GlobalSecondaryIndexes.ReadOnDemandThroughputSettings": _NO_THROTTLE,
+        "GlobalSecondaryIndexes.ReadProvisionedThroughputSettings": _refused("auto scaling is"),
         "GlobalSecondaryIndexes.WarmThroughput": _NO_THROTTLE,
         "GlobalSecondaryIndexes.WriteOnDemandThroughputSettings": _NO_THROTTLE,
         "GlobalSecondaryIndexes.WriteProvisionedThroughputSettings": _refused("auto scaling is"),
-        "GlobalTableWitnesses.RegionName": _SERVED,
+        "GlobalTableSourceArn": _refused("a replica of another account's table is"),
+        "GlobalTableWitnesses.Region": _SERVED,
         "KeySchema.AttributeName": _SERVED,
         "KeySchema.KeyType": _SERVED,
         "LocalSecondaryIndexes.IndexName": _SERVED,
         "LocalSecondaryIndexes.KeySchema": _SERVED,
         "LocalSecondaryIndexes.Projection": _SERVED,
         "MultiRegionConsistency": _SERVED,
+        "ReadOnDemandThroughputSettings": _NO_THROTTLE,
+        "ReadProvisionedThroughputSettings": _refused("auto scaling is"),
         "Replicas.ContributorInsightsSpecification": _refused("Contributor Insights is"),
         "Replicas.DeletionProtectionEnabled": _refused("deletion protection of a replica in a template is"),
         "Replicas.GlobalSecondaryIndexes": _refused("a replica's own index settings are"),
+        "Replicas.GlobalTableSettingsReplicationMode": _refused("a replica in another account is"),
         "Replicas.KinesisStreamSpecification": _refused("streaming to Kinesis is"),
         "Replicas.PointInTimeRecoverySpecification": _NO_BACKUP,
         "Replicas.ReadOnDemandThroughputSettings": _NO_THROTTLE,
@@ -131,7 +137,7 @@ class GlobalTableHandler:
 def _replicate(database: Database, table: Table, read: Properties, *, regions: list[str]) -> None:
     """Make the replicas and the witness that are not there yet. Raises DynamoError, TemplateError."""
     wanted = read.text("MultiRegionConsistency", "EVENTUAL")
-    witnesses = [witness.text("RegionName") for witness in read.each("GlobalTableWitnesses")]
+    witnesses = [witness.text("Region") for witness in read.each("GlobalTableWitnesses")]
     held = table.membership
     if held is not None:
         kept = (held.consistency, set(held.others(database.region)), held.witness)

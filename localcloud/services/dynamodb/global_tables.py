@@ -93,8 +93,12 @@ class GlobalTables:
             if table.ttl_attribute is not None:
                 other.set_ttl(made, table.ttl_attribute)
             self._join(other, made, replace(old, regions=grown, sourced_s=None))
-            if table.replica is not None:
-                table.replica.fill(region)
+        if table.replica is not None:
+            table.replica.date()
+        for _, member in self.members(database, table):
+            for region in wanted:
+                if member.replica is not None:
+                    member.replica.fill(region)
 
     def check_delete(self, database: Database, name: str) -> None:
         """Whether a table may be deleted as a replica. Raises DynamoError in AWS's words."""
@@ -145,8 +149,10 @@ class GlobalTables:
             else:
                 self._part(*found)
             found[0].keep(found[1])
-        if not rest or not any(name in names for names in self._strong.values()):
-            self._journals.pop(name, None)
+        journal = self._journals.get(name)
+        if journal is not None and not any(name in names for names in self._strong.values()):
+            journal.end()
+            del self._journals[name]
 
     def _join(self, database: Database, table: Table, membership: Membership) -> None:
         table.membership = membership

@@ -88,6 +88,11 @@ class Journal:
         """Let a replica take every write at once, as the last of the table's replicas."""
         self._tell(region, self.length)
 
+    def end(self) -> None:
+        """Tell nobody anything more: the global table is no more, though messages may be under way."""
+        self._told.clear()
+        self._lines.clear()
+
     def told(self, region: str) -> int:
         """How many writes a Region has taken."""
         return self._told[region]
@@ -179,7 +184,7 @@ class Journal:
                     table.delete(line.key, cause=REPLICATED)
                 table.journalled = self._told[region]
                 database.keep(table)
-        while self._lines and self._first < min(self._told.values()):
+        while self._lines and self._first < min(self._told.values(), default=0):
             self._lines.popleft()
             self._first += 1
 

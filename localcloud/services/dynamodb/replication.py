@@ -100,12 +100,16 @@ class Replica:
         """How many deletions are remembered."""
         return len(self._tombstones)
 
-    def fill(self, target: str) -> None:
-        """Send every item to a new replica; what was never replicated is dated now."""
-        for key, record in self.table.records.items():
+    def date(self) -> None:
+        """Give every item a version; what was never replicated was written now."""
+        for key in self.table.records:
             if key not in self._versions:
                 self._remember(key, self._next(key), is_deleted=False)
-            self._send(target, key, record, lag=_AT_ONCE)
+
+    def fill(self, target: str) -> None:
+        """Send every version to a new replica, deletions included: others may have what this one has not heard of."""
+        for key in tuple(self._versions):
+            self._send(target, key, self.table.records.get(key), lag=_AT_ONCE)
 
     def expires(self, key: PrimaryKey) -> bool:
         """Whether the time to live of this item is for this Region to enforce; the others hear of it.
@@ -139,11 +143,10 @@ class Replica:
             self._send(region, change.key, change.new)
 
     def _send(self, target: str, key: PrimaryKey, record: Record | None, *, lag: Lag | None = None) -> None:
-        version = self.version(key)
+        version, peer = self.version(key), self._peer(target)
 
         def deliver() -> None:
-            peer = self._peer(target)
-            if peer is not None:
+            if peer is not None and peer is self._peer(target):  # not deleted, nor made anew, meanwhile
                 peer.receive(key, record, version)
 
         route = Route(self.region, target, channel_of(self.table.definition.name))
