@@ -7,6 +7,7 @@ import json
 import random
 import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -110,7 +111,7 @@ def test_numbers_grow_where_the_machines_clock_went_back(lives: Lives) -> None:
         return bodies(await jobs(queues).receive(10))
 
     first = lives.live(one)
-    with sqlite3.connect(lives.folder / "sqs.sqlite3") as file:
+    with closing(sqlite3.connect(lives.folder / "sqs.sqlite3", isolation_level=None)) as file:
         file.execute("DELETE FROM accepted")  # only the message itself tells its number
     lives.now_s -= 1000
     assert lives.live(one) > first
