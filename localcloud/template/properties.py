@@ -7,6 +7,7 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameter
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar, cast
@@ -14,7 +15,7 @@ from typing import Any, TypeVar, cast
 from localcloud.template.errors import TemplateError, join_path
 from localcloud.template.handler import Resource
 
-__all__ = ["Properties", "read_properties", "scalar_text"]
+__all__ = ["Properties", "json_text", "read_properties", "scalar_text"]
 
 T = TypeVar("T")
 
@@ -28,6 +29,11 @@ def scalar_text(value: object) -> str | None:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else repr(value)
     return None
+
+
+def json_text(value: object) -> str:
+    """A property that is JSON, as an API takes it: the text itself, or what CloudFormation has a map for."""
+    return scalar_text(value) or json.dumps(value, separators=(",", ":"), default=_plain)
 
 
 def read_properties(resource: Resource) -> Properties:
@@ -160,6 +166,13 @@ class Properties:
     def _bound(self, name: str, number: float, *, low: float | None, high: float | None) -> None:
         if (low is not None and number < low) or (high is not None and number > high):
             raise self.error(name, f"must be from {low} to {high}, is {number:g}")
+
+
+def _plain(value: object) -> int | float:
+    """A number that JSON can write."""
+    if not isinstance(value, Decimal):
+        raise TypeError(f"no JSON for {type(value).__name__}")
+    return int(value) if value == value.to_integral_value() else float(value)
 
 
 def _kind(value: object) -> str:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from decimal import Decimal
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from localcloud.services.events.bus import Bus
 from localcloud.services.events.errors import EventsError
@@ -17,7 +16,7 @@ from localcloud.services.events.operations import read_settings
 from localcloud.services.events.requests import REQUESTS
 from localcloud.services.events.shapes import check_request
 from localcloud.template.handler import Physical, RefusedHandler, Resource, Support, Supported
-from localcloud.template.properties import Properties, read_properties, scalar_text
+from localcloud.template.properties import Properties, json_text, read_properties
 
 __all__ = ["EventBusHandler", "EventBusPolicyHandler", "RuleHandler", "refused_handlers"]
 
@@ -71,7 +70,7 @@ class EventBusHandler:
                 tags=read.tags(),
             )
             if "Policy" in read:
-                bus.policy.replace(_json_text(read.values["Policy"]))
+                bus.policy.replace(json_text(read.values["Policy"]))
         except EventsError as error:
             raise read.error("", error.message) from error
         return Physical(bus.name, {"Arn": bus.arn, "Name": bus.name, "Policy": bus.policy.text})
@@ -181,7 +180,7 @@ class EventBusPolicyHandler:
         try:
             bus = self._buses.get(read.text("EventBusName", DEFAULT), resource.context.region)
             if "Statement" in read:
-                statement = {**_plain(read.mapping("Statement")), "Sid": statement_id}
+                statement = {**json.loads(json_text(read.mapping("Statement"))), "Sid": statement_id}
                 bus.policy.add(statement)
             else:
                 given = _permission(read)
@@ -214,7 +213,7 @@ def _settings(read: Properties) -> dict[str, Any]:
     names = ("Description", "EventBusName", "RoleArn", "ScheduleExpression", "State")
     found: dict[str, Any] = {name: read.text(name) for name in names if name in read}
     if "EventPattern" in read:
-        found["EventPattern"] = _json_text(read.values["EventPattern"])
+        found["EventPattern"] = json_text(read.values["EventPattern"])
     return found
 
 
@@ -257,19 +256,3 @@ def _permission(read: Properties) -> dict[str, Any]:
 
 def _tags(read: Properties) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in read.tags().items()]
-
-
-def _json_text(value: Any) -> str:
-    """A property that is JSON, as the API takes it: a map, or the same as text."""
-    return scalar_text(value) or json.dumps(_plain(value), separators=(",", ":"))
-
-
-def _plain(value: Any) -> Any:
-    """A property with numbers that JSON can write."""
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {str(name): _plain(member) for name, member in cast("dict[Any, Any]", value).items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in cast("list[Any]", value)]
-    return value

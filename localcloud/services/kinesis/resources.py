@@ -5,7 +5,6 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/A
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -19,7 +18,7 @@ from localcloud.services.kinesis.resource_operations import check_policy
 from localcloud.services.kinesis.stream import MIN_RETENTION_H, ON_DEMAND, PROVISIONED, Definition, Stream
 from localcloud.services.kinesis.tags import add_tags
 from localcloud.template.handler import Physical, Resource, Support, Supported
-from localcloud.template.properties import Properties, read_properties, scalar_text
+from localcloud.template.properties import Properties, json_text, read_properties, scalar_text
 
 __all__ = ["StreamConsumerHandler", "StreamHandler", "StreamPolicyHandler"]
 
@@ -155,7 +154,7 @@ class StreamPolicyHandler:
         """Attach the policy. Raises TemplateError where the resource is not there, or the policy is none."""
         read = read_properties(resource)
         arn, given = read.text("ResourceArn"), read.values.get("ResourcePolicy")
-        policy = scalar_text(given) or json.dumps(read.mapping("ResourcePolicy"))
+        policy = scalar_text(given) or json_text(read.mapping("ResourcePolicy"))
         found = self._find(arn)
         if found is None:
             raise read.error("ResourceArn", f"there is no stream or consumer {arn}")

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from localcloud.services.sns.errors import SnsError
 from localcloud.services.sns.model import Topic, Topics
 from localcloud.services.sns.subscription import PROTOCOLS
 from localcloud.template.handler import Physical, Resource, Support, Supported
-from localcloud.template.properties import Properties, read_properties, scalar_text
+from localcloud.template.properties import Properties, json_text, read_properties
 
 __all__ = ["SubscriptionHandler", "TopicHandler", "TopicInlinePolicyHandler", "TopicPolicyHandler"]
 
@@ -107,7 +107,7 @@ class SubscriptionHandler:
     async def create(self, resource: Resource) -> Physical:
         """Subscribe. Raises TemplateError for what Subscribe would refuse."""
         read = read_properties(resource)
-        attributes = {name: _json_text(read.values[name]) for name in ("FilterPolicy", "RedrivePolicy") if name in read}
+        attributes = {name: json_text(read.values[name]) for name in ("FilterPolicy", "RedrivePolicy") if name in read}
         if "FilterPolicyScope" in read:
             attributes["FilterPolicyScope"] = read.text("FilterPolicyScope")
         if "RawMessageDelivery" in read:
@@ -185,8 +185,3 @@ def _detach(topic: Topic | None) -> None:
 def _generate_name(resource: Resource, *, is_fifo: bool) -> str:
     suffix = _FIFO if is_fifo else ""
     return f"{resource.context.stack_name}-{resource.logical_id}"[: MAX_NAME_CHARS - len(suffix)] + suffix
-
-
-def _json_text(value: Any) -> str:
-    """A policy as the API takes it: CloudFormation has a map where the API has JSON in text."""
-    return scalar_text(value) or json.dumps(value)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from localcloud.services.sqs.errors import SqsError
 from localcloud.services.sqs.model import FIFO, MAX_NAME_CHARS, Queue, Queues
 from localcloud.services.sqs.operations import queue_name
 from localcloud.template.handler import Physical, Resource, Support, Supported
-from localcloud.template.properties import Properties, read_properties, scalar_text
+from localcloud.template.properties import Properties, json_text, read_properties
 
 __all__ = ["QueueHandler", "QueuePolicyHandler"]
 
@@ -139,10 +139,5 @@ def _attributes(read: Properties) -> dict[str, str]:
         found["SqsManagedSseEnabled"] = "true" if read.flag("SqsManagedSseEnabled") else "false"
     for name in ("RedriveAllowPolicy", "RedrivePolicy"):
         if name in read:
-            found[name] = _policy_text(read.values[name])
+            found[name] = json_text(read.values[name])
     return found
-
-
-def _policy_text(value: Any) -> str:
-    """The policy as the API takes it: CloudFormation has a map where the API has JSON in text."""
-    return scalar_text(value) or json.dumps(value)
