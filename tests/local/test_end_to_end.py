@@ -194,7 +194,7 @@ def test_down_leaves_nothing_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        ("Resources: {Q: {Type: AWS::Kinesis::Stream}}", "AWS::Kinesis::Stream"),
+        ("Resources: {Q: {Type: AWS::StepFunctions::StateMachine}}", "AWS::StepFunctions::StateMachine"),
         ("Resources: {Q: {Type: AWS::SQS::Queue, Properties: {Colour: red}}}", "Colour"),
         ("Resources: {Q: {Type: AWS::SQS::Queue, Properties: {QueueName: !Ref Nothing}}}", "Nothing"),
         ("Resources: [", "their.yaml:2:1"),
