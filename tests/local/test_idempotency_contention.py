@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from localcloud.clock import SystemClock
-from localcloud.front import Front
-from localcloud.listening import open_listener
-from localcloud.services.dynamodb.wire import DynamoService
-from sluiceway.aws.dynamodb import DYNAMODB
 from sluiceway.aws.idempotency import DynamoDbIdempotencyStore
 from sluiceway.aws.wire import Wire
 from sluiceway.idempotency import Fresh, Guard, InProgress, Options, Replayed
-from tests.contract.idempotency_tables import DEFINITION, TABLE
+from tests.contract.idempotency_tables import TABLE, serve_local
 from tests.unit.wire_server import environ
 
 pytestmark = pytest.mark.local
@@ -57,36 +50,9 @@ with asyncio.Runner() as runner:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """The local cloud's DynamoDB on a real socket, on a loop and thread of its own, with the table made."""
-    started, addresses, loops = threading.Event(), list[str](), list[Any]()
-
-    async def serve() -> None:
-        front = Front([DynamoService(SystemClock())], authorise=lambda *_: None, rng=random.Random(1))
-        async with front.serve(open_listener("127.0.0.1", 0)) as address:
-            stop = asyncio.Event()
-            addresses.append(address)
-            loops.append((asyncio.get_running_loop(), stop))
-            started.set()
-            await stop.wait()
-
-    def run() -> None:
-        with asyncio.Runner() as runner:
-            runner.run(serve())
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    assert started.wait(30)
-
-    async def create() -> None:
-        async with Wire.open(environ(AWS_ENDPOINT_URL=addresses[0])) as wire:
-            await wire.call(DYNAMODB, "CreateTable", DEFINITION)
-
-    with asyncio.Runner() as runner:
-        runner.run(create())
-    yield addresses[0]
-    loop, stop = loops[0]
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
+    """The local cloud's DynamoDB on a real socket."""
+    with serve_local() as address:
+        yield address
 
 
 async def race(store: DynamoDbIdempotencyStore, key: str) -> list[Any]:

@@ -96,6 +96,14 @@ def test_a_key_is_short_json(key: object) -> None:
     assert caught.value.reason == "invalid-idempotency-key"
 
 
+def test_what_is_validated_may_be_large() -> None:
+    """A whole body, which Lambda bounds; it must be JSON as well."""
+    keys = KeyMaker("orders", key="id", validate="body")
+    assert len(keys.payload_hash_of({"body": "x" * 1_000_000})) == 64
+    with pytest.raises(Rejected):
+        keys.payload_hash_of({"body": b"x"})
+
+
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.dictionaries(st.text(), inner)))
 def test_the_order_of_names_does_not_count(value: Any) -> None:
     """The same object written in another order is the same key."""

@@ -47,20 +47,20 @@ class KeyMaker:
         selected = self._select(event)
         if _is_missing(selected):
             raise Rejected("the event has no idempotency key", reason="no-idempotency-key", field=self.where)
-        return f"{self.name}#{self._digest(selected)}"
+        text = self._write(selected)
+        if len(text) > MAX_KEY_CHARACTERS:
+            raise Rejected("the key is too long", reason="invalid-idempotency-key", field=self.where)
+        return f"{self.name}#{self._hash(text.encode())}"
 
     def payload_hash_of(self, event: object) -> str:
         """The hash of what is validated, "" where nothing is. Raises Rejected (`invalid-idempotency-key`)."""
-        return "" if self._validate is None else self._digest(self._validate(event))
+        return "" if self._validate is None else self._hash(self._write(self._validate(event)).encode())
 
-    def _digest(self, selected: object) -> str:
+    def _write(self, selected: object) -> str:
         try:
-            text = _write_sorted(selected)
+            return _write_sorted(selected)
         except (TypeError, ValueError, RecursionError) as error:
             raise Rejected("the key is not JSON", reason="invalid-idempotency-key", field=self.where) from error
-        if len(text) > MAX_KEY_CHARACTERS:
-            raise Rejected("the key is too long", reason="invalid-idempotency-key", field=self.where)
-        return self._hash(text.encode())
 
 
 def make_select(part: Part) -> Select:
