@@ -154,6 +154,33 @@ def test_a_write_is_refused_while_another_region_modifies_the_item() -> None:
     tell(story)
 
 
+def test_writes_of_one_region_to_one_item_do_not_wait_for_one_another() -> None:
+    """They take one way there and back together, in some order, each on top of another, and the item is held until the last."""
+
+    async def story(world: Regions) -> None:
+        await world.strong()
+        began = asyncio.get_running_loop().time()
+        count = {
+            "TableName": "things",
+            "Key": KEY,
+            "UpdateExpression": "ADD n :one",
+            "ExpressionAttributeValues": {":one": {"N": "1"}},
+            "ReturnValues": "ALL_NEW",
+        }
+        async with asyncio.TaskGroup() as group:
+            first = [group.create_task(world.call(A, "UpdateItem", **count)) for _ in range(5)]
+            await asyncio.sleep(HOP_S)
+            last = group.create_task(world.call(A, "UpdateItem", **count))
+            await asyncio.sleep(HOP_S * 1.5)
+            assert all(task.done() for task in first)
+            assert await world.refusal(B, "UpdateItem", **count) == CONFLICT
+        assert round(asyncio.get_running_loop().time() - began, 6) == HOP_S * 4.5
+        seen = sorted(task.result()["Attributes"]["n"]["N"] for task in first)
+        assert (seen, last.result()["Attributes"]["n"]["N"]) == (["1", "2", "3", "4", "5"], "6")
+
+    tell(story)
+
+
 def test_a_batch_leaves_what_is_in_conflict_unprocessed() -> None:
     """BatchWriteItem writes what it can, and a table of one Region goes with it."""
 

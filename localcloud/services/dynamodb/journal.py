@@ -12,7 +12,6 @@ Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globa
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,12 +37,12 @@ class _Line(NamedTuple):
     record: Record | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Flight:
-    """A write under way: the Region that makes it, and the future that ends with it."""
+@dataclass(slots=True)
+class _Hold:
+    """An item that a Region is modifying, with `count` writes under way."""
 
     region: str
-    over: asyncio.Future[None]
+    count: int
 
 
 class Journal:
@@ -70,7 +69,7 @@ class Journal:
         self._lines: deque[_Line] = deque()
         self._first = 0  # the number of the first line that is kept
         self._told: dict[str, int] = dict.fromkeys(membership.regions, 0)
-        self._flights: dict[PrimaryKey, _Flight] = {}
+        self._holds: dict[PrimaryKey, _Hold] = {}
         latest.subscribe(self._note)
 
     @property
@@ -99,8 +98,8 @@ class Journal:
 
     def is_busy_elsewhere(self, region: str, key: PrimaryKey) -> bool:
         """Whether another Region is modifying the item."""
-        flight = self._flights.get(key)
-        return flight is not None and flight.region != region
+        hold = self._holds.get(key)
+        return hold is not None and hold.region != region
 
     async def write(self, region: str, keys: Sequence[PrimaryKey], perform: Callable[[Database], T]) -> T:
         """Perform a write of `keys` in `region`, and return when two Regions hold it.
@@ -110,20 +109,20 @@ class Journal:
         link broke meanwhile).
         """
         peer = self._reachable(region)
-        while waits := [flight for key in keys if (flight := self._flights.get(key)) and flight.region == region]:
-            await asyncio.wait([flight.over for flight in waits])
         if any(self.is_busy_elsewhere(region, key) for key in keys):
             await self._cross(region, peer)
             await self._cross(peer, region)
             raise _conflict()
-        mine = dict.fromkeys(keys, _Flight(region, over := asyncio.get_running_loop().create_future()))
-        self._flights |= mine
+        mine = dict.fromkeys(keys)
+        for key in mine:
+            self._holds.setdefault(key, _Hold(region, 0)).count += 1
         try:
             return await self._commit(region, peer, perform)
         finally:
             for key in mine:
-                del self._flights[key]
-            over.set_result(None)
+                self._holds[key].count -= 1
+                if not self._holds[key].count:
+                    del self._holds[key]
 
     async def read(self, region: str) -> None:
         """Bring a Region's replica to the latest write. Raises DynamoError where it reaches no other Region."""
