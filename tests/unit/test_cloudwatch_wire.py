@@ -687,4 +687,7 @@ async def test_iams_check_and_the_operation_read_a_request_once(monkeypatch: pyt
         request = make_request("json", "ListMetrics", {})
         assert world.service.permissions(request) == (Permission("cloudwatch:ListMetrics", "*"),)
         assert (await world.service.handle(request)).status == 200
-    assert len(reads) == 2
+    broken = wire_request({"x-amz-target": f"{SERVICE}.ListMetrics"}, b"{")
+    assert world.service.permissions(broken) == ()
+    assert (await world.service.handle(broken)).status == 400
+    assert len(reads) == 3

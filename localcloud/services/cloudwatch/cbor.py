@@ -107,7 +107,12 @@ class _Reader:
             while not self._is_break():
                 found.append(read())
             return found
-        return [read() for _ in range(self._number(info))]  # a length that lies ends with the body
+        count = self._number(info)
+        if count > len(self._body) - self.place:  # a byte each, at least
+            raise MalformedCbor("it ends too early")
+        if count > MAX_VALUES:
+            raise MalformedCbor("it holds too many values")
+        return [read() for _ in range(count)]
 
     def _pair(self, depth: int) -> tuple[str, Any]:
         key = self.value(depth)

@@ -38,13 +38,14 @@ class CloudWatchService:
     def __init__(self, metrics: Metrics, alarms: Alarms) -> None:
         self._metrics = metrics
         self._alarms = alarms
-        self._last: tuple[WireRequest, Asked] | None = None  # IAM's check and the operation read the same request
+        self._last: tuple[WireRequest, Asked | CloudWatchError] | None = (
+            None  # IAM's check and the operation read the same request
+        )
 
     async def handle(self, request: WireRequest) -> WireResponse:
         """Answer one request; API errors are answers."""
         try:
-            last, self._last = self._last, None
-            asked = last[1] if last is not None and last[0] is request else read_request(request)
+            asked = self._take(request)
             answer = self._perform(asked, request.region)
             return write_answer(request, asked.operation, answer)
         except CloudWatchError as error:
@@ -54,7 +55,8 @@ class CloudWatchService:
         """What IAM would check; empty for a malformed request or an unknown operation."""
         try:
             asked = read_request(request)
-        except CloudWatchError:
+        except CloudWatchError as error:
+            self._last = (request, error)
             return ()
         self._last = (request, asked)
         action = f"cloudwatch:{asked.operation}"
@@ -64,6 +66,14 @@ class CloudWatchService:
         if asked.operation == "DescribeAlarms":
             return (Permission(action, f"arn:aws:cloudwatch:{request.region}:{ACCOUNT_ID}:alarm:*"),)
         return (Permission(action, "*"),) if asked.operation in _OPERATIONS else ()
+
+    def _take(self, request: WireRequest) -> Asked:
+        last, self._last = self._last, None
+        if last is None or last[0] is not request:
+            return read_request(request)
+        if isinstance(last[1], CloudWatchError):
+            raise last[1]
+        return last[1]
 
     def _perform(self, asked: Asked, region: str) -> Mapping[str, Any] | None:
         if asked.operation not in _OPERATIONS:
