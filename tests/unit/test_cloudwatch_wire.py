@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from localcloud.refusals import refuse_denied
-from localcloud.services.cloudwatch import wire
+from localcloud.services.cloudwatch import queries, wire
 from localcloud.services.cloudwatch.cbor import MAX_VALUES, Stamp, read_cbor, write_cbor
 from localcloud.services.cloudwatch.protocols import Asked, read_request
 from localcloud.services.cloudwatch.resources import Alarm
@@ -691,3 +691,19 @@ async def test_iams_check_and_the_operation_read_a_request_once(monkeypatch: pyt
     assert world.service.permissions(broken) == ()
     assert (await world.service.handle(broken)).status == 400
     assert len(reads) == 3
+
+
+async def test_a_page_of_values_ends_where_it_has_looked_at_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five queries of a metric with three points, and a page that looks at no more once it has looked at four."""
+    monkeypatch.setattr(queries, "MAX_READ", 4)
+    world = World("json")
+    for minute in range(3):
+        await world.put(Timestamp=NOW - timedelta(minutes=minute + 1))
+    asked = {"MetricDataQueries": [stat(f"q{number}") for number in range(5)], "StartTime": NOW - HOUR, "EndTime": NOW}
+    pages: list[list[tuple[str, int]]] = []
+    token: dict[str, str] = {}
+    while token or not pages:
+        answer = await world.ok("GetMetricData", **asked, **token)
+        pages.append([(result["Id"], len(result["Values"])) for result in answer["MetricDataResults"]])
+        token = {"NextToken": answer["NextToken"]} if "NextToken" in answer else {}
+    assert pages == [[("q0", 3), ("q1", 3)], [("q2", 3), ("q3", 3)], [("q4", 3)]]

@@ -210,6 +210,11 @@ class Metrics:
         metric = self._store().find(metric_id)
         return [] if metric is None else metric.read(reading, self.clock.time())
 
+    def size(self, metric_id: MetricId) -> int:
+        """How many points are kept of one metric, 0 where there is no such metric."""
+        metric = self._store().find(metric_id)
+        return 0 if metric is None else len(metric)
+
     def _store(self) -> _Region:
         return self._regions.setdefault(self._region, _Region(self.clock))
 
