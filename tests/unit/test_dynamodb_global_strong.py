@@ -155,7 +155,7 @@ def test_a_write_is_refused_while_another_region_modifies_the_item() -> None:
 
 
 def test_writes_of_one_region_to_one_item_do_not_wait_for_one_another() -> None:
-    """They take one way there and back together, in some order, each on top of another, and the item is held until the last."""
+    """They take the way there and back together, each on top of another; the item is held until the last is done."""
 
     async def story(world: Regions) -> None:
         await world.strong()
