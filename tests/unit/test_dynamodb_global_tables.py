@@ -403,6 +403,21 @@ def test_the_template_makes_a_global_table() -> None:
     run_virtual(main)
 
 
+def test_a_kept_global_table_takes_the_templates_time_to_live_in_every_region() -> None:
+    """What the template says now holds for the replicas of an earlier run too."""
+
+    async def main() -> None:
+        world = Regions()
+        handler = GlobalTableHandler(world.service.database, keeps=True)
+        for attribute, enabled in (("at", "true"), ("at", "false")):
+            await handler.create(resource(TimeToLiveSpecification={"AttributeName": attribute, "Enabled": enabled}))
+            tables = [world.service.database(region) for region in (A, B)]
+            found = [table.ttl_attribute for database in tables for table in map(database.table, database.names())]
+            assert found == ["at" if enabled == "true" else None] * 2
+
+    run_virtual(main)
+
+
 def test_the_template_makes_a_strong_table_with_a_witness() -> None:
     """MultiRegionConsistency and GlobalTableWitnesses are what UpdateTable takes; a kept one is taken over."""
 

@@ -117,6 +117,8 @@ class GlobalTableHandler:
                 view = table.definition.stream_view
                 if view is not None and replica.definition.stream_view is None:
                     member.redefine(replica, replace(replica.definition, stream_view=view))
+                if replica.ttl_attribute != table.ttl_attribute:
+                    member.set_ttl(replica, table.ttl_attribute)
         except DynamoError as error:
             raise read.error("", error.message) from error
         attributes = {"Arn": control.table_arn(database, name), "TableId": table.table_id}
