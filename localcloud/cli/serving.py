@@ -47,7 +47,7 @@ async def _serve(settings: CloudOptions, ready: int, *, opens: bool) -> Ended:
     try:
         async with open_cloud(settings, clock=SystemClock(), rng=rng) as cloud:
             write_state(settings.state, cloud.state)
-            _say(cloud)
+            _say(cloud, ends="`sluiceway down` stops" if ready >= 0 else "Ctrl-C or `sluiceway down` stops")
             if ready >= 0:
                 os.close(ready)
             if opens:
@@ -91,7 +91,7 @@ def _refuse(group: BaseExceptionGroup[LedgerRefused]) -> Ended:
     return Ended(REFUSED, said)
 
 
-def _say(cloud: RunningCloud) -> None:
+def _say(cloud: RunningCloud, *, ends: str) -> None:
     state = cloud.state
     known = state.known
     width = max(map(len, known))
@@ -99,7 +99,7 @@ def _say(cloud: RunningCloud) -> None:
     sys.stdout.writelines(f"  {name:<{width}}  {value}\n" for name, value in known.items())
     token = "`sluiceway token` gives a bearer token, " if state.audience else ""
     sys.stdout.write(f"\n  Console: {state.endpoints['console']}\n")
-    sys.stdout.write(f"\nready; {token}Ctrl-C or `sluiceway down` stops\n")
+    sys.stdout.write(f"\nready; {token}{ends}\n")
     sys.stdout.flush()
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from localcloud.log_lines import FieldsFormatter
 from localcloud.options import CloudOptions
 from localcloud.state import FolderTaken, NotRunning, hold_state, read_state
 
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.detach:
         return _detach(options, environ)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    _write_log()
     from localcloud.cli.serving import serve  # noqa: PLC0415 - the whole local cloud, which --detach leaves to its child
 
     try:
@@ -47,6 +48,12 @@ def run(options: argparse.Namespace) -> int:
     except FolderTaken:
         return _fail(f"a local cloud starts from here at this moment; wait until it is ready, {_ANOTHER}", 1)
     return _fail(ended.message, ended.code) if ended.message else ended.code
+
+
+def _write_log() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(FieldsFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def _running(state: Path) -> int:

@@ -7,7 +7,7 @@ and ignored. The rules for dotted names stand in `localcloud.template.handler`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -59,9 +59,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Every line of a stack. `refused` is empty where the stack may start."""
+    """Every line of a stack. `refused` is empty where the stack may start; `unused`: what was allowed in vain."""
 
     lines: tuple[Line, ...]
+    unused: tuple[str, ...] = ()
 
     @property
     def refused(self) -> tuple[Line, ...]:
@@ -87,7 +88,8 @@ class Ledger:
         order = {Support.REFUSED: 0, Support.PARTIAL: 1, Support.DELEGATED: 2}
         shown = [line for line in self.lines if line.support in order and (line.reason or line.support in _GRAVE)]
         shown.sort(key=lambda line: order[line.support])
-        return "\n".join([f"ledger: {self.summary()}", *(f"  {entry}" for entry in _alike(shown))])
+        idle = (f"--allow {name}: nothing of that name is refused" for name in self.unused)
+        return "\n".join([f"ledger: {self.summary()}", *(f"  {entry}" for entry in (*idle, *_alike(shown)))])
 
 
 _GRAVE: Final = (Support.REFUSED, Support.PARTIAL)
@@ -110,19 +112,26 @@ def make_ledger(graph: Graph, handlers: Mapping[str, ResourceHandler], *, allow:
 
     A name without a property allows all that is refused of it. Raises TemplateError where properties make no sense.
     """
-    allowed = frozenset(allow)
-    lines = (line for node in graph.nodes.values() for line in _lines(node, graph, handlers.get(node.type)))
-    return Ledger(tuple(_allow(line, allowed) if line.support is Support.REFUSED else line for line in lines))
+    names = dict.fromkeys(allow)
+    lines = [line for node in graph.nodes.values() for line in _lines(node, graph, handlers.get(node.type))]
+    refused = [line for line in lines if line.support is Support.REFUSED]
+    unused = tuple(name for name in names if not any(name in _names(line) for line in refused))
+    return Ledger(tuple(_allow(line, names) if line.support is Support.REFUSED else line for line in lines), unused)
 
 
-def _allow(line: Line, allowed: frozenset[str]) -> Line:
-    for owner in (line.type, line.logical_id):
-        if owner in allowed:
-            return _as_allowed(line)
-        parts = line.property.split(".")
-        if line.property and any(f"{owner}.{'.'.join(parts[:end])}" in allowed for end in range(1, len(parts) + 1)):
-            return _as_allowed(line)
-    return line
+def _allow(line: Line, allowed: Container[str]) -> Line:
+    return _as_allowed(line) if any(name in allowed for name in _names(line)) else line
+
+
+def _names(line: Line) -> list[str]:
+    """What allows a refused line: its type or its id, or either with the property or one around it."""
+    parts = line.property.split(".") if line.property else []
+    inner = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+    return [
+        name
+        for owner in (line.type, line.logical_id)
+        for name in (owner, *(f"{owner}.{property_}" for property_ in inner))
+    ]
 
 
 def _as_allowed(line: Line) -> Line:

@@ -139,6 +139,13 @@ def test_what_is_allowed_no_longer_ends_the_start(allow: tuple[str, ...], refuse
     assert [line.property for line in ledger.refused] == refused
 
 
+def test_a_name_that_allows_nothing_is_said() -> None:
+    """A mistyped name does not pass for one that was heeded."""
+    ledger = make_ledger(_graph({"Never": 1}), {"T::S::R": TableHandler(TABLE)}, allow=("R.Nevre", "R.Never"))
+    assert ledger.unused == ("R.Nevre",)
+    assert "  --allow R.Nevre: nothing of that name is refused" in ledger.text().splitlines()
+
+
 def _example() -> Ledger:
     properties = {"Plain": 1, "Partly": 1, "Never": 2}
     return make_ledger(_graph(properties), {"T::S::R": TableHandler(TABLE)}, allow=("R.Never",))

@@ -85,7 +85,7 @@ class Stages:
         try:
             failed = await self._pass_on(events)
         except Failed as failure:
-            log.info("pipe.batch_failed", extra={"pipe": self._settings.pipe.arn, "error": str(failure)})
+            log.warning("pipe.batch_failed", extra={"pipe": self._settings.pipe.arn, "error": str(failure)})
             return InvokeResult(200, function_error="Unhandled")
         answer = {_FAILURES: [{"itemIdentifier": event.mapping_id} for event in failed]}
         return InvokeResult(200, json.dumps(answer).encode())
@@ -141,7 +141,7 @@ class Stages:
         try:
             await self._port.send(settings, Outgoing(self._fill(settings.target.template, item), item))
         except (Failed, Unreadable) as failure:
-            log.info("pipe.event_failed", extra={"pipe": settings.pipe.arn, "error": str(failure)})
+            log.warning("pipe.event_failed", extra={"pipe": settings.pipe.arn, "error": str(failure)})
             return False
         return True
 
