@@ -105,6 +105,15 @@ async def test_a_renewal_moves_lease_and_expiry(store: IdempotencyStore) -> None
     assert await store.get("orders#1") == later
 
 
+async def test_a_late_copy_of_a_renewal_shortens_nothing(store: IdempotencyStore) -> None:
+    """The lease that the owner counts on stands; the owner still holds the key."""
+    later = MINE._replace(lease_until_ms=NOW_MS + 9_000, expires_s=NOW_S + 99)
+    await claim(store, MINE)
+    await store.write(later)
+    assert await store.write(MINE._replace(lease_until_ms=NOW_MS + 7_000))
+    assert await store.get("orders#1") == later
+
+
 async def test_an_end_is_written_by_the_owner_once(store: IdempotencyStore) -> None:
     """The same end again is stored already; another one comes too late, and so does a renewal."""
     await claim(store, MINE)

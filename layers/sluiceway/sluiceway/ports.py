@@ -306,10 +306,7 @@ class Dispatcher(Protocol):
 
 
 class IdempotencyStore(Protocol):
-    """Idempotency records by key. An owner writes over its own record in progress only, and over no other.
-
-    Raises DeadlineExceeded at `deadline` (the event loop's clock) at the latest.
-    """
+    """Idempotency records; owners write over their own only. Raises DeadlineExceeded at `deadline` (the loop's clock)."""
 
     async def claim(
         self, record: IdempotencyRecord, *, now_ms: int, rerun: bool, deadline: float | None = None
@@ -322,9 +319,9 @@ class IdempotencyStore(Protocol):
         ...
 
     async def write(self, record: IdempotencyRecord, *, deadline: float | None = None) -> bool:
-        """Renew or complete the same owner's record in progress. True as well where exactly that is stored already.
+        """Renew or complete the same owner's record in progress, or find that done; False where it is not the owner's.
 
-        False where the key is another's by now, or nobody's. Raises Rejected (`result-too-large`).
+        A late renewal shortens no lease. Raises Rejected (`result-too-large`).
         """
         ...
 

@@ -33,6 +33,7 @@ _OURS: Final = "#owner = :owner AND #status = :in_progress"
 _FREE_NAMES: Final = {"#id": "id", "#expiration": "expiration"}
 _LAPSED_NAMES: Final = {**_FREE_NAMES, "#status": "status", "#lease": "in_progress_expiration"}
 _OURS_NAMES: Final = {"#owner": "owner", "#status": "status"}
+_RENEWABLE: Final = f"{_OURS} AND #lease <= :lease"  # a late copy of an earlier renewal shortens nothing
 _RENEW: Final = "SET #lease = :lease, #expiration = :expiration"
 _RENEW_NAMES: Final = {**_OURS_NAMES, "#lease": "in_progress_expiration", "#expiration": "expiration"}
 _COMPLETE: Final = "SET #status = :status, #data = :data, #expiration = :expiration"
@@ -85,7 +86,7 @@ class DynamoDbIdempotencyStore:
         request: dict[str, object] = {
             "Key": {"id": {"S": record.key}},
             "UpdateExpression": update,
-            "ConditionExpression": _OURS,
+            "ConditionExpression": _OURS if record.is_complete else _RENEWABLE,
             "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": values,
         }
@@ -116,8 +117,10 @@ class DynamoDbIdempotencyStore:
 
 
 def _is_stored(found: IdempotencyRecord, record: IdempotencyRecord) -> bool:
-    same = found.owner.token == record.owner.token and found.is_complete and record.is_complete
-    return same and (found.data, found.data_key) == (record.data, record.data_key)
+    """Whether the write is stored already, or a renewal came after a later one."""
+    if found.owner.token != record.owner.token or found.is_complete != record.is_complete:
+        return False
+    return not record.is_complete or (found.data, found.data_key) == (record.data, record.data_key)
 
 
 def _write(record: IdempotencyRecord) -> _Wire:

@@ -48,7 +48,8 @@ class MemoryIdempotencyStore:
             return False
         if found.is_complete:
             return record.is_complete and found.data == record.data
-        self._records[record.key] = record
+        if record.is_complete or record.lease_until_ms >= found.lease_until_ms:
+            self._records[record.key] = record
         return True
 
     async def release(self, record: IdempotencyRecord) -> None:
