@@ -27,7 +27,7 @@ __all__ = ["KinesisSource", "OpenAggregate"]
 OpenAggregate: TypeAlias = Callable[[bytes], Sequence[tuple[str, bytes]] | None]
 """The user records (partition key, data) of an aggregate; None where the bytes are no aggregate."""
 
-TURN_RECORDS: Final = 100  # of an answer, before other tasks have their turn
+TURN_RECORDS: Final = 25  # of an answer, before other tasks have their turn
 SCHEMA_VERSION: Final = "1.0"
 EVENT_VERSION: Final = "1.0"
 

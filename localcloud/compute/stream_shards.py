@@ -26,7 +26,7 @@ __all__ = ["ShardRun"]
 MAX_READ: Final = 10_000  # GetRecords and SubscribeToShard give no more in one answer
 READ_AHEAD_RECORDS: Final = 50_000  # how far a shard is read beyond a record that is not settled
 READ_AHEAD_BYTES: Final = 64 * 1024 * 1024
-TURN_RECORDS: Final = 100  # of a page, before other tasks have their turn
+TURN_RECORDS: Final = 25  # of a page, before other tasks have their turn
 PUSH_WAIT_S: Final = 300.0  # SubscribeToShard: a subscription lasts for five minutes
 _BLINK_S: Final = 0.001  # past a window's end, whatever rounding makes of it
 

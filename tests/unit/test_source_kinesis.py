@@ -464,7 +464,7 @@ def test_an_aggregate_is_opened_where_it_is_asked_for(pushes: bool) -> None:
 
 
 def test_others_have_their_turn_while_a_large_answer_is_read() -> None:
-    """A thousand records are turned into events by the hundred."""
+    """A thousand records are turned into events a few at a time."""
 
     async def test(world: World) -> None:
         for number in range(1000):
