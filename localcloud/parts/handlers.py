@@ -21,6 +21,7 @@ from localcloud.options import CloudOptions
 from localcloud.parts.messaging import Messaging
 from localcloud.parts.services import Services
 from localcloud.services.cloudwatch.resources import AlarmHandler
+from localcloud.services.dynamodb.global_resources import GlobalTableHandler
 from localcloud.services.dynamodb.resources import TableHandler
 from localcloud.services.events.resources import EventBusHandler, EventBusPolicyHandler, RuleHandler
 from localcloud.services.events.resources import refused_handlers as refused_events_handlers
@@ -68,6 +69,7 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
         QueueHandler(services.queues, keeps=keeps),
         QueuePolicyHandler(services.queues),
         TableHandler(services.dynamodb.database, keeps=keeps),
+        GlobalTableHandler(services.dynamodb.database, keeps=keeps),
         BucketHandler(services.s3.prepare, keeps=keeps),
         BucketPolicyHandler(services.s3.prepare),
         StreamHandler(services.streams, keeps=keeps),
