@@ -1,16 +1,17 @@
-"""Guarded work on virtual time: hosts whose clocks differ, kills, time limits, slow and lossy stores, by seed.
+"""Guarded work on virtual time: hosts whose clocks differ, kills, time limits, slow and lossy stores, late copies.
 
-The guards and stores are the shipped ones. What must hold for every seed while clocks differ by no more than the
-margin: no two attempts at a key work at the same time; one end at most is recorded; once it is, nobody begins again and
-every answer is that end's; and when the weather is over, each key comes to an end. A store without owners, and clocks
-beyond the margin, must be seen to break it: else the test would show nothing.
+A seed decides everything; the guards and stores are the shipped ones. What must hold for every seed while clocks differ
+by no more than the margin: no two attempts at a key work at the same time; one end at most is recorded; once it is,
+nobody begins again and every answer is that end's; and when the weather is over, each key comes to an end. A store
+without owners, and clocks beyond the margin, must be seen to break it: else the test would show nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextvars import Context
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -43,6 +44,7 @@ class Setting:
     slow_s: float = 0.4
     trouble: float = 0.08
     killed: float = 0.15
+    late: float = 0.05
 
 
 @dataclass
@@ -68,6 +70,24 @@ class World:
     faults: list[str] = field(default_factory=list)
 
 
+class LateStore(TroubledStore):
+    """Some calls are made a second time, long after, as copies that a network held back."""
+
+    def __init__(self, store: MemoryIdempotencyStore, world: World, tasks: asyncio.TaskGroup) -> None:
+        setting = world.setting
+        super().__init__(store, Trouble(world.rng, rate=setting.trouble, latency_s=setting.slow_s / 2))
+        self.rng, self.tasks, self.late = world.rng, tasks, setting.late
+
+    async def _do(self, name: str, work: Callable[[], Awaitable[Any]], deadline: float | None) -> Any:
+        if self.rng.random() < self.late:
+            self.tasks.create_task(self._again(work), context=Context())
+        return await super()._do(name, work, deadline)
+
+    async def _again(self, work: Callable[[], Awaitable[Any]]) -> None:
+        await asyncio.sleep(self.rng.uniform(1, 20))
+        await work()
+
+
 class Draws:
     """Chance of a seed."""
 
@@ -90,8 +110,8 @@ async def _live(world: World) -> None:
     rng, setting = world.rng, world.setting
     store = setting.store()
     guards = [_make_guard(world, rng.uniform(-setting.off_s / 2, setting.off_s / 2)) for _ in range(HOSTS)]
-    lossy = TroubledStore(store, Trouble(rng, rate=setting.trouble, latency_s=setting.slow_s / 2))
     async with asyncio.TaskGroup() as tasks:
+        lossy = LateStore(store, world, tasks)
         for number in range(KEYS):
             for _ in range(rng.randrange(2, 6)):
                 tasks.create_task(_deliver(world, f"k{number}", lossy, rng.choice(guards)))

@@ -306,7 +306,7 @@ class Dispatcher(Protocol):
 
 
 class IdempotencyStore(Protocol):
-    """Idempotency records; owners write over their own only. Raises DeadlineExceeded at `deadline` (the loop's clock)."""
+    """Idempotency records; owners write over their own only. Raises DeadlineExceeded at `deadline` (loop's clock)."""
 
     async def claim(
         self, record: IdempotencyRecord, *, now_ms: int, rerun: bool, deadline: float | None = None
