@@ -8,6 +8,7 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameter
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar, cast
@@ -85,8 +86,10 @@ class Properties:
         text = None if isinstance(value, bool) else scalar_text(value)
         try:
             number = float(Decimal(text or ""))
-        except InvalidOperation:
-            raise self.error(name, f"must be a number, is {text or _kind(value)!r}") from None
+        except (InvalidOperation, ValueError):  # the latter of a signalling NaN
+            number = math.nan
+        if not math.isfinite(number):
+            raise self.error(name, f"must be a number, is {text or _kind(value)!r}")
         self._bound(name, number, low=low, high=high)
         return number
 

@@ -50,6 +50,10 @@ def test_scalars_are_converted_as_cloudformation_does(read, expected: object) ->
         (lambda p: p.text("List"), "R.Properties.List: must be text, is a list"),
         (lambda p: p.integer("Text"), "R.Properties.Text: must be a number, is 'x'"),
         (lambda p: p.integer("No"), "R.Properties.No: must be a number"),
+        *(
+            (lambda _, text=text: Properties({"N": text}, where="R").number("N"), f"R.N: must be a number, is '{text}'")
+            for text in ("sNaN", "NaN", "Infinity", "1e999")
+        ),
         (lambda p: p.integer("Half"), "R.Properties.Half: must be a whole number, is 1.5"),
         (lambda p: p.integer("Int", low=1, high=10), "R.Properties.Int: must be from 1 to 10, is 30"),
         (lambda p: p.flag("Text"), "R.Properties.Text: must be true or false, is 'x'"),
