@@ -269,6 +269,16 @@ async def test_cut_work_frees_its_key_or_stays_in_doubt() -> None:
 
 
 @virtual
+async def test_work_stopped_at_its_deadline_stays_in_doubt_where_that_was_chosen() -> None:
+    """Nobody knows how far it came: its key is not freed."""
+    store, guard = MemoryIdempotencyStore(), make_guard(after_crash="doubt", skew_s=1)
+    with pytest.raises(DeadlineExceeded):
+        await guard.run(EVENT, Work(takes_s=9), store=store, deadline=2.0)
+    await asyncio.sleep(2)
+    assert await guard.run(EVENT, Work(), store=store) == InDoubt(guard.key_of(EVENT), "lapsed")
+
+
+@virtual
 async def test_work_is_stopped_at_the_deadline() -> None:
     """It does not go on when others may begin; its key is freed."""
     store, work, guard = MemoryIdempotencyStore(), Work(takes_s=9), make_guard()
@@ -305,7 +315,7 @@ async def test_trouble_while_waiting_is_waited_out() -> None:
     async def wait() -> Any:
         store.trouble.next_before = 0
         guard = make_guard(wait_s=6, when_away="run")
-        task = asyncio.get_running_loop().call_later(0.5, lambda: setattr(store.trouble, "next_before", 1))
+        task = asyncio.get_running_loop().call_later(0.5, lambda: setattr(store.trouble, "next_before", 2))
         try:
             return await guard.run(EVENT, work, store=store)
         finally:
