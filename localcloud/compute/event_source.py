@@ -8,10 +8,22 @@ Sources: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, with-kinesi
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-__all__ = ["CALL_FAILED", "INTERNAL_ERROR", "MAX_EVENT_BYTES", "NOTHING_YET", "Criteria", "Poller", "end_polling"]
+__all__ = [
+    "CALL_FAILED",
+    "INTERNAL_ERROR",
+    "MAX_EVENT_BYTES",
+    "NOTHING_YET",
+    "Criteria",
+    "Poller",
+    "end_polling",
+    "is_kept",
+]
+
+log = logging.getLogger(__name__)
 
 NOTHING_YET: Final = "No records processed"  # with-kinesis: LastProcessingResult of a new mapping
 CALL_FAILED: Final = "PROBLEM: Function call failed"  # with-kinesis, the same
@@ -25,6 +37,17 @@ class Criteria(Protocol):
     def keep(self, record: Mapping[str, object]) -> bool:
         """Whether an entry of `Records` is kept."""
         ...
+
+
+def is_kept(criteria: Criteria | None, record: Mapping[str, object], *, record_id: str) -> bool:
+    """Whether a record reaches the function. One that a filter breaks over does not, and the log says which."""
+    if criteria is None:
+        return True
+    try:
+        return criteria.keep(record)
+    except Exception:
+        log.exception("mapping.filter_failed", extra={"record": record_id})
+        return False
 
 
 class Poller(Protocol):

@@ -12,9 +12,9 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from localcloud.compute.event_source import MAX_EVENT_BYTES, Criteria
+from localcloud.compute.event_source import MAX_EVENT_BYTES, Criteria, is_kept
 from localcloud.compute.event_source_sqs_scaling import Scaling
 from localcloud.compute.sqs_event import build_record
 from localcloud.services.sqs.errors import SqsError
@@ -132,22 +132,12 @@ class Batches:
         expires_at = asyncio.get_running_loop().time() + float(self._queue.attributes.get("VisibilityTimeout", "30"))
         for message in messages:
             record = build_record(message, queue_arn=self._queue.arn, region=region)
-            if self._is_wanted(record):
+            if is_kept(self._criteria, record, record_id=message.message_id):
                 text = json.dumps(record, separators=(",", ":"))
                 kept.append(Taken(message, text, len(text.encode()) + 1, expires_at))
             else:
                 refused |= not await self._discard(message)
         return kept, refused
-
-    def _is_wanted(self, record: Mapping[str, Any]) -> bool:
-        """A filter that cannot judge a message does not want it."""
-        if self._criteria is None:
-            return True
-        try:
-            return self._criteria.keep(record)
-        except Exception:
-            log.exception("mapping.filter_failed", extra={"queue": self._queue.arn, "message_id": record["messageId"]})
-            return False
 
     async def _discard(self, message: Message) -> bool:
         try:

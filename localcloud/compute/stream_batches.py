@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from localcloud.compute.event_source import Criteria
+from localcloud.compute.event_source import Criteria, is_kept
 from localcloud.compute.stream_source import StreamRecord
 
 __all__ = ["Item", "build_event", "encode_json", "read_items", "take_batch"]
@@ -40,7 +40,7 @@ def read_items(records: Sequence[StreamRecord], criteria: Criteria | None) -> li
     """Each record with those of its events that the criteria keep; all of them where there are none."""
     items: list[Item] = []
     for record in records:
-        kept = record.events if criteria is None else [event for event in record.events if criteria.keep(event)]
+        kept = [event for event in record.events if is_kept(criteria, event, record_id=record.sequence)]
         events = tuple(encode_json(event) for event in kept)
         items.append(Item(record.sequence, record.order_key, record.arrived_s, events))
     return items

@@ -367,7 +367,7 @@ def test_a_pipe_that_breaks_stops_alone() -> None:
             pipes = Pipes(cast("Sources", Opening()), group=group, clock=clock)
             made = pipes.create({**pipe(), "Name": "p"}, REGION)
             await asyncio.sleep(1)
-            assert (made.state, made.reason) == ("STOPPED", "The pipe broke: oh")
+            assert (made.state, made.reason) == ("STOPPED", "The pipe broke: ValueError")
             await pipes.close()
 
     run_virtual(main)

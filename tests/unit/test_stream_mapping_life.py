@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from localcloud.clock import LoopClock, run_virtual
 from localcloud.compute.functions import InvokeResult
 from localcloud.compute.stream_source import StreamGone
@@ -562,3 +564,26 @@ def test_a_stopped_mapping_finishes_no_shard_that_it_has_not_read_out() -> None:
             assert there.batches == [["a"], ["b"], ["c"]]
 
     run_virtual(main)
+
+
+def test_a_record_that_a_filter_breaks_over_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    """It does not reach the function, the log says which it was, and the shard goes on."""
+
+    class Broken:
+        def keep(self, record: Any) -> bool:
+            if record["kinesis"]["data"] == "b":
+                raise LookupError("nothing of the record")
+            return True
+
+    async def main() -> None:
+        stream = new_stream()
+        for name in "abc":
+            stream.put(name)
+        async with world(succeed, stream=stream, criteria=Broken()) as there:
+            await asyncio.sleep(2)
+            assert there.batches == [["a", "c"]]
+            assert there.checkpoints.after(FIRST) == "1003"
+
+    run_virtual(main)
+    (failure,) = [record for record in caplog.records if record.message == "mapping.filter_failed"]
+    assert vars(failure)["record"] == "1002"

@@ -201,7 +201,7 @@ class Pipes:
             reason = poller.last_result.removeprefix("PROBLEM: ")
         except Exception as error:
             log.exception("pipe.broke", extra={"pipe": pipe.arn})
-            reason = f"The pipe broke: {error}"
+            reason = f"The pipe broke: {type(error).__name__}"
         if pipe.state == "RUNNING":
             pipe.state, pipe.reason = "STOPPED", reason
 
