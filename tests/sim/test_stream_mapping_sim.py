@@ -301,6 +301,8 @@ class World:
                 break
         if task.done():
             self.ledger.broken.append("the mapping ended by itself")
+        if self.ledger.counts["pauses"] % 2:
+            await self.mapping.stop()  # as one that is switched off; the others break off, as at the cloud's end
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
