@@ -18,10 +18,9 @@ from localcloud.uuids import new_uuid
 __all__ = [
     "BucketDestination",
     "FailureDestination",
+    "MessageDestination",
     "PutObject",
-    "QueueDestination",
     "SendText",
-    "TopicDestination",
 ]
 
 SendText = Callable[[str], Awaitable[object]]
@@ -41,26 +40,15 @@ class FailureDestination(Protocol):
         ...
 
 
-class QueueDestination:
-    """An SQS queue: the document is the message's body."""
+class MessageDestination:
+    """An SQS queue or an SNS topic: the document is the message."""
 
-    def __init__(self, send_message: SendText) -> None:
-        self._send_message = send_message
-
-    async def send(self, document: Mapping[str, Any], payload: bytes) -> None:  # noqa: ARG002 - metadata only
-        """Send the document; the payload is not part of it."""
-        await self._send_message(encode_json(document).decode())
-
-
-class TopicDestination:
-    """An SNS topic: the document is the message."""
-
-    def __init__(self, publish: SendText) -> None:
-        self._publish = publish
+    def __init__(self, send_text: SendText) -> None:
+        self._send_text = send_text
 
     async def send(self, document: Mapping[str, Any], payload: bytes) -> None:  # noqa: ARG002 - metadata only
-        """Publish the document; the payload is not part of it."""
-        await self._publish(encode_json(document).decode())
+        """Send or publish the document; the payload is not part of it."""
+        await self._send_text(encode_json(document).decode())
 
 
 class BucketDestination:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from localcloud.compute.destinations import BucketDestination, FailureDestination, QueueDestination, TopicDestination
+from localcloud.compute.destinations import BucketDestination, FailureDestination, MessageDestination
 from localcloud.services.contract import ACCOUNT_ID, Dispatch, WireRequest
 from localcloud.uuids import new_uuid
 
@@ -52,9 +52,9 @@ class DestinationCaller:
         place = _Place(arn, role_arn, region)
         service = service_of_destination(arn)
         if service == "sqs":
-            return QueueDestination(lambda text: self._send_message(place, text))
+            return MessageDestination(lambda text: self._send_message(place, text))
         if service == "sns":
-            return TopicDestination(lambda text: self._publish(place, text))
+            return MessageDestination(lambda text: self._publish(place, text))
         return BucketDestination(
             lambda key, body: self._put_object(place, key, body), mapping_id=mapping_id, rng=self.rng
         )

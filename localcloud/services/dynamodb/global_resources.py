@@ -14,6 +14,7 @@ from localcloud.services.dynamodb.errors import DynamoError
 from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.model import Database
 from localcloud.services.dynamodb.resources import create_table_of, generate_name
+from localcloud.services.dynamodb.support import NO_BACKUP, NO_CIPHER, NO_THROTTLE, ONE_CLASS, SERVED, refused
 from localcloud.services.dynamodb.table import Table
 from localcloud.services.dynamodb.table_updates import update_table
 from localcloud.template.handler import Physical, Resource, Support, Supported
@@ -21,19 +22,11 @@ from localcloud.template.properties import Properties, read_properties
 
 __all__ = ["GlobalTableHandler"]
 
-_SERVED: Final = Supported()
-_NO_THROTTLE: Final = Supported(Support.PARTIAL, "capacity is counted and shown, and nothing is ever throttled")
-_NO_CIPHER: Final = Supported(Support.PARTIAL, "items are not encrypted on this machine")
-_NO_BACKUP: Final = Supported(Support.PARTIAL, "no backups are kept here; `--persist` keeps the items between runs")
 _NOT_QUEUED: Final = Supported(
     Support.PARTIAL,
     "`--persist` keeps every replica's items; what is still under way between Regions when the process is killed, and "
     "the versions by which the last writer wins, are not kept",
 )
-
-
-def _refused(what: str) -> Supported:
-    return Supported(Support.REFUSED, f"{what} not served here")
 
 
 class GlobalTableHandler:
@@ -45,53 +38,51 @@ class GlobalTableHandler:
     type: str = "AWS::DynamoDB::GlobalTable"
     support: Supported = Supported()
     properties: Mapping[str, Supported] = {
-        "AttributeDefinitions.AttributeName": _SERVED,
-        "AttributeDefinitions.AttributeType": _SERVED,
+        "AttributeDefinitions.AttributeName": SERVED,
+        "AttributeDefinitions.AttributeType": SERVED,
         "BillingMode": Supported(
             reason="PROVISIONED needs auto scaling, which is not served here", values=("PAY_PER_REQUEST",)
         ),
-        "GlobalSecondaryIndexes.IndexName": _SERVED,
-        "GlobalSecondaryIndexes.KeySchema": _SERVED,
-        "GlobalSecondaryIndexes.Projection": _SERVED,
-        "GlobalSecondaryIndexes.ReadOnDemandThroughputSettings": _NO_THROTTLE,
-        "GlobalSecondaryIndexes.ReadProvisionedThroughputSettings": _refused("auto scaling is"),
-        "GlobalSecondaryIndexes.WarmThroughput": _NO_THROTTLE,
-        "GlobalSecondaryIndexes.WriteOnDemandThroughputSettings": _NO_THROTTLE,
-        "GlobalSecondaryIndexes.WriteProvisionedThroughputSettings": _refused("auto scaling is"),
-        "GlobalTableSourceArn": _refused("a replica of another account's table is"),
-        "GlobalTableWitnesses.Region": _SERVED,
-        "KeySchema.AttributeName": _SERVED,
-        "KeySchema.KeyType": _SERVED,
-        "LocalSecondaryIndexes.IndexName": _SERVED,
-        "LocalSecondaryIndexes.KeySchema": _SERVED,
-        "LocalSecondaryIndexes.Projection": _SERVED,
-        "MultiRegionConsistency": _SERVED,
-        "ReadOnDemandThroughputSettings": _NO_THROTTLE,
-        "ReadProvisionedThroughputSettings": _refused("auto scaling is"),
-        "Replicas.ContributorInsightsSpecification": _refused("Contributor Insights is"),
-        "Replicas.DeletionProtectionEnabled": _refused("deletion protection of a replica in a template is"),
-        "Replicas.GlobalSecondaryIndexes": _refused("a replica's own index settings are"),
-        "Replicas.GlobalTableSettingsReplicationMode": _refused("a replica in another account is"),
-        "Replicas.KinesisStreamSpecification": _refused("streaming to Kinesis is"),
-        "Replicas.PointInTimeRecoverySpecification": _NO_BACKUP,
-        "Replicas.ReadOnDemandThroughputSettings": _NO_THROTTLE,
-        "Replicas.ReadProvisionedThroughputSettings": _refused("auto scaling is"),
-        "Replicas.Region": _SERVED,
-        "Replicas.ReplicaStreamSpecification": _refused("a resource policy on a stream is"),
-        "Replicas.ResourcePolicy": _refused("a resource policy on a table is"),
-        "Replicas.SSESpecification": _NO_CIPHER,
-        "Replicas.TableClass": Supported(
-            Support.PARTIAL, "storage classes differ in price alone, and nothing costs here"
-        ),
-        "Replicas.Tags": _refused("a replica's own tags are"),
-        "SSESpecification": _NO_CIPHER,
-        "StreamSpecification.StreamViewType": _SERVED,
-        "TableName": _SERVED,
-        "TimeToLiveSpecification.AttributeName": _SERVED,
-        "TimeToLiveSpecification.Enabled": _SERVED,
-        "WarmThroughput": _NO_THROTTLE,
-        "WriteOnDemandThroughputSettings": _NO_THROTTLE,
-        "WriteProvisionedThroughputSettings": _refused("auto scaling is"),
+        "GlobalSecondaryIndexes.IndexName": SERVED,
+        "GlobalSecondaryIndexes.KeySchema": SERVED,
+        "GlobalSecondaryIndexes.Projection": SERVED,
+        "GlobalSecondaryIndexes.ReadOnDemandThroughputSettings": NO_THROTTLE,
+        "GlobalSecondaryIndexes.ReadProvisionedThroughputSettings": refused("auto scaling is"),
+        "GlobalSecondaryIndexes.WarmThroughput": NO_THROTTLE,
+        "GlobalSecondaryIndexes.WriteOnDemandThroughputSettings": NO_THROTTLE,
+        "GlobalSecondaryIndexes.WriteProvisionedThroughputSettings": refused("auto scaling is"),
+        "GlobalTableSourceArn": refused("a replica of another account's table is"),
+        "GlobalTableWitnesses.Region": SERVED,
+        "KeySchema.AttributeName": SERVED,
+        "KeySchema.KeyType": SERVED,
+        "LocalSecondaryIndexes.IndexName": SERVED,
+        "LocalSecondaryIndexes.KeySchema": SERVED,
+        "LocalSecondaryIndexes.Projection": SERVED,
+        "MultiRegionConsistency": SERVED,
+        "ReadOnDemandThroughputSettings": NO_THROTTLE,
+        "ReadProvisionedThroughputSettings": refused("auto scaling is"),
+        "Replicas.ContributorInsightsSpecification": refused("Contributor Insights is"),
+        "Replicas.DeletionProtectionEnabled": refused("deletion protection of a replica in a template is"),
+        "Replicas.GlobalSecondaryIndexes": refused("a replica's own index settings are"),
+        "Replicas.GlobalTableSettingsReplicationMode": refused("a replica in another account is"),
+        "Replicas.KinesisStreamSpecification": refused("streaming to Kinesis is"),
+        "Replicas.PointInTimeRecoverySpecification": NO_BACKUP,
+        "Replicas.ReadOnDemandThroughputSettings": NO_THROTTLE,
+        "Replicas.ReadProvisionedThroughputSettings": refused("auto scaling is"),
+        "Replicas.Region": SERVED,
+        "Replicas.ReplicaStreamSpecification": refused("a resource policy on a stream is"),
+        "Replicas.ResourcePolicy": refused("a resource policy on a table is"),
+        "Replicas.SSESpecification": NO_CIPHER,
+        "Replicas.TableClass": ONE_CLASS,
+        "Replicas.Tags": refused("a replica's own tags are"),
+        "SSESpecification": NO_CIPHER,
+        "StreamSpecification.StreamViewType": SERVED,
+        "TableName": SERVED,
+        "TimeToLiveSpecification.AttributeName": SERVED,
+        "TimeToLiveSpecification.Enabled": SERVED,
+        "WarmThroughput": NO_THROTTLE,
+        "WriteOnDemandThroughputSettings": NO_THROTTLE,
+        "WriteProvisionedThroughputSettings": refused("auto scaling is"),
     }
 
     def __init__(self, databases: Callable[[str], Database], *, keeps: bool = False) -> None:

@@ -15,6 +15,7 @@ from localcloud.services.dynamodb.errors import DynamoError
 from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.model import Database
 from localcloud.services.dynamodb.schema import TableDefinition
+from localcloud.services.dynamodb.support import NO_BACKUP, NO_CIPHER, NO_THROTTLE, ONE_CLASS, SERVED, refused
 from localcloud.services.dynamodb.table import Table
 from localcloud.services.dynamodb.table_requests import parse_definition
 from localcloud.template.handler import Physical, Resource, Support, Supported
@@ -23,18 +24,9 @@ from localcloud.template.properties import Properties, read_properties
 __all__ = ["TableHandler", "create_table_of", "generate_name"]
 
 MAX_NAME: Final = 255  # Constraints.html, "Table names"
-_SERVED: Final = Supported()
-_NO_THROTTLE: Final = Supported(Support.PARTIAL, "capacity is counted and shown, and nothing is ever throttled")
-_NO_BACKUP: Final = Supported(Support.PARTIAL, "no backups are kept here; `--persist` keeps the items between runs")
-_NO_CIPHER: Final = Supported(Support.PARTIAL, "items are not encrypted on this machine")
 _NOT_KEPT: Final = Supported(
     Support.PARTIAL, "`--persist` keeps the stream's ARN; its records are not kept beyond the process"
 )
-_ONE_CLASS: Final = Supported(Support.PARTIAL, "storage classes differ in price alone, and nothing costs here")
-
-
-def _refused(what: str) -> Supported:
-    return Supported(Support.REFUSED, f"{what} not served here")
 
 
 class TableHandler:
@@ -46,38 +38,38 @@ class TableHandler:
     type: str = "AWS::DynamoDB::Table"
     support: Supported = Supported()
     properties: Mapping[str, Supported] = {
-        "AttributeDefinitions.AttributeName": _SERVED,
-        "AttributeDefinitions.AttributeType": _SERVED,
-        "BillingMode": _SERVED,
-        "ContributorInsightsSpecification": _refused("Contributor Insights is"),
+        "AttributeDefinitions.AttributeName": SERVED,
+        "AttributeDefinitions.AttributeType": SERVED,
+        "BillingMode": SERVED,
+        "ContributorInsightsSpecification": refused("Contributor Insights is"),
         "DeletionProtectionEnabled": Supported(
             Support.PARTIAL, "DeleteTable is refused; the end of the local cloud ends the table"
         ),
-        "GlobalSecondaryIndexes.IndexName": _SERVED,
-        "GlobalSecondaryIndexes.KeySchema": _SERVED,
-        "GlobalSecondaryIndexes.OnDemandThroughput": _NO_THROTTLE,
-        "GlobalSecondaryIndexes.Projection": _SERVED,
-        "GlobalSecondaryIndexes.ProvisionedThroughput": _NO_THROTTLE,
-        "GlobalSecondaryIndexes.WarmThroughput": _NO_THROTTLE,
-        "ImportSourceSpecification": _refused("import from S3 is"),
-        "KeySchema.AttributeName": _SERVED,
-        "KeySchema.KeyType": _SERVED,
-        "KinesisStreamSpecification": _refused("streaming to Kinesis is"),
-        "LocalSecondaryIndexes.IndexName": _SERVED,
-        "LocalSecondaryIndexes.KeySchema": _SERVED,
-        "LocalSecondaryIndexes.Projection": _SERVED,
-        "OnDemandThroughput": _NO_THROTTLE,
-        "PointInTimeRecoverySpecification": _NO_BACKUP,
-        "ProvisionedThroughput": _NO_THROTTLE,
-        "ResourcePolicy": _refused("a resource policy on a table is"),
-        "SSESpecification": _NO_CIPHER,
-        "StreamSpecification.StreamViewType": _SERVED,
-        "TableClass": _ONE_CLASS,
-        "TableName": _SERVED,
-        "Tags": _SERVED,
-        "TimeToLiveSpecification.AttributeName": _SERVED,
-        "TimeToLiveSpecification.Enabled": _SERVED,
-        "WarmThroughput": _NO_THROTTLE,
+        "GlobalSecondaryIndexes.IndexName": SERVED,
+        "GlobalSecondaryIndexes.KeySchema": SERVED,
+        "GlobalSecondaryIndexes.OnDemandThroughput": NO_THROTTLE,
+        "GlobalSecondaryIndexes.Projection": SERVED,
+        "GlobalSecondaryIndexes.ProvisionedThroughput": NO_THROTTLE,
+        "GlobalSecondaryIndexes.WarmThroughput": NO_THROTTLE,
+        "ImportSourceSpecification": refused("import from S3 is"),
+        "KeySchema.AttributeName": SERVED,
+        "KeySchema.KeyType": SERVED,
+        "KinesisStreamSpecification": refused("streaming to Kinesis is"),
+        "LocalSecondaryIndexes.IndexName": SERVED,
+        "LocalSecondaryIndexes.KeySchema": SERVED,
+        "LocalSecondaryIndexes.Projection": SERVED,
+        "OnDemandThroughput": NO_THROTTLE,
+        "PointInTimeRecoverySpecification": NO_BACKUP,
+        "ProvisionedThroughput": NO_THROTTLE,
+        "ResourcePolicy": refused("a resource policy on a table is"),
+        "SSESpecification": NO_CIPHER,
+        "StreamSpecification.StreamViewType": SERVED,
+        "TableClass": ONE_CLASS,
+        "TableName": SERVED,
+        "Tags": SERVED,
+        "TimeToLiveSpecification.AttributeName": SERVED,
+        "TimeToLiveSpecification.Enabled": SERVED,
+        "WarmThroughput": NO_THROTTLE,
     }
 
     def __init__(self, databases: Callable[[str], Database], *, keeps: bool = False) -> None:
