@@ -1,4 +1,4 @@
-"""The tables of streamed answers and of subscriptions in two DynamoDBs here, with trouble on the way to them.
+"""Tables in two DynamoDBs here, those of streamed answers and subscriptions or others, with trouble on the way to them.
 
 A `Post` is what lies between a store and its tables: it can lose an answer (and ask again, as the wire client does),
 break off before a call, and deliver a write once more, long after.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -68,8 +68,8 @@ TABLES: list[dict[str, Any]] = [
 ]
 
 
-def local_tables() -> Send:
-    """The local cloud's DynamoDB."""
+def local_tables(tables: Sequence[Request] = TABLES) -> Send:
+    """The local cloud's DynamoDB with these tables."""
     service = DynamoService(SystemClock())
 
     async def send(operation: str, request: Request) -> Request:
@@ -82,18 +82,24 @@ def local_tables() -> Send:
     async def first(operation: str, request: Request) -> Request:
         if REGION not in service._databases:
             service.database(REGION)
-            for table in TABLES:
+            for table in tables:
                 await send("CreateTable", table)
         return await send(operation, request)
 
     return first
 
 
-def moto_tables() -> Send:
-    """moto's DynamoDB; for use under `mock_aws`."""
+def make_moto(tables: Sequence[Request] = TABLES) -> Any:
+    """A boto3 client of moto's DynamoDB with these tables; for use under `mock_aws`."""
     client: Any = boto3.client("dynamodb", region_name=REGION, aws_access_key_id="a", aws_secret_access_key="b")
-    for table in TABLES:
+    for table in tables:
         client.create_table(**table)
+    return client
+
+
+def moto_tables(client: Any = None) -> Send:
+    """moto's DynamoDB behind `client`, or behind one that is made here."""
+    client = client or make_moto()
 
     async def send(operation: str, request: Request) -> Request:
         try:

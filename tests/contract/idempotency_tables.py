@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import threading
 from collections.abc import Iterator
@@ -11,22 +10,18 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
-from botocore import xform_name
-from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from localcloud.clock import SystemClock
 from localcloud.front import Front
 from localcloud.listening import open_listener
-from localcloud.services.contract import WireRequest
 from localcloud.services.dynamodb.wire import DynamoService
 from sluiceway.aws.dynamodb import DYNAMODB
 from sluiceway.aws.idempotency import DynamoDbIdempotencyStore
 from sluiceway.aws.wire import Wire
 from sluiceway.idempotency.memory import MemoryIdempotencyStore
 from sluiceway.ports import IdempotencyStore
-from tests.contract.answer_tables import REGION, Post, Request, Send, _read
+from tests.contract.answer_tables import Post, local_tables, make_moto, moto_tables
 from tests.unit.wire_server import environ
 
 TABLE = "idempotency"
@@ -53,47 +48,10 @@ def worlds(kind: str) -> Iterator[World]:
         if kind == "memory":
             yield World(MemoryIdempotencyStore(), None)
             return
-        post = Post(local_table() if kind == "local" else moto_table(make_moto()), twice=bool(twice))
+        post = Post(
+            local_tables([DEFINITION]) if kind == "local" else moto_tables(make_moto([DEFINITION])), twice=bool(twice)
+        )
         yield World(DynamoDbIdempotencyStore(post, TABLE), post)
-
-
-def local_table() -> Send:
-    """The local cloud's DynamoDB."""
-    service = DynamoService(SystemClock())
-
-    async def send(operation: str, request: Request) -> Request:
-        headers = {"x-amz-target": f"DynamoDB_20120810.{operation}"}
-        sent = json.dumps(request).encode()
-        answer = await service.handle(WireRequest("dynamodb", REGION, "POST", "/", "", headers, sent, "key", "req"))
-        assert isinstance(answer.body, bytes)
-        return _read(operation, json.loads(answer.body)) if answer.status != 200 else json.loads(answer.body)
-
-    async def first(operation: str, request: Request) -> Request:
-        if REGION not in service._databases:
-            await send("CreateTable", DEFINITION)
-        return await send(operation, request)
-
-    return first
-
-
-def make_moto() -> Any:
-    """A boto3 client with the table made; for use under `mock_aws`."""
-    client: Any = boto3.client("dynamodb", region_name=REGION, aws_access_key_id="a", aws_secret_access_key="b")
-    client.create_table(**DEFINITION)
-    return client
-
-
-def moto_table(client: Any) -> Send:
-    """moto's DynamoDB behind that client."""
-
-    async def send(operation: str, request: Request) -> Request:
-        try:
-            return getattr(client, xform_name(operation))(**request)
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            return _read(operation, {"__type": f"x#{code}", "Item": error.response.get("Item")})
-
-    return send
 
 
 @contextmanager

@@ -24,8 +24,8 @@ from moto import mock_aws
 from sluiceway.aws.idempotency import DynamoDbIdempotencyStore
 from sluiceway.idempotency import Conflict, Fresh, Guard, InProgress, Options, Replayed, idempotent
 from sluiceway.idempotency.layered import SpillingIdempotencyStore
-from tests.contract.answer_tables import Post
-from tests.contract.idempotency_tables import TABLE, make_moto, moto_table
+from tests.contract.answer_tables import Post, make_moto, moto_tables
+from tests.contract.idempotency_tables import DEFINITION, TABLE
 from tests.fakes import MemoryBlobStore
 
 EVENT = {"order": {"id": "o1", "total": 5}, "other": [1, 2]}
@@ -55,8 +55,8 @@ class Shared:
 def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "shop")
     with mock_aws():
-        client = make_moto()
-        yield Shared(client, DynamoDbIdempotencyStore(Post(moto_table(client)), TABLE))
+        client = make_moto([DEFINITION])
+        yield Shared(client, DynamoDbIdempotencyStore(Post(moto_tables(client)), TABLE))
 
 
 def make_theirs(shared: Shared, config: IdempotencyConfig, *, prefix: str | None = None) -> Any:
