@@ -21,11 +21,12 @@ from localcloud.compute.source_dynamodb import DynamoSource
 from localcloud.compute.source_kinesis import KinesisSource
 from localcloud.compute.stream_source import StreamSource
 from localcloud.front import Front
-from localcloud.parts.services import Services, read_policy
+from localcloud.parts.services import Services
 from localcloud.services.events.envelope import Entry, RefusedEntry
 from localcloud.services.events.model import Buses, PutEntry
 from localcloud.services.events.targets import Reach, Targets, TargetServices
 from localcloud.services.events.wire import EventsService
+from localcloud.services.iam.policy import read_resource_policy
 from localcloud.services.iam.sessions import RoleSessions
 from localcloud.services.kinesis.errors import stream_missing
 from localcloud.services.kinesis.shard import Content
@@ -66,7 +67,7 @@ async def open_messaging(
     buses = _open_buses(services, outlets)
     pipes = _open_pipes(services, outlets, buses, group=group)
     mappings = _open_mappings(services, functions, front, group=group)
-    services.resource_policies["sns"] = lambda arn: read_policy(topics.policy_text(arn))
+    services.resource_policies["sns"] = lambda arn: read_resource_policy(topics.policy_text(arn))
     services.resource_policies["events"] = buses.policy_of
     front.add(SnsService(topics, principal_of=lambda key: services.iam.principal_of(key).arn))
     front.add(EventsService(buses))

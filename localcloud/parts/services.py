@@ -22,7 +22,7 @@ from localcloud.services.dynamodb.store import Store
 from localcloud.services.dynamodb.wire import DynamoService
 from localcloud.services.iam.calls import Authoriser, CallRecord
 from localcloud.services.iam.model import Iam, Principal
-from localcloud.services.iam.policy import Document, parse_document
+from localcloud.services.iam.policy import Document, read_resource_policy
 from localcloud.services.kinesis.model import Streams
 from localcloud.services.logs.files import LogFiles
 from localcloud.services.logs.model import Logs
@@ -34,7 +34,7 @@ from localcloud.services.sqs.store import Store as QueueStore
 from localcloud.traces.queues import QueueSpans
 from localcloud.traces.recorder import Recorder
 
-__all__ = ["Services", "open_services", "read_policy"]
+__all__ = ["Services", "open_services"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +117,9 @@ async def open_services(
         clock=clock,
         rng=rng,
         resource_policies={
-            "kinesis": lambda arn: read_policy(streams.policy_text(arn)),
+            "kinesis": lambda arn: read_resource_policy(streams.policy_text(arn)),
             "lambda": policies.policy_of,
-            "sqs": lambda arn: read_policy(_policy_of_queue(queues, arn)),
+            "sqs": lambda arn: read_resource_policy(_policy_of_queue(queues, arn)),
         },
     )
 
@@ -137,11 +137,6 @@ def _open_logs(options: CloudOptions, clock: Clock, cleanup: AsyncExitStack) -> 
     cleanup.callback(files.close)
     cleanup.callback(logs.listen(files.write))
     return logs
-
-
-def read_policy(text: str) -> Document | None:
-    """A resource's policy, None where it has none (""). Raises MalformedPolicy."""
-    return parse_document(text, name="of the resource", resource_policy=True) if text else None
 
 
 def _policy_of_queue(queues: Queues, arn: str) -> str:

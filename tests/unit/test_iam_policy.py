@@ -11,7 +11,15 @@ from moto.iam.exceptions import MalformedPolicyDocument
 from moto.iam.policy_validation import IAMPolicyDocumentValidator
 
 from localcloud.services.iam.errors import MalformedPolicy
-from localcloud.services.iam.policy import Caller, Decision, Outcome, combine, evaluate, parse_document
+from localcloud.services.iam.policy import (
+    Caller,
+    Decision,
+    Outcome,
+    combine,
+    evaluate,
+    parse_document,
+    read_resource_policy,
+)
 
 QUEUE = "arn:aws:sqs:eu-west-1:123456789012:jobs"
 TABLE = "arn:aws:dynamodb:eu-west-1:123456789012:table/jobs"
@@ -304,3 +312,10 @@ def test_moto_accepts_and_refuses_the_same_documents(document: dict) -> None:
     except MalformedPolicy:
         ours = False
     assert ours == (accepted and not any("Principal" in statement for statement in document["Statement"]))
+
+
+def test_a_resources_policy_is_parsed_once() -> None:
+    """Whoever asks for the same text has the same document; no text is no policy."""
+    text = json.dumps({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": "*"}})
+    assert read_resource_policy(text) is read_resource_policy(text)
+    assert read_resource_policy("") is None

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from localcloud.json_text import MalformedJson, parse_json
@@ -28,6 +29,7 @@ __all__ = [
     "context_on_behalf",
     "evaluate",
     "parse_document",
+    "read_resource_policy",
 ]
 
 VERSIONS: Final = ("2008-10-17", "2012-10-17")
@@ -233,6 +235,15 @@ def parse_document(source: str | Mapping[str, Any], *, name: str = "", resource_
     if len(sids) != len(set(sids)):
         raise MalformedPolicy(f"{where}: the Sids of a policy must be unique")
     return Document(name=name, statements=statements, variables=version == VERSIONS[1], source=document)
+
+
+@lru_cache(maxsize=256)
+def read_resource_policy(text: str) -> Document | None:
+    """The policy that a resource has as text, parsed once however often it is asked for; None where it has none ("").
+
+    Raises MalformedPolicy.
+    """
+    return parse_document(text, name="of the resource", resource_policy=True) if text else None
 
 
 def _parse_statement(raw: Any, where: str, *, resource_policy: bool) -> Statement:

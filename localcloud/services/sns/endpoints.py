@@ -9,11 +9,10 @@ and https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
 from typing import Final
 
 from localcloud.services.iam.errors import MalformedPolicy
-from localcloud.services.iam.policy import Caller, Document, context_on_behalf, evaluate, parse_document
+from localcloud.services.iam.policy import Caller, context_on_behalf, evaluate, read_resource_policy
 from localcloud.services.lambda_.errors import LambdaError
 from localcloud.services.sns.errors import Undeliverable
 from localcloud.services.sns.message import Attribute
@@ -67,18 +66,12 @@ class LocalEndpoints:
 
 def queue_allows(queue: Queue, topic_arn: str) -> bool:
     """Whether the queue's policy lets SNS send on behalf of the topic; without one that can be read, nobody may."""
-    text = queue.attributes.get("Policy", "")
     try:
-        policies = [_read_policy(text)] if text else []
+        policy = read_resource_policy(queue.attributes.get("Policy", ""))
     except MalformedPolicy:
         return False
     context, caller = context_on_behalf(topic_arn), Caller(service=SERVICE)
-    return evaluate(policies, "sqs:SendMessage", queue.arn, context=context, caller=caller).allowed
-
-
-@lru_cache(maxsize=256)
-def _read_policy(text: str) -> Document:
-    return parse_document(text, name="of the queue", resource_policy=True)
+    return evaluate((policy,) if policy else (), "sqs:SendMessage", queue.arn, context=context, caller=caller).allowed
 
 
 def _content(message: QueueMessage) -> Content:
