@@ -1,7 +1,8 @@
 """What flows need of the outside world. Two implementations each: `sluiceway.aws` and the in-memory ones of the tests.
 
 Ports speak the domain (jobs, blobs, dead letters), never AWS request shapes. The machine's own clock and chance, which
-need no AWS, stand here beside their ports.
+need no AWS, stand here beside their ports. What one kind of function alone needs is in a module of its own beside this
+one, so that the others do not load it.
 """
 
 from __future__ import annotations
