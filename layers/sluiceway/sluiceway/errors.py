@@ -15,6 +15,7 @@ __all__ = [
     "DeadlineExceeded",
     "Gone",
     "Misconfigured",
+    "NotHome",
     "Rejected",
     "Retryable",
     "ServiceError",
@@ -22,6 +23,7 @@ __all__ = [
     "ServiceRefused",
     "ServiceUnavailable",
     "SluicewayError",
+    "Withheld",
 ]
 
 
@@ -56,6 +58,18 @@ class Misconfigured(SluicewayError):
 
 class DeadlineExceeded(Retryable):
     """The invocation's deadline came before the work was done."""
+
+
+class Withheld(Retryable):
+    """Nobody may begin this work here and now, whatever is at hand: the work goes back, and is not run unprotected."""
+
+
+class NotHome(Withheld):
+    """Another Region begins this work. `home` is that Region, "" where it is not known now."""
+
+    def __init__(self, message: str, *, home: str = "", after_s: float | None = None) -> None:
+        super().__init__(message, after_s=after_s)
+        self.home = home
 
 
 class Gone(Rejected):

@@ -14,7 +14,7 @@ from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from sluiceway import log
 from sluiceway.cancellation import is_being_cancelled
-from sluiceway.errors import DeadlineExceeded, Misconfigured, Rejected, Retryable
+from sluiceway.errors import DeadlineExceeded, Misconfigured, Rejected, Retryable, Withheld
 from sluiceway.idempotency.keys import KeyMaker, Part
 from sluiceway.idempotency.lease import Attempt, LeaseOver, begin, complete, let_go, work_on
 from sluiceway.idempotency.options import Options
@@ -77,7 +77,8 @@ class Guard(Generic[T]):
 
         Raises what `work` raises, after the key was freed; `Rejected` (`no-idempotency-key`, and `result-gone` where
         the work was done and its result is no more); `DeadlineExceeded`; what the store raises (`Retryable` while it is
-        away, unless `when_away` is `run`); `Misconfigured` for a result that is not JSON.
+        away, unless `when_away` is `run`, and `Withheld` where it says that this Region may not begin);
+        `Misconfigured` for a result that is not JSON.
         """
         options, end = self._options, math.inf if deadline is None else deadline
         key, payload_hash = self._keys.key_of(event), self._keys.payload_hash_of(event)
@@ -94,7 +95,7 @@ class Guard(Generic[T]):
                     deadline=min(end, asyncio.get_running_loop().time() + options.store_timeout_s),
                 )
             except Retryable as error:
-                if options.when_away == "fail":
+                if options.when_away == "fail" or isinstance(error, Withheld):
                     raise
                 log.failure("idempotency.unprotected", error)
                 return await self._work_unprotected(attempt, work)
@@ -159,6 +160,8 @@ class Guard(Generic[T]):
         return self._judge(found, ask.payload_hash)
 
     def _judge(self, found: IdempotencyRecord, payload_hash: str) -> _Found[T]:
+        if found.doubt:
+            return InDoubt(found.key, found.doubt)
         if payload_hash not in {"", found.payload_hash}:
             return Conflict(found.key)
         if found.is_complete:
@@ -180,6 +183,9 @@ class Guard(Generic[T]):
     async def _work(self, attempt: Attempt, work: Callable[[], Awaitable[T]]) -> Outcome[T]:
         options = self._options
         reruns = options.after_crash == "rerun"
+        if asyncio.get_running_loop().time() >= attempt.until:  # a timer would let the work's first step through
+            await let_go(attempt)
+            raise DeadlineExceeded("the claim's answer came after its lease")
         try:
             value = await work_on(attempt, work)
         except LeaseOver as over:

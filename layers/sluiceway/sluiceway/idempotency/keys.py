@@ -13,13 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from sluiceway.errors import Misconfigured, Rejected
+from sluiceway.rules.region_keys import parse_region_key
 
 __all__ = ["Digest", "KeyMaker", "Part", "Select", "make_select"]
 
 Part: TypeAlias = "str | tuple[str, ...] | Callable[[Any], object]"
 """A path (`order.id`, `Records[0].messageId`), several (their values in a list), or a function of the event."""
 Select = Callable[[Any], object]
-Digest = Literal["sha256", "md5"]
+Digest = Literal["sha256", "md5", "minted"]
+"""What becomes of the selected part: its SHA-256, its MD5 as Powertools has it, or, of a key that a Region made
+(`rules.region_keys`), the key itself."""
 
 MAX_NAME_BYTES: Final = 512  # a partition key has 2,048 at most
 MAX_KEY_CHARACTERS: Final = 65_536  # of the selected part as JSON: a key, not a document
@@ -31,7 +34,7 @@ _Step: TypeAlias = str | int
 class KeyMaker:
     """The keys of one function, the same for its whole life: nothing here changes after it was made."""
 
-    __slots__ = ("_hash", "_select", "_validate", "name", "where")
+    __slots__ = ("_hash", "_is_minted", "_select", "_validate", "name", "where")
 
     def __init__(self, name: str, *, key: Part, validate: Part | None = None, digest: Digest = "sha256") -> None:
         if not name or len(name.encode()) > MAX_NAME_BYTES or "#" in name:
@@ -40,17 +43,28 @@ class KeyMaker:
         self.where = key if isinstance(key, str) else "key"
         self._select = make_select(key)
         self._validate = None if validate is None else make_select(validate)
+        self._is_minted = digest == "minted"
         self._hash = _hash_md5 if digest == "md5" else _hash_sha256
 
     def key_of(self, event: object) -> str:
-        """`<name>#<hex>`. Raises Rejected (`no-idempotency-key`, `invalid-idempotency-key`)."""
+        """`<name>#<hex>`, of minted keys `<name>#<key>`.
+
+        Raises Rejected (`no-idempotency-key`, `invalid-idempotency-key`).
+        """
         selected = self._select(event)
         if _is_missing(selected):
             raise Rejected("the event has no idempotency key", reason="no-idempotency-key", field=self.where)
+        if self._is_minted:
+            return f"{self.name}#{self._read_minted(selected)}"
         text = self._write(selected)
         if len(text) > MAX_KEY_CHARACTERS:
             raise Rejected("the key is too long", reason="invalid-idempotency-key", field=self.where)
         return f"{self.name}#{self._hash(text.encode())}"
+
+    def _read_minted(self, selected: object) -> str:
+        if not isinstance(selected, str) or parse_region_key(selected) is None:
+            raise Rejected("the key is none that a Region made", reason="invalid-idempotency-key", field=self.where)
+        return selected
 
     def payload_hash_of(self, event: object) -> str:
         """The hash of what is validated, "" where nothing is. Raises Rejected (`invalid-idempotency-key`)."""

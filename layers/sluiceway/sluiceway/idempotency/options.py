@@ -71,7 +71,11 @@ class Options:
         for name, (least, most) in bounds.items():
             if not least <= getattr(self, name) <= most:
                 raise ValueError(f"{name} is {least:g} to {most:g}")
-        choices = {"when_away": ("fail", "run"), "after_crash": ("rerun", "doubt"), "digest": ("sha256", "md5")}
+        choices = {
+            "when_away": ("fail", "run"),
+            "after_crash": ("rerun", "doubt"),
+            "digest": ("sha256", "md5", "minted"),
+        }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is one of {', '.join(allowed)}")

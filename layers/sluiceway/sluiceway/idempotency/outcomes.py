@@ -19,6 +19,7 @@ __all__ = [
     "LeftInDoubt",
     "NotRecorded",
     "Outcome",
+    "Parked",
     "PayloadConflict",
     "Replayed",
     "StillInProgress",
@@ -27,9 +28,13 @@ __all__ = [
 
 T = TypeVar("T")
 
-Doubt = Literal["lapsed", "lease-lost", "unrecorded"]
+PARKED_AFTER_S: Final = 30.0  # a Region comes back in minutes or hours
+
+Doubt = Literal["lapsed", "lease-lost", "unrecorded", "parked", "fenced"]
 """`lapsed`: an earlier attempt began and nobody knows how far it came. `lease-lost`: this attempt was stopped, or had
-finished, when the key was another's. `unrecorded`: this attempt finished and nobody knows whether that was written."""
+finished, when the key was another's. `unrecorded`: this attempt finished and nobody knows whether that was written.
+`parked`: another Region may have begun it and cannot be asked now. `fenced`: another Region began it under an earlier
+term and wrote no end."""
 
 
 class Fresh(NamedTuple, Generic[T]):
@@ -79,6 +84,10 @@ class NotRecorded(Retryable):
     """This attempt was stopped or finished without its record; a repeat goes by what is stored."""
 
 
+class Parked(Retryable):
+    """Another Region may have begun the work; a repeat goes on once that Region can be asked."""
+
+
 class PayloadConflict(Rejected):
     """The key came with another payload (reason `idempotency-key-reused`)."""
 
@@ -90,7 +99,8 @@ class LeftInDoubt(Rejected):
 def result_of(outcome: Outcome[T], *, now_ms: int) -> T:
     """The value of an outcome that has one.
 
-    Raises `StillInProgress` and `NotRecorded` (both Retryable), `PayloadConflict` and `LeftInDoubt` (both Rejected).
+    Raises `StillInProgress`, `NotRecorded` and `Parked` (all Retryable), `PayloadConflict` and `LeftInDoubt` (both
+    Rejected).
     """
     if isinstance(outcome, Fresh | Replayed):
         return outcome.value
@@ -98,8 +108,10 @@ def result_of(outcome: Outcome[T], *, now_ms: int) -> T:
         raise StillInProgress("another attempt holds the key", after_s=_rest_s(outcome.until_ms, now_ms))
     if isinstance(outcome, Conflict):
         raise PayloadConflict("the key was used with another payload", reason="idempotency-key-reused")
-    if outcome.why == "lapsed":
+    if outcome.why in {"lapsed", "fenced"}:
         raise LeftInDoubt("an earlier attempt began and never ended", reason="idempotency-in-doubt")
+    if outcome.why == "parked":
+        raise Parked("another Region may have begun this and cannot be asked", after_s=PARKED_AFTER_S)
     raise NotRecorded(_WHY[outcome.why], after_s=_rest_s(outcome.until_ms, now_ms))
 
 

@@ -7,7 +7,7 @@ owner may be at work, and nobody else begins; from `expires_s` on the record cou
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 __all__ = ["IdempotencyRecord", "Owner", "is_free", "is_lapsed"]
 
@@ -28,7 +28,8 @@ class IdempotencyRecord(NamedTuple):
 
     `data` is the result as JSON text; None while in progress, and of a complete record whose result was not kept.
     `payload_hash` is of the validated part of the event, "" where none is. `data_key` is the result's place in a blob
-    store, "" where it is in the record.
+    store, "" where it is in the record. `doubt` is never stored: it is what a store that knows more than this record
+    says of the key, `parked` or `fenced` (`rules.terms.Doubt`), and then nothing else counts.
     """
 
     key: str
@@ -39,6 +40,7 @@ class IdempotencyRecord(NamedTuple):
     data: str | None = None
     payload_hash: str = ""
     data_key: str = ""
+    doubt: Literal["", "parked", "fenced"] = ""
 
 
 def is_free(record: IdempotencyRecord, now_ms: int, *, rerun: bool) -> bool:
@@ -46,6 +48,8 @@ def is_free(record: IdempotencyRecord, now_ms: int, *, rerun: bool) -> bool:
 
     The comparisons are those of Powertools: the second and the millisecond that are named still count.
     """
+    if record.doubt:
+        return False
     return record.expires_s < now_ms // 1000 or (rerun and is_lapsed(record, now_ms))
 
 

@@ -1,0 +1,41 @@
+"""How the home Region is founded and moved: by one conditional write, with an approval in it.
+
+Owns the order of things when an epoch is raised. Nothing is told to the Region that was home: it cannot read its term
+any longer as its own, and its last reading runs out before the new term begins. Must not know alarms or traffic.
+"""
+
+from __future__ import annotations
+
+from sluiceway import log
+from sluiceway.errors import Misconfigured, Retryable
+from sluiceway.ports import Clock
+from sluiceway.ports.regions import TermStore
+from sluiceway.rules.terms import Term, next_term
+
+__all__ = ["found_group", "raise_epoch"]
+
+
+async def found_group(terms: TermStore, first: Term) -> Term:
+    """The group's term; `first` (`rules.terms.first_term`) where there is none yet. Raises what the store raises."""
+    if await terms.replace(first, seen=None):
+        return first
+    found = await terms.get(first.group)
+    if found is None:
+        raise Retryable("the group's term was removed meanwhile")
+    return found
+
+
+async def raise_epoch(terms: TermStore, *, group: str, to: str, approval: str, clock: Clock) -> Term:
+    """Make `to` the home Region: it begins work at the term's `begins_ms`.
+
+    `approval` names the decision that allows it, and stays in the term. Raises Rejected (`no-approval`,
+    `already-home`), Misconfigured where the group has no term, Retryable where another hand-over was faster.
+    """
+    term = await terms.get(group)
+    if term is None:
+        raise Misconfigured(f"the group {group!r} has no term", what="REGION_GROUP")
+    raised = next_term(term, to, now_ms=clock.now_ms(), approval=approval)
+    if not await terms.replace(raised, seen=term):
+        raise Retryable("another hand-over was faster")
+    log.warning("region.epoch_raised", group=group, epoch=raised.epoch, home=to, approval=approval)
+    return raised
