@@ -7,24 +7,27 @@ would say something about what is never shown, so it is refused here. Must not k
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, NoReturn, cast
 
 from sluiceway.errors import Rejected
-from sluiceway.rules import patterns
 from sluiceway.rules.answers import parse_req
 from sluiceway.rules.patterns.values import InexactNumber, read_number
-from sluiceway.rules.subscriptions import LIMITS, Columns, Filter
+from sluiceway.rules.selecting import (
+    MAX_COLUMNS,
+    MAX_PATTERN,
+    compile_pattern,
+    lies_below,
+    read_columns,
+    refuse_pattern,
+    write_canonical,
+)
+from sluiceway.rules.subscriptions import Columns, Filter
 from sluiceway.rules.topics import MAX_TOPIC
 
 __all__ = ["MAX_COLUMNS", "MAX_PATTERN", "Subscribe", "Unsubscribe", "parse_subscribe", "parse_unsubscribe"]
 
 MAX_MESSAGE: Final = 32_768  # characters: one frame of the client's, where the limits below leave room for all of them
-MAX_PATTERN: Final = 4_096  # characters of its canonical JSON, as of a filter of an event source mapping
-# https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
-MAX_NAMES: Final = 16  # of a path, of a column or in a pattern
-MAX_COLUMNS: Final = 32
-MAX_COLUMN: Final = 256  # characters
 
 
 class Subscribe(NamedTuple):
@@ -50,7 +53,7 @@ def parse_subscribe(body: str, topics: Iterable[str]) -> Subscribe:
     """
     members = _read_message(body, {"action", "req", "topic", "pattern", "columns"})
     req, topic = parse_req(members.get("req")), _topic(members, topics)
-    columns = _read_columns(members["columns"]) if "columns" in members else ()
+    columns = read_columns(members["columns"]) if "columns" in members else ()
     pattern = _read_pattern(members["pattern"], columns) if "pattern" in members else ""
     return Subscribe(req, topic, Filter(pattern, columns))
 
@@ -91,65 +94,21 @@ def _topic(members: Mapping[str, object], topics: Iterable[str]) -> str:
     return topic
 
 
-def _read_columns(value: object) -> Columns:
-    columns = cast("Sequence[object]", value) if isinstance(value, list) else ()
-    if not 1 <= len(columns) <= MAX_COLUMNS:
-        raise _refuse(f"columns must be an array of 1 to {MAX_COLUMNS} paths", "columns")
-    paths: set[str] = set()
-    for index, column in enumerate(columns):
-        if not isinstance(column, str) or not 1 <= len(column) <= MAX_COLUMN or not _is_path(column):
-            rule = f"must be a path of 1 to {MAX_NAMES} names joined with dots, {MAX_COLUMN} characters at most"
-            raise _refuse(f"columns[{index}] {rule}", f"columns[{index}]")
-        paths.add(column)
-    return tuple(sorted(path for path in paths if not _lies_below(path, paths)))
-
-
-def _is_path(column: str) -> bool:
-    names = column.split(".")
-    return len(names) <= MAX_NAMES and all(names)
-
-
-def _lies_below(path: str, columns: Iterable[str]) -> bool:
-    return any(path.startswith(f"{column}.") for column in columns)
-
-
 def _read_pattern(value: object, columns: Columns) -> str:
     if not isinstance(value, dict):
-        raise _refuse_pattern("must be a JSON object")
+        raise refuse_pattern("must be a JSON object", "pattern")
     pattern = cast("dict[str, object]", value)
-    try:
-        ways = patterns.compile(pattern, limits=LIMITS).ways
-    except patterns.InvalidPattern as error:
-        raise _refuse_pattern(error.rule, error.field or "") from None
-    for path in sorted({field.path for way in ways for field in way.fields}):
-        if path.count(".") >= MAX_NAMES:
-            raise _refuse_pattern(f"a path has {MAX_NAMES} names at most", path)
-        if columns and path not in columns and not _lies_below(path, columns):
-            raise _refuse_pattern("it is none of the columns, and a pattern sees those alone", path)
-    text = _canonical(pattern)
+    for path in sorted({field.path for way in compile_pattern(pattern).ways for field in way.fields}):
+        if columns and path not in columns and not lies_below(path, columns):
+            raise refuse_pattern("it is none of the columns, and a pattern sees those alone", "pattern", path)
+    text = write_canonical(pattern)
     if len(text) > MAX_PATTERN:
-        raise _refuse_pattern(f"has {MAX_PATTERN} characters at most")
+        raise refuse_pattern(f"has {MAX_PATTERN} characters at most", "pattern")
     return text
-
-
-def _canonical(pattern: Mapping[str, object]) -> str:
-    """The shortest text, names sorted; unless their order has a meaning, as where a path is written twice."""
-    as_written, ordered = (
-        json.dumps(pattern, ensure_ascii=False, separators=(",", ":"), sort_keys=sort) for sort in (False, True)
-    )
-    meant, meant_ordered = (
-        {way.fields for way in patterns.compile(text, limits=LIMITS).ways} for text in (as_written, ordered)
-    )
-    return ordered if meant_ordered == meant else as_written
 
 
 def _refuse(why: str, field: str | None = None) -> Rejected:
     return Rejected(why, reason="invalid-body", field=field)
-
-
-def _refuse_pattern(rule: str, path: str = "") -> Rejected:
-    field = f"pattern.{path}" if path else "pattern"
-    return Rejected(f"{field}: {rule}", reason="invalid-pattern", field=field)
 
 
 class _Ambiguous(ValueError):

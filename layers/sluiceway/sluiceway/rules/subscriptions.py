@@ -1,46 +1,66 @@
 """Which records of a topic go to whom, and how much of them.
 
 A subscription is a filter: a pattern (or none) and the columns that are wanted of a record (or all). A record is
-projected once for each distinct list of columns and matched once for each distinct filter, however many share it: one
-index holds them all, each pattern under the slot of its columns, and what is put to it is an event with every
-projection in its slot. So a pattern is judged on what its subscriber is shown, and on nothing else.
+shown once for each distinct view, projected once for each distinct list of columns of it and matched once for each
+distinct filter, however many share it: one index holds them all, each pattern under the slot of its view and columns,
+and what is put to it is an event with every projection in its slot. So a pattern is judged on what its subscriber is
+shown, and on nothing else.
 Must not know connections, stores or streams.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from sluiceway.errors import Rejected
 from sluiceway.rules.index import PatternIndex
-from sluiceway.rules.patterns import InvalidPattern, Limits
+from sluiceway.rules.patterns import InvalidPattern
+from sluiceway.rules.selecting import LIMITS
 
-__all__ = ["LIMITS", "Columns", "Filter", "SubscriptionSet", "View", "project"]
+__all__ = ["LIMITS", "Columns", "Filter", "Lens", "SubscriptionSet", "View", "project"]
 
 H = TypeVar("H")
 Columns: TypeAlias = tuple[str, ...]
 """Paths, names joined with dots, sorted, none below another; empty for the whole record."""
 _Tree: TypeAlias = "dict[str, _Tree | None]"
 
-LIMITS: Final = Limits(combinations=100, fields=64)  # EventBridge's are for rules that few people write
 MAX_NESTED: Final = 100  # arrays and objects that are looked into for a column, as for a pattern
 _ABSENT: Final = object()
 
 
 class Filter(NamedTuple):
-    """`pattern` is canonical JSON text, "" for every record."""
+    """`pattern` is canonical JSON text, "" for every record. `view` names the lens it looks through, "" for none."""
 
     pattern: str = ""
     columns: Columns = ()
+    view: str = ""
+
+
+class Lens(Protocol):
+    """What of a topic's records somebody may see."""
+
+    def show(self, record: Mapping[str, object]) -> Mapping[str, object] | None:
+        """The record as it may be seen; None where it may not be seen at all."""
+        ...
 
 
 class View(NamedTuple):
-    """A record as `filters`, which have these columns and match it, show it."""
+    """A record as `filters`, which have these columns of one view and match it, show it."""
 
     record: Mapping[str, object]
     columns: Columns
     filters: tuple[Filter, ...]
+
+
+class _Place(NamedTuple):
+    """Where filters look: through one lens, at these columns."""
+
+    view: str
+    columns: Columns
+
+
+_NO_LENSES: Final[Mapping[str, Lens]] = {}
 
 
 # ---------------------------------------------------------------- what a subscriber is shown
@@ -93,26 +113,29 @@ def _pick(value: object, tree: _Tree | None, depth: int) -> object:
 class SubscriptionSet(Generic[H]):
     """The subscriptions of one topic: each distinct filter once, with those that hold it, in the order given.
 
-    `unusable`: filters whose pattern this version does not take; they match nothing. `unjudged` counts the records so
-    far on which patterns could not be judged. Not for several threads at once.
+    `lenses`: by the names that filters have for them; one that is not there shows nothing. `unusable`: filters whose
+    pattern this version does not take; they match nothing. `unjudged` counts the records so far on which patterns could
+    not be judged. Not for several threads at once.
     """
 
-    def __init__(self, held: Iterable[tuple[Filter, H]]) -> None:
+    def __init__(self, held: Iterable[tuple[Filter, H]], lenses: Mapping[str, Lens] = _NO_LENSES) -> None:
         self.unusable: list[Filter] = []
         self.unjudged = 0
+        self._lenses = lenses
         self._holders: dict[Filter, list[H]] = {}
         for wanted, holder in held:
             self._holders.setdefault(wanted, []).append(holder)
-        self._slots: dict[Columns, str] = {}
-        self._every: dict[Columns, list[Filter]] = {}
+        self._slots: dict[_Place, str] = {}
+        self._every: dict[_Place, list[Filter]] = {}
         self._index = PatternIndex[Filter](limits=LIMITS)
         for wanted in self._holders:
             self._enter(wanted)
-        self._trees = {columns: _plant(columns) for columns in self._slots}
+        self._trees = {place: _plant(place.columns) for place in self._slots}
 
     def _enter(self, wanted: Filter) -> None:
-        slot = self._slots.setdefault(wanted.columns, str(len(self._slots)))
-        always = self._every.setdefault(wanted.columns, [])
+        place = _Place(wanted.view, wanted.columns)
+        slot = self._slots.setdefault(place, str(len(self._slots)))
+        always = self._every.setdefault(place, [])
         if not wanted.pattern:
             always.append(wanted)
             return
@@ -130,17 +153,28 @@ class SubscriptionSet(Generic[H]):
         return self._holders.get(wanted, ())
 
     def match(self, record: Mapping[str, object]) -> list[View]:
-        """The views of a decoded record, one for each list of columns of which a filter matches.
+        """The views of a decoded record, one for each list of columns of a lens of which a filter matches.
 
         Where a record says paths in so many ways that no pattern can be judged (`ambiguous-event`), those have it who
         have no pattern.
         """
-        projected = {columns: _show(record, tree) for columns, tree in self._trees.items()}
-        event = {self._slots[columns]: each for columns, each in projected.items()}
-        found = {columns: list(every) for columns, every in self._every.items()}
+        seen = {view: self._look(view, record) for view in {place.view for place in self._trees}}
+        projected = {
+            place: _show(shown, tree) for place, tree in self._trees.items() if (shown := seen[place.view]) is not None
+        }
+        event = {self._slots[place]: each for place, each in projected.items()}
+        found = {place: list(self._every[place]) for place in projected}
         for wanted in self._judge(event):
-            found[wanted.columns].append(wanted)
-        return [View(projected[columns], columns, tuple(filters)) for columns, filters in found.items() if filters]
+            # of a record that is not seen, its slot is not there; a pattern may match that, and still has nothing of it
+            if (filters := found.get(_Place(wanted.view, wanted.columns))) is not None:
+                filters.append(wanted)
+        return [View(projected[place], place.columns, tuple(filters)) for place, filters in found.items() if filters]
+
+    def _look(self, view: str, record: Mapping[str, object]) -> Mapping[str, object] | None:
+        if not view:
+            return record
+        lens = self._lenses.get(view)
+        return None if lens is None else lens.show(record)
 
     def _judge(self, event: Mapping[str, object]) -> Iterable[Filter]:
         try:
