@@ -8,7 +8,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from sluiceway.codec.shape import malformed, mapping, sequence, text
@@ -16,7 +16,16 @@ from sluiceway.errors import Misconfigured, Rejected
 from sluiceway.events.kinesis import KinesisBatch, KinesisRecord
 from sluiceway.events.sqs import BatchReport
 
-__all__ = ["correlation_id", "decode", "encode", "read_records", "read_sequence_number", "read_time_ms"]
+__all__ = [
+    "correlation_id",
+    "decode",
+    "decode_entries",
+    "encode",
+    "read_entries",
+    "read_records",
+    "read_sequence_number",
+    "read_time_ms",
+]
 
 MAX_RECORDS: Final = 10_000  # the largest BatchSize of a stream
 # Source: https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
@@ -29,8 +38,16 @@ def decode(raw: object) -> KinesisBatch:
 
     Raises: Rejected (`malformed-event`); Misconfigured where the mapping has a tumbling window.
     """
+    return KinesisBatch(decode_entries(read_records(raw, "aws:kinesis")))
+
+
+def decode_entries(entries: Iterable[tuple[int, Mapping[str, object]]]) -> tuple[KinesisRecord, ...]:
+    """The records of an event's entries (place and members of each), and what their aggregates hold.
+
+    Raises: Rejected (`malformed-event`), for records of two shards or streams as well.
+    """
     decoded: list[KinesisRecord] = []
-    for index, fields in read_records(raw, "aws:kinesis"):
+    for index, fields in entries:
         record = _record(fields, index)
         if decoded and record.stream_arn != decoded[0].stream_arn:
             raise malformed(f"Records[{index}].eventSourceARN", "the first record's: a batch is of one stream")
@@ -40,7 +57,7 @@ def decode(raw: object) -> KinesisBatch:
             decoded.extend(_open(record))
         else:
             decoded.append(record)
-    return KinesisBatch(tuple(decoded))
+    return tuple(decoded)
 
 
 def encode(reply: BatchReport) -> dict[str, object]:
@@ -66,6 +83,11 @@ def read_records(raw: object, source: str) -> Iterator[tuple[int, Mapping[str, o
     root = mapping(raw, "root")
     if "window" in root or "isFinalInvokeForWindow" in root:
         raise Misconfigured("a batch of a tumbling window answers with its state", what="TumblingWindowInSeconds")
+    yield from read_entries(root, source)
+
+
+def read_entries(root: Mapping[str, object], source: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """Place and members of each record of a stream's event, whatever it has beside. Raises: Rejected."""
     records = sequence(root.get("Records"), "Records")
     if len(records) > MAX_RECORDS:
         raise malformed("Records", f"an array of at most {MAX_RECORDS}")
