@@ -1,4 +1,4 @@
-"""How the home Region is founded and moved: by one conditional write, with an approval in it.
+"""How the home Region is founded and moved: by conditional writes, with an approval in them.
 
 Owns the order of things when an epoch is raised. Nothing is told to the Region that was home: it cannot read its term
 any longer as its own, and its last reading runs out before the new term begins. Must not know alarms or traffic.
@@ -10,7 +10,7 @@ from sluiceway import log
 from sluiceway.errors import Misconfigured, Retryable
 from sluiceway.ports import Clock
 from sluiceway.ports.regions import TermStore
-from sluiceway.rules.terms import Term, next_term
+from sluiceway.rules.terms import NOT_YET_MS, Term, close_term, open_term
 
 __all__ = ["found_group", "raise_epoch"]
 
@@ -28,14 +28,22 @@ async def found_group(terms: TermStore, first: Term) -> Term:
 async def raise_epoch(terms: TermStore, *, group: str, to: str, approval: str, clock: Clock) -> Term:
     """Make `to` the home Region: it begins work at the term's `begins_ms`.
 
-    `approval` names the decision that allows it, and stays in the term. Raises Rejected (`no-approval`,
-    `already-home`), Misconfigured where the group has no term, Retryable where another hand-over was faster.
+    `approval` names the decision that allows it, and stays in the term. Two writes: after the first nobody begins work
+    any more, and the second says from when on `to` does, counted from a time at which the first was known to be stored.
+    A hand-over that was broken off between them is gone on with by asking for it again.
+
+    Raises Rejected (`no-approval`, `already-home`), Misconfigured where the group has no term, Retryable where another
+    hand-over was faster.
     """
     term = await terms.get(group)
     if term is None:
         raise Misconfigured(f"the group {group!r} has no term", what="REGION_GROUP")
-    raised = next_term(term, to, now_ms=clock.now_ms(), approval=approval)
-    if not await terms.replace(raised, seen=term):
+    is_broken_off = term.begins_ms == NOT_YET_MS and term.region == to and bool(approval.strip())
+    closed = term if is_broken_off else close_term(term, to, now_ms=clock.now_ms(), approval=approval)
+    if not is_broken_off and not await terms.replace(closed, seen=term):
+        raise Retryable("another hand-over was faster")
+    raised = open_term(closed, now_ms=clock.now_ms())._replace(approval=approval)
+    if not await terms.replace(raised, seen=closed):
         raise Retryable("another hand-over was faster")
     log.warning("region.epoch_raised", group=group, epoch=raised.epoch, home=to, approval=approval)
     return raised

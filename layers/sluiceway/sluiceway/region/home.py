@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-from sluiceway.errors import NotHome, Rejected, Retryable
+from sluiceway.errors import NotHome, Rejected, Retryable, Withheld
 from sluiceway.ports import Clock, IdempotencyStore
 from sluiceway.ports.regions import DoubtStore
 from sluiceway.region.tenure import Tenure
@@ -63,8 +63,9 @@ class HomeStore:
 
     A guard's lease and its skew are together shorter than a term's lease, so that no work outlasts a reading of it.
 
-    Besides what the stores raise, `claim` raises NotHome (another Region begins), Withheld (nobody can tell), Rejected
-    (`invalid-idempotency-key`: of a term that there never was), Misconfigured (`lease_s`, `REGION_GROUP`).
+    Besides what the stores raise, `claim` raises NotHome (another Region begins), Withheld (nobody can tell, or a store
+    is away: work without a claim would know neither term nor lease), Rejected (`invalid-idempotency-key`: of a term
+    that there never was), Misconfigured (`lease_s`, `REGION_GROUP`).
     """
 
     def __init__(self, desk: RegionDesk) -> None:
@@ -76,22 +77,34 @@ class HomeStore:
     ) -> IdempotencyRecord | None:
         """As `IdempotencyStore.claim`, in this term's item and only if no earlier term may have begun the work."""
         end = math.inf if deadline is None else deadline
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._claim(record, now_ms=now_ms, rerun=rerun, deadline=end)
+        except Withheld:
+            raise
+        except (Retryable, TimeoutError) as error:
+            raise Withheld("a store of the group is away", after_s=getattr(error, "after_s", None)) from error
+
+    async def _claim(
+        self, record: IdempotencyRecord, *, now_ms: int, rerun: bool, deadline: float
+    ) -> IdempotencyRecord | None:
         desk = self._desk
-        term = await self._read_term(record.key, end)
+        term = await self._read_term(record.key, deadline)
         if term.region != desk.tenure.region:
-            return await self._replay_or_refuse(record, term, now_ms=now_ms, deadline=end)
-        term = await desk.tenure.hold((record.lease_until_ms - now_ms) / 1000, deadline=end)
+            return await self._replay_or_refuse(record, term, now_ms=now_ms, deadline=deadline)
+        term = await desk.tenure.hold((record.lease_until_ms - now_ms) / 1000, deadline=deadline)
         keep_ms = max(record.expires_s * 1000 - now_ms, 0)
         past = _past_of(record.key, term, now_ms=now_ms, keep_ms=keep_ms)
         if past:
-            found = await self._find_earlier(record, past, term=term, now_ms=now_ms, deadline=end)
+            found = await self._find_earlier(record, past, term=term, now_ms=now_ms, deadline=deadline)
             if found is not None:
                 return found
         stamped = record._replace(
             key=item_key(record.key, term.epoch), owner=Owner(record.owner.token, term.region, term.epoch)
         )
         self._remember(stamped, now_ms)
-        found = await desk.local.claim(stamped, now_ms=now_ms, rerun=rerun, deadline=deadline)
+        limit = None if deadline == math.inf else deadline
+        found = await desk.local.claim(stamped, now_ms=now_ms, rerun=rerun, deadline=limit)
         if found is None:
             return None
         del self._attempts[stamped.owner.token]

@@ -39,8 +39,12 @@ class MemoryDoubtStore:
         self._doubts: dict[tuple[str, str, int], Doubt] = {}
 
     async def note(self, doubt: Doubt) -> Doubt:
-        """As `DoubtStore.note`."""
-        return self._doubts.setdefault((doubt.region, doubt.key, doubt.epoch), doubt)
+        """As `DoubtStore.note`; an entry that had expired by `noted_ms` is none."""
+        place = doubt.region, doubt.key, doubt.epoch
+        kept = self._doubts.get(place)
+        if kept is None or kept.expires_s < doubt.noted_ms // 1000:
+            kept = self._doubts[place] = doubt
+        return kept
 
     async def put(self, doubt: Doubt) -> None:
         """As `DoubtStore.put`."""
@@ -52,11 +56,10 @@ class MemoryDoubtStore:
 
     async def page(self, region: str, *, after: str = "") -> DoubtPage:
         """As `DoubtStore.page`."""
-        names = sorted((key, epoch) for noted_in, key, epoch in self._doubts if noted_in == region)
-        behind = [name for name in names if _place(*name) > after] if after else names
+        noted = {_place(key, epoch): doubt for (where, key, epoch), doubt in self._doubts.items() if where == region}
+        behind = sorted(place for place in noted if place > after)
         shown = behind[:PAGE]
-        doubts = tuple(self._doubts[region, key, epoch] for key, epoch in shown)
-        return DoubtPage(doubts, _place(*shown[-1]) if len(behind) > PAGE else "")
+        return DoubtPage(tuple(noted[place] for place in shown), shown[-1] if len(behind) > PAGE else "")
 
 
 def _place(key: str, epoch: int) -> str:

@@ -17,7 +17,7 @@ from sluiceway.errors import Misconfigured, NotHome, Retryable, Withheld
 from sluiceway.ports import Clock
 from sluiceway.ports.regions import TermStore
 from sluiceway.rules.region_keys import RANDOM_BYTES, mint_key
-from sluiceway.rules.terms import Term
+from sluiceway.rules.terms import NOT_YET_MS, Term
 
 __all__ = ["Tenure"]
 
@@ -77,7 +77,8 @@ class Tenure:
             raise NotHome(f"{term.region} is the home Region", home=term.region)
         wait_ms = term.begins_ms - self._clock.now_ms()
         if wait_ms > 0:
-            raise NotHome("the term of this Region has not begun", home=self.region, after_s=wait_ms / 1000)
+            after_s = None if term.begins_ms == NOT_YET_MS else wait_ms / 1000
+            raise NotHome("the term of this Region has not begun", home=self.region, after_s=after_s)
         if not self._lasts(reading, for_s):
             raise self._too_short(term, for_s)
         return term

@@ -11,10 +11,23 @@ from typing import Final, Literal, NamedTuple
 
 from sluiceway.errors import Rejected
 
-__all__ = ["Doubt", "DoubtState", "PastTerm", "Term", "first_term", "next_term", "started_under"]
+__all__ = [
+    "NOT_YET_MS",
+    "Doubt",
+    "DoubtState",
+    "PastTerm",
+    "Term",
+    "close_term",
+    "first_term",
+    "next_term",
+    "open_term",
+    "started_under",
+]
 
 MAX_PAST: Final = 64  # hand-overs are made by people; older ones than that are over for every key
 LATE_END_MS: Final = 900_000  # an end is written by the invocation that worked: 15 minutes at most after its lease
+
+NOT_YET_MS: Final = 8_640_000_000_000_000  # a `begins_ms` that never comes: the term's beginning is still to be said
 
 DoubtState = Literal["open", "released"]
 
@@ -70,18 +83,32 @@ def first_term(group: str, region: str, *, now_ms: int, lease_ms: int, skew_ms: 
     return Term(group, 1, region, now_ms, lease_ms, skew_ms, "founding")
 
 
-def next_term(term: Term, region: str, *, now_ms: int, approval: str) -> Term:
-    """The term after `term`, begun now: `region` may begin work once no earlier reading holds any more.
+def close_term(term: Term, region: str, *, now_ms: int, approval: str) -> Term:
+    """The term after `term`, of `region`, under which nobody may begin work until it is opened.
 
-    Raises Rejected (`no-approval`, `already-home`).
+    It is written first: the last reading of `term` was made before that, so whoever has seen it written knows a time
+    from which such readings run out, however long the writing took. Raises Rejected (`no-approval`, `already-home`).
     """
     if not approval.strip():
         raise Rejected("a term begins with an approval", reason="no-approval", field="approval")
     if region == term.region:
         raise Rejected(f"{region} is the home Region already", reason="already-home", field="region")
-    begins_ms = max(now_ms, term.begins_ms) + term.lease_ms + term.skew_ms + 1
-    past = (*term.past, PastTerm(term.epoch, term.region, begins_ms))[-MAX_PAST:]
-    return term._replace(epoch=term.epoch + 1, region=region, begins_ms=begins_ms, approval=approval, past=past)
+    begun_ms = 0 if term.begins_ms == NOT_YET_MS else term.begins_ms
+    ended_ms = max(now_ms, begun_ms) + term.lease_ms + term.skew_ms + 1
+    past = (*term.past, PastTerm(term.epoch, term.region, ended_ms))[-MAX_PAST:]
+    return term._replace(epoch=term.epoch + 1, region=region, begins_ms=NOT_YET_MS, approval=approval, past=past)
+
+
+def open_term(closed: Term, *, now_ms: int) -> Term:
+    """`closed`, which was seen written by `now_ms`: it begins once no earlier reading holds any more."""
+    last = closed.past[-1]
+    begins_ms = max(now_ms + closed.lease_ms + closed.skew_ms + 1, last.ended_ms)
+    return closed._replace(begins_ms=begins_ms, past=(*closed.past[:-1], last._replace(ended_ms=begins_ms)))
+
+
+def next_term(term: Term, region: str, *, now_ms: int, approval: str) -> Term:
+    """The term after `term`, for who writes it in no time. Raises as `close_term`."""
+    return open_term(close_term(term, region, now_ms=now_ms, approval=approval), now_ms=now_ms)
 
 
 def started_under(term: Term, minted_epoch: int, *, now_ms: int, keep_ms: int) -> tuple[PastTerm, ...]:
