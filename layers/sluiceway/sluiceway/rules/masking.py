@@ -6,8 +6,8 @@ maximum in that order (`combine`), so that one restriction more never shows more
 
 A mask replaces every value that is there, null among them; what is absent stays absent, and an object or array of
 which nothing is left is left out. Arrays are passed through, as by columns. A name with dots in a record counts as
-those names where something is hidden or masked, and as itself where columns are picked: what may be meant either way
-is hidden. docs/filtering.md has the formats.
+those names where something is hidden or masked, and no column picks it: what may be meant either way is hidden.
+docs/filtering.md has the formats.
 """
 
 from __future__ import annotations
@@ -112,14 +112,19 @@ def _is_within(path: str, above: str) -> bool:
 
 
 class _Node:
-    """One name of the paths that somebody speaks of: `cell` holds for whatever no child speaks of."""
+    """One name of the paths that somebody speaks of: `cell` holds for whatever no child speaks of.
 
-    __slots__ = ("cell", "children", "is_unit")
+    `dotted` is this place as those grants have it that show everything here: where members with dots in their names are
+    looked up. None where there is no such grant, and then they are not shown.
+    """
+
+    __slots__ = ("cell", "children", "dotted", "is_unit")
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.children: dict[str, _Node] = {}
         self.is_unit = False
+        self.dotted: _Node | None = None
 
 
 def combine(grants: Sequence[Spec], restrictions: Sequence[Spec], key: MaskKey | None) -> Plan:
@@ -127,24 +132,49 @@ def combine(grants: Sequence[Spec], restrictions: Sequence[Spec], key: MaskKey |
 
     Of a restriction the masks alone count. Raises: Misconfigured (`MASK_KEY`) for a pseudonym without a key.
     """
-    paths = {path for spec in grants for path in (*spec.columns, *(at for at, _ in spec.masks))}
-    paths |= {at for spec in restrictions for at, _ in spec.masks}
-
-    def cell_of(path: str) -> Cell:
-        allowed = min(grant.cell(path) for grant in grants)
-        return max(allowed, *(spec.masked(path) for spec in restrictions)) if restrictions else allowed
-
-    root = _Node(cell_of(""))
-    for path in sorted(paths):
-        node, names = root, path.split(".")
-        for length, name in enumerate(names, 1):
-            if name not in node.children:
-                node.children[name] = _Node(cell_of(".".join(names[:length])))
-            node = node.children[name]
-    least = _settle(root)
-    if key is None and any(Treatment.CLEAR < each < Treatment.REDACT for each in least):
+    builder = _Builder(grants, restrictions)
+    root = builder.root_of(tuple(range(len(grants))))
+    if key is None and any(Treatment.CLEAR < each < Treatment.REDACT for each in builder.used):
         raise Misconfigured("hash and tokenise need a key", what="MASK_KEY")
     return Plan(root, key)
+
+
+class _Builder:
+    """The trees of one `combine`: of all grants, and of those that show everything at some place."""
+
+    def __init__(self, grants: Sequence[Spec], restrictions: Sequence[Spec]) -> None:
+        self._grants = grants
+        self._restrictions = restrictions
+        paths = {path for spec in grants for path in (*spec.columns, *(at for at, _ in spec.masks))}
+        self._paths = sorted(paths | {at for spec in restrictions for at, _ in spec.masks})
+        self._nodes: dict[tuple[int, ...], dict[str, _Node]] = {}
+        self.used: set[Treatment] = set()
+
+    def root_of(self, chosen: tuple[int, ...]) -> _Node:
+        """The tree of some grants, by their places."""
+        return self._tree(chosen)[""]
+
+    def _tree(self, chosen: tuple[int, ...]) -> dict[str, _Node]:
+        """The nodes of a tree by their paths."""
+        if chosen in self._nodes:
+            return self._nodes[chosen]
+        nodes = self._nodes[chosen] = {"": _Node(self._cell(chosen, ""))}
+        for path in self._paths:
+            above = ""
+            for name in path.split("."):
+                here = f"{above}.{name}" if above else name
+                if here not in nodes:
+                    nodes[here] = nodes[above].children[name] = _Node(self._cell(chosen, here))
+                above = here
+        self.used |= _settle(nodes[""])
+        for path, node in nodes.items():
+            open_here = tuple(at for at in chosen if self._grants[at].cell(path) == CLEAR)
+            node.dotted = self._tree(open_here)[path] if node.children and open_here else None
+        return nodes
+
+    def _cell(self, chosen: tuple[int, ...], path: str) -> Cell:
+        allowed = min(self._grants[at].cell(path) for at in chosen)
+        return max(allowed, *(spec.masked(path) for spec in self._restrictions)) if self._restrictions else allowed
 
 
 def _settle(node: _Node) -> set[Treatment]:
@@ -220,12 +250,13 @@ class Plan:
     def _walk_dotted(self, member: tuple[str, object], node: _Node, other: Cell, *, depth: int) -> object:
         """A member whose name may be meant as several: the stricter of both meanings."""
         name, value = member
-        step = node
+        step = start = node.dotted
+        if step is None:
+            return _ABSENT
         for part in name.split("."):
             child = step.children.get(part)
             if child is None:
-                cell = step.cell if step is not node else other
-                return self._treat(value, max(cell, other), depth + 1)
+                return self._treat(value, other if step is start else max(step.cell, other), depth + 1)
             step = child
         if not step.children:
             return self._treat(value, max(step.cell, other), depth + 1)
