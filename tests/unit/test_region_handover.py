@@ -133,6 +133,25 @@ async def test_what_keeps_a_hand_over_from_being_made() -> None:
     assert (found.epoch, found.region) == (2, WEST)
 
 
+@virtual
+async def test_an_approval_is_good_for_one_epoch() -> None:
+    """Asked again it gives its own term, broken off or not; delivered again after a failback it moves nothing."""
+    world = Regions()
+    command = {"group": "shop", "to": WEST, "approval": "first", "clock": world.clock, "ends": 1}
+    await world.terms.replace(close_term(FIRST, WEST, now_ms=EPOCH_MS, approval="first"), seen=FIRST)
+    made = await raise_epoch(world.terms, **command)
+    assert (made.epoch, made.region, made.begins_ms < NOT_YET_MS) == (2, WEST, True)
+    assert await raise_epoch(world.terms, **command) == made
+    for changed in ({"to": EAST}, {"approval": "another"}):
+        with pytest.raises(Rejected) as caught:
+            await raise_epoch(world.terms, **(command | changed))
+        assert caught.value.reason == "stale-approval"
+    back = await raise_epoch(world.terms, group="shop", to=EAST, approval="second", clock=world.clock, ends=2)
+    with pytest.raises(Rejected) as late:
+        await raise_epoch(world.terms, **command)
+    assert (late.value.reason, await world.terms.get("shop")) == ("stale-approval", back)
+
+
 def test_a_term_keeps_the_latest_ones_before_it() -> None:
     """64 of them, the latest last; each ended when the next began."""
     term = FIRST

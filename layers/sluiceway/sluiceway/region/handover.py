@@ -7,7 +7,7 @@ any longer as its own, and its last reading runs out before the new term begins.
 from __future__ import annotations
 
 from sluiceway import log
-from sluiceway.errors import Misconfigured, Retryable
+from sluiceway.errors import Misconfigured, Rejected, Retryable
 from sluiceway.ports import Clock
 from sluiceway.ports.regions import TermStore
 from sluiceway.rules.terms import NOT_YET_MS, Term, close_term, open_term
@@ -25,19 +25,29 @@ async def found_group(terms: TermStore, first: Term) -> Term:
     return found
 
 
-async def raise_epoch(terms: TermStore, *, group: str, to: str, approval: str, clock: Clock) -> Term:
+async def raise_epoch(  # noqa: PLR0913 - the parts of one decision, keyword-only
+    terms: TermStore, *, group: str, to: str, approval: str, clock: Clock, ends: int | None = None
+) -> Term:
     """Make `to` the home Region: it begins work at the term's `begins_ms`.
 
     `approval` names the decision that allows it, and stays in the term. Two writes: after the first nobody begins work
     any more, and the second says from when on `to` does, counted from a time at which the first was known to be stored.
     A hand-over that was broken off between them is gone on with by asking for it again.
 
-    Raises Rejected (`no-approval`, `already-home`), Misconfigured where the group has no term, Retryable where another
-    hand-over was faster.
+    `ends` is the epoch that the approval is about: the same asking again gives the term that it made, and one that is
+    delivered again after a later hand-over moves nothing. Without it an approval that comes twice may count twice.
+
+    Raises Rejected (`no-approval`, `already-home`, `stale-approval`), Misconfigured where the group has no term,
+    Retryable where another hand-over was faster.
     """
     term = await terms.get(group)
     if term is None:
         raise Misconfigured(f"the group {group!r} has no term", what="REGION_GROUP")
+    if ends not in {None, term.epoch} and approval.strip():
+        if (term.epoch - 1, term.region, term.approval) != (ends, to, approval):
+            raise Rejected(f"the approval is about epoch {ends}", reason="stale-approval", field="approval")
+        if term.begins_ms != NOT_YET_MS:
+            return term
     is_broken_off = term.begins_ms == NOT_YET_MS and term.region == to and bool(approval.strip())
     closed = term if is_broken_off else close_term(term, to, now_ms=clock.now_ms(), approval=approval)
     if not is_broken_off and not await terms.replace(closed, seen=term):
