@@ -1,0 +1,118 @@
+"""The idempotency of publishing: the same request with the same key is put once, whatever is left of it later.
+
+A request is worked on in rounds, each with a key of its own under one guard: the first puts every record, the next one
+those that the round before left without a receipt, and so on. A round's record has the results of all before it, and
+never changes: so a repeat walks from round to round until nothing is left to do, and two repeats at once are one round.
+A round that surely stored nothing leaves no record. Must not know HTTP, nor how records are put.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from sluiceway.errors import SluicewayError
+from sluiceway.flows.publish.results import Result, dump_results, is_certain, is_final, load_results
+from sluiceway.idempotency import Conflict, Fresh, Guard, InDoubt, InProgress, Options, Replayed
+from sluiceway.ports import IdempotencyStore
+
+__all__ = ["Publish", "PublishLedger", "Settled"]
+
+MAX_ROUNDS: Final = 16  # of one key: each is a record to read for every repeat
+KEEP_S: Final = 86_400.0  # that a key is remembered: a day, as where keys are sent for payments
+LEASE_S: Final = 60.0
+_OPTIONS: Final = Options(keep_s=KEEP_S, lease_s=LEASE_S)
+
+Put = Callable[[Sequence[int]], Awaitable[Sequence[Result]]]
+"""Puts the records of these places, and gives their results in the same order."""
+
+
+class Publish(NamedTuple):
+    """One request. `key` is the caller's own; `body_sha256` is what a repeat must bring unchanged."""
+
+    caller: str
+    topic: str
+    key: str
+    body_sha256: str
+    records: int
+    round: int = 0
+
+
+class Settled(NamedTuple):
+    """The results, in the order of the records. `replayed`: nothing was put now; `recorded`: a repeat gets them too."""
+
+    results: Sequence[Result]
+    replayed: bool = False
+    recorded: bool = True
+
+
+class _NothingStored(SluicewayError):
+    """A round in which it is certain of every record that it is not stored: its key is free again."""
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        super().__init__("nothing was stored")
+        self.results = results
+
+
+class PublishLedger:
+    """`store` keeps the records. `options` are for tests; what makes a key, a payload and a crash is decided here.
+
+    An attempt that never ended leaves its key in doubt until its record expires: whether its records were stored,
+    nobody knows.
+    """
+
+    def __init__(self, store: IdempotencyStore, *, options: Options = _OPTIONS) -> None:
+        self._store = store
+        self._guard: Guard[Sequence[Result]] = Guard(
+            "publishes",
+            key=_key_of,
+            options=replace(
+                options, validate=_payload_of, dump=dump_results, load=load_results, after_crash="doubt", wait_s=0.0
+            ),
+        )
+
+    async def settle(self, publish: Publish, put: Put, *, deadline: float) -> Settled | InProgress | Conflict | InDoubt:
+        """Puts what is left of the request. Raises as `Guard.run`, but for what `put` raises."""
+        done: list[Result] = []
+        for number in range(MAX_ROUNDS):
+            left = [at for at, result in enumerate(done) if not is_final(result)] if number else range(publish.records)
+            if not left:
+                break
+            try:
+                outcome = await self._guard.run(
+                    publish._replace(round=number),
+                    _Round(done, left, put).work,
+                    store=self._store,
+                    deadline=deadline,
+                )
+            except _NothingStored as nothing:
+                return Settled(nothing.results, recorded=False)
+            if isinstance(outcome, Fresh):
+                return Settled(outcome.value, recorded=outcome.recorded)
+            if not isinstance(outcome, Replayed):
+                return outcome
+            done = [*outcome.value]
+        return Settled(done, replayed=True)
+
+
+class _Round(NamedTuple):
+    done: Sequence[Result]
+    left: Sequence[int]
+    put: Put
+
+    async def work(self) -> Sequence[Result]:
+        """The results of all records. Raises _NothingStored."""
+        told = dict(zip(self.left, await self.put(self.left), strict=True))
+        results = [told.get(at, result) for at, result in enumerate(self.done)] if self.done else [*told.values()]
+        if all(is_certain(result) for result in told.values()):
+            raise _NothingStored(results)
+        return results
+
+
+def _key_of(publish: Publish) -> object:
+    return [publish.caller, publish.topic, publish.key, publish.round]
+
+
+def _payload_of(publish: Publish) -> object:
+    return publish.body_sha256
