@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from localcloud.cli.invoke import add_invoke, explain_flag
+from localcloud.cli.simulate import add_simulate
 from localcloud.state import STATE_FOLDER, NotRunning
 
 __all__ = ["main"]
@@ -120,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_running(add)
     add_invoke(add)
     _add_others(add)
+    add_simulate(add)
     return parser
 
 
