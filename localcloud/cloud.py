@@ -5,7 +5,6 @@ The one place that knows every part. Owns the order of starting and stopping; no
 
 from __future__ import annotations
 
-import asyncio
 import platform
 import random
 from collections.abc import AsyncGenerator, Mapping
@@ -27,6 +26,7 @@ from localcloud.gateway.websocket.management import ManagementService
 from localcloud.gateway.websocket.server import WebSocketServer
 from localcloud.models.choose import kind_of
 from localcloud.options import CloudOptions, cloud_parameters
+from localcloud.parts.appsync import open_appsync
 from localcloud.parts.description import describe_state
 from localcloud.parts.handlers import Parts, make_handlers
 from localcloud.parts.messaging import Messaging, open_messaging
@@ -105,11 +105,13 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         front.add(_lambda_api(compute, messaging, options.region))
         backends = _backends(services, compute, front)
         function_urls = _function_urls(services, backends)
-        gateway = Gateway(backends=backends, clock=clock, random=rng, urls=function_urls)
+        appsync = open_appsync(services, compute.functions, front, group=compute.group, state=options.state)
+        gateway = Gateway(backends=backends, clock=clock, random=rng, urls=function_urls, events=appsync.http)
         http = await _serve_http(gateway, options, cleanup)
         sockets = WebSocketGateway(backends, group=compute.group, clock=clock, random=rng)
         front.add(ManagementService(sockets))
-        websocket = await _serve_websocket(sockets, options, compute.group, cleanup=cleanup)
+        server = WebSocketServer(sockets, group=compute.group, others=appsync.realtime)
+        websocket = await _serve_websocket(server, options, cleanup=cleanup)
         parts = Parts(
             services=services,
             compute=compute,
@@ -117,6 +119,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
             gateway=gateway,
             sockets=sockets,
             urls=function_urls,
+            appsync=appsync.apis,
         )
         handlers = make_handlers(options, parts)
         ledger = make_ledger(stack.graph, handlers, allow=options.allow)
@@ -203,10 +206,7 @@ async def _serve_http(gateway: Gateway, options: CloudOptions, cleanup: AsyncExi
     return f"http://127.0.0.1:{server.port}"
 
 
-async def _serve_websocket(
-    gateway: WebSocketGateway, options: CloudOptions, group: asyncio.TaskGroup, *, cleanup: AsyncExitStack
-) -> str:
-    server = WebSocketServer(gateway, group=group)
+async def _serve_websocket(server: WebSocketServer, options: CloudOptions, *, cleanup: AsyncExitStack) -> str:
     port = port_of(options.port, WEBSOCKET_OFFSET)
     with taking(port):
         await server.start(port)

@@ -27,7 +27,7 @@ from localcloud.sites import is_from_elsewhere
 from localcloud.traces.calls import CallSpans
 from localcloud.uuids import new_uuid
 
-__all__ = ["HEALTH_PATH", "Front"]
+__all__ = ["HEALTH_PATH", "Front", "TakesUnsigned"]
 
 HEALTH_PATH: Final = "/_sluiceway/health"  # no bucket may be named so
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024  # above every request limit of the APIs served (DynamoDB batches: 16 MB)
@@ -79,7 +79,7 @@ class Front:
                 f"The local cloud does not serve the API with the signing name '{request.service}'. Served: {served}."
             )
             return _with_id(refuse(request, 501, code="NotImplemented", message=message), request)
-        if not request.access_key:
+        if not request.access_key and not (isinstance(service, TakesUnsigned) and service.takes_unsigned(request)):
             return _with_id(_refuse_unsigned(request), request)
         try:
             needs = service.permissions(request)
@@ -144,6 +144,15 @@ class Front:
 
 
 @runtime_checkable
+class TakesUnsigned(Protocol):
+    """A service with requests that say who asks in another way than by a signature."""
+
+    def takes_unsigned(self, request: WireRequest) -> bool:
+        """Whether this is one of them; the service judges it alone."""
+        ...
+
+
+@runtime_checkable
 class _Closable(Protocol):
     """A body that wants to know when nobody reads on."""
 
@@ -164,7 +173,7 @@ def _split_target(target: str) -> tuple[str, str]:
 
 
 def _refuse_unsigned(request: WireRequest) -> WireResponse:
-    """AWS has few unsigned APIs, and none of them is served here."""
+    """AWS has few unsigned APIs; publishing to an Event API of AppSync is the one that is served here."""
     if request.service == "s3":
         return refuse(request, 403, code="AccessDenied", message="Access Denied")
     message = "Request is missing Authentication Token"

@@ -30,6 +30,7 @@ _TARGETS: Final = {
 _PATHS: Final = (
     (re.compile(r"/20\d\d-\d\d-\d\d/(functions|event-source-mappings|layers|tags)\b"), "lambda"),
     (re.compile(r"/model/"), "bedrock"),
+    (re.compile(r"(/[a-z0-9]{26})?/event$"), "appsync"),
     (re.compile(r"(/[^/]+){0,2}/(@|%40)connections/"), "execute-api"),
     (re.compile(r"/\d{12}/[A-Za-z0-9_.-]+$"), "sqs"),
 )
@@ -80,5 +81,7 @@ def guess_service(headers: Mapping[str, str], path: str) -> str:
     host = re.match(r"([a-z0-9-]+)\.[a-z0-9-]+\.amazonaws\.com", headers.get("host", ""))
     if host:
         return host[1]
+    if re.match(r"[a-z0-9]+\.appsync-api\.", headers.get("host", "")):
+        return "appsync"
     agent = _AGENT.search(headers.get("user-agent", ""))
     return agent[1].replace("-runtime", "") if agent else ""

@@ -29,7 +29,10 @@ class Urls:
     sockets: frozenset[str]  # ids of WebSocket APIs, whose https addresses are the management API's
 
     def localise(self, value: str) -> str:
-        """An address of API Gateway's, or a Function URL, as it is reached here; anything else as it is."""
+        """An address of API Gateway's or AppSync's, or a Function URL, as it is reached here; else as it is."""
+        suffix = rf"{re.escape(self.region)}\.amazonaws\.com(?:\.cn)?"
+        value = re.sub(rf"https://([a-z0-9]{{26}})\.appsync-api\.{suffix}", rf"{self.http}/\1", value)
+        value = re.sub(rf"wss://([a-z0-9]{{26}})\.appsync-realtime-api\.{suffix}", rf"{self.websocket}/\1", value)
         pattern = rf"(https|wss)://([\w-]+)\.execute-api\.{re.escape(self.region)}\.amazonaws\.com(?:\.cn)?"
         named = re.sub(pattern, lambda found: f"{self._root(found[1], found[2])}/{found[2]}", value)
         return re.sub(rf"https://(\w+)\.lambda-url\.{re.escape(self.region)}\.on\.aws", rf"{self.http}{PATH}\1", named)
@@ -42,13 +45,17 @@ class Urls:
     def endpoints(self, deployed: Deployed) -> dict[str, str]:
         """The address of every stage by its API's lower-case logical id; the last one where an API has several.
 
-        That of a Function URL by its own lower-case logical id.
+        That of a Function URL by its own lower-case logical id; of an Event API two, the second with `-realtime`.
         """
         found: dict[str, str] = {}
         for entry in deployed.made.values():
             if entry.resource.type == "AWS::Lambda::Url":
                 address = self.localise(entry.physical.attributes["FunctionUrl"])
                 found[entry.resource.logical_id.lower()] = address.rstrip("/")
+            if entry.resource.type == "AWS::AppSync::Api":
+                name, api_id = entry.resource.logical_id.lower(), entry.physical.ref
+                found[name] = f"{self.http}/{api_id}/event"
+                found[f"{name}-realtime"] = f"{self.websocket}/{api_id}/event/realtime"
             key = _STAGES.get(entry.resource.type)
             if key is not None:
                 api_id = entry.resource.properties[key]

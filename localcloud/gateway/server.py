@@ -1,7 +1,7 @@
 """The HTTP front of the gateway: sockets in, HttpRequests to stages, answers out.
 
 An API is at `http://127.0.0.1:<port>/<api id>/<stage>/...`, and at `/<stage>/...` under the host name it has on AWS; a
-Function URL at `/lambda-url/<id>/...`.
+Function URL at `/lambda-url/<id>/...`, an Event API of AppSync at `/<api id>/event`.
 Knows nothing of integrations. Lifetime: `start` to `stop`; requests under way are given `GRACE_S` to end.
 """
 
@@ -17,6 +17,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from localcloud.clock import Clock
+from localcloud.gateway.appsync.http import EventsHttp
 from localcloud.gateway.definition import Api
 from localcloud.gateway.exchange import Stage
 from localcloud.gateway.function_url import FunctionUrls
@@ -37,10 +38,19 @@ _PARSER_LIMIT: Final = 64 * 1024  # what the parser reads before the total below
 
 
 class Gateway:
-    """The deployed stages, and the Function URLs beside them."""
+    """The deployed stages, and the Function URLs and Event APIs beside them."""
 
-    def __init__(self, *, backends: Backends, clock: Clock, random: Random, urls: FunctionUrls | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        backends: Backends,
+        clock: Clock,
+        random: Random,
+        urls: FunctionUrls | None = None,
+        events: EventsHttp | None = None,
+    ) -> None:
         self._urls = urls
+        self._events = events
         self._backends = backends
         self._clock = clock
         self._random = random
@@ -65,9 +75,10 @@ class Gateway:
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Answer a request whose path still has API id (unless the host has it) and stage; never raises."""
-        answer = await self._urls.handle(request) if self._urls is not None else None
-        if answer is not None:
-            return answer
+        for beside in (self._urls, self._events):
+            answer = await beside.handle(request) if beside is not None else None
+            if answer is not None:
+                return answer
         named = _AWS_HOST.fullmatch(request.host)
         path = request.path if named is None else f"/{named[1]}{request.path}"
         _, api_id, stage_name, rest = (*path.split("/", 3), "", "", "")[:4]

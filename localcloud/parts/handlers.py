@@ -20,6 +20,8 @@ from localcloud.gateway.websocket.resources import websocket_handlers
 from localcloud.options import CloudOptions
 from localcloud.parts.messaging import Messaging
 from localcloud.parts.services import Services
+from localcloud.services.appsync.model import EventApis
+from localcloud.services.appsync.resources import appsync_handlers
 from localcloud.services.cloudwatch.resources import AlarmHandler
 from localcloud.services.dynamodb.global_resources import GlobalTableHandler
 from localcloud.services.dynamodb.resources import TableHandler
@@ -54,6 +56,7 @@ class Parts:
     gateway: Gateway
     sockets: WebSocketGateway
     urls: FunctionUrls
+    appsync: EventApis
 
 
 def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
@@ -88,6 +91,7 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
         EventSourceMappingHandler(messaging.mappings),
         *gateway_handlers(parts.gateway),
         *websocket_handlers(parts.sockets),
+        *appsync_handlers(parts.appsync),
         FunctionUrlHandler(parts.compute.functions, parts.urls),
     ]
     return {handler.type: handler for handler in made}

@@ -1,7 +1,7 @@
 """WebSocket frames of a server: bytes in, messages and control frames out, and back. Pure; no extensions.
 
-What a client may send is API Gateway's rule: text only, frames of 32 KB, messages of 128 KB. Whatever breaks a rule
-ends the connection with the code that FrameError carries.
+What a client may send is API Gateway's rule: text only, frames of 32 KB, messages of 128 KB, unless a reader is told of
+others. Whatever breaks a rule ends the connection with the code that FrameError carries.
 Source: RFC 6455; https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 """
 
@@ -87,7 +87,9 @@ class _Head:
 class FrameReader:
     """Takes bytes as they come and gives what they complete."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_frame_bytes: int = MAX_FRAME_BYTES, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        self._max_frame_bytes = max_frame_bytes
+        self._max_message_bytes = max_message_bytes
         self._buffer = bytearray()
         self._fragments = bytearray()
         self._in_message = False
@@ -122,7 +124,7 @@ class FrameReader:
         if len(buffer) < start:
             return None
         size = int.from_bytes(buffer[2 : 2 + extra]) if extra else short
-        if size > MAX_FRAME_BYTES:
+        if size > self._max_frame_bytes:
             raise FrameError(1009, "Message too long")
         return _Head(bool(buffer[0] & _FINAL), opcode, start, size)
 
@@ -148,7 +150,7 @@ class FrameReader:
             return Pong()
         if head.opcode == _CLOSE:
             return _read_close(payload)
-        if len(self._fragments) + len(payload) > MAX_MESSAGE_BYTES:
+        if len(self._fragments) + len(payload) > self._max_message_bytes:
             raise FrameError(1009, "Message too long")
         self._fragments += payload
         self._in_message = not head.is_final

@@ -1,6 +1,7 @@
 """The WebSocket front: sockets in, handshakes and bytes to the gateway, frames out.
 
-An API is at `ws://127.0.0.1:<port>/<api id>/<stage>`, and at `/<stage>` under the host name it has on AWS. The head of
+An API is at `ws://127.0.0.1:<port>/<api id>/<stage>`, and at `/<stage>` under the host name it has on AWS; an Event API
+of AppSync at `/<api id>/event/realtime`, and at `/event/realtime` under its host name. The head of
 the handshake is parsed by h11, frames by `frames` (API Gateway's limit on one frame is below what HTTP servers give).
 Knows nothing of routes. Lifetime: `start` to `stop`.
 """
@@ -13,16 +14,16 @@ import hashlib
 import logging
 import re
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 import h11
 
 from localcloud.gateway.message import HttpRequest, decode_header
-from localcloud.gateway.websocket.connection import Connection
-from localcloud.gateway.websocket.gateway import Accepted, Refused, WebSocketGateway
+from localcloud.gateway.websocket.connection import Wire
+from localcloud.gateway.websocket.gateway import Refused, WebSocketGateway
 from localcloud.listening import HOST, Listener
 
-__all__ = ["WebSocketServer"]
+__all__ = ["Carried", "OtherSockets", "WebSocketServer"]
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_URL_CHARS: Final = 4096  # length of the URL, the WebSocket quotas page
@@ -34,11 +35,44 @@ _STATUSES: Final = frozenset(HTTPStatus)
 _LOG: Final = logging.getLogger(__name__)
 
 
+class Carried(Protocol):
+    """A connection above a socket of this server."""
+
+    def open(self, wire: Wire) -> None:
+        """The handshake is answered."""
+        ...
+
+    def receive(self, data: bytes) -> None:
+        """Bytes of the client."""
+        ...
+
+    def lost(self) -> None:
+        """The socket is gone."""
+        ...
+
+
+class OtherSockets(Protocol):
+    """Connections of another kind than a WebSocket API's, at addresses of their own."""
+
+    subprotocol: str
+
+    async def connect(self, handshake: HttpRequest) -> Carried | None:
+        """A connection to be opened; None where the address is none of theirs."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
 class WebSocketServer:
     """Listens on loopback for a WebSocketGateway; `group` owns its handshakes."""
 
-    def __init__(self, gateway: WebSocketGateway, *, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, gateway: WebSocketGateway, *, group: asyncio.TaskGroup, others: OtherSockets | None = None
+    ) -> None:
         self.gateway = gateway
+        self.others = others
         self.group = group
         self.listener = Listener()
         self.port = 0
@@ -51,6 +85,8 @@ class WebSocketServer:
     async def stop(self) -> None:
         """Listen no more and cut every socket; the close frames that the gateway wrote are sent first."""
         self.gateway.close()
+        if self.others is not None:
+            self.others.close()
         self.listener.close()
         await self.listener.wait_closed()
 
@@ -62,7 +98,7 @@ class _Socket(asyncio.Protocol):
         self._server = server
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
         self._transport: asyncio.Transport | None = None
-        self._connection: Connection | None = None
+        self._connection: Carried | None = None
         self._handshake: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._early = bytearray()
@@ -172,14 +208,19 @@ class _Socket(asyncio.Protocol):
             self.abort()
 
     async def _shake(self, request: HttpRequest, *, key: bytes) -> None:
+        others = self._server.others
+        carried = await others.connect(request) if others is not None else None
+        if others is not None and carried is not None:
+            self._accept(carried, others.subprotocol, key=key)
+            return
         api_id, stage = _address(request)
         result = await self._server.gateway.connect(api_id, stage, request)
         if isinstance(result, Refused):
             self._refuse(result)
             return
-        self._accept(result, key)
+        self._accept(result.connection, result.subprotocol, key=key)
 
-    def _accept(self, accepted: Accepted, key: bytes) -> None:
+    def _accept(self, connection: Carried, subprotocol: str, *, key: bytes) -> None:
         digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
         lines = [
             b"HTTP/1.1 101 Switching Protocols",
@@ -187,10 +228,10 @@ class _Socket(asyncio.Protocol):
             b"connection: Upgrade",
             b"sec-websocket-accept: " + base64.b64encode(digest),
         ]
-        if accepted.subprotocol:
-            lines.append(b"sec-websocket-protocol: " + accepted.subprotocol.encode("latin-1", "replace"))
+        if subprotocol:
+            lines.append(b"sec-websocket-protocol: " + subprotocol.encode("latin-1", "replace"))
         self.write(b"\r\n".join([*lines, b"", b""]))
-        self._connection = connection = accepted.connection
+        self._connection = connection
         connection.open(self)
         if self._is_lost:
             connection.lost()

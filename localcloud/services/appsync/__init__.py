@@ -1,0 +1,1 @@
+"""AWS AppSync: Event APIs. Operations of GraphQL APIs are refused by name."""
