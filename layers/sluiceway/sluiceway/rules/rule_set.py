@@ -54,6 +54,15 @@ class RuleSet:
     def __contains__(self, rule_id: object) -> bool:
         return rule_id in self._rules
 
+    @property
+    def ids(self) -> set[str]:
+        """The rules that are known, unusable ones too."""
+        return {*self._rules, *self.unusable}
+
+    def get(self, rule_id: str) -> FilterRule | None:
+        """A rule that is in use."""
+        return self._rules.get(rule_id)
+
     def put(self, rule: FilterRule) -> None:
         """Use a rule in place of an earlier one of its id; one that is not enabled takes the earlier one's place."""
         self.remove(rule.rule_id)
