@@ -25,6 +25,12 @@ def test_every_transient_code_and_status_of_botocore_is_retried():
         assert classify(status, "AnyError") == "transient"
 
 
+def test_a_write_conflict_between_regions_is_contention():
+    """It is retried, and is no sign of an outage."""
+    assert classify(400, "ReplicatedWriteConflictException") == "contention"
+    assert choose_pause_s("contention", 2, chance=0.5, base_s=0.025, advice_s=None) == pytest.approx(0.05)
+
+
 @pytest.mark.parametrize("status", [301, 400, 403, 404, 409, 412, 501])
 def test_other_answers_are_final(status):
     """What is not on a list is not retried."""
@@ -72,11 +78,12 @@ def test_any_text_is_an_advice_or_none(text):
 
 
 def test_the_quota():
-    """500 tokens; 14 a transient retry, 5 a throttled one; a success returns the last retry's, or one."""
+    """500 tokens; 14 a transient retry, 5 a throttled one, none for contention; a success returns the last one's."""
     quota = RetryQuota()
-    assert [quota.spend("transient") for _ in range(36)] == [14] * 35 + [0]
+    assert [quota.spend("transient") for _ in range(36)] == [14] * 35 + [None]
     assert quota.tokens == 10
-    assert [quota.spend("throttling") for _ in range(3)] == [5, 5, 0]
+    assert [quota.spend("throttling") for _ in range(3)] == [5, 5, None]
+    assert [quota.spend("contention") for _ in range(3)] == [0, 0, 0]
     quota.win_back(0)
     quota.win_back(14)
     assert quota.tokens == 15

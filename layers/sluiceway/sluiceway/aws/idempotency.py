@@ -3,24 +3,34 @@
 Owns the attributes and the conditions. The key is `id`, the TTL attribute `expiration`; `status`,
 `in_progress_expiration`, `data` and `validation` are Powertools' as well; `owner`, `data_key`, `region` and `epoch` are
 ours. Every write but the first is conditional on `owner`. Requests are made in wire form, since a claim and an end are
-the whole cost of a guarded call (bench/idempotency.py). Must not know what a found record means for the caller. Source:
-https://docs.aws.amazon.com/powertools/python/latest/utilities/idempotency/
+the whole cost of a guarded call (bench/idempotency.py). In a strongly consistent global table a write is refused while
+another Region writes the same item, which is neither a failed condition nor an outage: it is tried until the deadline.
+Must not know what a found record means for the caller. Sources:
+https://docs.aws.amazon.com/powertools/python/latest/utilities/idempotency/ and
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/multi-region-strong-consistency-gt.html
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final, cast
 
 from sluiceway.aws.attributes import Value, read_integer, read_text
 from sluiceway.aws.dynamodb import DYNAMODB, Table, found_item
 from sluiceway.aws.wire import Caller
-from sluiceway.errors import ConditionFailed, Rejected
+from sluiceway.errors import ConditionFailed, Rejected, Retryable, ServiceUnavailable, Withheld
+from sluiceway.ports import Chance, SystemChance
 from sluiceway.rules.idempotency import IdempotencyRecord, Owner
 
-__all__ = ["DynamoDbIdempotencyStore"]
+__all__ = ["CONFLICT", "IN_PROGRESS", "DynamoDbIdempotencyStore", "read_record"]
 
 MAX_DATA_BYTES: Final = 350_000  # of an item's 400 KB: keys and the other attributes need 3 KB at most
+
+CONFLICT: Final = "ReplicatedWriteConflictException"
+FIRST_PAUSE_S: Final = 0.05  # after the wire client's own attempts; about a way to another Region and back
+LONGEST_PAUSE_S: Final = 1.0
+INSIST_S: Final = 5.0  # where there is no deadline
 
 IN_PROGRESS: Final = "INPROGRESS"
 COMPLETED: Final = "COMPLETED"
@@ -46,11 +56,15 @@ _Wire = dict[str, dict[str, str]]
 
 
 class DynamoDbIdempotencyStore:
-    """Records in one table. Raises what `Caller.call` raises. Holds no connection: those are the `Caller`'s."""
+    """Records in one table. Holds no connection: those are the `Caller`'s.
 
-    def __init__(self, caller: Caller, table: str) -> None:
+    Raises what `Caller.call` raises, and Withheld where other Regions wrote the same item until the deadline.
+    """
+
+    def __init__(self, caller: Caller, table: str, *, chance: Chance | None = None) -> None:
         self._caller = caller
         self._table = table
+        self._chance = chance
 
     async def claim(
         self, record: IdempotencyRecord, *, now_ms: int, rerun: bool, deadline: float | None = None
@@ -71,13 +85,13 @@ class DynamoDbIdempotencyStore:
             found = found_item(error)
             if not found:
                 raise
-            return None if read_text(found, "owner") == record.owner.token else _read(found)
+            return None if read_text(found, "owner") == record.owner.token else read_record(found)
         return None
 
     async def get(self, key: str, *, deadline: float | None = None) -> IdempotencyRecord | None:
         """As `IdempotencyStore.get`."""
         item = await Table(self._caller, self._table).get_item({"id": key}, deadline=deadline)
-        return None if item is None else _read(item)
+        return None if item is None else read_record(item)
 
     async def write(self, record: IdempotencyRecord, *, deadline: float | None = None) -> bool:
         """As `IdempotencyStore.write`. A result of more than 350,000 bytes is too large."""
@@ -94,7 +108,7 @@ class DynamoDbIdempotencyStore:
             await self._call("UpdateItem", request, deadline)
         except ConditionFailed as error:
             found = found_item(error)
-            return bool(found) and _is_stored(_read(cast("Mapping[str, Value]", found)), record)
+            return bool(found) and _is_stored(read_record(cast("Mapping[str, Value]", found)), record)
         return True
 
     async def release(self, record: IdempotencyRecord) -> None:
@@ -113,7 +127,33 @@ class DynamoDbIdempotencyStore:
     async def _call(self, operation: str, request: dict[str, object], deadline: float | None) -> None:
         request["TableName"] = self._table
         request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-        await self._caller.call(DYNAMODB, operation, request, deadline=deadline)
+        try:
+            await self._caller.call(DYNAMODB, operation, request, deadline=deadline)
+        except ServiceUnavailable as error:
+            if error.code != CONFLICT:
+                raise
+            await self._insist(operation, request, deadline)
+
+    async def _insist(self, operation: str, request: dict[str, object], deadline: float | None) -> None:
+        """Try until no other Region writes the item, or Withheld: whoever writes it may be at the work already."""
+        loop, chance = asyncio.get_running_loop(), self._chance or SystemChance()
+        give_up_at = loop.time() + INSIST_S if deadline is None else deadline
+        pause_s = FIRST_PAUSE_S
+        while True:
+            wait_s = pause_s * (0.5 + chance.draw() / 2)
+            if loop.time() + wait_s >= give_up_at:
+                raise Withheld(f"other Regions write the same record: {operation} was refused until the deadline")
+            await asyncio.sleep(wait_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            try:
+                await self._caller.call(DYNAMODB, operation, request, deadline=give_up_at)
+            except ServiceUnavailable as error:
+                if error.code != CONFLICT:
+                    raise Withheld("another Region wrote the same record, and now the store is away") from error
+            except Retryable as error:
+                raise Withheld("another Region wrote the same record, and no time is left") from error
+            else:
+                return
 
 
 def _is_stored(found: IdempotencyRecord, record: IdempotencyRecord) -> bool:
@@ -169,7 +209,7 @@ def _complete(record: IdempotencyRecord) -> tuple[str, Mapping[str, str], _Wire]
     return _SPILL, _SPILL_NAMES, values
 
 
-def _read(item: Mapping[str, Value]) -> IdempotencyRecord:
+def read_record(item: Mapping[str, Value]) -> IdempotencyRecord:
     """A record of ours or of Powertools. A complete one of theirs without `data` gave None."""
     data, is_complete = read_text(item, "data"), read_text(item, "status") == COMPLETED
     kept = is_complete and data not in {SPILLED, NOT_KEPT}

@@ -17,10 +17,10 @@ from sluiceway.errors import Misconfigured
 
 __all__ = ["Cause", "RetryQuota", "choose_pause_s", "classify", "read_advice_s", "read_max_attempts"]
 
-Cause = Literal["transient", "throttling"]
+Cause = Literal["transient", "throttling", "contention"]
 
 QUOTA: Final = 500
-COST: Final[Mapping[Cause, int]] = {"transient": 14, "throttling": 5}
+COST: Final[Mapping[Cause, int]] = {"transient": 14, "throttling": 5, "contention": 0}
 THROTTLING_BASE_S: Final = 1.0
 MAX_PAUSE_S: Final = 20.0
 MAX_ADVICE_S: Final = 5.0  # how much longer than the computed pause a service's advice may make it
@@ -33,9 +33,11 @@ TRANSIENT_CODES: Final = frozenset(
         "RequestTimeoutException",
         "InternalError",  # S3 with status 200 and the query protocols
         "ModelNotReadyException",  # modelled as retryable by Bedrock
-        "ReplicatedWriteConflictException",  # modelled as retryable by DynamoDB
     }
 )
+# Modelled as retryable by DynamoDB. The SDKs count it as transient; but another Region that writes the same item is no
+# sign of an outage, and 64 writers of one item would spend what all other calls of the client have for their retries.
+CONTENTION_CODES: Final = frozenset({"ReplicatedWriteConflictException"})
 THROTTLING_CODES: Final = frozenset(
     {
         "BandwidthLimitExceeded",
@@ -64,11 +66,11 @@ class RetryQuota:
     def __init__(self) -> None:
         self.tokens = QUOTA
 
-    def spend(self, cause: Cause) -> int:
-        """Take what a retry after `cause` costs; returns it, or 0 when too little is left and there must be none."""
+    def spend(self, cause: Cause) -> int | None:
+        """Take what a retry after `cause` costs; returns it, or None when too little is left and there must be none."""
         cost = COST[cause]
         if cost > self.tokens:
-            return 0
+            return None
         self.tokens -= cost
         return cost
 
@@ -81,6 +83,8 @@ def classify(status: int, code: str) -> Cause | None:
     """Why an error answer is worth another attempt; None when it is not."""
     if code in THROTTLING_CODES or status == 429:
         return "throttling"
+    if code in CONTENTION_CODES:
+        return "contention"
     if status in TRANSIENT_STATUS or code in TRANSIENT_CODES:
         return "transient"
     return None

@@ -330,8 +330,8 @@ class Wire:
         most = service.max_attempts if service.max_attempts == 1 else self._max_attempts or service.max_attempts
         more = ask.retries + 1 < most
         in_time = asyncio.get_running_loop().time() + pause_s < ask.give_up_at
-        spent = self._quota.spend(miss.cause) if more and in_time else 0
-        if not spent:
+        spent = self._quota.spend(miss.cause) if more and in_time else None
+        if spent is None:
             raise fault.outage(*ask.name, after_s=miss.advice_s)
         ask.spent = spent
         ask.retries += 1

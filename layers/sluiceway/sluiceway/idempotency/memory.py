@@ -5,18 +5,24 @@ Owns nothing but a dictionary: each operation is atomic since it never waits. Mu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from sluiceway.errors import Retryable
+from sluiceway.ports.regions import RecordPage
 from sluiceway.rules.idempotency import IdempotencyRecord, is_free
 
 __all__ = ["MemoryIdempotencyStore"]
 
 MAX_RECORDS: Final = 100_000
+PAGE: Final = 100
 
 
 class MemoryIdempotencyStore:
-    """At most `max_records` at a time: expired ones make room, and a claim beyond that is Retryable."""
+    """At most `max_records` at a time: expired ones make room, and a claim beyond that is Retryable.
+
+    It is a `RecordShelf` too, with 100 records looked at for a page.
+    """
 
     def __init__(self, *, max_records: int = MAX_RECORDS) -> None:
         self._records: dict[str, IdempotencyRecord] = {}
@@ -57,6 +63,28 @@ class MemoryIdempotencyStore:
         found = self._records.get(record.key)
         if found is not None and found.owner.token == record.owner.token and not found.is_complete:
             del self._records[record.key]
+
+    async def unfinished(self, *, after: str = "") -> RecordPage:
+        """As `RecordShelf.unfinished`."""
+        return self._page(after, lambda record: not record.is_complete)
+
+    async def expired(self, now_ms: int, *, after: str = "") -> RecordPage:
+        """As `RecordShelf.expired`."""
+        return self._page(after, lambda record: is_free(record, now_ms, rerun=False))
+
+    async def discard(self, record: IdempotencyRecord) -> bool:
+        """As `RecordShelf.discard`."""
+        found = self._records.get(record.key)
+        if found is None or (found.owner.token, found.expires_s) != (record.owner.token, record.expires_s):
+            return False
+        del self._records[record.key]
+        return True
+
+    def _page(self, after: str, wanted: Callable[[IdempotencyRecord], bool]) -> RecordPage:
+        """In the order of the keys, so that what is written meanwhile makes none come twice or not at all."""
+        behind = sorted(key for key in self._records if key > after)
+        looked_at = [self._records[key] for key in behind[:PAGE]]
+        return RecordPage(tuple(filter(wanted, looked_at)), behind[PAGE - 1] if len(behind) > PAGE else "")
 
     def _sweep(self, now_ms: int) -> None:
         for key in [key for key, record in self._records.items() if is_free(record, now_ms, rerun=False)]:
