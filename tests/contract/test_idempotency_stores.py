@@ -125,6 +125,17 @@ async def test_an_end_is_written_by_the_owner_once(store: IdempotencyStore) -> N
     assert await store.get("orders#1") == DONE
 
 
+async def test_where_a_key_was_claimed_stays_in_its_record(store: IdempotencyStore) -> None:
+    """Who renews or ends it has the token alone: Region and epoch are those of the claim."""
+    await claim(store, MINE)
+    token = Owner(MINE.owner.token)
+    later = MINE._replace(lease_until_ms=NOW_MS + 9_000)
+    assert await store.write(later._replace(owner=token))
+    assert await store.get("orders#1") == later
+    assert await store.write(DONE._replace(owner=token, lease_until_ms=NOW_MS + 9_000))
+    assert await store.get("orders#1") == DONE._replace(lease_until_ms=NOW_MS + 9_000)
+
+
 async def test_nobody_writes_over_anothers_record(store: IdempotencyStore) -> None:
     """Neither a renewal, nor an end, nor a deletion, whether it is in progress or complete."""
     for state in (MINE, DONE):

@@ -55,7 +55,7 @@ class MemoryIdempotencyStore:
         if found.is_complete:
             return record.is_complete and found.data == record.data
         if record.is_complete or record.lease_until_ms >= found.lease_until_ms:
-            self._records[record.key] = record
+            self._records[record.key] = record._replace(owner=found.owner)
         return True
 
     async def release(self, record: IdempotencyRecord) -> None:
