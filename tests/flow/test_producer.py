@@ -507,6 +507,37 @@ def test_leaving_flushes_and_an_error_gives_up() -> None:
     play(scene)
 
 
+def test_whoever_waits_is_told_when_the_producer_is_left_with_an_error() -> None:
+    """Those under way, those who wait for room, and those who wait for a flush: nobody hangs."""
+
+    async def scene() -> None:
+        stream = MemoryStream(random.Random(1))
+        stream.latency_s = 100.0
+        async with asyncio.TaskGroup() as tasks:
+            with pytest.raises(KeyError):  # noqa: PT012 - leaving is what is tested
+                async with make_producer(stream, linger_s=0, max_bytes_held=1024) as producer:
+                    puts = [tasks.create_task(failure_of(producer.put("k", b" " * 700))) for _ in range(3)]
+                    flush = tasks.create_task(producer.flush())
+                    await asyncio.sleep(0.1)
+                    flush = tasks.create_task(producer.flush())
+                    await asyncio.sleep(0.1)
+                    raise KeyError
+        assert now() < 1
+        assert flush.done()
+        errors = [put.result() for put in puts]
+        assert [isinstance(error, NotPut) and error.perhaps_put for error in errors] == [True, False, False]
+
+    play(scene)
+
+
+async def failure_of(work: Awaitable[object]) -> Exception | None:
+    try:
+        await work
+    except NotPut as error:
+        return error
+    return None
+
+
 def test_what_is_cancelled_before_its_call_is_not_put() -> None:
     """Nobody waits for it any more; what is under way stays."""
 

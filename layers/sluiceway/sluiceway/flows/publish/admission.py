@@ -51,7 +51,8 @@ class Admission:
     def release(self, size: int) -> None:
         """Gives back what was let in."""
         self._held -= size
-        self._let_in()
+        if self._waiting:
+            self._let_in()
 
     def _let_in(self) -> None:
         while self._waiting:

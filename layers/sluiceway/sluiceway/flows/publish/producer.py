@@ -34,6 +34,22 @@ FOREVER: Final = float("inf")
 _DEFAULTS: Final = ProducerOptions()
 
 
+class _Flush:
+    """Somebody who waits for the end of these records."""
+
+    __slots__ = ("_left", "done")
+
+    def __init__(self, left: set[Pending], done: asyncio.Future[None]) -> None:
+        self._left = left
+        self.done = done
+
+    def note_end(self, record: Pending) -> None:
+        """Of one record, its own or not."""
+        self._left.discard(record)
+        if not self._left and not self.done.done():
+            self.done.set_result(None)
+
+
 class Producer:
     """Puts records into one stream; an async context manager, of one event loop and one use.
 
@@ -57,13 +73,15 @@ class Producer:
         self._packer = Packer(max_record_bytes=options.max_record_bytes)
         self._version = 0
         self._window = Window()
+        self._full_bytes = self._full_records = 0.0
+        self._set_full()
         self._admission = Admission(options.max_bytes_held)
         self._open: set[Pending] = set()
         self._fresh_bytes = 0  # that came since the last call was made
         self._fresh_records = 0
         self._calls = 0
         self._due_at = FOREVER
-        self._flushes = 0
+        self._flushes: list[_Flush] = []
         self._timer: asyncio.TimerHandle | None = None
         self._tasks = asyncio.TaskGroup()
         self._under_way: set[asyncio.Task[None]] = set()
@@ -108,7 +126,8 @@ class Producer:
         size = measure_record(key, data, max_bytes=self._options.max_record_bytes)
         if explicit_hash_key is not None:
             hash_key(key, explicit_hash_key)
-        self._check_running()
+        if not self._is_running:
+            raise RuntimeError("the producer is not open")
         now = self._loop.time()
         give_up_at = min(now + self._options.give_up_s, self._deadline)
         if not self._admission.enter_now(size + OVERHEAD_BYTES):
@@ -125,27 +144,23 @@ class Producer:
         if self._due_at == FOREVER:
             self._due_at = now + self._options.linger_s
             self._arm()
-        if self._is_full():
+        if self._fresh_bytes >= self._full_bytes or self._fresh_records >= self._full_records:
             self._pump()
         return record.future
 
     async def flush(self) -> None:
         """Waits until everything that was put before is stored or given up; nothing lingers meanwhile."""
-        waited_for = [record.future for record in self._open]
-        if not waited_for:
+        if not self._open:
             return
-        self._flushes += 1
+        flush = _Flush(set(self._open), self._loop.create_future())
+        self._flushes.append(flush)
         try:
             self._pump()
-            await asyncio.wait(waited_for)
+            await flush.done
         finally:
-            self._flushes -= 1
+            self._flushes.remove(flush)
 
     # ------------------------------------------------------------ in and out
-
-    def _check_running(self) -> None:
-        if not self._is_running:
-            raise RuntimeError("the producer is not open")
 
     async def _wait_for_room(self, size: int, give_up_at: float) -> None:
         limit = asyncio.timeout_at(give_up_at)
@@ -156,7 +171,7 @@ class Producer:
             raise NotPut("there was no room in time", perhaps_put=False, throttled=False) from error
         if not self._is_running:
             self._admission.release(size)
-            self._check_running()
+            raise NotPut("the producer was closed", perhaps_put=False, throttled=False)
 
     async def _close(self) -> None:
         try:
@@ -166,11 +181,11 @@ class Producer:
             self._is_running = False
             if self._timer is not None:
                 self._timer.cancel()
-            for record in self._open:
+            for record in [*self._open]:
                 record.give_up("the producer was closed")
                 if not record.future.cancelled():
                     record.future.exception()  # whoever does not wait for it any more is not told by the loop either
-            self._open.clear()
+                self._end(record)
             if self._is_failed:
                 for task in self._under_way:
                     task.cancel()
@@ -179,15 +194,19 @@ class Producer:
         """Nothing more becomes of a record: its room is another's."""
         if record in self._open:
             self._open.remove(record)
+            for flush in self._flushes:
+                flush.note_end(record)
             self._admission.release(record.size_bytes + OVERHEAD_BYTES)
 
     # ------------------------------------------------------------ when a call goes
 
     def _is_full(self) -> bool:
-        share = self._window.share
-        if self._fresh_bytes >= MAX_CALL_BYTES * share:
-            return True
-        return not self._options.aggregate and self._fresh_records >= MAX_CALL_ENTRIES * share
+        """What has come fills a call; packed records are counted by their bytes alone."""
+        return self._fresh_bytes >= self._full_bytes or self._fresh_records >= self._full_records
+
+    def _set_full(self) -> None:
+        self._full_bytes = MAX_CALL_BYTES * self._window.share
+        self._full_records = FOREVER if self._options.aggregate else MAX_CALL_ENTRIES * self._window.share
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -250,6 +269,7 @@ class Producer:
         self._calls -= 1
         failed = sum(not isinstance(answer, Placed) for answer in answers)
         self._window.note(entries=len(parts), declined=failed)
+        self._set_full()
         strays: list[tuple[Part, Placed]] = []
         for part, answer in zip(parts, answers, strict=True):
             if not isinstance(answer, Placed):
