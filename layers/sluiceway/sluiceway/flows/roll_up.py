@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 from sluiceway import log
+from sluiceway.cancellation import is_being_cancelled
 from sluiceway.codec.raw_records import HOUR_MS, RawRecord, encode_lines, name_object
 from sluiceway.errors import Misconfigured, Rejected, Retryable, SluicewayError
 from sluiceway.events.invocation import Invocation
@@ -253,21 +254,26 @@ async def do_each(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, a
     """Await `work` for each item, `at_once` at a time. The first failure stops the others before their next item."""
     waiting = iter(items)
     failures: list[Exception] = []
-
-    async def drain() -> None:
-        for each in waiting:
-            if failures:
-                return
-            try:
-                await work(each)
-            except Exception as error:  # noqa: BLE001 - raised below, as itself and not in a group
-                failures.append(error)
-
     async with asyncio.TaskGroup() as workers:
         for _ in range(at_once):
-            workers.create_task(drain())
+            workers.create_task(_drain(waiting, work, failures))
     if failures:
         raise failures[0]
+
+
+async def _drain(waiting: Iterator[T], work: Callable[[T], Awaitable[None]], failures: list[Exception]) -> None:
+    """One worker; a failure is kept, to be raised as itself and not in a group."""
+    for each in waiting:
+        if failures:
+            return
+        try:
+            await work(each)
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+            failures.append(Retryable("somebody cancelled a part of the work"))  # a task group would pass over it
+        except Exception as error:  # noqa: BLE001 - see above
+            failures.append(error)
 
 
 def _find_rows(
