@@ -14,7 +14,6 @@ from localcloud.services.appsync.ports import InvocationFailed, Signer
 from localcloud.services.contract import Authorise, Denied, Permission
 from localcloud.services.iam.model import Iam
 from localcloud.services.lambda_.errors import LambdaError
-from sluiceway.rules.tokens import read_keys
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -93,4 +92,6 @@ class LocalTokenKeys:
 
     def keys(self) -> Mapping[str, RSAPublicKey]:
         """Its public keys by id; made where there are none."""
+        from sluiceway.rules.tokens import read_keys  # noqa: PLC0415 - cryptography: only who sends a token pays
+
         return read_keys(json.loads(read_key_set(self._folder)))
