@@ -53,6 +53,12 @@ def test_a_call_never_has_more_than_its_room(sizes: list[int], share: float) -> 
     assert bool(taken) == bool(sizes)
 
 
+def test_the_first_record_always_has_its_place() -> None:
+    """Or a stream that is behind would never take a large one."""
+    room = Room(LEAST_SHARE)
+    assert [room.take(MIB), room.take(1)] == [True, False]
+
+
 def test_a_call_has_five_hundred_entries() -> None:
     """Small ones, as many as the API takes."""
     room = Room()
