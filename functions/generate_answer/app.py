@@ -20,9 +20,11 @@ from sluiceway.events.invocation import Invocation
 from sluiceway.events.sqs import BatchReport, SqsBatch, SqsMessage
 from sluiceway.flows.batch import BatchDesk, process_batch
 from sluiceway.flows.job import JobWorker
+from sluiceway.flows.job_end import AfterCrash, make_job_guard
 from sluiceway.flows.job_news import run_job_and_tell
 from sluiceway.genai.bedrock import BedrockProvider
 from sluiceway.ports import Connections, SystemChance, SystemClock
+from sluiceway.region.records import open_records
 from sluiceway.rules.jobs import MAX_TOKENS
 from sluiceway.steps.log_context import log_context
 from sluiceway.steps.metrics import metrics
@@ -55,14 +57,19 @@ async def lifespan() -> AsyncGenerator[Services]:
     model_id = settings.text("MODEL_ID")
     max_output_tokens = settings.integer("MAX_OUTPUT_TOKENS", minimum=1, maximum=MAX_TOKENS)
     max_receives = settings.integer("MAX_RECEIVES", minimum=1, maximum=MAX_RECEIVES)
-    async with Wire.open(settings.environ()) as wire:
+    after_crash: AfterCrash = settings.choice("JOB_AFTER_CRASH", ("rerun", "doubt"))
+    clock = SystemClock()
+    environ = settings.environ()
+    async with Wire.open(environ) as wire, open_records(environ, wire) as records:
         worker = JobWorker(
             store=DynamoDbJobStore(Table(wire, table)),
             blobs=S3BlobStore(Bucket(wire, bucket)),
             provider=BedrockProvider(wire, model_id),
-            clock=SystemClock(),
+            clock=clock,
             max_output_tokens=max_output_tokens,
             max_receives=max_receives,
+            keys=records.store,
+            guard=make_job_guard(clock=clock, after_crash=after_crash),
         )
         desk = BatchDesk(
             dead_letters=SqsDeadLetters(Queue(wire, dead_letters_url)),

@@ -17,8 +17,10 @@ from sluiceway.aws.functions import LambdaDispatcher
 from sluiceway.aws.subscriptions import DynamoDbSubscriptionStore
 from sluiceway.aws.wire import Wire
 from sluiceway.codec import socket
+from sluiceway.flows.stream.asking import make_ask_keys
 from sluiceway.flows.stream.socket import SocketDesk, serve_socket
-from sluiceway.ports import SystemClock
+from sluiceway.ports import SystemChance, SystemClock
+from sluiceway.region.records import open_records
 from sluiceway.rules.topics import read_topics
 from sluiceway.steps.log_context import log_context
 from sluiceway.steps.metrics import metrics
@@ -35,7 +37,8 @@ async def lifespan() -> AsyncGenerator[SocketDesk]:
     url, worker = settings.url("CONNECTIONS_URL"), settings.text("WORKER_FUNCTION")
     model_id = settings.text("MODEL_ID")
     clock = SystemClock()
-    async with Wire.open(settings.environ()) as wire:
+    environ = settings.environ()
+    async with Wire.open(environ) as wire, open_records(environ, wire) as records:
         yield SocketDesk(
             answers=DynamoDbAnswerStore(Table(wire, conversations), clock),
             known=DynamoDbConnectionStore(Table(wire, connections)),
@@ -45,6 +48,7 @@ async def lifespan() -> AsyncGenerator[SocketDesk]:
             clock=clock,
             models=frozenset({model_id}),
             topics=frozenset(topics.values()),
+            keys=make_ask_keys(records.store, clock=clock, chance=SystemChance()),
         )
 
 

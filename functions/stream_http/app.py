@@ -14,10 +14,12 @@ from sluiceway.aws.wire import Wire
 from sluiceway.codec import web
 from sluiceway.errors import Misconfigured
 from sluiceway.flows.stream.answer import AnswerDesk, AnswerRules
+from sluiceway.flows.stream.asking import make_ask_keys
 from sluiceway.flows.stream.generation import Model
 from sluiceway.flows.stream.http import HttpDesk, stream_answer_over_http
 from sluiceway.genai.bedrock import BedrockProvider
 from sluiceway.ports import SystemChance, SystemClock
+from sluiceway.region.records import open_records
 from sluiceway.rules.answers import MAX_HISTORY
 from sluiceway.rules.jobs import MAX_TOKENS
 from sluiceway.rules.tokens import InvalidKeys, Verifier, read_keys
@@ -37,17 +39,20 @@ async def lifespan() -> AsyncGenerator[HttpDesk]:
     continues = settings.choice("MODEL_CONTINUES", ("true", "false")) == "true"
     history = settings.integer("HISTORY_CHARACTERS", minimum=0, maximum=MAX_HISTORY)
     verifier = _read_verifier()
-    clock = SystemClock()
-    async with Wire.open(settings.environ()) as wire:
+    clock, chance = SystemClock(), SystemChance()
+    environ = settings.environ()
+    async with Wire.open(environ) as wire, open_records(environ, wire) as records:
         desk = AnswerDesk(
             answers=DynamoDbAnswerStore(Table(wire, conversations), clock),
             connections=ApiConnections(wire, url),
             model=Model(BedrockProvider(wire, model_id), max_output_tokens, continues=continues, history=history),
             clock=clock,
-            chance=SystemChance(),
+            chance=chance,
             rules=AnswerRules(),
         )
-        yield HttpDesk(desk, verifier, frozenset({model_id}), origin)
+        yield HttpDesk(
+            desk, verifier, frozenset({model_id}), origin, make_ask_keys(records.store, clock=clock, chance=chance)
+        )
 
 
 def _read_verifier() -> Verifier:

@@ -34,6 +34,8 @@ SETTINGS = {
         "MODEL_ID": "amazon.nova-micro-v1:0",
         "MAX_OUTPUT_TOKENS": "512",
         "MAX_RECEIVES": "6",
+        "IDEMPOTENCY_TABLE": "keys",
+        "JOB_AFTER_CRASH": "rerun",
         "CONNECTIONS_URL": "https://abc.execute-api.eu-west-1.amazonaws.com/v1",
     },
     "read_job": {
@@ -49,6 +51,7 @@ SETTINGS = {
         "TOPICS": '{"records": "stack-RecordsStream-1"}',
         "CONNECTIONS_URL": "https://abc.execute-api.eu-west-1.amazonaws.com/v1",
         "WORKER_FUNCTION": "stream-answer",
+        "IDEMPOTENCY_TABLE": "keys",
         "MODEL_ID": "amazon.nova-micro-v1:0",
     },
     "stream_answer": {
@@ -69,6 +72,7 @@ SETTINGS = {
         "MAX_OUTPUT_TOKENS": "512",
         "HISTORY_CHARACTERS": "4000",
         "CONSOLE_ORIGIN": "http://127.0.0.1:4603",
+        "IDEMPOTENCY_TABLE": "keys",
         "TOKEN_ISSUER": TOKENS["TOKEN_ISSUER"],
         "TOKEN_AUDIENCE": TOKENS["TOKEN_AUDIENCE"],
         "TOKEN_KEYS": TOKENS["TOKEN_KEYS"],
@@ -82,6 +86,7 @@ WRONG = [
     ("serve_socket", "TOPICS", '{"records": ""}'),
     ("generate_answer", "QUEUE_VISIBILITY_S", "43201"),
     ("generate_answer", "MAX_RECEIVES", "0"),
+    ("generate_answer", "JOB_AFTER_CRASH", "never"),
     ("generate_answer", "CONNECTIONS_URL", "wss://abc.execute-api.eu-west-1.amazonaws.com/v1"),
     ("read_job", "QUEUE_RETENTION_S", "59"),
     ("serve_socket", "CONNECTIONS_URL", "abc"),

@@ -59,8 +59,9 @@ def test_the_function_answers_a_repeat_with_the_first_answer(monkeypatch: pytest
             assert first["statusCode"] == 201
             assert first["body"] == "order taken with request r1"
             assert post(body, "r2") == first
-            with pytest.raises(sluiceway.idempotency.PayloadConflict):
-                post({"sku": "b"}, "r3")
+            refused = post({"sku": "b"}, "r3")
+            assert refused["statusCode"] == 409
+            assert json.loads(refused["body"])["type"] == "/problems/idempotency-key-reused"
         finally:
             handler.close()
 

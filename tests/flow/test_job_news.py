@@ -14,9 +14,11 @@ from sluiceway.errors import Rejected, Retryable
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.sqs import SqsMessage
 from sluiceway.flows.job import JobWorker
+from sluiceway.flows.job_end import make_job_guard
 from sluiceway.flows.job_news import run_job_and_tell
 from sluiceway.genai.faults import Throttled
 from sluiceway.genai.scripted import Script, ScriptedProvider
+from sluiceway.idempotency.memory import MemoryIdempotencyStore
 from tests.fakes import LoopClockMs, MemoryBlobStore, MemoryJobStore, unavailable
 from tests.fakes_streaming import MemoryConnections
 
@@ -32,6 +34,7 @@ class Bench:
     script: Script = field(default_factory=lambda: Script(answer="Rhine, Nile, Amazon."))
     store: MemoryJobStore = field(default_factory=MemoryJobStore)
     line: MemoryConnections = field(default_factory=MemoryConnections)
+    keys: MemoryIdempotencyStore = field(default_factory=MemoryIdempotencyStore)
 
     def __post_init__(self) -> None:
         self.provider = ScriptedProvider(self.script)
@@ -44,7 +47,14 @@ class Bench:
             message = SqsMessage("m1", "handle", body, attributes, 1, 0, "arn:aws:sqs:x")
             call = Invocation("req-1", "generate_answer", "arn", deadline=asyncio.get_running_loop().time() + 58.0)
             worker = JobWorker(
-                self.store, MemoryBlobStore(), self.provider, LoopClockMs(), max_output_tokens=9_999, max_receives=4
+                self.store,
+                MemoryBlobStore(),
+                self.provider,
+                LoopClockMs(),
+                max_output_tokens=9_999,
+                max_receives=4,
+                keys=self.keys,
+                guard=make_job_guard(clock=LoopClockMs(), after_crash="rerun"),
             )
             await run_job_and_tell(message, call=call, worker=worker, connections=self.line)
 

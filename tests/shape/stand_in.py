@@ -34,6 +34,7 @@ REGION = "us-east-1"
 CALLER, CONNECTION = "uMBHe6kexU-xUuQZ-yogLw", "Fx3dXeTyIAMCJTg="  # of the recorded events
 KEYS = {
     "jobs": ("job_id",),
+    "keys": ("id",),
     "conversations": ("caller", "item"),
     "connections": ("connection_id",),
     "subscriptions": ("connection_id", "topic"),

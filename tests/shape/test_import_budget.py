@@ -35,9 +35,9 @@ RUNS = 5
 BUDGETS = {
     "authorize_request": ("valid_token", 275, 28.0),
     "broadcast_records": ("one_record", 218, 24.0),
-    "generate_answer": ("one_prompt", 210, 24.0),
+    "generate_answer": ("one_prompt", 220, 24.0),
     "read_job": ("waiting", 190, 18.0),
-    "serve_socket": ("ask", 200, 21.0),
+    "serve_socket": ("ask", 212, 21.0),
     "stream_answer": ("unknown", 225, 25.0),
     "stream_http": ("ask", 335, 34.0),
 }
@@ -93,6 +93,8 @@ def variables(aws: StandIn, issuer: LocalIssuer) -> dict[str, str]:
         "CONVERSATIONS_TABLE": "conversations",
         "CONNECTIONS_TABLE": "connections",
         "SUBSCRIPTIONS_TABLE": "subscriptions",
+        "IDEMPOTENCY_TABLE": "keys",
+        "JOB_AFTER_CRASH": "rerun",
         "TOPICS": '{"records": "sluiceway-RecordsStream"}',
         "CONNECTIONS_URL": f"{aws.url}/v1",
         "WORKER_FUNCTION": "stream-answer",

@@ -1,8 +1,8 @@
 """1,000 jobs on virtual time with kills, duplicates, throttles and lost answers: each ends once and none is lost.
 
 The queue, its redrive, its visibility and the event source mapping are the local cloud's own models; the flow is the
-function's; store, blobs, dead letters and returns are ports over memory and those models, with troubles. A seed decides
-everything.
+function's, with its guard; store, keys, blobs, dead letters and returns are ports over memory and those models, with
+troubles. Each environment has a clock of its own. A seed decides everything.
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ from sluiceway.events.http import HttpRequest
 from sluiceway.events.invocation import Invocation
 from sluiceway.flows.batch import BatchDesk
 from sluiceway.flows.job import JobWorker
+from sluiceway.flows.job_end import IN_DOUBT, AfterCrash, make_job_guard
 from sluiceway.flows.job_status import JobDesk, read_job
 from sluiceway.genai.faults import ContentFiltered, Overloaded, Throttled
 from sluiceway.genai.provider import Answer, CallContext, ModelRequest
 from sluiceway.genai.scripted import Script, ScriptedProvider
+from sluiceway.idempotency.memory import MemoryIdempotencyStore
 from tests.fakes import KilledError, Life, LoopClockMs, MemoryBlobStore, MemoryJobStore, Trouble
 from tests.fakes_streaming import MemoryConnections
+from tests.unit.idempotency_setup import HostClock, TroubledStore
 
 JOBS = 1_000
 RETENTION_S = 345_600
@@ -61,6 +64,8 @@ class Weather:
     model_throttled: float = 0.10
     model_refuses: float = 0.02
     bugs: float = 0.01
+    keys_trouble: float = 0.04
+    clocks_off_s: float = 4.0  # at most, between two environments
 
 
 class Faults(Mapping[int, Exception]):
@@ -161,20 +166,33 @@ class SeededChance:
 
 
 class WatchedProvider:
-    """The scripted model, watched: when it is asked for each job, and for two calls for one job at a time."""
+    """The scripted model, watched: when it is asked for each job, what came of it, and two calls for one job at a time.
+
+    `fates`: of each call for a job `answered`, `failed` (an error of its own), or `cut`, in their order.
+    """
 
     def __init__(self, script: Script) -> None:
         self.inner = ScriptedProvider(script)
         self.running: set[str] = set()
         self.asked_at: dict[str, list[float]] = {}
+        self.fates: dict[str, list[str]] = {}
         self.overlaps = 0
 
     async def converse(self, request: ModelRequest, context: CallContext) -> Answer:
         self.asked_at.setdefault(context.request_id, []).append(asyncio.get_running_loop().time())
         self.overlaps += context.request_id in self.running
         self.running.add(context.request_id)
+        fates = self.fates.setdefault(context.request_id, [])
+        at = len(fates)
+        fates.append("cut")
         try:
-            return await self.inner.converse(request, context)
+            answer = await self.inner.converse(request, context)
+        except Exception:
+            fates[at] = "failed"
+            raise
+        else:
+            fates[at] = "answered"
+            return answer
         finally:
             self.running.discard(context.request_id)
 
@@ -186,10 +204,12 @@ class World:
     seed: int
     weather: Weather = field(default_factory=Weather)
     jobs_posted: int = JOBS
+    after_crash: AfterCrash = "rerun"
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.posted: set[str] = set()
+        self.posted_again: set[str] = set()
         self.invocations = 0
         self.kills = 0
 
@@ -205,11 +225,9 @@ class World:
         letters = QueueDeadLetters(self.dead, Trouble(rng, rate=weather.dead_letters_trouble, latency_s=0.05))
         self.store, self.blobs = MemoryJobStore(trouble), MemoryBlobStore(trouble)
         self.provider = WatchedProvider(Script(tokens=12, first_s=0.4, token_s=0.2, faults=Faults(rng, weather)))
-        worker = JobWorker(self.store, self.blobs, self.provider, LoopClockMs(), 50, MAX_RECEIVES)
+        self.keys = TroubledStore(MemoryIdempotencyStore(), Trouble(rng, rate=weather.keys_trouble, latency_s=0.05))
         returns = QueueRedelivery(self.jobs, Trouble(rng, rate=weather.return_trouble, latency_s=0.05))
-        self.services = Services(
-            worker, BatchDesk(letters, returns, SeededChance(rng), VISIBILITY_S), MemoryConnections()
-        )
+        self.batch_desk = BatchDesk(letters, returns, SeededChance(rng), VISIBILITY_S)
         config = SqsMappingConfig(batch_size=10, max_concurrency=10, report_failures=True)
         mapping = SqsMapping(LossyQueue(self.jobs, rng, weather), self.invoke, config, rng=rng)
         async with asyncio.TaskGroup() as group:
@@ -221,6 +239,22 @@ class World:
         assert self.provider.inner.active == 0
         self.store.trouble.rate = 0.0
 
+    def open_environment(self) -> Services:
+        """What one has whose clock is its own."""
+        off_s = self.weather.clocks_off_s
+        clock = HostClock(self.rng.uniform(-off_s / 2, off_s / 2))
+        worker = JobWorker(
+            self.store,
+            self.blobs,
+            self.provider,
+            clock,
+            50,
+            MAX_RECEIVES,
+            keys=self.keys,
+            guard=make_job_guard(clock=clock, after_crash=self.after_crash, chance=SeededChance(self.rng)),
+        )
+        return Services(worker, self.batch_desk, MemoryConnections())
+
     async def post_all(self) -> None:
         """POST each job; some twice with the same body, some again with another, some that break a limit."""
         for number in range(self.jobs_posted):
@@ -231,6 +265,8 @@ class World:
                 bodies.append(body)
             if self.rng.random() < 0.03:
                 bodies.append(json.dumps({"prompt": "another"}))
+            if len(bodies) > 1:
+                self.posted_again.add(job_id)
             for each in bodies:
                 texts = {"job_id": job_id, "caller": "ann", "correlation_id": f"c{number}"}
                 attributes = {name: AttributeValue("String", text) for name, text in texts.items()}
@@ -245,11 +281,11 @@ class World:
         self.invocations += 1
         started = asyncio.get_running_loop().time()
         call = Invocation(f"req-{self.invocations}", "generate_answer", "arn", deadline=started + TIMEOUT_S - 0.5)
-        limit_s = TIMEOUT_S
+        limit_s, services = TIMEOUT_S, self.open_environment()
         if self.rng.random() < self.weather.killed:
             limit_s = self.rng.random() * 4
         try:
-            report = await Life(limit_s).spend(generate_answer(sqs.decode(json.loads(payload)), call, self.services))
+            report = await Life(limit_s).spend(generate_answer(sqs.decode(json.loads(payload)), call, services))
         except KilledError:
             self.kills += 1
             return InvokeResult(200, b"{}", function_error="Unhandled", error_type="Sandbox.Timedout")
@@ -277,6 +313,35 @@ async def drain(queue: Queue) -> list[Message]:
     return letters
 
 
+async def judge(world: World) -> Counter[str]:
+    """What holds in every weather: one end for each job, an answer for whoever asks, a reason on what died."""
+    ends: Counter[str] = Counter()
+    for job_id in sorted(world.posted):
+        seen = await world.view(job_id)
+        assert seen["state"] in {"succeeded", "failed"}, seen
+        assert (seen["state"] == "succeeded") == ("result" in seen)
+        assert (seen["state"] == "failed") == ("problem" in seen)
+        written = [state for state in world.store.history.get(job_id, []) if state in {"succeeded", "failed"}]
+        assert len(written) <= 1, (job_id, world.store.history[job_id])
+        ends[str(seen["state"])] += 1
+        ends["in doubt"] += IN_DOUBT in str(seen.get("problem"))
+    for letter in await drain(world.dead):
+        reason = letter.message_attributes.get("reason")
+        job_id = str(letter.message_attributes["job_id"].value)
+        record = world.store.records.get(job_id)
+        assert reason is not None or record is None or record.problem or record.state == "succeeded", record
+        ends["letters"] += 1
+        ends["redriven" if reason is None else "buried"] += 1
+    ends["kills"] = world.kills
+    assert not world.jobs.depth.visible
+    return ends
+
+
+def count_again(world: World, *, after: set[str]) -> int:
+    """The model's calls that followed one of these fates."""
+    return sum(earlier in after for fates in world.provider.fates.values() for earlier in fates[:-1])
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_every_job_ends_once_none_is_lost_and_every_dead_letter_has_its_reason(seed: int) -> None:
     """1,000 jobs in bad weather: one end each, an answer for whoever asks, and a reason on everything that died."""
@@ -285,31 +350,45 @@ def test_every_job_ends_once_none_is_lost_and_every_dead_letter_has_its_reason(s
         world = World(seed)
         await world.run()
         assert world.provider.overlaps == 0
-        ends: Counter[str] = Counter()
-        for job_id in sorted(world.posted):
-            seen = await world.view(job_id)
-            assert seen["state"] in {"succeeded", "failed"}, seen
-            assert (seen["state"] == "succeeded") == ("result" in seen)
-            assert (seen["state"] == "failed") == ("problem" in seen)
-            written = [state for state in world.store.history[job_id] if state in {"succeeded", "failed"}]
-            assert len(written) <= 1, (job_id, world.store.history[job_id])
-            ends[str(seen["state"])] += 1
-        for letter in await drain(world.dead):
-            reason = letter.message_attributes.get("reason")
-            job_id = str(letter.message_attributes["job_id"].value)
-            record = world.store.records[job_id]
-            assert reason is not None or record.problem or record.state == "succeeded", record
-            ends["letters"] += 1
-            ends["redriven" if reason is None else "buried"] += 1
-        ends["kills"] = world.kills
-        assert not world.jobs.depth.visible
-        return ends
+        assert count_again(world, after={"cut"}) > 0
+        return await judge(world)
 
     ends = run_virtual(run)
     assert ends["succeeded"] + ends["failed"] == JOBS
     assert ends["succeeded"] > 0.85 * JOBS
     assert ends["letters"] >= 0.02 * JOBS
-    assert ends["kills"] > 5
+    assert (ends["kills"] > 5, ends["in doubt"]) == (True, 0)
+
+
+@pytest.mark.parametrize("seed", range(20, 24))
+def test_with_doubt_no_answer_is_made_twice_whatever_the_clocks_say(seed: int) -> None:
+    """Clocks up to two minutes apart, kills, lost answers of the keys' store: only what has failed is asked again.
+
+    The jobs' table is calm here: an answer that it refuses is a failure of its own, and is made again.
+    """
+
+    async def run() -> Counter[str]:
+        world = World(seed, Weather(clocks_off_s=120.0, store_trouble=0.0), after_crash="doubt")
+        await world.run()
+        assert (world.provider.overlaps, count_again(world, after={"cut", "answered"})) == (0, 0)
+        assert count_again(world, after={"failed"}) > 50
+        return await judge(world)
+
+    ends = run_virtual(run)
+    assert ends["succeeded"] + ends["failed"] == JOBS
+    assert ends["in doubt"] > 10
+
+
+def test_with_rerun_clocks_beyond_the_margin_have_a_job_asked_twice() -> None:
+    """The same weather without `doubt`: the test above can fail."""
+
+    async def run() -> int:
+        world = World(20, Weather(clocks_off_s=240.0, store_trouble=0.0, doubled=0.5))
+        await world.run()
+        await judge(world)
+        return world.provider.overlaps
+
+    assert run_virtual(run) > 0
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
@@ -338,7 +417,7 @@ def test_in_fair_weather_every_job_is_asked_once() -> None:
 
 def test_where_no_write_ever_arrived_the_dead_letter_has_the_reason() -> None:
     """A store that fails most calls: a job either ends, or lies among the dead letters with its reason."""
-    storm = Weather(**{**dict.fromkeys(Weather.__dataclass_fields__, 0.0), "store_trouble": 0.6})
+    storm = Weather(**{**dict.fromkeys(Weather.__dataclass_fields__, 0.0), "store_trouble": 1.0})
 
     async def run() -> tuple[set[str], set[str]]:
         world = World(5, storm, jobs_posted=400)
@@ -379,7 +458,7 @@ def test_a_throttled_job_is_tried_again_within_seconds() -> None:
     async def run() -> tuple[list[list[float]], float]:
         world = World(11, drought, jobs_posted=300)
         await world.run()
-        asked = list(world.provider.asked_at.values())
+        asked = [times for job_id, times in world.provider.asked_at.items() if job_id not in world.posted_again]
         return [[late - early for early, late in pairwise(times)] for times in asked], max(map(max, asked))
 
     waits, ended_s = run_virtual(run)

@@ -23,7 +23,8 @@ from sluiceway.idempotency import (
 )
 from sluiceway.idempotency.memory import MemoryIdempotencyStore
 from sluiceway.idempotency.outcomes import result_of
-from tests.fakes import EPOCH_MS, Trouble, unavailable
+from sluiceway.rules.idempotency import IdempotencyRecord
+from tests.fakes import EPOCH_MS, KilledError, Life, Trouble, unavailable
 from tests.unit.idempotency_setup import TroubledStore, Work, after, make_guard, together
 
 T = TypeVar("T")
@@ -276,6 +277,27 @@ async def test_work_stopped_at_its_deadline_stays_in_doubt_where_that_was_chosen
         await guard.run(EVENT, Work(takes_s=9), store=store, deadline=2.0)
     await asyncio.sleep(2)
     assert await guard.run(EVENT, Work(), store=store) == InDoubt(guard.key_of(EVENT), "lapsed")
+
+
+@virtual
+async def test_a_lease_that_lapses_while_the_store_answers_is_no_doubt_where_it_may_be_run_again() -> None:
+    """The claim was refused while the lease held; when that is known it has lapsed: a repeat may come at once."""
+
+    class Late(MemoryIdempotencyStore):
+        async def claim(self, record: IdempotencyRecord, **rest: Any) -> IdempotencyRecord | None:
+            found = await super().claim(record, **rest)
+            await asyncio.sleep(2)
+            return found
+
+    for choice, expected in (("rerun", InProgress), ("doubt", InDoubt)):
+        store, guard = Late(), make_guard(after_crash=choice, lease_s=3, skew_s=0)
+        begun = asyncio.get_running_loop().time()
+        cut = guard.run(EVENT, Work(takes_s=9), store=TroubledStore(store), deadline=begun + 3)
+        with pytest.raises(KilledError):
+            await Life(2.5).spend(cut)
+        outcome = await guard.run(EVENT, Work(), store=store)
+        assert type(outcome) is expected
+        assert type(await guard.run(EVENT, Work(), store=store)) is (Fresh if choice == "rerun" else InDoubt)
 
 
 @virtual

@@ -21,9 +21,9 @@ from weakref import WeakSet
 
 from sluiceway import log, settings
 from sluiceway.cancellation import is_being_cancelled
-from sluiceway.codec import Source
+from sluiceway.codec import Source, refuse
 from sluiceway.codec.stream import encode_buffered, read_parts
-from sluiceway.errors import DeadlineExceeded, Retryable
+from sluiceway.errors import DeadlineExceeded, Rejected, Retryable
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.stream import ByteStream, HttpStream
 from sluiceway.steps import Next, Step
@@ -92,7 +92,6 @@ class App(Generic[E, S, R]):
     async generator of bytes. `steps` wrap it, outermost first, until the last part of a stream has been sent.
     `lifespan` yields the services, opened once an environment; settings are read inside it. `margin_s`: seconds between
     the flow's deadline and Lambda's, at most a fifth of the invocation's time.
-
     Made where a Runtime API waits, it enters the lifespan at once, so that what the lifespan raises is an init error.
     """
 
@@ -129,7 +128,7 @@ class App(Generic[E, S, R]):
     def __call__(self, event: object, context: LambdaContext) -> object:
         """Serve one invocation on the held loop; what the managed runtime and `sam local invoke` call.
 
-        Raises: what the flow raises; DeadlineExceeded; Rejected where the event is not the source's.
+        Raises: what the flow raises and the source cannot reply to; DeadlineExceeded; Rejected for another's event.
         """
         return self.run(self.invoke(event, context))
 
@@ -202,9 +201,10 @@ class App(Generic[E, S, R]):
         traced = settings.TRACE.set(settings.trace_header() if trace_header is None else trace_header)
         try:
             request = self._source.decode(event)
-            call = self._describe(request, context)
-            reply = await environment.chain(request, call)
+            reply = await environment.chain(request, self._describe(request, context))
             return reply.reply if isinstance(reply, _Ready) else self._source.encode(cast("R", reply))
+        except (Retryable, Rejected) as error:
+            return self._source.encode(refuse(self._source, error))
         finally:
             _owned.reset(token)
             _respond.reset(responding)

@@ -14,8 +14,12 @@ __all__ = [
     "ConditionFailed",
     "DeadlineExceeded",
     "Gone",
+    "LeftInDoubt",
     "Misconfigured",
     "NotHome",
+    "NotRecorded",
+    "Parked",
+    "PayloadConflict",
     "Rejected",
     "Retryable",
     "ServiceError",
@@ -23,6 +27,7 @@ __all__ = [
     "ServiceRefused",
     "ServiceUnavailable",
     "SluicewayError",
+    "StillInProgress",
     "Withheld",
 ]
 
@@ -70,6 +75,26 @@ class NotHome(Withheld):
     def __init__(self, message: str, *, home: str = "", after_s: float | None = None) -> None:
         super().__init__(message, after_s=after_s)
         self.home = home
+
+
+class StillInProgress(Retryable):
+    """Another attempt holds the key of this work. `after_s` is the rest of its lease."""
+
+
+class NotRecorded(Retryable):
+    """This attempt was stopped or finished without its record; a repeat goes by what is stored."""
+
+
+class Parked(Retryable):
+    """Another Region may have begun the work; a repeat goes on once that Region can be asked."""
+
+
+class PayloadConflict(Rejected):
+    """The key came with another payload (reason `idempotency-key-reused`)."""
+
+
+class LeftInDoubt(Rejected):
+    """An earlier attempt began and never ended, and may not be run again (reason `idempotency-in-doubt`)."""
 
 
 class Gone(Rejected):

@@ -11,7 +11,7 @@ from typing import Final
 from sluiceway.codec.shape import malformed, optional_mapping, sequence, text, texts
 from sluiceway.events.http import HttpReply, Problem
 
-__all__ = ["PROBLEM_TYPE", "correlation_header", "decode_body", "last_values", "problem"]
+__all__ = ["PROBLEM_TYPE", "correlation_header", "decode_body", "last_values", "problem", "refuse"]
 
 PROBLEM_TYPE: Final = "application/problem+json"  # RFC 9457 section 3, https://www.rfc-editor.org/rfc/rfc9457
 CORRELATION_HEADER: Final = "x-correlation-id"
@@ -29,6 +29,17 @@ def problem(details: Problem, *, headers: Mapping[str, str] | None = None) -> Ht
         body=json.dumps(members, ensure_ascii=False, separators=(",", ":")),
         headers={"content-type": PROBLEM_TYPE, "cache-control": "no-store", **(headers or {})},
     )
+
+
+def refuse(error: Exception) -> HttpReply | None:
+    """The reply to an error of guarded work (`codec.refusals`), with `Retry-After` where time helps; else None."""
+    from sluiceway.codec.refusals import explain  # noqa: PLC0415 - after an error only: not on the cold path
+
+    refusal = explain(error)
+    if refusal is None:
+        return None
+    waits = {} if refusal.retry_after_s is None else {"retry-after": str(refusal.retry_after_s)}
+    return problem(refusal.problem, headers=waits)
 
 
 def last_values(single: object, several: object, member: str) -> dict[str, str]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import base64
 from typing import Final
 
-from sluiceway.codec.http import correlation_header, decode_body, last_values
+from sluiceway.codec.http import correlation_header, decode_body, last_values, refuse
 from sluiceway.codec.shape import mapping, optional_mapping, optional_text, text, texts
 from sluiceway.events.http import HttpReply, HttpRequest
 
-__all__ = ["correlation_id", "decode", "encode"]
+__all__ = ["correlation_id", "decode", "encode", "refuse"]
 
 _STATUSES: Final = range(100, 600)
 

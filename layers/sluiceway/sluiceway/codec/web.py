@@ -11,11 +11,11 @@ from collections.abc import Mapping
 
 from sluiceway.codec import rest
 from sluiceway.codec.http import decode_body
-from sluiceway.codec.rest import correlation_id, encode
+from sluiceway.codec.rest import correlation_id, encode, refuse
 from sluiceway.codec.shape import malformed, mapping, optional_mapping, optional_text, sequence, text, texts
 from sluiceway.events.http import HttpRequest
 
-__all__ = ["correlation_id", "decode", "encode"]
+__all__ = ["correlation_id", "decode", "encode", "refuse"]
 
 
 def decode(raw: object) -> HttpRequest:

@@ -1,11 +1,12 @@
-"""One job from the queue: queued -> running -> succeeded | failed, by compare-and-set.
+"""One job from the queue: queued -> running -> succeeded | failed, under a key that one worker holds at a time.
 
-Owns the job's states under at-least-once delivery. A worker claims the record for a lease that ends just after its own
-deadline; whoever finds a lapsed lease knows that the worker is gone and claims anew. The claim already holds the
-problem that stands if nobody ever writes again, so even a killed worker leaves its reason. An attempt that fails or is
-cancelled lets its lease go, so that its message may come back soon. The first body seen for an id wins; another body is
-counted as a conflict. On its last delivery a message that still fails ends its job as `failed` and goes to the
-dead-letter queue with the reason, because the queue's own redrive attaches none. Must not know AWS.
+Owns the job's states under at-least-once delivery. Who may run a job is the guard's to say (`sluiceway.idempotency`);
+the record is what GET reads, written by compare-and-set so that nothing late undoes what is newer. The record is
+written before the key: it says how a job ended when the key says that it did. The claim already holds the problem that
+stands if nobody ever writes again, so even a killed worker leaves its reason. An attempt that fails or is cancelled
+lets both go, so that its message may come back soon. The first body seen for an id wins; another body is counted as a
+conflict. On its last delivery a message that still fails ends its job as `failed` and goes to the dead-letter queue
+with the reason, because the queue's own redrive attaches none. Must not know AWS.
 """
 
 from __future__ import annotations
@@ -13,43 +14,50 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from sluiceway import log
-from sluiceway.errors import (
-    DeadlineExceeded,
-    Misconfigured,
-    Rejected,
-    Retryable,
-    ServiceError,
-    ServiceMisconfigured,
-    SluicewayError,
-)
+from sluiceway.errors import DeadlineExceeded, Rejected, Retryable, SluicewayError
 from sluiceway.events.http import describe_problem
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.sqs import SqsMessage
-from sluiceway.genai.faults import Denied, Overloaded, Throttled, Timeout
+from sluiceway.flows.job_end import (
+    IN_DOUBT,
+    KEEP_S,
+    Busy,
+    JobEnd,
+    OtherBody,
+    bury,
+    detail_of,
+    end_of,
+    is_released,
+    reason_of,
+)
 from sluiceway.genai.provider import Answer, CallContext, Message, ModelProvider, ModelRequest
-from sluiceway.ports import BlobStore, Clock, JobRecord, JobStore
+from sluiceway.idempotency import Conflict, Fresh, Guard, InDoubt, InProgress, Replayed
+from sluiceway.idempotency.outcomes import result_of
+from sluiceway.ports import BlobStore, Clock, IdempotencyStore, JobRecord, JobStore
 from sluiceway.rules.jobs import JobRequest, parse_job_id, parse_job_request
 from sluiceway.steps.metrics import count
 
 __all__ = ["JobWorker", "hash_body", "run_job"]
 
-KEEP_S: Final = 7 * 24 * 3600  # a record's life after its last write; results in the blob store live a day longer
 LEASE_MARGIN_MS: Final = 5_000  # clocks of two workers differ, and a cancelled flow needs a moment to end
 SETTLE_S: Final = 1.5  # kept of the invocation for writing the outcome
 SETTLE_SHARE: Final = 0.25  # never more than this share of a short invocation
-LET_GO_S: Final = 0.25  # for a cancelled attempt to let its lease go; the flow's caller waits for it
+LET_GO_S: Final = 0.15  # for a cancelled attempt to write its record; then its key is freed, and the caller waits
+MAX_DETAIL: Final = 1_000  # characters of a failure that its key keeps
 MAX_INLINE_BYTES: Final = 340_000  # the item stays below 350 KB, DynamoDB's limit is 400 KB
 MAX_RESULT_BYTES: Final = 5_000_000  # as the reply carries it, JSON within JSON; a Lambda reply has 6 MB at most
 
 
 @dataclass(frozen=True, slots=True)
 class JobWorker:
-    """What running a job needs. `max_receives` is the queue's maxReceiveCount (at least 1)."""
+    """What running a job needs. `max_receives` is the queue's maxReceiveCount (at least 1).
+
+    `keys` says which worker may run a job, in one Region or several; `guard` (`make_job_guard`), what a crash leaves.
+    """
 
     store: JobStore
     blobs: BlobStore
@@ -57,6 +65,8 @@ class JobWorker:
     clock: Clock
     max_output_tokens: int
     max_receives: int
+    keys: IdempotencyStore
+    guard: Guard[JobEnd]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,40 +77,37 @@ class _Delivery:
     caller: str
     correlation_id: str
     message_id: str
+    receive_count: int
     body: str
     body_sha256: str
     token: str
     last: bool
 
 
+class _Held(NamedTuple):
+    """A delivery whose worker holds the job's key. `failures` takes the error that ended the job, as it was raised."""
+
+    delivery: _Delivery
+    call: Invocation
+    worker: JobWorker
+    failures: list[Exception]
+
+
 async def run_job(message: SqsMessage, *, call: Invocation, worker: JobWorker) -> None:
     """Bring the job of `message` forward; returns when the message is done with.
 
     Raises `Retryable` or `Misconfigured` when it must go back, `Rejected` when it belongs among the dead letters: a
-    body that breaks a limit, a request that the model refuses, or any failure on the last delivery (reason = the last
-    failure's code). Where the failed attempt's lease could not be let go, `Retryable.after_s` is its rest.
+    body that breaks a limit, a request that the model refuses, a job in doubt (`idempotency-in-doubt`), or any failure
+    on the last delivery (reason = the last failure's code).
     """
     delivery = _read_delivery(message, call, worker.max_receives)
-    record: JobRecord | None = None
     try:
-        record = await _claim(delivery, call, worker)
-        if record is not None:
-            await _answer(record, delivery, call=call, worker=worker)
-    except asyncio.CancelledError:
-        await _let_go(record, delivery, worker)
-        raise
-    except Rejected as error:
-        held_s = await _settle(record, error, delivery, worker=worker)
-        if held_s and not delivery.last:
-            raise Retryable("the job's end could not be written", after_s=held_s) from error
+        await _run_once(delivery, call, worker)
+    except Rejected:
         raise
     except Exception as error:
-        held_s = await _settle(record, error, delivery, worker=worker)
         if delivery.last:
-            detail = f"delivered {message.receive_count} times; the last time: {_detail(error) or type(error).__name__}"
-            raise Rejected(detail, reason=_letter_reason(error)) from error
-        if held_s:
-            raise Retryable("the attempt failed and its lease could not be let go", after_s=held_s) from error
+            raise bury(error, delivery.receive_count) from error
         raise
 
 
@@ -119,6 +126,7 @@ def _read_delivery(message: SqsMessage, call: Invocation, max_receives: int) -> 
         caller=caller,
         correlation_id=message.attributes.get("correlation_id", ""),
         message_id=message.message_id,
+        receive_count=message.receive_count,
         body=message.body,
         body_sha256=hash_body(message.body),
         token=f"{message.message_id}#{message.receive_count}#{call.request_id}",
@@ -126,19 +134,128 @@ def _read_delivery(message: SqsMessage, call: Invocation, max_receives: int) -> 
     )
 
 
-async def _answer(record: JobRecord, delivery: _Delivery, *, call: Invocation, worker: JobWorker) -> None:
-    answer = await _ask(parse_job_request(delivery.body), delivery, call=call, worker=worker)
+# ------------------------------------------------------------ the key
+
+
+async def _run_once(delivery: _Delivery, call: Invocation, worker: JobWorker) -> None:
+    held = _Held(delivery, call, worker, [])
+    try:
+        outcome = await worker.guard.run(delivery, lambda: _work(held), store=worker.keys, deadline=call.deadline)
+    except OtherBody:
+        outcome = Conflict(delivery.job_id)
+    if isinstance(outcome, Fresh):
+        if held.failures:
+            raise held.failures[0]
+        _bury_again(outcome.value, delivery)
+    elif isinstance(outcome, Replayed):
+        _replay(outcome.value, delivery, worker)
+    elif isinstance(outcome, Conflict):
+        await _note_conflict(delivery, worker)
+    elif isinstance(outcome, InProgress):
+        result_of(outcome, now_ms=worker.clock.now_ms())
+    else:
+        await _settle_doubt(outcome, delivery, call=call, worker=worker)
+
+
+def _replay(end: JobEnd, delivery: _Delivery, worker: JobWorker) -> None:
+    if end.expires_s * 1000 <= worker.clock.now_ms():
+        raise Busy("the job's record has expired, and its key has not yet")
+    _bury_again(end, delivery)
+
+
+def _bury_again(end: JobEnd, delivery: _Delivery) -> None:
+    """A message that ended its job came back: its dead letter or its acknowledgement was lost, so send it again."""
+    if end.state == "failed" and end.message_id == delivery.message_id:
+        raise Rejected(end.detail, reason=end.reason)
+
+
+async def _note_conflict(delivery: _Delivery, worker: JobWorker) -> None:
+    found = await worker.store.get(delivery.job_id)
+    if found is None or found.expires_s * 1000 <= worker.clock.now_ms():
+        raise Busy("the key is another body's, and that one's record is not there")
+    log.warning("job.conflict", job_id=delivery.job_id)
+    await worker.store.note_conflict(delivery.job_id)
+
+
+async def _settle_doubt(doubt: InDoubt, delivery: _Delivery, *, call: Invocation, worker: JobWorker) -> None:
+    """Go by the record where it has an end. Else end the job in doubt, or let the message come back where time helps.
+
+    Raises LeftInDoubt, NotRecorded, Parked, Rejected.
+    """
+    if doubt.why == "parked":
+        result_of(doubt, now_ms=worker.clock.now_ms())
+    found = await worker.store.get(delivery.job_id)
+    now_ms = worker.clock.now_ms()
+    if found is not None and found.expires_s * 1000 > now_ms:
+        if found.body_sha256 != delivery.body_sha256:
+            await _note_conflict(delivery, worker)
+            return
+        end = end_of(found)
+        if end is not None:
+            _bury_again(end, delivery)
+            return
+    else:
+        found = None
+    if doubt.why in {"lapsed", "fenced"} and not await _end_in_doubt(found, delivery, call=call, worker=worker):
+        raise Busy("another worker wrote the job's record")
+    result_of(doubt, now_ms=now_ms)
+
+
+async def _end_in_doubt(found: JobRecord | None, delivery: _Delivery, *, call: Invocation, worker: JobWorker) -> bool:
+    """Whether the record is `failed` now by this delivery, whose letter says the same."""
+    base = _touch(found or _make_record(delivery, call, worker), worker.clock.now_ms())
+    problem = describe_problem(IN_DOUBT, "An earlier attempt began, and nobody knows whether it ended")
+    failed = replace(base, state="failed", lease_owner=delivery.token, problem=problem)
+    if found is None:
+        written = await worker.store.create(failed) is None
+    else:
+        written = await worker.store.replace(failed, seen=found)
+    if written:
+        count("JobsFailed")
+        count("JobsInDoubt")
+        log.warning("job.in_doubt", job_id=delivery.job_id, attempt=failed.attempt)
+    return written
+
+
+# ------------------------------------------------------------ the work, by whoever holds the key
+
+
+async def _work(held: _Held) -> JobEnd:
+    """The job's end: made now, or found in its record. Raises what keeps it from ending, with its record let go."""
+    record: JobRecord | None = None
+    try:
+        found = await _claim(held)
+        if isinstance(found, JobEnd):
+            return found
+        record = found
+        return await _answer(record, held)
+    except asyncio.CancelledError:
+        await _let_go(record, held)
+        raise
+    except Exception as error:
+        end = None if record is None else await _settle(record, error, held)
+        if end is not None:
+            return end
+        if record is not None and isinstance(error, Rejected) and not held.delivery.last:
+            raise Retryable("the job's end could not be written") from error
+        raise
+
+
+async def _answer(record: JobRecord, held: _Held) -> JobEnd:
+    worker = held.worker
+    answer = await _ask(parse_job_request(held.delivery.body), held.delivery, call=held.call, worker=worker)
     ended = await _keep(answer, record, worker)
     if not await worker.store.replace(ended, seen=record):
-        raise _Busy("another worker took the job's lease")
+        raise Busy("another worker wrote the job's record")
     count("JobsSucceeded")
     log.info("job.succeeded", job_id=record.job_id, attempt=record.attempt, spilled=bool(ended.result_key))
+    return JobEnd("succeeded", ended.expires_s, held.delivery.message_id)
 
 
-async def _claim(delivery: _Delivery, call: Invocation, worker: JobWorker) -> JobRecord | None:
-    """The record, running under our lease; None where there is nothing to do."""
+def _make_record(delivery: _Delivery, call: Invocation, worker: JobWorker) -> JobRecord:
+    """A first attempt's record, running."""
     now_ms = worker.clock.now_ms()
-    fresh = JobRecord(
+    return JobRecord(
         job_id=delivery.job_id,
         owner=delivery.caller,
         state="running",
@@ -153,44 +270,31 @@ async def _claim(delivery: _Delivery, call: Invocation, worker: JobWorker) -> Jo
         correlation_id=delivery.correlation_id,
         expires_s=now_ms // 1000 + KEEP_S,
     )
+
+
+async def _claim(held: _Held) -> JobRecord | JobEnd:
+    """The record, running as ours, or the end that it has. A lease in it is of nobody: the key would not be ours."""
+    delivery, worker = held.delivery, held.worker
+    fresh = _make_record(delivery, held.call, worker)
     found = await worker.store.create(fresh)
     if found is None:
         return fresh
     if found.state == "running" and found.lease_owner == fresh.lease_owner:
         return found  # our own write, whose answer was lost
-    if found.expires_s * 1000 <= now_ms:
+    if found.expires_s * 1000 <= fresh.updated_ms:
         return await _take(fresh, found, worker)
     if found.body_sha256 != delivery.body_sha256:
-        log.warning("job.conflict", job_id=delivery.job_id)
-        await worker.store.note_conflict(delivery.job_id)
-        return None
-    return await _take_over(fresh, found, delivery, worker=worker)
-
-
-async def _take_over(fresh: JobRecord, found: JobRecord, delivery: _Delivery, *, worker: JobWorker) -> JobRecord | None:
-    if found.state == "succeeded":
-        return None
-    if found.state == "failed":
-        _bury_again(found, delivery)
-        return None
-    now_ms = fresh.updated_ms
-    if found.state == "running" and found.lease_until_ms > now_ms:
-        raise _Busy("another worker runs this job", after_s=(found.lease_until_ms - now_ms) / 1000)
+        raise OtherBody
+    end = end_of(found)
+    if end is not None and not is_released(found):
+        return end
     return await _take(replace(fresh, created_ms=found.created_ms, attempt=found.attempt + 1), found, worker)
 
 
 async def _take(fresh: JobRecord, found: JobRecord, worker: JobWorker) -> JobRecord:
     if await worker.store.replace(fresh, seen=found):
         return fresh
-    raise _Busy("another worker was faster to claim this job")
-
-
-def _bury_again(found: JobRecord, delivery: _Delivery) -> None:
-    """A message that ended its job came back: its dead letter or its acknowledgement was lost, so send it again."""
-    if found.lease_owner.partition("#")[0] == delivery.message_id:
-        problem = found.problem or {}
-        reason = str(problem.get("type", "")).rpartition("/")[2] or "attempt-lost"
-        raise Rejected(str(problem.get("detail") or problem.get("title", "")), reason=reason)
+    raise Busy("another worker was faster to claim this job")
 
 
 async def _ask(request: JobRequest, delivery: _Delivery, *, call: Invocation, worker: JobWorker) -> Answer:
@@ -230,87 +334,47 @@ async def _keep(answer: Answer, record: JobRecord, worker: JobWorker) -> JobReco
     return replace(ended, result_key=key)
 
 
-async def _settle(record: JobRecord | None, error: Exception, delivery: _Delivery, *, worker: JobWorker) -> float:
-    """Write what went wrong and let the lease go; how many seconds it holds all the same, where that failed.
+async def _settle(record: JobRecord, error: Exception, held: _Held) -> JobEnd | None:
+    """Write what went wrong. The job's end, where it has one now: this one, or one that somebody else wrote; else None.
 
-    A write that compare-and-set refuses is no trouble of this message's: whoever holds the lease decides. One that
-    fails must not hide `error`, or the message would lose its reason on its last delivery.
+    A write that fails must not hide `error`, or the message would lose its reason on its last delivery.
     """
-    if record is None:
-        return 0.0
+    delivery, worker = held.delivery, held.worker
     ends = delivery.last or isinstance(error, Rejected)
     count("JobsFailed" if ends else "JobAttemptsFailed")
-    log.warning("job.attempt_failed", job_id=record.job_id, attempt=record.attempt, reason=_reason(error), ends=ends)
+    log.warning("job.attempt_failed", job_id=record.job_id, attempt=record.attempt, reason=reason_of(error), ends=ends)
     title = "The job cannot be answered" if ends else "The last attempt failed; there will be another"
-    problem = describe_problem(_reason(error), title, _detail(error))
-    return await _write_end(record, "failed" if ends else "queued", problem, worker=worker)
+    problem = describe_problem(reason_of(error), title, detail_of(error))
+    written = replace(_touch(record, worker.clock.now_ms()), state="failed" if ends else "queued", problem=problem)
+    try:
+        if not await worker.store.replace(written, seen=record):
+            found = await worker.store.get(record.job_id)
+            return None if found is None or found.body_sha256 != record.body_sha256 else end_of(found)
+    except SluicewayError as trouble:
+        log.failure("job.unwritten", trouble, job_id=record.job_id)
+        return None
+    if not ends:
+        return None
+    letter = error if isinstance(error, Rejected) else bury(error, delivery.receive_count)
+    letter.__cause__ = letter.__cause__ or (None if letter is error else error)
+    held.failures.append(letter)
+    return JobEnd("failed", written.expires_s, delivery.message_id, letter.reason, str(letter)[:MAX_DETAIL])
 
 
-async def _let_go(record: JobRecord | None, delivery: _Delivery, worker: JobWorker) -> None:
-    """After a cancelled attempt: its message goes back untouched, and whoever gets it must not find the job held."""
+async def _let_go(record: JobRecord | None, held: _Held) -> None:
+    """After a cancelled attempt: its message goes back untouched, and whoever asks must not be told that it runs."""
     if record is None:
         return
     count("JobAttemptsFailed")
-    state = "failed" if delivery.last else "queued"
+    written = _touch(record, held.worker.clock.now_ms())
     try:
         async with asyncio.timeout(LET_GO_S):
-            await _write_end(record, state, record.problem, worker=worker)
-    except TimeoutError:
-        log.warning("job.unwritten", job_id=record.job_id)
-
-
-async def _write_end(
-    record: JobRecord, state: str, problem: Mapping[str, object] | None, *, worker: JobWorker
-) -> float:
-    """End the attempt in the record. Gives the seconds that its lease holds on because the write failed, else 0."""
-    now_ms = worker.clock.now_ms()
-    written = replace(_touch(record, now_ms), state=state, problem=problem)
-    try:
-        await worker.store.replace(written, seen=record)
-    except SluicewayError as trouble:
+            state = "failed" if held.delivery.last else "queued"
+            await held.worker.store.replace(replace(written, state=state), seen=record)
+    except (SluicewayError, TimeoutError) as trouble:
         log.failure("job.unwritten", trouble, job_id=record.job_id)
-        return max(0, record.lease_until_ms - worker.clock.now_ms()) / 1000
-    return 0.0
 
 
 def _touch(record: JobRecord, now_ms: int) -> JobRecord:
     """The record as written now, without a lease."""
     return replace(record, updated_ms=now_ms, lease_until_ms=0, expires_s=now_ms // 1000 + KEEP_S)
-
-
-def _reason(error: Exception) -> str:
-    """A stable code. A service's own codes stay in the logs: the caller of a job has no business with them."""
-    if isinstance(error, ServiceError) and not isinstance(error, Misconfigured):
-        return "service-unavailable" if isinstance(error, Retryable) else "internal-error"
-    if isinstance(error, Rejected):
-        return error.reason
-    return next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), "internal-error")
-
-
-def _letter_reason(error: Exception) -> str:
-    """The code for a dead letter, which only we read: of a deployment's fault it names service and code."""
-    if isinstance(error, ServiceMisconfigured):
-        return f"{error.service}-{error.code}"
-    return _reason(error)
-
-
-def _detail(error: Exception) -> str:
-    """The error's own words where they are ours and for callers: others quote the prompt or name resources."""
-    ours = isinstance(error, SluicewayError) and not isinstance(error, ServiceError | Misconfigured)
-    return str(error) if ours else ""
-
-
-class _Busy(Retryable):
-    """Another worker holds the job."""
-
-
-_REASONS: Final[Mapping[type[Exception], str]] = {
-    Throttled: "model-throttled",
-    Overloaded: "model-overloaded",
-    Timeout: "model-timeout",
-    DeadlineExceeded: "deadline-exceeded",
-    Denied: "model-denied",
-    Misconfigured: "misconfigured",
-    _Busy: "job-busy",
-    Retryable: "service-unavailable",
-}

@@ -168,8 +168,8 @@ class Guard(Generic[T]):
             if found.data is None:
                 raise Rejected("the work is done, and its result was not kept", reason="result-gone")
             return Replayed(self._read(found.data))
-        if is_lapsed(found, self._options.clock.now_ms()):
-            return InDoubt(found.key, "lapsed")
+        if self._options.after_crash == "doubt" and is_lapsed(found, self._options.clock.now_ms()):
+            return InDoubt(found.key, "lapsed")  # with `rerun` it lapsed since the claim was refused: a repeat has it
         return InProgress(found.lease_until_ms or found.expires_s * 1000)
 
     def _read(self, data: str) -> T:

@@ -1,4 +1,4 @@
-"""What asking for a key's work can come to, and the errors for callers that want the result or nothing.
+"""What asking for a key's work can come to, and which error it is for callers that want the result or nothing.
 
 Owns the five outcomes and each one's disposition: `Retryable` where the same ask may succeed later, `Rejected` where no
 retry can help and a person has to look. Must not know stores or records.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-from sluiceway.errors import Rejected, Retryable
+from sluiceway.errors import LeftInDoubt, NotRecorded, Parked, PayloadConflict, StillInProgress
 
 __all__ = [
     "Conflict",
@@ -74,26 +74,6 @@ class InDoubt(NamedTuple):
 
 
 Outcome: TypeAlias = Fresh[T] | Replayed[T] | InProgress | Conflict | InDoubt
-
-
-class StillInProgress(Retryable):
-    """Another attempt holds the key. `after_s` is the rest of its lease."""
-
-
-class NotRecorded(Retryable):
-    """This attempt was stopped or finished without its record; a repeat goes by what is stored."""
-
-
-class Parked(Retryable):
-    """Another Region may have begun the work; a repeat goes on once that Region can be asked."""
-
-
-class PayloadConflict(Rejected):
-    """The key came with another payload (reason `idempotency-key-reused`)."""
-
-
-class LeftInDoubt(Rejected):
-    """An earlier attempt began and never ended, and may not be run again (reason `idempotency-in-doubt`)."""
 
 
 def result_of(outcome: Outcome[T], *, now_ms: int) -> T:

@@ -17,14 +17,14 @@ from typing import Final
 from sluiceway import log
 from sluiceway.codec.frames import decode_event_id, encode_sse
 from sluiceway.codec.headers import bearer_token
-from sluiceway.codec.http import problem
+from sluiceway.codec.http import problem, refuse
 from sluiceway.errors import Misconfigured, Rejected, Retryable, ServiceError, SluicewayError
-from sluiceway.events.http import HttpRequest, Problem, describe_problem
+from sluiceway.events.http import HttpReply, HttpRequest, Problem, describe_problem
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import Frame, StreamOrder
 from sluiceway.events.stream import HttpStream
 from sluiceway.flows.stream.answer import AnswerDesk, claim_answer, work_on
-from sluiceway.flows.stream.asking import check_ask, make_record, stop_answer
+from sluiceway.flows.stream.asking import AskKeys, begin_once, check_ask, make_record, stop_answer
 from sluiceway.flows.stream.delivery import Seat
 from sluiceway.flows.stream.lines import ConnectionLine, QueueLine
 from sluiceway.flows.stream.stored import bring_stored, lacks_stored, tell_end
@@ -39,17 +39,26 @@ PING_S: Final = 15.0 - FOLLOW_S  # proxies cut a silent connection at 30 and 60 
 LAST_S: Final = 1.0  # of the invocation, to end the stream in order
 _NOT_KEPT: Final = {"cache-control": "no-store"}
 _EVENT_STREAM: Final = {"content-type": "text/event-stream", "x-accel-buffering": "no", **_NOT_KEPT}
+_UNAVAILABLE: Final = Problem("/problems/unavailable", "This cannot be served now", 503)
+_REFUSED: Final = {
+    "conflict": Problem("/problems/conflict", "The req is taken by another question", 409),
+    "begun-elsewhere": Problem("/problems/begun-elsewhere", "The answer was begun in another Region", 409),
+}
 _START: Final = b": \n\n"  # a comment: status and headers leave at once
 
 
 @dataclass(frozen=True, slots=True)
 class HttpDesk:
-    """What serving HTTP needs. `verifier` is for callers whom no authorizer has let in; `models` may be named."""
+    """What serving HTTP needs. `verifier` is for callers whom no authorizer has let in; `models` may be named.
+
+    `keys`: who may begin an answer (None: the answers' own records say so, in one Region).
+    """
 
     desk: AnswerDesk
     verifier: Verifier
     models: frozenset[str]
     origin: str
+    keys: AskKeys | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +86,15 @@ async def stream_answer_over_http(request: HttpRequest, call: Invocation, http: 
         return _refuse(refused.problem, cors)
     except (Retryable, Misconfigured, ServiceError) as error:  # a service's own words are for the log
         log.failure("http.unserved", error)
-        unavailable = Problem("/problems/unavailable", "This cannot be served now", 503)
-        return _refuse(unavailable, {**cors, "retry-after": "2"})
+        unavailable = problem(_UNAVAILABLE, headers={"retry-after": "2"})
+        return _stream(refuse(error) or unavailable, cors)
     except Rejected as error:
+        known = _REFUSED.get(error.reason)
+        if known is not None:
+            return _refuse(known, cors)
         status = 413 if error.reason == "too-large" else 400
-        return _refuse(Problem(f"/problems/{error.reason}", "The request does not fit", status, str(error)), cors)
+        why = Problem(f"/problems/{error.reason}", "The request does not fit", status, str(error))
+        return _stream(refuse(error) or problem(why), cors)
 
 
 async def _route(request: HttpRequest, call: Invocation, http: HttpDesk) -> HttpStream:
@@ -117,9 +130,10 @@ async def _ask(request: HttpRequest, caller: str, *, call: Invocation, http: Htt
     await check_ask(ask, caller, answers=http.desk.answers, models=http.models)
     now_ms = http.desk.clock.now_ms()
     record = make_record(ask, caller, now_ms, correlation_id=call.correlation_id)
-    found = await http.desk.answers.create(record, ask.question)
-    if found is not None and found.request_sha256 != ask.sha256:
-        raise _Refused(409, "conflict", "The req is taken by another question")
+    answers = http.desk.answers
+    found = await begin_once(
+        record, lambda: answers.create(record, ask.question), answers=answers, keys=http.keys, deadline=call.deadline
+    )
     return _Begun(found or record, Reader("", 0))
 
 
@@ -198,8 +212,11 @@ async def _stop(caller: str, req: str, *, call: Invocation, desk: AnswerDesk) ->
 
 
 def _refuse(why: Problem, headers: Mapping[str, str]) -> HttpStream:
-    reply = problem(why, headers=headers)
-    return HttpStream(_once(reply.body), reply.status, reply.headers)
+    return _stream(problem(why), headers)
+
+
+def _stream(reply: HttpReply, headers: Mapping[str, str]) -> HttpStream:
+    return HttpStream(_once(reply.body), reply.status, {**reply.headers, **headers})
 
 
 async def _once(body: bytes | str) -> AsyncGenerator[bytes | str]:
