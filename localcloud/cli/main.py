@@ -91,6 +91,43 @@ def _add_running(add: Callable[..., argparse.ArgumentParser]) -> None:
         parser.set_defaults(module="running")
 
 
+def _add_doubts(add: Callable[..., argparse.ArgumentParser]) -> None:
+    doubts = add("doubts", help="keys that another Region may have begun: list them, ask again, settle them")
+    doubts.set_defaults(module="doubts", action="list", scan=False)
+    _add_doubt_words(doubts, first=True)
+    actions = doubts.add_subparsers(metavar="action", help="list where left out")
+    for name, said in (
+        ("list", "what is in doubt"),
+        ("drain", "ask about all of it again; exit code 1 while something is parked"),
+        ("settle", "a person's word on one key"),
+    ):
+        action = actions.add_parser(name, help=said, allow_abbrev=False)
+        action.set_defaults(action=name)
+        action.add_argument("--state", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        _add_doubt_words(action, first=False)
+        if name == "drain":
+            action.add_argument("--scan", action="store_true", help="note what was begun and never ended, before")
+        elif name == "settle":
+            action.add_argument("key", metavar="KEY", help="as it is listed")
+            verdict = action.add_mutually_exclusive_group(required=True)
+            verdict.add_argument("--not-done", action="store_true", help="the work was not done: it may be begun")
+            verdict.add_argument("--open", action="store_true", help="it is in doubt again")
+
+
+def _add_doubt_words(parser: argparse.ArgumentParser, *, first: bool) -> None:
+    """Before or after the action; what is said later counts."""
+    named = None if first else argparse.SUPPRESS
+    for flag, said in (
+        ("--group", "default: REGION_GROUP"),
+        ("--table", "the table of doubts; default: REGIONS_TABLE"),
+        ("--region", "the Region that noted them; default: AWS_REGION"),
+    ):
+        parser.add_argument(flag, metavar="NAME", default=named, help=said)
+    default = False if first else argparse.SUPPRESS
+    parser.add_argument("--local", action="store_true", default=default, help="ask the local cloud, not AWS")
+    parser.add_argument("--json", action="store_true", dest="as_json", default=default, help="for scripts")
+
+
 def _add_others(add: Callable[..., argparse.ArgumentParser]) -> None:
     model = add("model", help="the embedded language model")
     model.add_argument("action", choices=["install", "status"], help="fetch it, or say whether it is there")
@@ -120,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_up(add)
     _add_running(add)
     add_invoke(add)
+    _add_doubts(add)
     _add_others(add)
     add_simulate(add)
     return parser
