@@ -11,11 +11,14 @@ from typing import Any, Literal
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import SocketEvent, SocketReply, StreamOrder
 from sluiceway.flows.stream.answer import AnswerDesk, AnswerRules, run_answer
+from sluiceway.flows.stream.asking import make_ask_keys
 from sluiceway.flows.stream.generation import Model
 from sluiceway.flows.stream.socket import SocketDesk, serve_socket
 from sluiceway.genai.provider import StreamingProvider
 from sluiceway.genai.scripted import Script, ScriptedProvider
-from sluiceway.ports import AnswerRecord
+from sluiceway.idempotency.memory import MemoryIdempotencyStore
+from sluiceway.ports import AnswerRecord, IdempotencyStore
+from sluiceway.rules.access import AccessRules
 from tests.answer_reader import AnswerReader
 from tests.fakes import KilledError, Life, LoopClockMs, Trouble
 from tests.fakes_streaming import (
@@ -25,6 +28,7 @@ from tests.fakes_streaming import (
     MemoryDispatcher,
     MemorySubscriptionStore,
 )
+from tests.unit.idempotency_setup import TroubledStore
 
 CALLER = "ann"
 
@@ -56,6 +60,8 @@ class StreamWorld:
     line_trouble: Trouble = field(default_factory=Trouble)
     provider: StreamingProvider | None = None
     topics: frozenset[str] = frozenset({"orders", "returns"})
+    keys: IdempotencyStore = field(default_factory=lambda: TroubledStore(MemoryIdempotencyStore()))
+    access: AccessRules | None = None  # every topic is public
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -71,6 +77,7 @@ class StreamWorld:
             self.provider or self.scripted, max_output_tokens=10_000, continues=self.continues, history=self.history
         )
         chance = SeededChance(self.rng)
+        self.ask_keys = make_ask_keys(self.keys, clock=LoopClockMs(), chance=chance)
         self.desk = AnswerDesk(
             self.answers,
             self.line,
@@ -88,6 +95,8 @@ class StreamWorld:
             clock=LoopClockMs(),
             models=frozenset({"model-a"}),
             topics=self.topics,
+            keys=self.ask_keys,
+            access=self.access or AccessRules(dict.fromkeys(self.topics, "public"), "ACCESS"),
         )
 
     def call(self, timeout_s: float = 28.0) -> Invocation:
@@ -109,13 +118,20 @@ class StreamWorld:
         except KilledError:
             return
 
-    async def send(self, connection_id: str, message: dict[str, Any] | str, *, caller: str = CALLER) -> SocketReply:
+    async def send(
+        self,
+        connection_id: str,
+        message: dict[str, Any] | str,
+        *,
+        caller: str = CALLER,
+        groups: tuple[str, ...] = (),
+        tenant: str = "",
+    ) -> SocketReply:
         body = message if isinstance(message, str) else json.dumps(message)
         action = message.get("action", "") if isinstance(message, dict) else ""
         route = action if action in {"ask", "resume", "cancel", "subscribe", "unsubscribe"} else "$default"
-        return await serve_socket(
-            SocketEvent("MESSAGE", route, connection_id, caller, body, 0, "r"), self.call(), self.sockets
-        )
+        event = SocketEvent("MESSAGE", route, connection_id, caller, body, 0, "r", groups=groups, tenant=tenant)
+        return await serve_socket(event, self.call(), self.sockets)
 
     async def connect(self, connection_id: str) -> None:
         self.line.connect(connection_id)

@@ -10,11 +10,12 @@ from sluiceway import settings
 from sluiceway.app import App
 from sluiceway.codec import authorizer
 from sluiceway.codec.authorizer import Unauthorized, stage_resource
+from sluiceway.codec.groups import encode_groups
 from sluiceway.errors import Misconfigured
 from sluiceway.events.authorizer import AuthorizerReply, AuthorizerRequest
 from sluiceway.events.invocation import Invocation
 from sluiceway.ports import Clock, SystemClock
-from sluiceway.rules.tokens import InvalidKeys, InvalidToken, Verifier, read_keys
+from sluiceway.rules.tokens import Claims, Identity, InvalidKeys, InvalidToken, Verifier, read_keys
 from sluiceway.steps.log_context import log_context
 from sluiceway.steps.metrics import count, metrics
 from sluiceway.steps.trace import trace
@@ -37,7 +38,11 @@ async def lifespan() -> AsyncGenerator[Services]:
         keys = read_keys(settings.json_object("TOKEN_KEYS"))
     except InvalidKeys as cause:
         raise Misconfigured(f"TOKEN_KEYS is no usable key set: {cause}", what="TOKEN_KEYS") from cause
-    verifier = Verifier(keys, issuer=settings.text("TOKEN_ISSUER"), audience=settings.text("TOKEN_AUDIENCE"))
+    claims = Claims(
+        settings.text("GROUPS_CLAIM", default=Claims().groups), settings.text("TENANT_CLAIM", default=Claims().tenant)
+    )
+    issuer, audience = settings.text("TOKEN_ISSUER"), settings.text("TOKEN_AUDIENCE")
+    verifier = Verifier(keys, issuer=issuer, audience=audience, claims=claims)
     yield Services(verifier=verifier, clock=SystemClock())
 
 
@@ -48,7 +53,14 @@ async def authorize(request: AuthorizerRequest, _call: Invocation, services: Ser
     except InvalidToken as refusal:
         count("TokenRefused")
         raise Unauthorized(reason=refusal.reason) from None
-    return AuthorizerReply(principal=identity.caller, resource=stage_resource(request.method_arn), allow=True)
+    resource = stage_resource(request.method_arn)
+    return AuthorizerReply(identity.caller, resource, allow=True, context=_describe(identity))
+
+
+def _describe(identity: Identity) -> dict[str, str | int | bool]:
+    """What decides later what the caller may read; nothing where the token says nothing of it."""
+    described = {"groups": encode_groups(identity.groups) if identity.groups else "", "tenant": identity.tenant}
+    return {name: value for name, value in described.items() if value}
 
 
 handler = App(authorize, source=authorizer, steps=[log_context, metrics, trace], lifespan=lifespan)

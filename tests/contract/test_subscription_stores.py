@@ -19,7 +19,13 @@ from tests.fakes import EPOCH_MS
 from tests.fakes_streaming import MemorySubscriptionStore
 
 ONE = Subscription(
-    "c1", "orders", 3, '{"total":[{"numeric":[">",100]}],"€":["🌊"]}', ("id", "total"), EPOCH_MS // 1000 + 600
+    "c1",
+    "orders",
+    3,
+    '{"total":[{"numeric":[">",100]}],"€":["🌊"]}',
+    ("id", "total"),
+    EPOCH_MS // 1000 + 600,
+    viewer='{"groups":["a"],"tenant":"acme"}',
 )
 
 
@@ -172,6 +178,19 @@ async def test_an_item_whose_columns_cannot_be_told_is_passed_over(world: World)
             item["columns"] = columns
         await world.post.call(None, "PutItem", {"TableName": SUBSCRIPTIONS, "Item": item})  # type: ignore[arg-type]
         assert await world.store.of_topic("orders") == (ONE,)
+    odd = {**_item(replace(ONE, connection_id="c2")), "viewer": {"L": []}}
+    await world.post.call(None, "PutItem", {"TableName": SUBSCRIPTIONS, "Item": odd})  # type: ignore[arg-type]
+    assert await world.store.of_topic("orders") == (ONE,)
+
+
+async def test_an_item_from_before_views_is_nobodys(world: World) -> None:
+    """It has no viewer: it sees what everyone may."""
+    if world.post is None:
+        pytest.skip("memory holds subscriptions only")
+    item = _item(ONE)
+    del item["viewer"]
+    await world.post.call(None, "PutItem", {"TableName": SUBSCRIPTIONS, "Item": item})  # type: ignore[arg-type]
+    assert await world.store.of_topic("orders") == (replace(ONE, viewer=""),)
 
 
 def _item(each: Subscription) -> dict[str, dict[str, object]]:
@@ -182,4 +201,5 @@ def _item(each: Subscription) -> dict[str, dict[str, object]]:
         "pattern": {"S": each.pattern},
         "columns": {"L": [{"S": column} for column in each.columns]},
         "expires_s": {"N": str(each.expires_s)},
+        "viewer": {"S": each.viewer},
     }

@@ -109,9 +109,19 @@ def test_callers_are_told_apart_by_subject(authorize: Any):
     assert authorize(event(token()))["principalId"] != authorize(event(token(sub="user-2")))["principalId"]
 
 
+def test_groups_and_tenant_are_in_the_context(authorize: Any):
+    """As texts, since a context holds no lists; nothing where the token says nothing. The whole stays below 8 KB."""
+    assert authorize(event(token()))["context"] == {}
+    said = authorize(event(token(**{"cognito:groups": ["b", "a"], "custom:tenant": "acme"})))["context"]
+    assert said == {"groups": '["a","b"]', "tenant": "acme"}
+    largest = authorize(event(token(**{"cognito:groups": [f"{number:010}" for number in range(100)]})))
+    assert len(json.dumps(largest)) < 8192
+
+
 @pytest.mark.parametrize(
     ("bearer", "reason"),
     [
+        (token(**{"cognito:groups": "admin"}), "groups"),
         (None, "missing"),
         ("", "missing"),
         ("nonsense", "malformed"),

@@ -19,6 +19,9 @@ from sluiceway.events.kinesis import KinesisBatch, KinesisRecord
 from sluiceway.events.sqs import BatchReport
 from sluiceway.flows.broadcast import BroadcastDesk, SubscriptionRoll, broadcast_records
 from sluiceway.ports import MAX_MESSAGE_BYTES, MAX_SUBSCRIPTIONS, Subscription
+from sluiceway.rules.access import NOBODY, AccessRules, Viewer, read_viewer
+from sluiceway.rules.masking import MaskKey
+from sluiceway.rules.views import TopicView
 from sluiceway.steps.metrics import _gathered
 from tests.fakes import EPOCH_MS, FixedChance, LoopClockMs, Trouble, unavailable
 from tests.fakes_streaming import MemoryConnections, MemorySubscriptionStore
@@ -26,6 +29,7 @@ from tests.streaming_world import StreamWorld
 
 STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/Orders"
 LARGE = '{"total":[{"numeric":[">=",100]}]}'
+KEY = MaskKey("k1", bytes(32))
 EXPIRES_S = EPOCH_MS // 1000 + 3600
 EVENTS = Path(__file__).parents[2] / "events" / "broadcast_records"
 
@@ -43,15 +47,20 @@ class World:
 
     store: MemorySubscriptionStore = field(default_factory=MemorySubscriptionStore)
     line: MemoryConnections = field(default_factory=MemoryConnections)
+    access: Mapping[str, object] = field(default_factory=lambda: {"orders": "public"})
 
     def __post_init__(self) -> None:
-        self.roll = SubscriptionRoll(self.store, LoopClockMs())
+        self.roll = SubscriptionRoll(self.store, LoopClockMs(), AccessRules(self.access, "ACCESS", key=KEY))
         self.desk = BroadcastDesk(self.roll, self.line, {"Orders": "orders"}, FixedChance())
         self.counted: dict[str, float] = {}
 
-    async def subscribe(self, connection_id: str, pattern: str = "", *columns: str, generation: int = 1) -> None:
+    async def subscribe(
+        self, connection_id: str, pattern: str = "", *columns: str, generation: int = 1, viewer: Viewer = NOBODY
+    ) -> None:
         self.line.connect(connection_id)
-        await self.store.put(Subscription(connection_id, "orders", generation, pattern, columns, EXPIRES_S))
+        await self.store.put(
+            Subscription(connection_id, "orders", generation, pattern, columns, EXPIRES_S, viewer=viewer.name)
+        )
 
     async def bring(self, *records: KinesisRecord, timeout_s: float = 30.0) -> BatchReport:
         """One invocation."""
@@ -73,9 +82,9 @@ class World:
         return [frame["d"]["order"] for frame in self.frames(connection_id)]
 
 
-def play(scene: Callable[[World], Awaitable[None]]) -> World:
+def play(scene: Callable[[World], Awaitable[None]], access: Mapping[str, object] | None = None) -> World:
     """Run a scene on virtual time."""
-    world = World()
+    world = World() if access is None else World(access=access)
 
     async def run() -> None:
         await scene(world)
@@ -206,6 +215,116 @@ def test_a_record_that_no_message_holds_is_left_out() -> None:
     assert world.orders("column") == [1, 2, 3]
     assert world.counted["RecordsTooLarge"] == 1
     assert [len(message) > 32_768 for message in world.line.inboxes["all"]] == [True, False]
+
+
+# ---------------------------------------------------------------- who may see what
+
+LIMITED = Viewer(("limited",))
+STATEMENTS = [
+    {"allow": ["admin"]},
+    {"allow": ["limited"], "columns": ["order", "total", "customer"], "rows": {"total": [{"numeric": ["<", 1000]}]}},
+    {"deny": "*", "except": ["admin"], "masks": {"customer.name": "tokenise"}},
+]
+
+
+def test_a_subscriber_sees_what_its_groups_may_see() -> None:
+    """Rows, columns and masks of its view, then its own columns; whoever may not read the topic gets nothing."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("admin", viewer=Viewer(("admin", "limited")))
+        await world.subscribe("limited", viewer=LIMITED)
+        await world.subscribe("names", "", "customer.name", "secret", viewer=LIMITED)
+        await world.subscribe("nobody")
+        await world.subscribe("stranger", viewer=Viewer(("sales",)))
+        secret = {"order": 1, "total": 10, "customer": {"name": "Ann"}, "secret": "x"}
+        await world.bring(record(1, secret), record(200))
+
+    world = play(scene, {"orders": STATEMENTS})
+    assert [frame["d"]["order"] for frame in world.frames("admin")] == [1, 200]
+    assert world.frames("admin")[0]["d"]["secret"] == "x"
+    [limited], [names] = world.frames("limited"), world.frames("names")
+    token = limited["d"]["customer"].pop("name")
+    assert token.startswith("tok_k1_")
+    assert limited["d"] == {"order": 1, "total": 10, "customer": {}}
+    assert names["d"] == {"customer": {"name": token}}
+    assert world.frames("nobody") == world.frames("stranger") == []
+
+
+def test_a_pattern_is_judged_on_what_its_subscriber_may_see() -> None:
+    """What is hidden is not there, and what is masked is its mask: no pattern finds out more. A row that is hidden is
+    no match of `exists: false` either."""
+    token = '{"customer":{"name":[{"prefix":"tok_"}]}}'
+
+    async def scene(world: World) -> None:
+        for name, pattern in (
+            ("secret", '{"secret":["x"]}'),
+            ("absent", '{"secret":[{"exists":false}]}'),
+            ("name", '{"customer":{"name":["Ann"]}}'),
+            ("token", token),
+            ("rich", '{"total":[{"numeric":[">=",1000]}]}'),
+            ("nothing", '{"nothing":[{"exists":false}]}'),
+        ):
+            await world.subscribe(name, pattern, viewer=LIMITED)
+            await world.subscribe(f"{name}, admin", pattern, viewer=Viewer(("admin",)))
+        secret = {"order": 1, "total": 10, "customer": {"name": "Ann"}, "secret": "x"}
+        await world.bring(record(1, secret), record(200))
+
+    world = play(scene, {"orders": STATEMENTS})
+    seen = {name: world.orders(name) for name in world.line.inboxes}
+    assert {name: orders for name, orders in seen.items() if not name.endswith("admin")} == {
+        "secret": [],
+        "absent": [1],
+        "name": [],
+        "token": [1],
+        "rich": [],
+        "nothing": [1],
+    }
+    assert {name: orders for name, orders in seen.items() if name.endswith("admin")} == {
+        "secret, admin": [1],
+        "absent, admin": [200],
+        "name, admin": [1, 200],
+        "token, admin": [],
+        "rich, admin": [200],
+        "nothing, admin": [1, 200],
+    }
+
+
+def test_a_view_is_shown_once_however_many_look_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand of two views, ten filters each: two looks a record, and the frames of a filter are made once."""
+    looks: list[str] = []
+    show = TopicView.show
+
+    def count_show(view: TopicView, members: Mapping[str, object]) -> Any:
+        looks.append(view.name)
+        return show(view, members)
+
+    monkeypatch.setattr(TopicView, "show", count_show)
+
+    async def scene(world: World) -> None:
+        for number in range(1000):
+            groups = (("admin",) if number % 2 else ("limited",)) + (f"team-{number}",)
+            await world.subscribe(
+                f"c{number}", f'{{"order":[{{"numeric":[">",{number % 10}]}}]}}', viewer=Viewer(groups)
+            )
+        await world.bring(record(5), record(6))
+
+    play(scene, {"orders": STATEMENTS})
+    assert len(looks) == 4
+    assert len(set(looks)) == 2
+
+
+def test_a_subscription_whose_viewer_cannot_be_told_sees_nothing() -> None:
+    """Nor does one of a topic that has no statements; the others go on."""
+
+    async def scene(world: World) -> None:
+        world.line.connect("odd")
+        await world.store.put(Subscription("odd", "orders", 1, "", (), EXPIRES_S, viewer="admin"))
+        await world.subscribe("admin", viewer=Viewer(("admin",)))
+        await world.bring(record(1))
+
+    assert play(scene, {"orders": STATEMENTS}).orders("admin") == [1]
+    assert play(scene, {"orders": STATEMENTS}).frames("odd") == []
+    assert play(scene, {}).frames("admin") == []
 
 
 # ---------------------------------------------------------------- clients that are gone or slow
@@ -481,6 +600,55 @@ def over_socket(scene: Callable[[StreamWorld], Awaitable[None]], **options: Any)
 
 def told(world: StreamWorld, connection_id: str = "c1") -> list[tuple[str, str, Mapping[str, Any]]]:
     return [(frame["t"], frame["req"], frame["d"]) for frame in world.line.frames(connection_id)]
+
+
+def test_a_topic_that_the_callers_groups_may_not_read_is_forbidden() -> None:
+    """403, by type and status, and nothing is kept; the groups are those of the event, however often it is asked."""
+    access = AccessRules({"orders": [{"allow": ["analysts"]}], "returns": [{"allow": "*"}, {"deny": ["blocked"]}]}, "A")
+
+    async def scene(world: StreamWorld) -> None:
+        for topic, groups in (("orders", ()), ("orders", ("sales",)), ("returns", ("blocked", "analysts"))):
+            await world.send("c1", {"action": "subscribe", "req": "s", "topic": topic}, groups=groups)
+        assert world.subscriptions.kept == {}
+        await world.send(
+            "c1", {"action": "subscribe", "req": "s", "topic": "orders"}, groups=("b", "analysts"), tenant="t"
+        )
+        (kept,) = world.subscriptions.kept.values()
+        assert read_viewer(kept.viewer) == Viewer(("analysts", "b"), "t")
+
+    frames = told(over_socket(scene, access=access))
+    assert [kind for kind, _, _ in frames] == ["error"] * 3 + ["subscribed"]
+    assert frames[0][2] == {
+        "type": "/problems/forbidden-topic",
+        "title": "You may not read this topic",
+        "detail": "none of your groups may read this topic",
+        "status": 403,
+        "field": "topic",
+        "resumable": False,
+    }
+
+
+def test_without_statements_nobody_subscribes() -> None:
+    """Deny by default: a topic that ACCESS does not name is read by nobody."""
+
+    async def scene(world: StreamWorld) -> None:
+        await world.send("c1", {"action": "subscribe", "req": "s", "topic": "orders"}, groups=("admin",))
+
+    (frame,) = told(over_socket(scene, access=AccessRules({"returns": "public"}, "ACCESS")))
+    assert frame[2]["type"] == "/problems/forbidden-topic"
+
+
+def test_a_hidden_field_is_no_error() -> None:
+    """A pattern on it, and a column, are kept and find nothing: nobody learns from a refusal what there is."""
+    access = AccessRules({"orders": [{"allow": "*", "columns": ["order"]}]}, "ACCESS")
+
+    async def scene(world: StreamWorld) -> None:
+        asked = {"action": "subscribe", "req": "s", "topic": "orders"}
+        await world.send("c1", {**asked, "pattern": {"secret": ["x"]}, "columns": ["secret"]})
+        await world.send("c1", {**asked, "pattern": {"nowhere": ["x"]}, "columns": ["nowhere"]})
+
+    frames = told(over_socket(scene, access=access))
+    assert [kind for kind, _, _ in frames] == ["subscribed", "subscribed"]
 
 
 def test_a_subscription_is_kept_and_confirmed() -> None:

@@ -169,3 +169,22 @@ def test_replies_that_break_http_are_refused(reply: SocketReply) -> None:
 def test_the_correlation_id_is_the_gateways() -> None:
     """Each event has its own."""
     assert socket.correlation_id(socket.decode(message())) == "U8TkqEJmoAMFo3Q="
+
+
+def test_groups_and_tenant_come_from_the_authorizers_context() -> None:
+    """With every message of the connection; who has none is nobody in particular."""
+    event = connect()
+    event["requestContext"]["authorizer"].update({"groups": '["a","b"]', "tenant": "acme"})
+    decoded = socket.decode(event)
+    assert (decoded.groups, decoded.tenant) == (("a", "b"), "acme")
+    assert (socket.decode(connect()).groups, socket.decode(connect()).tenant) == ((), "")
+
+
+@pytest.mark.parametrize("groups", ["a,b", '"a"', "[1]", 5, "[" * 9999])
+def test_groups_that_cannot_be_told_are_a_malformed_event(groups: object) -> None:
+    """Nobody is taken for somebody with fewer denials."""
+    event = connect()
+    event["requestContext"]["authorizer"]["groups"] = groups
+    with pytest.raises(Rejected) as caught:
+        socket.decode(event)
+    assert caught.value.reason == "malformed-event"

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import RSAAlgorithm
 
-from sluiceway.rules.tokens import InvalidKeys, InvalidToken, Verifier, name_caller, read_keys
+from sluiceway.rules.tokens import Claims, InvalidKeys, InvalidToken, Verifier, name_caller, read_keys
 
 ISSUER, AUDIENCE, NOW = "https://issuer.example/", "sluiceway", 1_800_000_000
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -119,6 +119,30 @@ def test_times_have_30_seconds_of_leeway(times: dict[str, int], offset: int, rea
         assert refusal(token, NOW + offset) == reason
     else:
         assert VERIFIER.verify(token, now_s=NOW + offset).subject == "user-1"
+
+
+def test_groups_and_tenant_are_read_from_the_claims_that_are_named():
+    """Cognito's by default; a token without them has none, and a claim of another name is none of them."""
+    identity = VERIFIER.verify(sign({**CLAIMS, "cognito:groups": ["a", "b b"], "custom:tenant": "t"}), now_s=NOW)
+    assert (identity.groups, identity.tenant) == (("a", "b b"), "t")
+    bare = VERIFIER.verify(sign({**CLAIMS, "roles": ["a"]}), now_s=NOW)
+    assert (bare.groups, bare.tenant) == ((), "")
+    other = Verifier(
+        read_keys({"keys": [jwk(KEY, "k1")]}), issuer=ISSUER, audience=AUDIENCE, claims=Claims("roles", "org")
+    )
+    assert other.verify(sign({**CLAIMS, "roles": ["a"], "org": "o", "cognito:groups": ["z"]}), now_s=NOW).groups == (
+        "a",
+    )
+
+
+@pytest.mark.parametrize(
+    "groups",
+    ["admin", {"a": 1}, [1], [""], ["x" * 129], ["a"] * 101, [f"{number:0100}" for number in range(11)], False],
+)
+def test_groups_that_cannot_be_carried_whole_are_refused(groups: Any):
+    """Not cut short: a group that was left out may be one that is denied something."""
+    assert refusal(sign({**CLAIMS, "cognito:groups": groups})) == "groups"
+    assert refusal(sign({**CLAIMS, "custom:tenant": 7})) == "claims"
 
 
 def test_another_key_with_our_kid_is_refused():

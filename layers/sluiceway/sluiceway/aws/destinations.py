@@ -32,7 +32,7 @@ MIB: Final = 1_048_576
 CALLS_AT_ONCE: Final = 8  # to one destination
 TRIES: Final = 4  # of a message that a service refused for now within a success
 FIRST_PAUSE_S: Final = 0.1
-MAX_DEDUP: Final = 128  # characters: SQS API_SendMessage and SNS API_Publish, MessageDeduplicationId
+MAX_ID: Final = 128  # characters: SQS API_SendMessage and SNS API_Publish, MessageDeduplicationId and MessageGroupId
 TIME_BYTES: Final = 14  # of an event: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
 
 
@@ -105,12 +105,13 @@ class AwsDestinations:
 def _entries(destination: Destination, messages: Sequence[Outgoing]) -> list[Entry]:
     if not destination.is_fifo:
         return [Entry(each.body, each.attributes) for each in messages]
-    return [Entry(each.body, each.attributes, each.key, _fit_dedup(each.message_id)) for each in messages]
+    return [Entry(each.body, each.attributes, _fit(each.key), _fit(each.message_id)) for each in messages]
 
 
-def _fit_dedup(message_id: str) -> str:
-    """The id, or its SHA-256 where it is longer than a deduplication id may be."""
-    return message_id if len(message_id) <= MAX_DEDUP else sha256(message_id.encode()).hexdigest()
+def _fit(text: str) -> str:
+    """The text, or its SHA-256 where it is longer than the ids of FIFO queues may be, or has other characters."""
+    fits = 1 <= len(text) <= MAX_ID and text.isascii() and text.isprintable() and " " not in text
+    return text if fits else sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _name_object(destination: Destination, messages: Sequence[Outgoing]) -> str:

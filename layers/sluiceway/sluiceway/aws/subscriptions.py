@@ -89,13 +89,14 @@ def _write(subscription: Subscription) -> dict[str, Value]:
         "pattern": subscription.pattern,
         "columns": list(subscription.columns),
         "expires_s": subscription.expires_s,
+        "viewer": subscription.viewer,
     }
 
 
 def _read(item: Mapping[str, Value]) -> Subscription | None:
-    """The subscription; None where the columns cannot be told, since all of a record would be shown else."""
+    """The subscription; None where the columns or who looks cannot be told, since more would be shown else."""
     columns = item.get("columns")
-    if not isinstance(columns, list):
+    if not isinstance(columns, list) or not isinstance(item.get("viewer", ""), str):
         return None
     names = tuple(column for column in columns if isinstance(column, str))
     if len(names) != len(columns):
@@ -107,4 +108,5 @@ def _read(item: Mapping[str, Value]) -> Subscription | None:
         pattern=read_text(item, "pattern"),
         columns=names,
         expires_s=read_integer(item, "expires_s"),
+        viewer=read_text(item, "viewer"),
     )

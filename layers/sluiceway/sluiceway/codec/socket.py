@@ -11,6 +11,7 @@ import binascii
 from collections.abc import Mapping
 from typing import Final
 
+from sluiceway.codec.groups import decode_groups
 from sluiceway.codec.headers import subprotocols
 from sluiceway.codec.shape import integer, malformed, mapping, optional_mapping, optional_text, text
 from sluiceway.events.socket import SocketEvent, SocketReply
@@ -38,6 +39,8 @@ def decode(raw: object) -> SocketEvent:
         connected_ms=integer(context.get("connectedAt"), "requestContext.connectedAt"),
         request_id=text(context.get("requestId"), "requestContext.requestId"),
         subprotocols=subprotocols(event) if kind == "CONNECT" else (),
+        groups=decode_groups(authorizer.get("groups"), "requestContext.authorizer.groups"),
+        tenant=optional_text(authorizer.get("tenant"), "requestContext.authorizer.tenant"),
     )
 
 

@@ -16,7 +16,8 @@ class SocketEvent(NamedTuple):
     """One event of a WebSocket API. `kind`: CONNECT, MESSAGE or DISCONNECT; `route` is the route key.
 
     `caller` is the authorizer's principal. `body` is a message's text, else "". `subprotocols` are those that a client
-    offers when it connects. `connected_ms` is epoch milliseconds; `request_id` the gateway's own.
+    offers when it connects. `connected_ms` is epoch milliseconds; `request_id` the gateway's own. `groups` and `tenant`
+    are the caller's, as its token said when it connected.
     """
 
     kind: str
@@ -27,6 +28,8 @@ class SocketEvent(NamedTuple):
     connected_ms: int
     request_id: str
     subprotocols: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    tenant: str = ""
 
 
 class SocketReply(NamedTuple):

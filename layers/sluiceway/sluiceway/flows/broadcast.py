@@ -4,7 +4,7 @@ Owns what becomes of each record and each connection. There is no replay: what c
 back-off, or before the deadline, is dropped and counted, and never fails the batch, since every other client would have
 the whole batch again. The one thing that does is that nobody knows who has subscribed. A connection's messages go one
 after the other, in the shard's order; connections do not wait for each other. The messages of a filter are made once,
-however many hold it. Must not know AWS, nor what a pattern means.
+however many hold it, and of what its view shows alone. Must not know AWS, nor what a pattern means.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from sluiceway.events.kinesis import KinesisBatch, KinesisRecord
 from sluiceway.events.socket import RecordFrame
 from sluiceway.events.sqs import BatchReport
 from sluiceway.ports import MAX_MESSAGE_BYTES, Chance, Clock, Connections, Subscription, SubscriptionStore
+from sluiceway.rules.access import DENY_ALL, AccessRules, read_viewer
 from sluiceway.rules.patterns.decoding import read_event
-from sluiceway.rules.subscriptions import Filter, SubscriptionSet
+from sluiceway.rules.subscriptions import Filter, Lens, SubscriptionSet
 from sluiceway.steps.metrics import count
 
 __all__ = ["BroadcastDesk", "SubscriptionRoll", "broadcast_records"]
@@ -54,9 +55,10 @@ class SubscriptionRoll:
     The index of their filters is made anew only when they have changed.
     """
 
-    def __init__(self, store: SubscriptionStore, clock: Clock) -> None:
+    def __init__(self, store: SubscriptionStore, clock: Clock, access: AccessRules = DENY_ALL) -> None:
         self._store = store
         self._clock = clock
+        self._access = access
         self._known: dict[str, _Known] = {}
         self._struck: set[Subscription] = set()
 
@@ -70,7 +72,7 @@ class SubscriptionRoll:
         found = tuple(each for each in stored if each.expires_s * 1000 > now_ms)
         self._struck -= {each for each in self._struck if each.topic == topic}
         if known is None or found != known.found:
-            known = _Known(now_ms, found, _hold(found))
+            known = _Known(now_ms, found, _hold(found, self._access))
         self._known[topic] = known._replace(at_ms=now_ms)
         return known.held
 
@@ -87,8 +89,21 @@ class SubscriptionRoll:
         return subscription in self._struck
 
 
-def _hold(found: Sequence[Subscription]) -> SubscriptionSet[Subscription]:
-    held = SubscriptionSet((Filter(each.pattern, each.columns), each) for each in found)
+def _hold(found: Sequence[Subscription], access: AccessRules) -> SubscriptionSet[Subscription]:
+    """The subscriptions of those who may still read the topic, each through what it may see."""
+    lenses: dict[str, Lens] = {}
+    seeing: list[tuple[Filter, Subscription]] = []
+    for each in found:
+        try:
+            view = access.view(each.topic, read_viewer(each.viewer))
+        except Rejected:
+            view = None  # nobody knows who looks
+        if view is not None:
+            lenses[view.name] = view
+            seeing.append((Filter(each.pattern, each.columns, view.name), each))
+    if len(seeing) < len(found):
+        log.warning("broadcast.forbidden", subscriptions=len(found) - len(seeing))
+    held = SubscriptionSet(seeing, lenses)
     if held.unusable:
         log.warning("broadcast.unusable_filters", filters=len(held.unusable))
     return held

@@ -243,7 +243,8 @@ class Subscription:
     """What a connection wants of a topic: one filter, `pattern` ("" for every record) and `columns` (() for all).
 
     `generation` is the connection's when it subscribed: a later subscription of the same topic has a higher one.
-    `expires_s` is epoch seconds after which the connection is over for certain.
+    `expires_s` is epoch seconds after which the connection is over for certain. `viewer` names who looks
+    (`rules.access.Viewer`): what it may see is asked anew, so that statements that change count for it as well.
     """
 
     connection_id: str
@@ -252,6 +253,7 @@ class Subscription:
     pattern: str = ""
     columns: tuple[str, ...] = ()
     expires_s: int = 0
+    viewer: str = ""
 
 
 class SubscriptionStore(Protocol):

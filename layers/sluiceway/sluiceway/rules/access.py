@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sluiceway.rules.masking import MaskKey
     from sluiceway.rules.views import Statement, TopicView
 
-__all__ = ["NOBODY", "AccessRules", "Viewer", "read_viewer"]
+__all__ = ["DENY_ALL", "NOBODY", "AccessRules", "Viewer", "read_viewer"]
 
 MAX_STATEMENTS: Final = 64  # of a topic
 MAX_VIEWS: Final = 1_000  # that are kept; made anew beyond
@@ -85,12 +85,18 @@ class AccessRules:
         self._views: dict[tuple[str, Viewer], TopicView | None] = {}
 
     def check(self, topics: Iterable[str]) -> None:
-        """Read every statement now. Raises: Misconfigured, for one of a topic that there is not as well."""
+        """Read every statement now. Raises: Misconfigured; also for a topic that is none, or a mask without its key."""
         unknown = sorted(self._declared.keys() - set(topics))
         if unknown:
             raise Misconfigured(f"{self._what}.{unknown[0]} is no topic", what=self._what)
+        from sluiceway.rules.views import check_masks  # noqa: PLC0415 - see the module's docstring
+
         for topic in self._declared:
-            self._of(topic)
+            statements = self._of(topic)
+            try:
+                check_masks(statements, self._key)
+            except Rejected as error:
+                raise Misconfigured(f"{self._what}.{topic}{error}", what=self._what) from error
 
     def view(self, topic: str, viewer: Viewer) -> TopicView | None:
         """What `viewer` may see of a topic; None where it may not read it at all. Raises: Misconfigured."""
@@ -111,8 +117,12 @@ class AccessRules:
             declared = self._declared.get(topic)
             listed = [{"allow": "*"}] if declared == PUBLIC else cast("Sequence[object]", declared or ())
             try:
-                statements = read_statements(topic, listed, key=self._key)
+                statements = read_statements(topic, listed)
             except Rejected as error:
                 raise Misconfigured(f"{self._what}.{topic}{error}", what=self._what) from error
             self._statements[topic] = statements
         return statements
+
+
+DENY_ALL: Final = AccessRules({}, "ACCESS")
+"""No statements: nobody reads anything."""

@@ -119,7 +119,7 @@ def parse_rule(members: Mapping[str, object]) -> FilterRule:
         destination=_read_destination(members.get("destination"), topic),
         pattern="" if pattern == "" else read_rows(pattern, field="pattern"),
         columns=() if columns is None else read_columns(columns, reason="invalid-rule"),
-        masks=() if masks is None else read_masks(masks, topic),
+        masks=() if masks is None else read_masks(masks, topic, reason="invalid-rule"),
         enabled=enabled,
         version=version,
     )

@@ -15,14 +15,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from sluiceway.errors import Rejected
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-__all__ = ["Identity", "InvalidKeys", "InvalidToken", "Verifier", "name_caller", "read_keys"]
+__all__ = ["Claims", "Identity", "InvalidKeys", "InvalidToken", "Verifier", "name_caller", "read_keys"]
 
 ALGORITHM: Final = "RS256"
 LEEWAY_S: Final = 30  # for clocks that disagree; RFC 7519 section 4.1.4 allows no more than a few minutes
@@ -32,6 +32,10 @@ MAX_KEYS: Final = 16  # an issuer that rotates holds two or three
 MIN_KEY_BITS: Final = 2048  # RFC 7518 section 3.3
 MAX_KEY_BITS: Final = 8192  # larger ones make verification a way to spend our CPU
 MAX_SUBJECT: Final = 255  # OpenID Connect Core section 2
+MAX_GROUPS: Final = 100  # of a user: https://docs.aws.amazon.com/cognito/latest/developerguide/quotas.html
+MAX_GROUP: Final = 128  # characters, as of a user pool's groups
+MAX_GROUPS_TOGETHER: Final = 1_000  # characters: an authorizer's context has 8 KB, where each may become six
+MAX_TENANT: Final = 128
 CALLER_LENGTH: Final = 22  # base64url letters, 132 bits of the digest
 
 _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -56,12 +60,27 @@ class InvalidKeys(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom a token speaks for. `caller` is short, fixed in length and safe in ids; `expires_s` epoch seconds."""
+    """Whom a token speaks for. `caller` is short, fixed in length and safe in ids; `expires_s` epoch seconds.
+
+    `groups` are those of the token's claim, `tenant` "" where it has none.
+    """
 
     caller: str
     subject: str
     issuer: str
     expires_s: int
+    groups: tuple[str, ...] = ()
+    tenant: str = ""
+
+
+class Claims(NamedTuple):
+    """The names of the claims that have a caller's groups and tenant."""
+
+    groups: str = "cognito:groups"
+    tenant: str = "custom:tenant"
+
+
+_CLAIMS: Final = Claims()
 
 
 def name_caller(issuer: str, subject: str) -> str:
@@ -129,21 +148,24 @@ def _number(value: object) -> int:
 
 
 class Verifier:
-    """Verifies tokens of `issuer` for `audience`, both compared to the letter."""
+    """Verifies tokens of `issuer` for `audience`, both compared to the letter. `claims` names those that are read."""
 
-    def __init__(self, keys: Mapping[str, RSAPublicKey], *, issuer: str, audience: str) -> None:
+    def __init__(
+        self, keys: Mapping[str, RSAPublicKey], *, issuer: str, audience: str, claims: Claims = _CLAIMS
+    ) -> None:
         import jwt  # noqa: PLC0415 - only who verifies pays, and at init
 
         self._jwt = jwt
         self._keys = dict(keys)
         self._issuer = issuer
         self._audience = audience
+        self._read = claims
 
     def verify(self, token: str, *, now_s: float) -> Identity:
         """Whom `token` speaks for at `now_s` (epoch seconds), within 30 s of leeway.
 
         Raises: InvalidToken with a reason: `missing`, `too-large`, `malformed`, `algorithm`, `critical-header`, `type`,
-        `unknown-key`, `signature`, `issuer`, `audience`, `claims`, `subject`, `expired`, `not-yet-valid`.
+        `unknown-key`, `signature`, `issuer`, `audience`, `claims`, `subject`, `groups`, `expired`, `not-yet-valid`.
         """
         if not token:
             raise InvalidToken("missing")
@@ -160,7 +182,10 @@ class Verifier:
             caller = name_caller(self._issuer, subject)
         except UnicodeEncodeError:
             raise InvalidToken("subject") from None  # half of a surrogate pair is no character
-        return Identity(caller=caller, subject=subject, issuer=self._issuer, expires_s=expires_s)
+        groups, tenant = _read_groups(claims.get(self._read.groups)), claims.get(self._read.tenant, "")
+        if not isinstance(tenant, str) or len(tenant) > MAX_TENANT:
+            raise InvalidToken("claims")
+        return Identity(caller, subject, self._issuer, expires_s, groups, tenant)
 
     def _key_for(self, token: str) -> RSAPublicKey:
         try:
@@ -206,6 +231,17 @@ class Verifier:
             raise InvalidToken("claims") from None
         except (library.InvalidTokenError, ValueError, RecursionError):
             raise InvalidToken("malformed") from None
+
+
+def _read_groups(value: object) -> tuple[str, ...]:
+    """The groups, () where there is no claim. One that cannot be carried whole is refused: a group may be denied."""
+    groups = cast("list[object]", value) if isinstance(value, list) else []
+    names = tuple(group for group in groups if isinstance(group, str) and 1 <= len(group) <= MAX_GROUP)
+    if value is not None and (not isinstance(value, list) or len(names) != len(groups)):
+        raise InvalidToken("groups")
+    if len(names) > MAX_GROUPS or sum(map(len, names)) > MAX_GROUPS_TOGETHER:
+        raise InvalidToken("groups")
+    return names
 
 
 def _check_times(claims: Mapping[str, object], now_s: float) -> int:

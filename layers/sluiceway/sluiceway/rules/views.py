@@ -27,7 +27,7 @@ from sluiceway.rules.masking import MASKS, Cell, MaskKey, Plan, Spec, Treatment,
 from sluiceway.rules.patterns import Pattern
 from sluiceway.rules.selecting import compile_pattern, is_path, read_columns, read_rows
 
-__all__ = ["MAX_MASKS", "Statement", "TopicView", "make_view", "read_masks", "read_statements"]
+__all__ = ["MAX_MASKS", "Statement", "TopicView", "check_masks", "make_view", "read_masks", "read_statements"]
 
 MAX_MASKS: Final = 32  # of one statement or rule
 MAX_GROUPS: Final = 100  # of one statement
@@ -134,25 +134,25 @@ def _test(statement: Statement, viewer: Viewer) -> Pattern | None:
 # ---------------------------------------------------------------- statements as people write them
 
 
-def read_statements(topic: str, declared: Sequence[object], *, key: MaskKey | None) -> tuple[Statement, ...]:
+def read_statements(topic: str, declared: Sequence[object]) -> tuple[Statement, ...]:
     """The statements of a topic. Raises: Rejected whose text begins with the place (`[1].columns ...`)."""
     read: list[Statement] = []
     for at, members in enumerate(declared):
         place = f"[{at}]"
         if not isinstance(members, dict):
             raise Rejected(f"{place} is not an object", reason=_REASON, field=place)
-        statement = _read_statement(topic, cast("dict[str, object]", members), place)
-        _check_masks(statement, place, key)
-        read.append(statement)
+        read.append(_read_statement(topic, cast("dict[str, object]", members), place))
     return tuple(read)
 
 
-def _check_masks(statement: Statement, place: str, key: MaskKey | None) -> None:
-    try:
-        combine([Spec()], [statement.spec], key)
-    except Misconfigured:
-        rule = "has a hash or a token, for which no MASK_KEY is set"
-        raise Rejected(f"{place}.masks {rule}", reason=_REASON, field=f"{place}.masks") from None
+def check_masks(statements: Sequence[Statement], key: MaskKey | None) -> None:
+    """Raises: Rejected, as `read_statements`, for a hash or a token without a key. Views without one show no such."""
+    for at, statement in enumerate(statements):
+        try:
+            combine([Spec()], [statement.spec], key)
+        except Misconfigured:
+            rule = "has a hash or a token, for which no MASK_KEY is set"
+            raise Rejected(f"[{at}].masks {rule}", reason=_REASON, field=f"[{at}].masks") from None
 
 
 def _read_statement(topic: str, members: Mapping[str, object], place: str) -> Statement:
@@ -193,33 +193,37 @@ def _read_groups(value: object, field: str, *, some: bool = False) -> frozenset[
     return frozenset(cast("Sequence[str]", groups))
 
 
-def read_masks(value: object, topic: str, *, field: str = "masks") -> tuple[tuple[str, Cell], ...]:
+def read_masks(
+    value: object, topic: str, *, field: str = "masks", reason: str = _REASON
+) -> tuple[tuple[str, Cell], ...]:
     """Masks by path: a word (`drop`, `hash`, `redact`, `tokenise`), or an object with `mask` and `domain`.
 
     Without a domain the pseudonyms of a path of a topic are its own. Raises: Rejected with `field` and the path.
     """
     masks = cast("dict[str, object]", value) if isinstance(value, dict) else {}
     if not 1 <= len(masks) <= MAX_MASKS:
-        raise Rejected(f"{field} must be an object of 1 to {MAX_MASKS} paths", reason=_REASON, field=field)
+        raise Rejected(f"{field} must be an object of 1 to {MAX_MASKS} paths", reason=reason, field=field)
     read: list[tuple[str, Cell]] = []
     for path, mask in sorted(masks.items()):
         at = f"{field}.{path}"
         if not is_path(path):
-            raise Rejected(f"{at} is no path", reason=_REASON, field=field)
-        read.append((path, _read_mask(mask, default=f"{topic}/{path}", at=at)))
+            raise Rejected(f"{at} is no path", reason=reason, field=at)
+        read.append((path, _read_mask(mask, default=f"{topic}/{path}", at=at, reason=reason)))
     return tuple(read)
 
 
-def _read_mask(value: object, *, default: str, at: str) -> Cell:
+def _read_mask(value: object, *, default: str, at: str, reason: str) -> Cell:
     members = cast("dict[str, object]", value) if isinstance(value, dict) else {"mask": value}
     word, domain = members.get("mask"), members.get("domain", default)
     if not isinstance(word, str) or word not in MASKS or not members.keys() <= {"mask", "domain"}:
-        raise Rejected(f"{at} is none of {', '.join(MASKS)}", reason=_REASON, field=at)
-    if "domain" in members and not (
-        isinstance(domain, str) and domain.isprintable() and 1 <= len(domain) <= MAX_DOMAIN
-    ):
-        rule = f"has a domain that is no text of 1 to {MAX_DOMAIN} printable characters"
-        raise Rejected(f"{at} {rule}", reason=_REASON, field=f"{at}.domain")
+        raise Rejected(f"{at} is none of {', '.join(MASKS)}", reason=reason, field=at)
+    if "domain" in members and not _is_domain(domain):
+        rule = f"is no text of 1 to {MAX_DOMAIN} printable characters"
+        raise Rejected(f"{at}.domain {rule}", reason=reason, field=f"{at}.domain")
     treatment = MASKS[word]
     has_domain = treatment in {Treatment.HASH, Treatment.TOKENISE}
     return Cell(treatment, str(domain) if has_domain else "")
+
+
+def _is_domain(domain: object) -> bool:
+    return isinstance(domain, str) and domain.isprintable() and 1 <= len(domain) <= MAX_DOMAIN

@@ -32,6 +32,7 @@ from sluiceway.ports import (
     Subscription,
     SubscriptionStore,
 )
+from sluiceway.rules.access import DENY_ALL, AccessRules, Viewer
 from sluiceway.rules.answers import ENDED, MAX_REQ, parse_ask, parse_cancel, parse_resume
 from sluiceway.rules.jobs import parse_members
 from sluiceway.steps.metrics import count
@@ -46,7 +47,9 @@ CONNECTION_LIFE_S: Final = 2 * 3600 + 600  # API Gateway ends a connection after
 
 @dataclass(frozen=True, slots=True)
 class SocketDesk:
-    """What serving a socket needs. `models`: ids that a client may name; `topics`: what it may subscribe to."""
+    """What serving a socket needs. `models`: ids that a client may name; `topics`: what there is to subscribe to,
+    and `access` who may.
+    """
 
     answers: AnswerStore
     known: ConnectionStore
@@ -56,6 +59,7 @@ class SocketDesk:
     clock: Clock
     models: frozenset[str]
     topics: frozenset[str]
+    access: AccessRules = DENY_ALL
 
 
 async def serve_socket(event: SocketEvent, call: Invocation, desk: SocketDesk) -> SocketReply:
@@ -78,6 +82,8 @@ async def serve_socket(event: SocketEvent, call: Invocation, desk: SocketDesk) -
         )
     except Rejected as error:
         members = describe_problem(error.reason, _title(error), str(error))
+        if error.reason in _STATUSES:
+            members = {**members, "status": _STATUSES[error.reason]}
         if error.field and event.route in _TELL_FIELD:
             members = {**members, "field": error.field}
         await _tell_error(event, desk, members, resumable=False)
@@ -178,10 +184,21 @@ async def _subscribe(event: SocketEvent, call: Invocation, desk: SocketDesk) -> 
 
     del call
     asked = parse_subscribe(event.body, desk.topics)
+    viewer = Viewer(event.groups, event.tenant)
+    if desk.access.view(asked.topic, viewer) is None:
+        count("TopicsForbidden")
+        raise Rejected("none of your groups may read this topic", reason="forbidden-topic", field="topic")
     reader = await _reader(event, desk)
-    expires_s = desk.clock.now_ms() // 1000 + CONNECTION_LIFE_S
     await desk.subscriptions.put(
-        Subscription(event.connection_id, asked.topic, reader.generation, *asked.wanted, expires_s=expires_s)
+        Subscription(
+            event.connection_id,
+            asked.topic,
+            reader.generation,
+            pattern=asked.wanted.pattern,
+            columns=asked.wanted.columns,
+            expires_s=desk.clock.now_ms() // 1000 + CONNECTION_LIFE_S,
+            viewer=viewer.name,
+        )
     )
     count("TopicsSubscribed")
     await _confirm("subscribed", asked.req, asked.topic, event=event, desk=desk)
@@ -247,6 +264,7 @@ _ROUTES: Final[Mapping[str, _Serve]] = {
     "unsubscribe": _unsubscribe,
 }
 _TELL_FIELD: Final = frozenset({"subscribe", "unsubscribe"})  # whose messages are trees: a sentence is hard to act on
+_STATUSES: Final[Mapping[str, int]] = {"forbidden-topic": 403}  # as over HTTP, for what is told from the rest by it
 _TITLES: Final[Mapping[str, str]] = {
     "invalid-body": "The message does not fit",
     "conflict": "The req is taken by another question",
@@ -256,6 +274,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "unknown-model": "There is no such model",
     "too-many-readers": "Too many readers of this answer",
     "unknown-topic": "There is no such topic",
+    "forbidden-topic": "You may not read this topic",
     "invalid-pattern": "The pattern cannot be used",
     "too-many-subscriptions": "Too many subscriptions of this connection",
 }
