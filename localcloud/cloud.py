@@ -95,8 +95,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
             cleanup.enter_context(hold_folder(options.persist))
         services = await open_services(options, clock=clock, rng=rng, cleanup=cleanup)
         front = _front(services)
-        aws = await cleanup.enter_async_context(front.serve(listener))
-        services.queues.endpoint = aws
+        aws = services.queues.endpoint = await cleanup.enter_async_context(front.serve(listener))
         compute = await cleanup.enter_async_context(_open_compute(options, services, aws))
         messaging = await cleanup.enter_async_context(
             open_messaging(services, compute.functions, front, group=compute.group)
@@ -111,7 +110,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         sockets = WebSocketGateway(backends, group=compute.group, clock=clock, random=rng)
         front.add(ManagementService(sockets))
         server = WebSocketServer(sockets, group=compute.group, others=appsync.realtime)
-        websocket = await _serve_websocket(server, options, cleanup=cleanup)
+        websocket = await _serve_websocket(server, options, cleanup)
         parts = Parts(
             services=services,
             compute=compute,
@@ -129,11 +128,9 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         cleanup.callback(sweeper.cancel)
         deployed = await deploy(stack, handlers, ledger)
         cleanup.push_async_callback(undeploy, deployed)
-        ids = frozenset(api_id for api_id, _ in sockets.stages())
-        urls = Urls(aws, http, websocket, origin_of(console), options.region, sockets=ids)
+        urls = Urls(aws, http, websocket, origin_of(console), options.region, sockets=sockets.api_ids())
         state = describe_state(options, stack, deployed, ledger=ledger, urls=urls)
-        facts = _facts(options, parts, state)
-        await cleanup.enter_async_context(serve_console(facts, console))
+        await cleanup.enter_async_context(serve_console(_facts(options, parts, state), console))
         yield RunningCloud(state, ledger, deployed, compute, handlers)
 
 
@@ -206,7 +203,7 @@ async def _serve_http(gateway: Gateway, options: CloudOptions, cleanup: AsyncExi
     return f"http://127.0.0.1:{server.port}"
 
 
-async def _serve_websocket(server: WebSocketServer, options: CloudOptions, *, cleanup: AsyncExitStack) -> str:
+async def _serve_websocket(server: WebSocketServer, options: CloudOptions, cleanup: AsyncExitStack) -> str:
     port = port_of(options.port, WEBSOCKET_OFFSET)
     with taking(port):
         await server.start(port)

@@ -53,9 +53,13 @@ class ServiceClient:
     """`client` calls a service of its own."""
 
     def __init__(self) -> None:
-        self.service = AppSyncService(EventApis(clock=SystemClock(), rng=random.Random(1)), _publish_nothing)
+        self.reset()
         self.client = make_client(endpoint_url="http://ours.invalid")
         self.client.meta.events.register("before-send.appsync", self._send, unique_id="ours")
+
+    def reset(self) -> None:
+        """A new service, with nothing in it."""
+        self.service = AppSyncService(EventApis(clock=SystemClock(), rng=random.Random(1)), _publish_nothing)
 
     def _send(self, request: AWSRequest, **_: Any) -> AWSResponse:
         headers = {str(name).lower(): str(value) for name, value in request.headers.items()}

@@ -96,9 +96,10 @@ def test_an_api_without_a_configuration_takes_keys(appsync: Any) -> None:
     ],
 )
 def test_what_makes_no_sense_is_a_bad_request(appsync: Any, values: dict[str, Any], says: str) -> None:
-    """In AWS's words where they are known, and ours where it is our limit."""
+    """ValidationException for what the service model's constraints refuse, BadRequestException for the rest."""
     code, status, message = error_of(appsync.create_api, **values)
-    assert (code, status) == ("BadRequestException", 400)
+    is_constraint = "failed to satisfy constraint" in message
+    assert (code, status) == ("ValidationException" if is_constraint else "BadRequestException", 400)
     assert says in message
 
 
@@ -121,7 +122,7 @@ def test_namespaces(appsync: Any) -> None:
     assert (about["publishAuthModes"], about["tags"]) == ([IAM], {"k": "v"})
     assert "subscribeAuthModes" not in about
     assert error_of(appsync.create_channel_namespace, apiId=api_id, name="b")[:2] == ("ConflictException", 409)
-    assert error_of(appsync.create_channel_namespace, apiId=api_id, name="-b")[0] == "BadRequestException"
+    assert error_of(appsync.create_channel_namespace, apiId=api_id, name="-b")[0] == "ValidationException"
     changed = appsync.update_channel_namespace(apiId=api_id, name="b", subscribeAuthModes=[KEYS])["channelNamespace"]
     assert (changed["publishAuthModes"], changed["subscribeAuthModes"], changed["tags"]) == ([IAM], [KEYS], {"k": "v"})
     for name in ("a", "c"):
@@ -211,7 +212,7 @@ def test_tags_and_pages(appsync: Any) -> None:
     appsync.untag_resource(resourceArn=arn, tagKeys=["a"])
     assert appsync.list_tags_for_resource(resourceArn=arn)["tags"] == {"b": "2"}
     assert error_of(appsync.list_apis, nextToken="é")[0] == "BadRequestException"
-    assert error_of(appsync.list_apis, maxResults=26)[0] == "BadRequestException"
+    assert error_of(appsync.list_apis, maxResults=26)[0] == "ValidationException"
 
 
 def test_graphql_is_refused_by_name(appsync: Any) -> None:

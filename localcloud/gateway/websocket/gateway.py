@@ -105,6 +105,10 @@ class WebSocketGateway:
         """API id and name of every stage."""
         return list(self._stages)
 
+    def api_ids(self) -> frozenset[str]:
+        """The id of every API that has a stage."""
+        return frozenset(api_id for api_id, _ in self._stages)
+
     def api(self, api_id: str, stage_name: str) -> WebSocketApi | None:
         """What a stage serves, None where there is no such stage."""
         deployed = self._stages.get((api_id, stage_name))

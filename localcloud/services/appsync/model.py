@@ -147,7 +147,7 @@ class EventApis:
         """An API of the Region. Raises AppSyncError."""
         api = self._apis.get(api_id)
         if api is None or api.region != region:
-            raise not_found(f"API {api_id} not found.")
+            raise not_found(f"Events API {api_id} not found.")
         return api
 
     def get_by_arn(self, arn: str, region: str) -> EventApi:

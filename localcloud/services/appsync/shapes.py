@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from localcloud.services.appsync.errors import AppSyncError, bad_request
+from localcloud.services.appsync.errors import AppSyncError
 from localcloud.services.events.errors import EventsError
 from localcloud.services.events.shapes import Items, Structure, Table, Text, Whole, check_request
 
@@ -129,6 +129,4 @@ def read_request(action: str, values: object) -> Mapping[str, Any]:
     try:
         return check_request(REQUESTS[action], values)
     except EventsError as error:
-        if error.code == "ValidationException":
-            raise bad_request(error.message) from error
         raise AppSyncError(error.code, error.message, error.status) from error
