@@ -157,6 +157,23 @@ def test_an_aggregate_of_a_split_shard_is_put_again() -> None:
     play(scene)
 
 
+def test_a_record_on_its_own_tells_of_a_split_too() -> None:
+    """It is where it belongs, and the shards are listed: what is packed next has no stranger."""
+
+    async def scene() -> None:
+        stream = MemoryStream()
+        async with make_producer(stream, aggregate=True, linger_s=0.01) as producer:
+            stream.split("shardId-000000000000")
+            await producer.put("k0", b"0")
+            await asyncio.sleep(0.01)
+            for number in range(1, 20):
+                await producer.submit(f"k{number}", b"%d" % number)
+        assert sorted(int(each.data) for each in stream.read_as_kcl()) == list(range(20))
+        assert (stream.listings, len(stream.stored())) == (2, 20)
+
+    play(scene)
+
+
 def test_an_aggregate_of_a_merged_shard_is_where_it_belongs() -> None:
     """The child takes all that its parents took: nothing is put again, and the map is new."""
 
@@ -372,6 +389,24 @@ def test_pauses_between_attempts_grow() -> None:
         async with make_producer(stream, give_up_s=20, linger_s=0) as producer:
             await producer.submit("hot", b"1")
         assert [round(b - a, 3) for a, b in pairwise(times)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+    play(scene)
+
+
+def test_a_stream_that_is_behind_is_asked_for_less() -> None:
+    """Where most of a call is declined, the next one has half of its room; what goes well opens it again."""
+
+    async def scene() -> None:
+        stream = MemoryStream()
+        stream.declined_keys = {f"k{number}" for number in range(500)}
+        async with make_producer(stream, calls_at_once=1) as producer:
+            for number in range(500):
+                await producer.submit(f"k{number}", b"x")
+            await asyncio.sleep(0.05)
+            assert [len(call) for call in stream.calls] == [500]
+            stream.declined_keys = set()
+            await producer.flush()
+        assert [len(call) for call in stream.calls[1:]] == [250, 250]
 
     play(scene)
 

@@ -73,7 +73,6 @@ class World:
                 "secrets": Topic(outlet, frozenset({"bob"})),
             },
             ledger=PublishLedger(self.store, options=Options(clock=LoopClockMs())),
-            clock=LoopClockMs(),
             chance=FixedChance(),
             origin=ORIGIN,
             options=ProducerOptions(aggregate=self.aggregate),
@@ -377,7 +376,7 @@ def test_a_repeat_while_the_first_is_under_way_is_told_to_wait() -> None:
             first = tasks.create_task(world.post(records("a"), idempotency_key="k1"))
             await asyncio.sleep(0)
             reply = await world.post(records("a"), idempotency_key="k1")
-            assert (reply.status, told(reply)["type"]) == (409, "/problems/publish-in-progress")
+            assert (reply.status, told(reply)["type"]) == (409, "/problems/in-progress")
             assert reply.headers["retry-after"] == "5"
         again = await world.post(records("a"), idempotency_key="k1")
         assert (again.status, again.body) == (200, first.result().body)
@@ -461,11 +460,12 @@ def test_a_crash_leaves_the_key_in_doubt_and_says_so() -> None:
         for key in [*world.store._records]:  # what a killed process asks for is not done, its release neither
             assert not world.store._records[key].is_complete
         reply = await world.post(records("a"), idempotency_key="k1")
-        assert told(reply)["type"] == "/problems/publish-in-progress"
+        assert told(reply)["type"] == "/problems/in-progress"
         await asyncio.sleep(60)
         for _ in range(2):
             reply = await world.post(records("a"), idempotency_key="k1")
-            assert (reply.status, told(reply)["type"]) == (409, "/problems/publish-in-doubt")
+            assert (reply.status, told(reply)["type"]) == (409, "/problems/idempotency-in-doubt")
+            assert told(reply)["detail"] == "Its records may be stored, all, some or none; the key stays in doubt"
             assert "retry-after" not in reply.headers
         assert kinds(await world.post(records("a"), idempotency_key="k2")) == ["stored"]
 
@@ -491,11 +491,11 @@ def test_an_end_that_cannot_be_written_is_told() -> None:
     async def scene(world: World) -> None:
         world.store.away = {"write", "get"}
         reply = await world.post(records("a"), idempotency_key="k1")
-        assert (reply.status, told(reply)["type"]) == (503, "/problems/publish-unrecorded")
+        assert (reply.status, told(reply)["type"]) == (503, "/problems/not-recorded")
         world.store.away = set()
         await asyncio.sleep(60)
         reply = await world.post(records("a"), idempotency_key="k1")
-        assert (reply.status, told(reply)["type"]) == (409, "/problems/publish-in-doubt")
+        assert (reply.status, told(reply)["type"]) == (409, "/problems/idempotency-in-doubt")
 
     assert len(play(scene).data) == 1
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -17,7 +16,8 @@ from typing import Final, NamedTuple
 
 from sluiceway import log
 from sluiceway.codec.http import problem
-from sluiceway.errors import Misconfigured, Rejected, Retryable
+from sluiceway.codec.refusals import Refusal, explain
+from sluiceway.errors import Misconfigured, NotRecorded, Rejected, Retryable
 from sluiceway.events.http import HttpReply, HttpRequest, Problem
 from sluiceway.events.invocation import Invocation
 from sluiceway.flows.publish.ledger import Publish, PublishLedger, Settled
@@ -26,8 +26,7 @@ from sluiceway.flows.publish.producer import Producer
 from sluiceway.flows.publish.records import Receipt
 from sluiceway.flows.publish.results import Failure, Result, describe, fail, is_certain
 from sluiceway.flows.publish.shards import Outlet
-from sluiceway.idempotency import Conflict, InDoubt, InProgress
-from sluiceway.ports import Chance, Clock
+from sluiceway.ports import Chance
 from sluiceway.rules.producing.records import measure_record
 from sluiceway.rules.publishing import Check, encode_data, parse_idempotency_key, parse_records
 from sluiceway.steps.metrics import count
@@ -35,7 +34,6 @@ from sluiceway.steps.metrics import count
 __all__ = ["PublishDesk", "Topic", "publish_records"]
 
 RETRY_AFTER_S: Final = 2
-LONGEST_LOOK_S: Final = 5  # that a repeat is told to wait for another, which usually takes less than a second
 RESERVE_S: Final = 1.0  # of the invocation, for writing the results down
 RESERVE_SHARE: Final = 0.1  # never more than this share of a short one
 _DEFAULTS: Final = ProducerOptions()
@@ -45,18 +43,12 @@ _FORBIDDEN: Final = Problem("/problems/publishing-forbidden", "The caller may no
 _THROTTLED: Final = Problem("/problems/throttled", "The topic takes no more at the moment; no record is stored", 429)
 _UNAVAILABLE: Final = Problem("/problems/unavailable", "The topic cannot be written now; no record is stored", 503)
 _PERHAPS: Final = Problem("/problems/perhaps-stored", "No record is known to be stored, and some may be", 503)
-_REUSED: Final = Problem("/problems/idempotency-key-reused", "The Idempotency-Key came with another body before", 409)
-_IN_PROGRESS: Final = Problem("/problems/publish-in-progress", "A request with this Idempotency-Key is under way", 409)
-_IN_DOUBT: Final = Problem(
-    "/problems/publish-in-doubt",
-    "A request with this Idempotency-Key began and never ended; its records may be stored, all, some or none",
-    409,
-)
-_UNRECORDED: Final = Problem(
-    "/problems/publish-unrecorded", "The records may be stored; what became of them could not be written down", 503
-)
 _TITLES: Final = {400: "The request is not valid", 413: "The request is too large"}
-_GONE: Final = Problem("/problems/result-gone", "The records are stored; their receipts are no longer kept", 410)
+_DETAILS: Final = {
+    "/problems/idempotency-in-doubt": "Its records may be stored, all, some or none; the key stays in doubt",
+    "/problems/not-recorded": "The records may be stored; what became of them could not be written down",
+    "/problems/result-gone": "The records are stored; their receipts are no longer kept",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +66,6 @@ class PublishDesk:
 
     topics: Mapping[str, Topic]
     ledger: PublishLedger
-    clock: Clock
     chance: Chance
     origin: str
     options: ProducerOptions = _DEFAULTS
@@ -113,13 +104,14 @@ async def publish_records(request: HttpRequest, call: Invocation, desk: PublishD
         return _later(_UNAVAILABLE, cors)
     try:
         return await job.answer(sent, cors)
-    except Rejected as error:
-        if error.reason != "result-gone":
+    except (Retryable, Rejected, Misconfigured) as error:
+        refusal = explain(error)
+        if refusal is None and isinstance(error, Rejected):
             raise
-        return problem(_GONE, headers=cors)
-    except (Retryable, Misconfigured) as error:
-        log.failure("publish.failed", error, topic=name)
-        return _later(_UNRECORDED if job.has_begun else _UNAVAILABLE, cors)
+        if refusal is None or refusal.problem.status >= 500:
+            log.failure("publish.failed", error, topic=name)
+        refusal = refusal or (explain(NotRecorded("")) if job.has_begun else None)
+        return _later(_UNAVAILABLE, cors) if refusal is None else _refuse(refusal, cors)
 
 
 def _read(request: HttpRequest, name: str, *, topic: Topic, max_bytes: int) -> _Sent:
@@ -164,19 +156,8 @@ class _Job:
         request, call = self._request, self._call
         body_sha256 = sha256(request.body).hexdigest()
         publish = Publish(request.caller, request.path_parameters["topic"], sent.key, body_sha256, len(sent.records))
-        outcome = await self._desk.ledger.settle(publish, put, deadline=call.deadline + call.grace_s)
-        match outcome:
-            case Settled():
-                return _tell(outcome, cors)
-            case InProgress(until_ms):
-                rest_s = math.ceil((until_ms - self._desk.clock.now_ms()) / 1000)
-                return _later(_IN_PROGRESS, cors, after_s=max(1, min(rest_s, LONGEST_LOOK_S)))
-            case Conflict():
-                return problem(_REUSED, headers=cors)
-            case InDoubt(_, "lapsed"):
-                return problem(_IN_DOUBT, headers=cors)
-            case InDoubt():
-                return _later(_UNRECORDED, cors)
+        deadline = call.deadline + call.grace_s
+        return _tell(await self._desk.ledger.settle(publish, put, deadline=deadline), cors)
 
     async def _put(self, records: Sequence[tuple[str, bytes]]) -> list[Result]:
         """Each record's result, in order."""
@@ -217,5 +198,12 @@ def _tell(settled: Settled, cors: Mapping[str, str]) -> HttpReply:
     return HttpReply(200, json.dumps(body, ensure_ascii=False, separators=(",", ":")), headers)
 
 
-def _later(what: Problem, cors: Mapping[str, str], *, after_s: int = RETRY_AFTER_S) -> HttpReply:
-    return problem(what, headers={**cors, "retry-after": str(after_s)})
+def _later(what: Problem, cors: Mapping[str, str]) -> HttpReply:
+    return problem(what, headers={**cors, "retry-after": str(RETRY_AFTER_S)})
+
+
+def _refuse(refusal: Refusal, cors: Mapping[str, str]) -> HttpReply:
+    """What guarded work refuses, with what that means for records."""
+    details = replace(refusal.problem, detail=_DETAILS.get(refusal.problem.type, ""))
+    waits = {} if refusal.retry_after_s is None else {"retry-after": str(refusal.retry_after_s)}
+    return problem(details, headers={**cors, **waits})

@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 
 from sluiceway.errors import SluicewayError
 from sluiceway.flows.publish.results import Result, dump_results, is_certain, is_final, load_results
-from sluiceway.idempotency import Conflict, Fresh, Guard, InDoubt, InProgress, Options, Replayed
+from sluiceway.idempotency import Fresh, Guard, Options
+from sluiceway.idempotency.outcomes import result_of
 from sluiceway.ports import IdempotencyStore
 
 __all__ = ["Publish", "PublishLedger", "Settled"]
@@ -64,6 +65,7 @@ class PublishLedger:
 
     def __init__(self, store: IdempotencyStore, *, options: Options = _OPTIONS) -> None:
         self._store = store
+        self._clock = options.clock
         self._guard: Guard[Sequence[Result]] = Guard(
             "publishes",
             key=_key_of,
@@ -72,27 +74,23 @@ class PublishLedger:
             ),
         )
 
-    async def settle(self, publish: Publish, put: Put, *, deadline: float) -> Settled | InProgress | Conflict | InDoubt:
-        """Puts what is left of the request. Raises as `Guard.run`, but for what `put` raises."""
-        done: list[Result] = []
+    async def settle(self, publish: Publish, put: Put, *, deadline: float) -> Settled:
+        """Puts what is left of the request. Raises what `Guard.value` raises, but nothing of `put`'s."""
+        done: Sequence[Result] = ()
         for number in range(MAX_ROUNDS):
             left = [at for at, result in enumerate(done) if not is_final(result)] if number else range(publish.records)
             if not left:
                 break
+            work = _Round(done, left, put).work
             try:
                 outcome = await self._guard.run(
-                    publish._replace(round=number),
-                    _Round(done, left, put).work,
-                    store=self._store,
-                    deadline=deadline,
+                    publish._replace(round=number), work, store=self._store, deadline=deadline
                 )
             except _NothingStored as nothing:
                 return Settled(nothing.results, recorded=False)
+            done = result_of(outcome, now_ms=self._clock.now_ms())
             if isinstance(outcome, Fresh):
-                return Settled(outcome.value, recorded=outcome.recorded)
-            if not isinstance(outcome, Replayed):
-                return outcome
-            done = [*outcome.value]
+                return Settled(done, recorded=outcome.recorded)
         return Settled(done, replayed=True)
 
 
