@@ -279,6 +279,21 @@ def test_a_call_has_ten_mebibytes() -> None:
     play(scene)
 
 
+def test_what_did_not_fit_goes_by_another_call_at_once() -> None:
+    """It has waited already, and does not wait for the first call's answer."""
+
+    async def scene() -> None:
+        stream = MemoryStream(random.Random(1))
+        stream.latency_s = 5.0
+        async with make_producer(stream, linger_s=60) as producer:
+            for number in range(11):
+                await producer.submit(f"k{number}", b"x" * (MIB - 3))
+            await asyncio.sleep(0.001)
+            assert [len(call) for call in stream.calls] == [10, 1]
+
+    play(scene)
+
+
 def test_a_key_of_an_aggregate_that_is_full_waits_for_its_end() -> None:
     """More than one aggregate takes is put one after the other, in order; other keys go by another call meanwhile."""
 
