@@ -43,12 +43,12 @@ def hang(target: Any, name: str, *, after: bool, when: Callable[[Any], bool] = l
     """From the first such call on nothing comes back, be it done (`after`) or not: until the worker is killed."""
     original = getattr(target, name)
 
-    async def hanging(record: Any, **rest: Any) -> Any:
+    async def hanging(record: Any, *more: Any, **rest: Any) -> Any:
         if not when(record):
-            return await original(record, **rest)
+            return await original(record, *more, **rest)
         setattr(target, name, original)
         if after:
-            await original(record, **rest)
+            await original(record, *more, **rest)
         await asyncio.sleep(1_000_000)
         raise AssertionError
 

@@ -67,7 +67,7 @@ def request(method: str = "POST", path: str = "/answers", **options: Any) -> Htt
 
 
 def http_desk(world: StreamWorld) -> HttpDesk:
-    return HttpDesk(world.desk, cast("Verifier", OneToken()), frozenset({"model-a"}), ORIGIN)
+    return HttpDesk(world.desk, cast("Verifier", OneToken()), frozenset({"model-a"}), ORIGIN, world.ask_keys)
 
 
 async def fetch(world: StreamWorld, asked: HttpRequest, *, timeout_s: float = 300.0, until: int | None = None) -> Page:
