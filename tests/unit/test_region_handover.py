@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
@@ -150,6 +152,28 @@ async def test_an_approval_is_good_for_one_epoch() -> None:
     with pytest.raises(Rejected) as late:
         await raise_epoch(world.terms, **command)
     assert (late.value.reason, await world.terms.get("shop")) == ("stale-approval", back)
+
+
+@virtual
+async def test_a_hand_over_that_another_one_overtakes_says_so() -> None:
+    """Between its two writes the home was moved on: its date is not written over the later term."""
+    world = Regions()
+    world.terms.write_s = 1.0
+    async with asyncio.TaskGroup() as tasks:
+        late = tasks.create_task(_catch(hand_over(world)))
+        await asyncio.sleep(1.1)
+        world.terms.write_s = 0.1
+        faster = await hand_over(world, "eu-west-1")
+    assert isinstance(late.result(), Retryable)
+    assert await world.terms.get("shop") == faster
+    assert (faster.epoch, [past.region for past in faster.past]) == (3, [EAST, WEST])
+
+
+async def _catch(work: Coroutine[Any, Any, Term]) -> Term | Retryable:
+    try:
+        return await work
+    except Retryable as error:
+        return error
 
 
 def test_a_term_keeps_the_latest_ones_before_it() -> None:

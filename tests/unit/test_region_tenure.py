@@ -35,6 +35,24 @@ async def test_a_reading_holds_for_a_lease_from_before_it_was_asked_for() -> Non
         tenure.check()
 
 
+@pytest.mark.parametrize("decides", ["loop", "wall"])
+@virtual
+async def test_each_clock_counts_from_before_the_question(decides: str) -> None:
+    """An answer that took two seconds holds two seconds less on the loop's clock, and on the wall clock as well."""
+    world = Regions()
+    world.terms.read_s = 2.0
+    tenure = world.tenure(EAST)
+    await tenure.hold(1.0)
+    if decides == "loop":
+        world.clock.ahead_ms -= 3_600_000
+        await asyncio.sleep(LEASE_S - 2.0)
+    else:
+        world.clock.ahead_ms += round((LEASE_S - 2.0) * 1000)
+    assert tenure.is_held()
+    await asyncio.sleep(0.01)
+    assert not tenure.is_held()
+
+
 @virtual
 async def test_many_that_ask_at_once_make_one_reading() -> None:
     """The others wait for it."""
