@@ -79,7 +79,9 @@ class DynamoDbFilterRuleStore:
     async def changes(self, topic: str, since: int) -> RuleChanges:
         """As the port says: one read where nothing has changed."""
         version = await self._version(topic)
-        if version == since > 0:
+        if version == 0:
+            return RuleChanges(0, is_whole=True)
+        if version == since:
             return RuleChanges(version)
         is_whole = not 0 < since < version
         rules: list[FilterRule] = []
