@@ -164,8 +164,8 @@ def _judge_ownership(history: History) -> Iterator[Fault]:
     owners = {event.epoch: event.region for event in history.of("term")}
     latest = 0
     for event in history.of("begin"):
-        if event.value.count(","):
-            yield Fault(4, event.key, f"{event.value} may begin work at {event.at_s:.3f} s")
+        if event.value:
+            yield Fault(4, event.key, f"{event.region} begins while {event.value} may begin work")
         if event.epoch and owners.get(event.epoch) != event.region:
             yield Fault(4, event.key, f"{event.region} begins in an epoch that is not its own")
         if event.epoch and event.epoch < latest:

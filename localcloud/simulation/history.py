@@ -50,7 +50,6 @@ _WORDS: Final = {
     "doubt": "{region} tells {key}: in doubt, {value}",
     "error": "{region} refuses {key}: {value}",
     "crash": "{region}: an environment is killed",
-    "held": "in {value} somebody may begin work at this moment",
     "calm": "everything is healed, nothing is under way; the drain begins",
     "parked": "{region}: still parked after the drain: {key}",
     "listed": "{key} is on the list of doubts ({value})",

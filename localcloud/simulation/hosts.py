@@ -30,7 +30,6 @@ __all__ = ["BrokenError", "Host", "HostClock", "Key", "Land"]
 
 DRIFT_S: Final = 400.0  # in which a clock moves from one end of its error to the other
 PAUSES_S: Final = (0.02, 0.3, 2.0, 9.0)  # up to so long the work takes, before its effect and after it
-FAILS: Final = 0.06
 
 
 class BrokenError(Exception):
@@ -89,6 +88,7 @@ class Host:
 
     def __init__(self, land: Land, region: str, *, is_calm: bool = False) -> None:
         self.region = region
+        self.slowness = 1.0
         self.is_over = False
         self.fuse: float = inf
         self._land, self._is_calm = land, is_calm
@@ -170,7 +170,7 @@ class Host:
         if self._is_calm:
             return land.begin_work(self, key)
         await self._pause()
-        if rng.random() < FAILS:
+        if rng.random() < land.setting.fails:
             land.note("fail", self.region, key)
             raise BrokenError
         value = land.begin_work(self, key)

@@ -29,6 +29,7 @@ T = TypeVar("T")
 NEAR_S: Final = 0.02
 FAR_S: Final = 0.15
 GIVE_UP_S: Final = 3.0  # without a deadline
+PATIENCE_S: Final = 20.0  # of a command that a person waits for
 WAN: Final = "requests"
 
 
@@ -36,6 +37,7 @@ class Process(Protocol):
     """Whoever asks: where it runs, and the points at which it may end."""
 
     region: str
+    slowness: float  # how many times as often its requests take seconds
 
     def pass_point(self) -> None:
         """Raises CancelledError from the moment on at which the process is killed."""
@@ -69,7 +71,7 @@ class Network:
         fate = rng.random()
         if fate < setting.late:
             loop.call_later(rng.uniform(0.5, setting.late_s), self._do_again, process.region, target, work)
-        delay_s = self._draw_delay_s(process.region, target, now)
+        delay_s = self._draw_delay_s(process, target, now)
         if self.is_cut(process.region, target) or fate > 1 - setting.trouble / 2:
             await self._wait(process, min(limit, now + (delay_s if rng.random() < 0.5 else inf)) - now)
             raise unavailable("ConnectFailed")
@@ -99,11 +101,11 @@ class Network:
         await asyncio.sleep(max(0.0, wait_s))
         process.pass_point()
 
-    def _draw_delay_s(self, source: str, target: str, now: float) -> float:
-        rng = self._rng
-        delay_s = rng.random() * (NEAR_S if source == target else FAR_S)
-        if now < self.slow_until.get(target, 0.0) or rng.random() < self._setting.slow:
-            delay_s += rng.random() ** 2 * 8
+    def _draw_delay_s(self, process: Process, target: str, now: float) -> float:
+        rng, slow = self._rng, self._setting.slow * process.slowness
+        delay_s = rng.random() * (NEAR_S if process.region == target else FAR_S)
+        if now < self.slow_until.get(target, 0.0) or rng.random() < slow:
+            delay_s += rng.random() ** 2 * self._setting.slow_most_s
         return delay_s
 
     def _do_again(self, source: str, target: str, work: Callable[[], object]) -> None:
@@ -160,8 +162,10 @@ class TermPort:
 
     async def replace(self, term: Term, *, seen: Term | None) -> bool:
         """As `TermStore.replace`."""
-        terms = self._terms
-        return await self._network.request(self._process, WITNESS, lambda: finish(terms.replace(term, seen=seen)))
+        terms, limit = self._terms, asyncio.get_running_loop().time() + PATIENCE_S
+        return await self._network.request(
+            self._process, WITNESS, lambda: finish(terms.replace(term, seen=seen)), deadline=limit
+        )
 
 
 class DoubtPort:

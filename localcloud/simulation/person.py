@@ -30,7 +30,7 @@ class Operator:
     """Where the command runs: a process of one Region, whose clock differs as all do."""
 
     def __init__(self, world: World, region: str) -> None:
-        self.region = region
+        self.region, self.slowness = region, 8.0
         rng, off_s = world.rng, world.setting.off_s / 2
         self.clock = HostClock(rng.uniform(-off_s, off_s), rng.uniform(-off_s, off_s))
         self.fuse: float = rng.randrange(6) if rng.random() < 0.15 else inf
@@ -52,19 +52,26 @@ class Person:
     async def live(self, tasks: asyncio.TaskGroup) -> None:
         """Fail over, and back."""
         rng, weather = self._world.rng, self._weather
-        if weather.kind == "calm" and rng.random() < 0.5:
+        wait_s = self._choose_wait_s()
+        if wait_s is None:
             return
-        if weather.kind != "calm" and rng.random() < 0.1:
-            return
-        at_heal = rng.random() < 0.25
-        await asyncio.sleep(
-            weather.ends_s - 0.5 + rng.random() if at_heal else weather.begins_s + 1 + 30 * rng.random()
-        )
+        await asyncio.sleep(wait_s)
         await self._change(WEST, tasks)
         if rng.random() < 0.5:
             now = asyncio.get_running_loop().time()
             await asyncio.sleep(max(0.0, weather.ends_s - now) + 40 * rng.random() ** 2)
             await self._change(EAST, tasks)
+
+    def _choose_wait_s(self) -> float | None:
+        """How long until the failover; None where nobody decides on one."""
+        rng, weather, given_s = self._world.rng, self._weather, self._world.setting.decides_s
+        if given_s:
+            return weather.begins_s + given_s
+        if rng.random() < (0.5 if weather.kind == "calm" else 0.1):
+            return None
+        if rng.random() < 0.25:
+            return weather.ends_s - 0.5 + rng.random()
+        return weather.begins_s + 1 + 30 * rng.random()
 
     async def finish(self) -> None:
         """What was broken off is gone on with, by the approval that it had."""

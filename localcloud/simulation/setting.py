@@ -28,15 +28,18 @@ class Setting:
 
     `repeated`, `chosen`, `stragglers`: which share of keys is sent again, made by the client, sent by clients that keep
     an old DNS answer. `trouble`, `late`, `slow`: which share of requests fails (half of them after they were done), is
-    done a second time up to `late_s` later, takes seconds. `killed`: which share of deliveries ends an environment.
+    done a second time up to `late_s` later, takes seconds (up to `slow_most_s`). `fails`, `killed`: which share of the
+    work raises an error before its effect, and of deliveries ends an environment.
 
     `weather`: how the links break, "" for what the seed says, and `outage_s` for how long (0: as the seed says).
+    `decides_s`: when after that a person fails over (0: as the seed says, which may be never). `lag_s`: how long
+    replication takes, by median.
     """
 
     mode: Mode = "home"
     keys: int = 20
     hosts: int = 2
-    span_s: float = 120.0
+    span_s: float = 60.0
     skew_s: float = 2.0
     off_s: float = 2.0
     lease_s: float = 4.0
@@ -49,6 +52,10 @@ class Setting:
     late: float = 0.04
     late_s: float = 60.0
     slow: float = 0.03
+    slow_most_s: float = 8.0
+    fails: float = 0.06
     killed: float = 0.07
     weather: str = ""
     outage_s: float = 0.0
+    decides_s: float = 0.0
+    lag_s: float = 0.5

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, Final, Protocol, TypeVar
 
-from localcloud.regions.links import Lag, Links, Route
+from localcloud.regions.links import Links, Route
 from localcloud.simulation.setting import REGIONS, WITNESS
 from sluiceway.errors import ServiceUnavailable
 from sluiceway.idempotency.memory import MemoryIdempotencyStore
@@ -27,7 +27,6 @@ T = TypeVar("T")
 CHANNEL: Final = "records"
 PAGE: Final = 7  # few, so that every walk turns pages
 COMMIT_S: Final = 0.12  # at most, until another Region's write of the same item is no conflict
-LAG: Final = Lag(0.5, spread=0.9, most_s=20.0)
 
 _Changed = Callable[[str, IdempotencyRecord | None, IdempotencyRecord | None], None]
 

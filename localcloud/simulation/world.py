@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from localcloud.clock import run_virtual
-from localcloud.regions.links import HOP, Links
+from localcloud.regions.links import HOP, Lag, Links
 from localcloud.simulation.clients import Clients
 from localcloud.simulation.history import Event, History
 from localcloud.simulation.hosts import Host
@@ -16,7 +16,7 @@ from localcloud.simulation.network import Network
 from localcloud.simulation.person import Person
 from localcloud.simulation.setting import EAST, EPOCH_MS, GROUP, REGIONS, Setting
 from localcloud.simulation.settle import settle
-from localcloud.simulation.tables import LAG, QuorumTable, ReplicaTable, Table
+from localcloud.simulation.tables import QuorumTable, ReplicaTable, Table
 from localcloud.simulation.weather import Weather
 from sluiceway.ports.regions import DoubtStore, TermStore
 from sluiceway.region.handover import found_group
@@ -36,7 +36,7 @@ class World:
         self.setting = setting
         self.rng = Random(seed)  # noqa: S311 - a seed's, no secret
         self.history = History()
-        self.links = Links(rng=self.rng, lag=LAG, hop=HOP)
+        self.links = Links(rng=self.rng, lag=Lag(setting.lag_s, spread=0.9, most_s=60.0), hop=HOP)
         self.network = Network(self.links, self.rng, setting)
         self.table: Table = (
             QuorumTable(self.links, self.rng, self._changed)
@@ -64,10 +64,10 @@ class World:
         return found
 
     def begin_work(self, host: Host, key: str) -> str:
-        """The effect. The event's `value` are the Regions of which some environment may begin work at this moment."""
-        held = {other.region for other in self._hosts.values() if not other.is_over and other.tenure.is_held()}
-        epoch = self._claimed.get((host.region, key), 0)
-        self.note("begin", host.region, key, value=",".join(sorted(held)), epoch=epoch)
+        """The effect. The event's `value` is the other Region, if some environment there may begin work just now."""
+        others = (other for other in self._hosts.values() if other.region != host.region and not other.is_over)
+        held = next((other.region for other in others if other.tenure.is_held()), "")
+        self.note("begin", host.region, key, value=held, epoch=self._claimed.get((host.region, key), 0))
         return f"result {len(self.history.events)}"
 
     def answer_dns(self, asked_s: float) -> str:
