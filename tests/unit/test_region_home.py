@@ -12,7 +12,7 @@ from sluiceway.idempotency import Fresh, InDoubt, LeftInDoubt, Parked, Replayed
 from sluiceway.idempotency.outcomes import result_of
 from sluiceway.region.doubts import settle
 from sluiceway.region.handover import raise_epoch
-from sluiceway.region.home import MANY_ATTEMPTS, HomeStore
+from sluiceway.region.home import MANY_ATTEMPTS, HomeStore, RegionDesk
 from sluiceway.region.tenure import Tenure
 from sluiceway.rules.idempotency import IdempotencyRecord, Owner
 from sluiceway.rules.region_keys import item_key, mint_key
@@ -89,6 +89,22 @@ async def test_what_is_stored_names_region_and_epoch_and_the_item_is_the_terms_o
 def _keys(world: Regions, region: str) -> list[str]:
     store: Any = world.tables[region].store
     return list(store._records)
+
+
+@virtual
+async def test_what_is_found_has_the_key_that_was_asked_for() -> None:
+    """Not its item's: by a claim, by a look, and of an earlier term."""
+    world = Regions()
+    await guard().run(EVENT, Work(), store=world.home(EAST))
+    now_ms = world.clock.now_ms()
+    other = IdempotencyRecord(KEY, Owner("other"), now_ms // 1000 + 60, now_ms + 5_000)
+    east = world.home(EAST)
+    found = [await east.claim(other, now_ms=now_ms, rerun=False), await east.get(KEY)]
+    await fail_over(world)
+    now_ms = world.clock.now_ms()
+    late = other._replace(expires_s=now_ms // 1000 + 60, lease_until_ms=now_ms + 5_000)
+    found += [await world.home(WEST).claim(late, now_ms=now_ms, rerun=False), await world.home(EAST).get(KEY)]
+    assert [each and (each.key, each.data) for each in found] == [(KEY, '{"run":1}')] * 4
 
 
 @virtual
@@ -172,6 +188,15 @@ async def test_a_key_that_cannot_be_asked_about_is_parked_and_noted() -> None:
     assert doubt.expires_s == (doubt.noted_ms + 3_600_000 + 5_000) // 1000 + 1 + 900
     world.links[EAST].refusal = None
     assert await guard().run(EVENT, work, store=home) == Fresh({"run": 1})
+
+
+@virtual
+async def test_an_earlier_home_that_is_no_longer_named_cannot_be_asked() -> None:
+    """A Region that was taken out of the group after it was home: its keys are parked, not taken for free."""
+    world = Regions()
+    await fail_over(world)
+    desk = RegionDesk(world.tenure(WEST), world.tables[WEST], {}, world.doubts, world.clock)
+    assert await guard().run(EVENT, Work(), store=HomeStore(desk)) == InDoubt(KEY, "parked")
 
 
 @virtual
