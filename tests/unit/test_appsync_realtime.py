@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from localcloud.gateway.appsync.realtime import MAX_SUBSCRIPTIONS, MAX_UNDER_WAY, SUBPROTOCOL
 from localcloud.gateway.message import HttpRequest
+from localcloud.services.appsync.model import Namespace
 from localcloud.services.contract import Permission
 from tests.unit.appsync_setup import REGION, Client, World, config_of, encode_authorization, run, signed, token
 from tests.unit.websocket_setup import client_frame, text_frame
@@ -49,6 +50,20 @@ def test_a_connection_lasts_24_hours() -> None:
         assert len(beats) in {1439, 1440}
         await world.post({"channel": "/default/a", "events": ["1"]})
         assert client.wire.frames() == []
+
+    run(test)
+
+
+def test_an_ended_connection_leaves_no_timer() -> None:
+    """After hours, too: each `ka` sets the next."""
+
+    async def test(world: World) -> None:
+        loop: Any = asyncio.get_running_loop()
+        client = await world.connect()
+        await asyncio.sleep(3 * 3600)
+        assert len([timer for timer in loop._scheduled if not timer.cancelled()]) == 2  # noqa: SLF001 - no public way
+        client.connection.lost()
+        assert [timer for timer in loop._scheduled if not timer.cancelled()] == []  # noqa: SLF001 - as above
 
     run(test)
 
@@ -174,6 +189,22 @@ def test_a_subscription_asks_iam_for_its_namespace() -> None:
         assert world.access.asked == [Permission("appsync:EventSubscribe", arn)]
 
     run(test, config=config_of("AWS_IAM"))
+
+
+def test_a_namespace_s_modes_stand_before_the_api_s() -> None:
+    """For subscribing on its own: neither the modes of publishing nor those of the API count."""
+
+    async def test(world: World) -> None:
+        own = Namespace("own", publish=("API_KEY",), subscribe=("AWS_IAM",))
+        world.apis.put_namespace(world.api, own, is_new=True)
+        client = await world.connect()
+        about: dict[str, Any] = {"type": "subscribe", "channel": "/own/a"}
+        shy = await client.say(**about, id="k", authorization=world.auth)
+        assert shy == refused("subscribe_error", *NOT_AUTHORIZED, id="k")
+        assert await client.say(**about, id="i", authorization=signed()) == [{"id": "i", "type": "subscribe_success"}]
+        await world.subscriber("/default/a")
+
+    run(test, config=config_of("API_KEY", "AWS_IAM", publish=("AWS_IAM",)))
 
 
 @pytest.mark.parametrize("channel", ["/default/*/a", "*", "", None, "/a/b/c/d/e/f"])
