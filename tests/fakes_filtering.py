@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sluiceway.errors import Rejected, SluicewayError
+from sluiceway.errors import Misconfigured, Rejected, SluicewayError
 from sluiceway.ports.filtering import Outgoing, RuleChanges
 from sluiceway.rules.filtering import Destination, FilterRule, parse_rule, write_rule
 from tests.fakes import Trouble, unavailable
@@ -99,7 +99,7 @@ class MemoryDestinations:
                 fate = unavailable("send")
             if fate is None:
                 self.arrived.setdefault(destination, []).append(message)
-            elif destination.ordered and not isinstance(fate, Rejected):
+            elif destination.ordered and not isinstance(fate, Rejected | Misconfigured):
                 held.add(message.key)
             fates.append(fate)
         return fates

@@ -243,6 +243,34 @@ def test_a_failed_request_is_the_fate_of_its_messages(error: SluicewayError) -> 
     assert sent(RecordingCaller([error]), QUEUE, message(1), message(2)) == [error, error]
 
 
+def test_a_destination_set_up_wrongly_is_every_messages_fate() -> None:
+    """Of one key too: were those behind the first Retryable, a shard would go on by one record at a time."""
+    error = ServiceMisconfigured("no", service="kinesis", operation="PutRecords", code="ResourceNotFoundException")
+    caller = RecordingCaller([error] * 9)
+    assert sent(caller, STREAM, *(message(number) for number in range(5)), message(9, key="b")) == [error] * 6
+    assert len(caller.calls) == 1
+
+
+def test_the_one_bad_record_of_a_large_request_is_found_by_halves() -> None:
+    """Eighteen requests at most for one of two hundred and fifty-six, and all others are sent once."""
+    taken: list[int] = []
+
+    class Picky(RecordingCaller):
+        async def call(self, service: Any, operation: str, body: Any = b"", **rest: Any) -> Reply:
+            await super().call(service, operation, body, **rest)
+            numbers = [json.loads(base64.b64decode(each["Data"]))["n"] for each in body["Records"]]
+            if 77 in numbers:
+                raise ServiceRefused("no", service="kinesis", operation=operation, code="ValidationException")
+            taken.extend(numbers)
+            return answer({"Records": [{}] * len(numbers)})
+
+    caller = Picky()
+    fates = sent(caller, STREAM, *(message(number, key=str(number)) for number in range(256)))
+    assert [at for at, fate in enumerate(fates) if fate is not None] == [77]
+    assert sorted(taken) == [number for number in range(256) if number != 77]
+    assert len(caller.calls) <= 18
+
+
 def test_nothing_is_sent_after_the_deadline() -> None:
     """What was not sent by then is Retryable; a pause that would end after it is not begun."""
     caller = RecordingCaller()

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from sluiceway.errors import Misconfigured, Rejected
 from sluiceway.rules import patterns
 from sluiceway.rules import subscriptions as rule
+from sluiceway.rules.access import AccessRules, Viewer
 from sluiceway.rules.index import PatternIndex
+from sluiceway.rules.masking import MaskKey
 from sluiceway.rules.subscribing import parse_subscribe, parse_unsubscribe
-from sluiceway.rules.subscriptions import LIMITS, Filter, SubscriptionSet, project
+from sluiceway.rules.subscriptions import LIMITS, Filter, Lens, SubscriptionSet, project
 from sluiceway.rules.topics import read_topics
 from tests.unit.test_event_pattern_cost import pigeons
 
@@ -314,3 +316,56 @@ def test_topics_have_a_stream_each() -> None:
         with pytest.raises(Misconfigured) as caught:
             read_topics(declared, "TOPICS")
         assert caught.value.what == "TOPICS"
+
+
+# ---------------------------------------------------------------- through views
+
+grants = st.fixed_dictionaries(
+    {"allow": st.sampled_from([["g"], ["h"], "*"])},
+    optional={
+        "rows": st.sampled_from([{"a": [0]}, {"b": [{"exists": False}]}, {"a": {"b": ["x"]}}]),
+        "columns": st.lists(st.sampled_from(["a", "b", "a.b"]), min_size=1, max_size=2),
+        "masks": st.dictionaries(
+            st.sampled_from(["a", "b.c"]), st.sampled_from(["hash", "redact", "drop"]), min_size=1
+        ),
+    },
+)
+viewers = st.sampled_from([Viewer(("g",)), Viewer(("h",)), Viewer(("g", "h")), Viewer()])
+
+
+@given(
+    st.lists(grants, min_size=1, max_size=3),
+    st.lists(st.tuples(viewers, column_lists, st.none() | trees), max_size=6),
+    records,
+)
+def test_each_gets_of_its_view_what_it_would_get_of_it_alone(
+    statements: list[dict[str, Any]],
+    asked: list[tuple[Viewer, list[str], dict[str, Any] | None]],
+    record: dict[str, Any],
+) -> None:
+    """Whoever else looks, and through whatever: pattern and columns are judged on what this view shows, and a record
+    that it does not show is nobody's match."""
+    rules = AccessRules({"orders": statements}, "ACCESS", key=MaskKey("k1", bytes(32)))
+    held: list[tuple[Filter, str]] = []
+    lenses: dict[str, Lens] = {}
+    expected: dict[str, Mapping[str, object]] = {}
+    for number, (viewer, columns, pattern) in enumerate(asked):
+        view = rules.view("orders", viewer)
+        wanted = wanted_of(columns, pattern)
+        if view is None:
+            continue
+        lenses[view.name] = view
+        held.append((wanted._replace(view=view.name), f"c{number}"))
+        seen = view.show(record)
+        if seen is None:
+            continue
+        alone = project(seen, wanted.columns)
+        if not wanted.pattern or patterns.compile(wanted.pattern).matches(alone):
+            expected[f"c{number}"] = alone
+    assert shown(SubscriptionSet(held, lenses), record) == expected
+
+
+def test_a_view_that_is_not_there_shows_nothing() -> None:
+    """Not the whole record for want of a lens."""
+    held = SubscriptionSet([(Filter(view="gone"), "c1"), (Filter('{"x":[{"exists":false}]}', view="gone"), "c2")])
+    assert shown(held, ORDER) == {}

@@ -21,7 +21,7 @@ from sluiceway.aws.s3 import Bucket
 from sluiceway.aws.sns import publish_batch
 from sluiceway.aws.sqs_batch import send_batch
 from sluiceway.aws.wire import Caller
-from sluiceway.errors import DeadlineExceeded, Rejected, Retryable, ServiceRefused, SluicewayError
+from sluiceway.errors import DeadlineExceeded, Misconfigured, Rejected, Retryable, ServiceRefused, SluicewayError
 from sluiceway.ports import Chance
 from sluiceway.ports.filtering import Outgoing
 from sluiceway.rules.filtering import Destination, DestinationKind
@@ -190,11 +190,12 @@ class _Sending:
         try:
             failures = await self._post([self._messages[at] for at in chunk], self._deadline)
         except ServiceRefused as error:
-            # The request, for the sake of one of its messages: which one is found out by sending each alone
             if len(chunk) == 1:
                 return self._settle(chunk[0], error)
-            for at in chunk:
-                await self._send([at])
+            # For the sake of one message, perhaps: which one is found out by halves
+            middle = len(chunk) // 2
+            for half in (chunk[:middle], chunk[middle:]):
+                await self._send(half)
             return None
         except SluicewayError as error:
             return self._settle_all(chunk, error)
@@ -215,8 +216,9 @@ class _Sending:
         lane = self._lanes[self._lane_of[at]]
         lane.popleft()
         if fate is not None and not isinstance(fate, Rejected):
-            for later in lane:
-                self._fates[later] = Retryable("an earlier message of its key was not sent")
+            behind = Retryable("an earlier message of its key was not sent")
+            for later in lane:  # a destination that is set up wrongly would refuse them as well
+                self._fates[later] = fate if isinstance(fate, Misconfigured) else behind
             lane.clear()
         if not lane:
             del self._lanes[self._lane_of[at]]
