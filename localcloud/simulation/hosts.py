@@ -48,10 +48,11 @@ class HostClock:
 
     def __init__(self, first_s: float, last_s: float) -> None:
         self._first_s, self._drift = first_s, (last_s - first_s) / DRIFT_S
+        self._loop = asyncio.get_running_loop()
 
     def now_ms(self) -> int:
         """Epoch milliseconds."""
-        true_s = asyncio.get_running_loop().time()
+        true_s = self._loop.time()
         return EPOCH_MS + round((true_s + self._first_s + self._drift * min(true_s, DRIFT_S)) * 1000)
 
 

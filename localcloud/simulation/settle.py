@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["settle"]
 
 LASTS_S: Final = 30.0
+NOW: Final = "done now: "
 
 
 async def settle(world: World, keys: list[Key]) -> None:
@@ -33,12 +34,12 @@ async def settle(world: World, keys: list[Key]) -> None:
         await _drain(world, hosts, term)
     elif world.setting.mode == "strong":
         await _list_unfinished(world, hosts[EAST])
-    for key in keys:
-        await _ask(world, hosts[home], key)
+    said = {key: await _ask(world, hosts[home], key) for key in keys}
     await world.links.drained()
     for region in REGIONS:
         for key in keys:
-            await _ask(world, hosts[region], key)
+            if region != home or said[key].startswith(NOW):
+                await _ask(world, hosts[region], key)
 
 
 async def _drain(world: World, hosts: dict[str, Host], term: Term) -> None:
@@ -64,7 +65,7 @@ async def _list_unfinished(world: World, host: Host) -> None:
         world.note("listed", host.region, world.names[record.key], value="lapsed")
 
 
-async def _ask(world: World, host: Host, key: Key) -> None:
+async def _ask(world: World, host: Host, key: Key) -> str:
     try:
         outcome = await host.serve(key, LASTS_S)
     except SluicewayError as error:
@@ -72,11 +73,12 @@ async def _ask(world: World, host: Host, key: Key) -> None:
     else:
         said = _describe(outcome)
     world.note("asked", host.region, key.id, value=said)
+    return said
 
 
 def _describe(outcome: Outcome[str]) -> str:
     if isinstance(outcome, Fresh):
-        return f"done now: {outcome.value}"
+        return f"{NOW}{outcome.value}"
     if isinstance(outcome, Replayed):
         return outcome.value
     return "in doubt" if isinstance(outcome, InDoubt) else type(outcome).__name__

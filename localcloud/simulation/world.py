@@ -64,11 +64,14 @@ class World:
         return found
 
     def begin_work(self, host: Host, key: str) -> str:
-        """The effect. The event's `value` is the other Region, if some environment there may begin work just now."""
-        others = (other for other in self._hosts.values() if other.region != host.region and not other.is_over)
-        held = next((other.region for other in others if other.tenure.is_held()), "")
+        """The effect. Under terms, its event's `value` is the other Region if some environment there may begin work."""
+        held = self._find_other_home(host.region) if self.setting.mode == "home" else ""
         self.note("begin", host.region, key, value=held, epoch=self._claimed.get((host.region, key), 0))
         return f"result {len(self.history.events)}"
+
+    def _find_other_home(self, region: str) -> str:
+        others = (other for other in self._hosts.values() if other.region != region and not other.is_over)
+        return next((other.region for other in others if other.tenure.is_held()), "")
 
     def answer_dns(self, asked_s: float) -> str:
         """The Region that was answered at `asked_s`."""
