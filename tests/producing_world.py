@@ -16,7 +16,7 @@ from sluiceway.errors import DeadlineExceeded, ServiceUnavailable
 from sluiceway.flows.publish.options import ProducerOptions
 from sluiceway.flows.publish.producer import Producer
 from sluiceway.flows.publish.shards import Outlet
-from sluiceway.ports.producing import Declined, Entry, OpenShard, Placed, PutAnswer
+from sluiceway.ports.producing import Declined, Entry, OpenShard, Placed, PutAnswer, RecordStream
 from tests.fakes import FixedChance, unavailable
 
 THROTTLED = "ProvisionedThroughputExceededException"
@@ -189,7 +189,7 @@ def has_strangers(entry: Entry, hash_range: HashRange) -> bool:
 
 
 def make_producer(
-    stream: MemoryStream, *, deadline: float | None = None, outlet: Outlet | None = None, **options: float | bool
+    stream: RecordStream, *, deadline: float | None = None, outlet: Outlet | None = None, **options: float | bool
 ) -> Producer:
     """A producer with these options."""
     return Producer(

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
 import pytest
 
 from localcloud.clock import SystemClock
 from localcloud.delegate import Delegate, DelegatedService
-from localcloud.services.contract import Service, WireRequest
+from localcloud.services.contract import Service
 from localcloud.services.kinesis.limits import Limits
 from localcloud.services.kinesis.model import Streams
 from localcloud.services.kinesis.wire import KinesisService
-from sluiceway.aws.endpoints import ServiceSpec
-from sluiceway.aws.kinesis import KINESIS, KinesisStream
-from sluiceway.aws.reply import Reply, read_fault
 from sluiceway.codec.kpl import HashRange, hash_key
 from sluiceway.flows.publish.shards import Outlet
 from sluiceway.ports.producing import Entry, OpenShard, Placed, RecordStream
+from tests.producing_cloud import Served
 from tests.producing_world import LAST, MemoryStream, Stored, has_strangers, make_producer, open_entry
 
-REGION = "eu-west-1"
 OPEN = Limits(reads=False, writes=False, calls=False, quotas=False)
 HALF = 1 << 127
 
@@ -61,82 +56,6 @@ class InMemory:
             for name, shard in self.stream.shards.items()
             for entry in shard.records.values()
         ]
-
-
-class Served:
-    """A Kinesis, behind the operations that ship; it is the `Caller` too."""
-
-    def __init__(self, service: Service, stream: str) -> None:
-        self._service = service
-        self.is_moto = isinstance(service, DelegatedService)
-        self._named = {"StreamName": "orders"}
-        self.stream = KinesisStream(self, stream)
-
-    async def call(
-        self, service: ServiceSpec, operation: str, body: Mapping[str, object] | bytes = b"", **more: Any
-    ) -> Reply:
-        del more
-        sent = json.dumps(body).encode()
-        request = WireRequest(
-            service="kinesis",
-            region=REGION,
-            method="POST",
-            path="/",
-            query="",
-            headers={
-                "authorization": f"AWS4-HMAC-SHA256 Credential=AK/20260101/{REGION}/kinesis/aws4_request, Signature=x",
-                "content-length": str(len(sent)),
-                "content-type": "application/x-amz-json-1.1",
-                "host": f"kinesis.{REGION}.amazonaws.com",
-                "x-amz-target": f"{service.target_prefix}.{operation}",
-            },
-            body=sent,
-            access_key="AK",
-            request_id="r",
-        )
-        answer = await self._service.handle(request)
-        assert isinstance(answer.body, bytes)
-        reply = Reply(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.body)
-        if answer.status >= 400:
-            raise read_fault(reply).refusal("kinesis", operation)
-        return reply
-
-    async def ask(self, operation: str, **members: Any) -> dict[str, Any]:
-        return (await self.call(KINESIS, operation, members)).json()
-
-    async def settle(self) -> None:
-        """Until the stream is ACTIVE."""
-        async with asyncio.timeout(10):
-            while True:
-                told = await self.ask("DescribeStreamSummary", **self._named)
-                if told["StreamDescriptionSummary"]["StreamStatus"] == "ACTIVE":
-                    return
-                await asyncio.sleep(0)
-
-    async def split(self, shard_id: str) -> None:
-        (found,) = [each for each in await self.stream.open_shards() if each.shard_id == shard_id]
-        middle = str((found.first + found.last) // 2 + 1)
-        await self.ask("SplitShard", **self._named, ShardToSplit=shard_id, NewStartingHashKey=middle)
-        await self.settle()
-
-    async def merge(self, one: str, other: str) -> None:
-        await self.ask("MergeShards", **self._named, ShardToMerge=one, AdjacentShardToMerge=other)
-        await self.settle()
-
-    async def read(self) -> list[tuple[str, HashRange, Entry]]:
-        found: list[tuple[str, HashRange, Entry]] = []
-        for shard in (await self.ask("ListShards", **self._named))["Shards"]:
-            hashes = shard["HashKeyRange"]
-            kept = HashRange(int(hashes["StartingHashKey"]), int(hashes["EndingHashKey"]))
-            told = await self.ask(
-                "GetShardIterator", **self._named, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-            )
-            told = await self.ask("GetRecords", ShardIterator=told["ShardIterator"])
-            found += [
-                (shard["ShardId"], kept, Entry(each["PartitionKey"], base64.b64decode(each["Data"])))
-                for each in told["Records"]
-            ]
-        return found
 
 
 @pytest.fixture(scope="module")

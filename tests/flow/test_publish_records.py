@@ -409,6 +409,23 @@ def test_a_repeat_puts_only_what_had_no_receipt() -> None:
     assert sorted(each["n"] for each in play(scene).data) == [0, 1, 2]
 
 
+def test_what_the_stream_refuses_is_not_tried_again() -> None:
+    """No repeat would store it; the answer stays the first one."""
+
+    async def scene(world: World) -> None:
+        world.stream.refused_keys["bad"] = ServiceRefused(
+            "no", service="kinesis", operation="PutRecords", code="Invalid"
+        )
+        first = await world.post(records("a", "bad"), idempotency_key="k1")
+        before = len(world.stream.calls)
+        again = await world.post(records("a", "bad"), idempotency_key="k1")
+        assert kinds(first) == ["stored", "refused"]
+        assert (again.body, again.headers["idempotent-replayed"]) == (first.body, "true")
+        assert len(world.stream.calls) == before
+
+    play(scene)
+
+
 def test_where_nothing_was_stored_the_key_is_free() -> None:
     """Even another body may have it then."""
 

@@ -11,7 +11,7 @@ from botocore.serialize import create_serializer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.aws.kinesis import KinesisStream, name_stream
+from sluiceway.aws.kinesis import KinesisStream
 from sluiceway.aws.reply import Reply
 from sluiceway.errors import ServiceUnavailable
 from sluiceway.ports.producing import Declined, Entry, OpenShard, Placed
@@ -21,6 +21,7 @@ MODEL = botocore.session.get_session().get_service_model("kinesis")
 SERIALIZER = create_serializer("json", include_validation=True)
 ARN = "arn:aws:kinesis:eu-west-1:210987654321:stream/orders"
 STREAMS = st.sampled_from(["orders", ARN])
+NAMED = {"orders": {"StreamName": "orders"}, ARN: {"StreamARN": ARN}}  # another account's goes by its ARN alone
 
 
 def botocore_body(operation: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +65,7 @@ async def test_a_put_is_botocores(stream: str, entries: list[Entry]) -> None:
         *(Placed("s", str(at)) for at in range(1, len(entries))),
     ]
     params: dict[str, Any] = {
-        **name_stream(stream),
+        **NAMED[stream],
         "Records": [
             {"Data": entry.data, "PartitionKey": entry.partition_key}
             | ({} if entry.explicit_hash_key is None else {"ExplicitHashKey": entry.explicit_hash_key})
@@ -103,7 +104,7 @@ async def test_listing_reads_every_page_and_leaves_closed_shards_out(stream: str
         OpenShard("shardId-000000000002", 50, 2**128 - 1),
     ]
     first, second = caller.calls
-    asked: dict[str, Any] = {**name_stream(stream), "ShardFilter": {"Type": "AT_LATEST"}}
+    asked: dict[str, Any] = {**NAMED[stream], "ShardFilter": {"Type": "AT_LATEST"}}
     assert (first.body, first.deadline) == (botocore_body("ListShards", asked), 3.0)
     assert (second.body, second.deadline) == (botocore_body("ListShards", {"NextToken": "t"}), 3.0)
 
