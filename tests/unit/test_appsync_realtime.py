@@ -61,9 +61,9 @@ def test_an_ended_connection_leaves_no_timer() -> None:
         loop: Any = asyncio.get_running_loop()
         client = await world.connect()
         await asyncio.sleep(3 * 3600)
-        assert len([timer for timer in loop._scheduled if not timer.cancelled()]) == 2  # noqa: SLF001 - no public way
+        assert len([timer for timer in loop._scheduled if not timer.cancelled()]) == 2
         client.connection.lost()
-        assert [timer for timer in loop._scheduled if not timer.cancelled()] == []  # noqa: SLF001 - as above
+        assert [timer for timer in loop._scheduled if not timer.cancelled()] == []
 
     run(test)
 
