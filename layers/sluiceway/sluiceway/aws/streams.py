@@ -253,7 +253,7 @@ def _read_record(record: Mapping[str, Any]) -> ShardRecord:
     return ShardRecord(
         str(record["SequenceNumber"]),
         str(record.get("PartitionKey") or ""),
-        binascii.a2b_base64(record["Data"]),
+        binascii.a2b_base64(record["Data"], strict_mode=True),
         round(record.get("ApproximateArrivalTimestamp", 0) * 1000),
     )
 

@@ -76,7 +76,7 @@ class Replay:
         self._shards = shards
         self._cursor = {shard_id: lease.checkpoint for shard_id, lease in self._leases.items()}
         self._taken: deque[tuple[str, Opened]] = deque()
-        self._pages: asyncio.Queue[tuple[str, list[Opened]] | BaseException | None] = asyncio.Queue(AHEAD)
+        self._pages: asyncio.Queue[tuple[str, list[Opened]] | Exception | None] = asyncio.Queue(AHEAD)
         self._news = asyncio.Event()
         self._records = self._size_bytes = self._arrived_ms = 0
         self._behind_ms: int | None = None
@@ -110,11 +110,9 @@ class Replay:
                     self._arrived_ms = record.arrived_ms
                     return record
             page = await self._pages.get()
-            if isinstance(page, BaseException):
-                raise page
-            if page is None:
-                self._pages.put_nowait(None)  # it stays at its end
-                raise StopAsyncIteration
+            if page is None or isinstance(page, Exception):
+                self._pages.put_nowait(page)  # it stays at its end
+                raise page or StopAsyncIteration
             shard_id, opened = page
             self._taken.extend((shard_id, each) for each in opened)
 
