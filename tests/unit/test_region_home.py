@@ -70,6 +70,20 @@ async def test_the_home_begins_and_every_region_replays() -> None:
 
 
 @virtual
+async def test_only_an_end_that_still_counts_is_told_elsewhere() -> None:
+    """A copy of work in progress, or of an end that has expired, sends the caller to the home."""
+    world = Regions()
+    await guard().run(EVENT, Work(), store=world.home(EAST))
+    done = await world.tables[EAST].get(item_key(KEY, 1))
+    assert done is not None
+    for copy in (done._replace(is_complete=False, data=None), done._replace(expires_s=EPOCH_MS // 1000 - 1)):
+        await world.tables[WEST].store.claim(copy, now_ms=EPOCH_MS, rerun=False)
+        with pytest.raises(NotHome):
+            await guard().run(EVENT, Work(), store=world.home(WEST))
+        await world.tables[WEST].store.release(copy)
+
+
+@virtual
 async def test_what_is_stored_names_region_and_epoch_and_the_item_is_the_terms_own() -> None:
     """A minted key's item is the key itself under its own term, and has the epoch behind it under another."""
     world = Regions()
@@ -224,6 +238,19 @@ async def test_an_end_of_an_earlier_term_is_replayed() -> None:
     await world.tables[WEST].store.claim(done, now_ms=0, rerun=False)
     assert await guard().run(EVENT, work, store=home) == Replayed({"run": 1})
     assert work.runs == 0
+
+
+@virtual
+async def test_what_this_term_has_begun_asks_nobody() -> None:
+    """Its own record is the answer, though the earlier home is away by now; one that has expired is none."""
+    world = Regions()
+    await fail_over(world)
+    home, work = world.home(WEST), Work()
+    await guard().run(EVENT, work, store=home)
+    cut(world, EAST)
+    assert await guard().run(EVENT, work, store=home) == Replayed({"run": 1})
+    await asyncio.sleep(3_700)
+    assert await guard().run(EVENT, work, store=home) == InDoubt(KEY, "parked")
 
 
 @virtual
