@@ -143,6 +143,16 @@ def test_a_name_with_dots_hides_nothing() -> None:
     assert plan(columns=("a.b",)).show({"a.b": 1, "a": {"b": 2}}) == {"a": {"b": 2}}
 
 
+def test_a_name_with_dots_is_shown_by_what_shows_everything_beside_it() -> None:
+    """Two statements of which one picks the column and the other masks it come to no more than each of them."""
+    picks, masks = Spec(("a",)), Spec((), (("a", HASH),))
+    record = {"a.b": 0, "a": {"b": 1}, "c": {"a.b": 2}}
+    assert combine([picks], [], KEY).show(record) == {"a": {"b": 1}}
+    together = combine([picks, masks], [], KEY).show(record)
+    assert together == {"a.b": masked(0, HASH), "a": {"b": 1}, "c": {"a.b": 2}}
+    assert combine([picks, Spec(("a.c", "c"))], [], KEY).show(record) == {"a": {"b": 1}, "c": {"a.b": 2}}
+
+
 def test_depth_is_bounded() -> None:
     """What is nested more than a hundred deep below a mask is not there; nothing exhausts the stack."""
     deep: Any = "x"
