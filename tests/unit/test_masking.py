@@ -125,6 +125,16 @@ def test_columns_pick_and_masks_cover_what_is_picked() -> None:
     assert plan(columns=("nothing",)).show(record) == {}
 
 
+def test_of_two_masks_the_stricter_counts() -> None:
+    """Of one statement or of two: a milder one further down opens nothing."""
+    record = {"a": {"b": 1, "c": 2}}
+    for masks in ((("a", REDACT), ("a.b", HASH)), (("a.b", HASH), ("a", REDACT))):
+        assert plan(*masks).show(record) == {"a": "***"}
+    two = [Spec((), (("a", REDACT),)), Spec((), (("a.b", HASH),))]
+    assert combine([Spec()], two, KEY).show(record) == {"a": "***"}
+    assert plan(("a", HASH), ("a.b", DROP)).show(record) == {"a": masked({"c": 2}, HASH)}
+
+
 def test_a_name_with_dots_hides_nothing() -> None:
     """Patterns read it as those names, and so does a mask, wherever the dots are; a column does not show it."""
     record = {"a.b": 1, "a": {"b.c": 2, "b": {"c": 3, "d.e": 4}}, "a.b.c": 5, "a.x": 6, "a.b.d": {"e": 7}}
