@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from localcloud.clock import run_virtual
+from sluiceway.aws.dynamodb import Table
+from sluiceway.aws.rollups import DynamoDbRollupStore
 from sluiceway.codec import kinesis_window
 from sluiceway.codec.raw_records import decode_lines
 from sluiceway.errors import Misconfigured, Rejected, Retryable, ServiceUnavailable
@@ -21,12 +24,15 @@ from sluiceway.events.kinesis import KinesisRecord
 from sluiceway.events.kinesis_window import KinesisWindow, WindowReply
 from sluiceway.flows import roll_up
 from sluiceway.flows.roll_up import RollUpDesk, do_each, roll_up_records
-from sluiceway.ports.rollups import Ledger, Row, total_place
+from sluiceway.ports.rollups import Contribution, Ledger, Row, total_place
 from sluiceway.rules.rollups import windows
 from sluiceway.rules.rollups.cells import Cell, Measure, Place
+from sluiceway.rules.rollups.definition import read_definition
 from sluiceway.rules.rollups.windows import mark_of
 from sluiceway.steps.metrics import _gathered
-from tests.fakes import EPOCH_MS, Trouble
+from tests.contract.answer_tables import Post, local_tables
+from tests.contract.test_rollup_stores import DEFINITION as TABLE_OF_ROLLUPS
+from tests.fakes import EPOCH_MS, LoopClockMs, Trouble
 from tests.fakes_rollups import MemoryLetters, MemoryRawStore, MemoryRollupStore, define
 
 STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/Records"
@@ -34,7 +40,10 @@ SHARD = "shardId-000000000000"
 MINUTE = 60_000
 HOUR = 3_600_000
 T0 = EPOCH_MS
-EVENTS = Path(__file__).parents[2] / "events" / "roll_up_records"
+ROOT = Path(__file__).parents[2]
+EVENTS = ROOT / "events" / "roll_up_records"
+PAGE = (ROOT / "docs" / "rollups.md").read_text(encoding="utf-8")
+DOCUMENTED = read_definition(json.loads(re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)[0]), "ROLLUP")
 
 
 def record(
@@ -453,6 +462,36 @@ def test_raw_records_are_stored_by_their_hour_before_they_are_answered_for() -> 
     assert first == (SHARD, "1", -1, T0, text)
 
 
+# ---------------------------------------------------------------- the page
+
+
+def test_the_pages_definition_is_read_and_its_examples_are_python() -> None:
+    """The setting as it stands there; each block compiles, and its imports are there."""
+    assert tuple(DOCUMENTED.retention_s) == ("minute", "hour")
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    for at, block in enumerate(blocks):
+        exec(compile(block, f"docs/rollups.md, block {at}", "exec", dont_inherit=True), {"__name__": "example"})
+
+
+async def test_the_pages_hour_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the local cloud's DynamoDB: an hour of a sensor in the definition's words."""
+    monkeypatch.setenv("ROLLUPS_TABLE", "rollups")
+    monkeypatch.setenv("ROLLUP", re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)[0])
+    example: dict[str, Any] = {}
+    block = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0]
+    exec(compile(block, "docs/rollups.md", "exec", dont_inherit=True), example)
+    post = Post(local_tables([TABLE_OF_ROLLUPS]))
+    store = DynamoDbRollupStore(Table(post, "rollups"), DOCUMENTED, LoopClockMs())
+    measure = Measure(2, Decimal(3), Decimal(1), Decimal(2))
+    cell = Cell(2, (measure, None, None, None))
+    await store.add(Place("hour", T0, '["sensor_001"]'), cell, Contribution(SHARD, mark_of("1")))
+    assert await example["read_hour"](post, "sensor_001", T0) == {
+        "temperature": {"avg": Decimal("1.5"), "min": 1, "max": 2}
+    }
+    assert await example["read_hour"](post, "sensor_002", T0) == {}
+
+
 # ---------------------------------------------------------------- do_each
 
 
@@ -498,7 +537,8 @@ def test_the_recorded_events_are_answered_as_recorded(case: str) -> None:
     expected = json.loads((EVENTS / f"{case}.reply.json").read_text(encoding="utf-8"))
 
     async def main() -> object:
-        desk = World(rollup_id="records").desk
+        world = World()
+        desk = replace(world.desk, definition=DOCUMENTED)
         call = Invocation("r", "f", "arn", asyncio.get_running_loop().time() + 30)
         return kinesis_window.encode(await roll_up_records(kinesis_window.decode(event), call, desk))
 
