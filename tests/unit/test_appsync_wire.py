@@ -154,6 +154,8 @@ def test_handlers_are_direct(appsync: Any) -> None:
     told = appsync.get_channel_namespace(apiId=api_id, name="a")["channelNamespace"]["handlerConfigs"]
     asked = {"dataSourceName": "fn", "lambdaConfig": {"invokeType": "REQUEST_RESPONSE"}}
     assert told == {"onPublish": {"behavior": "DIRECT", "integration": asked}}
+    kept = appsync.update_channel_namespace(apiId=api_id, name="a", publishAuthModes=[KEYS])["channelNamespace"]
+    assert (kept["handlerConfigs"], kept["publishAuthModes"]) == (told, [KEYS])
     assert error_of(appsync.delete_data_source, apiId=api_id, name="fn")[2] == (
         "Data source fn is used by channel namespace a."
     )
