@@ -83,7 +83,9 @@ def test_a_tenant_sees_its_own_rows() -> None:
     """`${tenant}` is the token's; who has none is allowed nothing by it, and denied everything."""
     allowing = [{"allow": "*", "rows": {"tenant": ["${tenant}"]}}]
     assert seen(allowing, {"tenant": "acme"}, tenant="acme") == {"tenant": "acme"}
-    assert seen(allowing, {"tenant": "acme"}, tenant='x"],"y":["') is None
+    odd = 'x"],"tenant":["acme'
+    assert seen(allowing, {"tenant": "acme"}, tenant=odd) is None
+    assert seen(allowing, {"tenant": odd}, tenant=odd) == {"tenant": odd}
     assert seen(allowing, {"tenant": ""}) == "forbidden"
     assert seen(allowing, {"tenant": "${tenant}"}, tenant="acme") is None
     denying = [{"allow": "*"}, {"deny": "*", "rows": {"tenant": [{"anything-but": "${tenant}"}]}, "columns": ["price"]}]
