@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.shape.conftest import ROOT, BuiltLayer
 
 SOURCE = ROOT / "layers" / "sluiceway" / "sluiceway"
-MAX_BYTES = 10_000_000  # unzipped; Lambda's limit for a function with its layers is 250 MB, each megabyte is start-up
+MAX_BYTES = 12_000_000  # Powertools is 8 of it. Lambda takes 250 MB with the function; each megabyte is start-up
 UNCHECKED_HASH = 1  # PEP 552: bit 0 hash-based, bit 1 checked against the source
 PACKAGES = {
     "__pycache__", "aws_lambda_powertools", "aws_xray_sdk", "jmespath", "sluiceway", "typing_extensions.py", "wrapt",
@@ -85,7 +85,7 @@ def test_no_tests_and_no_tools_ship(built_layer: BuiltLayer) -> None:
 
 
 def test_the_layer_is_small(built_layer: BuiltLayer) -> None:
-    """At most 10 MB unzipped, compiled code included."""
+    """At most 12 MB unzipped, compiled code included."""
     assert sum(path.stat().st_size for path in _files(built_layer)) <= MAX_BYTES
 
 

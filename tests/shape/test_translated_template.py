@@ -394,7 +394,7 @@ def test_every_alarm_watches_something_that_is_here(resources: dict[str, Any]) -
     """Each dimension refers to a resource of the template, or names the API and its stage as the template does."""
     api, stage = resources["Api"]["Properties"], resources["Apiv1Stage"]["Properties"]
     alarms = {name: each["Properties"] for name, each in resources.items() if each["Type"] == "AWS::CloudWatch::Alarm"}
-    watched = {"AWS/ApiGateway", "AWS/Lambda", "AWS/SQS", "Sluiceway"}
+    watched = {"AWS/ApiGateway", "AWS/Kinesis", "AWS/Lambda", "AWS/SQS", "Sluiceway"}
     assert {alarm["Namespace"] for alarm in alarms.values()} == watched
     for name, alarm in alarms.items():
         values = [each["Value"] for each in alarm["Dimensions"]]
