@@ -324,6 +324,7 @@ def test_a_subscription_whose_viewer_cannot_be_told_sees_nothing() -> None:
 
     assert play(scene, {"orders": STATEMENTS}).orders("admin") == [1]
     assert play(scene, {"orders": STATEMENTS}).frames("odd") == []
+    assert play(scene, {"orders": "public"}).frames("odd") == []
     assert play(scene, {}).frames("admin") == []
 
 
