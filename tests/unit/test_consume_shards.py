@@ -549,3 +549,29 @@ def test_manners_are_checked(manner: dict[str, Any]) -> None:
     """The same."""
     with pytest.raises(ValueError, match="share"):
         BRISK.__class__(**manner)
+
+
+def test_a_store_that_hangs_keeps_nobody_from_stopping() -> None:
+    """The round that is under way is given up; without a stop it is given up as well, and said."""
+
+    async def body(api: Api) -> None:
+        class Store(MemoryLeaseStore):
+            lists = 0
+
+            async def list(self) -> tuple[Lease, ...]:
+                self.lists += 1
+                await asyncio.Event().wait()
+                raise AssertionError
+
+        await api.make()
+        store = Store()
+        reading = Reading(api, store)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reading.consumer.run())
+            await asyncio.sleep(35)
+            assert store.lists == 3
+            reading.consumer.stop()
+            began = now()
+        assert now() - began <= 2
+
+    with_api(body)

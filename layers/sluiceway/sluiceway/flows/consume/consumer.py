@@ -25,6 +25,7 @@ from sluiceway.rules.consuming.spans import Span
 __all__ = ["Consumer"]
 
 SOON_S: Final = 1.0  # the next round, where something is under way
+ROUND_ENDS_S: Final = 2.0  # what a round may still take once the worker is to stop
 TOKEN: Final = 1 << 52  # chance has so many values
 
 
@@ -55,10 +56,16 @@ class Consumer:
         self._sightings = Sightings(self._options.lease_s)
         self._wake = asyncio.Event()
         self._stopping = False
+        self._limit: asyncio.Timeout | None = None  # of the round that is under way
 
     def stop(self) -> None:
-        """Begin nothing more, hand every shard over, and let `run` return: after `stop_s` seconds at the latest."""
+        """Begin nothing more, hand every shard over, and let `run` return.
+
+        After `stop_s` at the latest, and what the last writes take: `lease_s` at most.
+        """
         self._stopping = True
+        if self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(asyncio.get_running_loop().time() + ROUND_ENDS_S)
         for run in self._runs.values():
             run.stop()
         self._wake.set()
@@ -78,10 +85,12 @@ class Consumer:
             while work is not None and not self._stopping:
                 self._wake.clear()
                 try:
-                    wait_s = await self._look_round(group, work)
-                except SluicewayError as error:
+                    async with asyncio.timeout(self._options.lease_s) as self._limit:
+                        wait_s = await self._look_round(group, work)
+                except (SluicewayError, TimeoutError) as error:
                     log.failure("consume.round_failed", error)
                     wait_s = self._options.round_s
+                self._limit = None
                 if wait_s is None:
                     return
                 await self._rest(wait_s)
