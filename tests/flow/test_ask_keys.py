@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from sluiceway.errors import NotHome, Withheld
+from sluiceway.errors import LeftInDoubt, NotHome, Withheld
 from sluiceway.flows.stream.asking import KEEP_S, LEASE_S, make_ask_keys
 from sluiceway.flows.stream.http import stream_answer_over_http
 from sluiceway.idempotency.memory import MemoryIdempotencyStore
+from sluiceway.ports import AnswerRecord
 from sluiceway.region.home import HomeStore, RegionDesk
 from sluiceway.region.memory import MemoryDoubtStore, MemoryTermStore
 from sluiceway.region.tenure import Tenure
@@ -88,9 +89,16 @@ def test_asked_again_at_once_it_is_answered_or_told_to_come_back(point: str) -> 
 
 
 def test_two_that_ask_at_once_send_for_one_worker() -> None:
-    """The second waits for the first to have begun, then reads along."""
+    """The second waits for the first to have begun, which takes half a second here, then reads along."""
 
     async def scene(world: StreamWorld) -> None:
+        create = world.answers.create
+
+        async def slowly(record: AnswerRecord, question: str) -> AnswerRecord | None:
+            await asyncio.sleep(0.5)
+            return await create(record, question)
+
+        world.answers.create = slowly  # type: ignore[method-assign]
         await world.connect("c2")
         await together(world.send("c1", ASK), world.send("c2", ASK))
 
@@ -110,8 +118,12 @@ def test_another_question_under_the_req_is_a_conflict() -> None:
             make_ask_keys(MemoryIdempotencyStore(), clock=LoopClockMs(), chance=FixedChance()),
         ):
             world.sockets = replace(world.sockets, keys=keys)
+            before = len(world.line.frames("c2"))
             await world.send("c2", {**ASK, "prompt": "Another?"})
+            assert len(world.line.frames("c2")) == before + 1
             assert error_of(world, "c2")["type"] == "/problems/conflict"
+        await world.idle()
+        assert {frame["t"] for frame in world.line.frames("c2")} == {"error"}
         page = await fetch(world, request(body={"req": "r1", "prompt": "Another?"}))
         assert (page.status, json.loads(page.body)["type"]) == (409, "/problems/conflict")
 
@@ -205,6 +217,17 @@ def test_the_http_refusal_has_a_browsers_headers() -> None:
     play(scene, script=SLOW, keys=Withholding(NotHome("elsewhere")))
 
 
+def test_what_is_refused_for_good_has_its_status_over_http() -> None:
+    """A doubt is 409, and nothing was begun."""
+
+    async def scene(world: StreamWorld) -> None:
+        page = await fetch(world, request())
+        assert (page.status, json.loads(page.body)["type"]) == (409, "/problems/idempotency-in-doubt")
+        assert world.answers.records == {}
+
+    play(scene, script=SLOW, keys=Withholding(LeftInDoubt("k", reason="idempotency-in-doubt")))
+
+
 def test_what_an_earlier_home_began_is_never_begun_again() -> None:
     """Done there: begun elsewhere. Cut there: in doubt. Not to be asked: parked. New: begun here."""
     terms, doubts = MemoryTermStore(), MemoryDoubtStore()
@@ -232,8 +255,8 @@ def test_what_an_earlier_home_began_is_never_begun_again() -> None:
         world.answers.records.clear()  # another Region's table
         world.sockets = replace(world.sockets, keys=central)
         seen: list[str] = []
-        for req in ("r1", "cut"):
-            await world.send("c1", {**ASK, "req": req})
+        for asked in (ASK, {**ASK, "prompt": "Another?"}, {**ASK, "req": "cut"}):
+            await world.send("c1", asked)
             seen.append(error_of(world, "c1")["type"])
         tables["eu-west-1"].trouble.rate = 2.0
         await world.send("c1", {**ASK, "req": "later"})
@@ -243,6 +266,7 @@ def test_what_an_earlier_home_began_is_never_begun_again() -> None:
         await world.send("c1", {**ASK, "req": "later"})
         await world.idle()
         assert world.record("later").state == "finished"
-        assert seen == ["/problems/begun-elsewhere", "/problems/idempotency-in-doubt", "/problems/parked"]
+        told = ["begun-elsewhere", "conflict", "idempotency-in-doubt", "parked"]
+        assert seen == [f"/problems/{each}" for each in told]
 
     play(scene, script=SLOW)

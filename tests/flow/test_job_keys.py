@@ -36,7 +36,8 @@ from tests.flow.test_run_job import JOB, Bench, run
 from tests.unit.idempotency_setup import HostClock, TroubledStore
 
 LEASE_OVER_S = 26.0
-IN_DOUBT = "/problems/idempotency-in-doubt"
+IN_DOUBT_REASON = "idempotency-in-doubt"
+IN_DOUBT = f"/problems/{IN_DOUBT_REASON}"
 
 
 def hang(target: Any, name: str, *, after: bool, when: Callable[[Any], bool] = lambda _record: True) -> None:
@@ -114,7 +115,7 @@ def test_wherever_a_worker_dies_the_message_that_comes_back_ends_the_job(
     assert error is (None if outcome is None else type(outcome))
     assert (bench.record.state == "failed") == (error is not None)
     if error is not None:
-        assert (bench.problem, getattr(outcome, "reason", "")) == (IN_DOUBT, "idempotency-in-doubt")
+        assert (bench.problem, getattr(outcome, "reason", "")) == (IN_DOUBT, IN_DOUBT_REASON)
 
 
 @pytest.mark.parametrize(("point", "after_crash", "states", "calls", "error"), CRASHES)
@@ -134,6 +135,21 @@ def test_further_deliveries_add_nothing(
     )
     assert (bench.store.history[JOB], bench.provider.calls) == (states, calls)
     assert (isinstance(again, Rejected), other) == (error is not None, None)
+
+
+def test_the_message_that_found_the_doubt_is_the_one_that_is_buried_again() -> None:
+    """A repeated POST finds it first: its letter is sent again, and the dead worker's own message is done."""
+    bench = Bench(after_crash="doubt")
+    POINTS["with a running record"](bench)
+    *_, found, again, own = run(
+        bench,
+        lambda: kill(bench),
+        outlast_the_lease,
+        lambda: bench.deliver(message_id="m2"),
+        lambda: bench.deliver(message_id="m2", receive=2),
+        lambda: bench.deliver(receive=2),
+    )
+    assert [getattr(each, "reason", None) for each in (found, again, own)] == [IN_DOUBT_REASON, IN_DOUBT_REASON, None]
 
 
 def test_every_crash_point_is_in_the_docs() -> None:
@@ -351,6 +367,8 @@ def test_two_regions_run_a_job_once_and_never_what_the_other_may_have_begun() ->
         seen.append(await caught(other.deliver(job_id="k.ann.cut")))
         regions.keys["eu-west-1"].trouble.rate = 2.0
         seen.append(await caught(other.deliver(job_id="k.ann.parked")))
+        seen.append(await caught(other.deliver(job_id="k.ann.parked", receive=4)))
+        assert getattr(seen[-1], "reason", "") == "parked"
         regions.keys["eu-west-1"].trouble.rate = 0.0
         seen.append(await caught(other.deliver(job_id="k.ann.parked", receive=2)))
         assert other.store.records["k.ann.cut"].state == "failed"
@@ -365,5 +383,6 @@ def test_two_regions_run_a_job_once_and_never_what_the_other_may_have_begun() ->
         nothing,
         LeftInDoubt,
         Parked,
+        Rejected,
         nothing,
     ]

@@ -182,8 +182,6 @@ async def _settle_doubt(doubt: InDoubt, delivery: _Delivery, *, call: Invocation
 
     Raises LeftInDoubt, NotRecorded, Parked, Rejected.
     """
-    if doubt.why == "parked":
-        result_of(doubt, now_ms=worker.clock.now_ms())
     found = await worker.store.get(delivery.job_id)
     now_ms = worker.clock.now_ms()
     if found is not None and found.expires_s * 1000 > now_ms:

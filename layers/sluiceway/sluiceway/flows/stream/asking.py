@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from sluiceway.errors import Rejected, Retryable
-from sluiceway.idempotency import Conflict, Guard, InDoubt, Options
+from sluiceway.idempotency import Conflict, Guard, Options
 from sluiceway.idempotency.outcomes import result_of
 from sluiceway.ports import AnswerRecord, AnswerStore, Chance, Clock, IdempotencyStore
 from sluiceway.rules.answers import ENDED, Ask, needs_worker
@@ -99,8 +99,6 @@ async def begin_once(
     now_ms = keys.clock.now_ms()
     if isinstance(outcome, Conflict):
         raise _conflict()
-    if isinstance(outcome, InDoubt) and outcome.why in {"parked", "fenced"}:
-        result_of(outcome, now_ms=now_ms)
     found = _check_same(await answers.get(record.caller, record.req), record)
     if found is None:
         expires_s = result_of(outcome, now_ms=now_ms)
