@@ -38,7 +38,7 @@ from tests.unit.kinesis_setup import OPEN, REGION, Api
 RECORDS = 300
 KEYS = 12
 STORM_S = 90.0
-CALM_S = 2_000.0
+CALM_S = 600.0
 LEASE_S = 10.0
 FAIR, FOUL = range(1, 11), range(1001, 1013)
 
