@@ -414,13 +414,15 @@ def test_an_aggregate_goes_back_whole() -> None:
 
     async def scene(world: World) -> None:
         world.letters.is_away = True
-        assert (await world.bring(record(4), *parts)).failed == ("5",)
+        reply = await world.bring(record(4), *parts)
+        assert (reply.failed, reply.state["last"]) == (("5",), mark_of("4"))
         world.letters.is_away = False
         await world.bring(*parts)
         await world.bring(final=True)
 
     world = play(scene)
     assert world.temperatures() == (3, 14)
+    assert [reason for reason, _, _ in world.letters.letters] == ["invalid-json"]
     raw = [(each.sequence_number, each.sub) for body in world.raw.objects.values() for each in decode_lines(body)]
     assert sorted(raw) == [("4", -1), ("5", 0), ("5", 1)]
 

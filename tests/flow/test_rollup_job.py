@@ -292,6 +292,29 @@ def test_raw_records_that_come_after_the_deletion_began_are_kept() -> None:
     play(scene)
 
 
+def test_raw_records_that_come_before_a_deletion_goes_on_are_kept() -> None:
+    """The run broke off with the manifest written: what is not in it was not compared."""
+
+    async def scene(world: World) -> None:
+        await world.keep(0, 1, 2)
+        await pass_hours(60)
+        delete = world.raw.delete
+
+        async def away(name: str) -> None:
+            raise unavailable(name)
+
+        world.raw.delete = away  # type: ignore[method-assign]
+        assert (await world.run()).deleting_ms == T0
+        world.raw.delete = delete  # type: ignore[method-assign]
+        await world.keep(0, 3, rolled=False)
+        late = max(world.raw.objects)
+        progress = await world.run()
+        assert progress.last_failure.startswith("raw-came-late: ")
+        assert [name for name in world.raw.objects if name.startswith("raw/")] == [late]
+
+    play(scene)
+
+
 # ---------------------------------------------------------------- start, stop, retry
 
 

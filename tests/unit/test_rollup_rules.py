@@ -256,6 +256,20 @@ def test_a_state_goes_on_where_it_was_written(seen: list[Reading], at: int) -> N
     assert again.cells() == whole.cells()
 
 
+@given(st.lists(numbers | st.sampled_from([Decimal("1e-40"), Decimal("9e29")]), min_size=1, max_size=30))
+def test_what_is_gathered_is_exact(values: list[Decimal]) -> None:
+    """The sum of the records is that of rational arithmetic, through a state as well."""
+    gathered = Gathered(SENSORS)
+    for value in [*values, Decimal("1e-40"), Decimal("9e29")]:
+        gathered.add(Reading(T0, "k", (value, None)))
+    gathered.pass_over(mark_of("1"))
+    again = Gathered.read(json.loads(json.dumps(gathered.write())), SENSORS)
+    assert again is not None
+    (cell,) = again.cells().values()
+    assert cell.measures[0] is not None
+    assert Fraction(cell.measures[0].total) == sum(map(Fraction, values)) + Fraction(1, 10**40) + 9 * 10**29
+
+
 def test_a_state_of_nothing_is_empty() -> None:
     """Until a record was passed over; then it says how far, with no cell."""
     gathered = Gathered(SENSORS, mark_of("5"))
