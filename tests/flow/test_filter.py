@@ -331,6 +331,15 @@ def test_the_deadline_leaves_what_it_overtakes() -> None:
     assert len(play(scene, rule("r")).orders("r")) == 1000
 
 
+def test_after_the_deadline_no_record_is_looked_at() -> None:
+    """Not even one that no rule wants: a shard of those must end in time too."""
+
+    async def scene(world: World) -> None:
+        assert await world.bring(record(1), timeout_s=0.0) == BatchReport(("1001",))
+
+    assert play(scene, rule("none", {"total": [-1]})).desk.counts.records == {}
+
+
 def test_a_destination_that_breaks_is_one_destinations_trouble() -> None:
     """A fault of the code behind the port: its records come again, and the log says what it was."""
 
