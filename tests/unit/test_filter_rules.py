@@ -158,6 +158,9 @@ def test_a_rule_takes_the_place_of_its_earlier_self() -> None:
     rules.put(rule(destination={"type": "stream", "name": "Orders"}))
     assert rules.unusable == {"r": "feeds-itself"}
     assert rules.match({"a": 1}) == []
+    rules.put(rule())
+    rules.pass_over("r", "invalid-rule")
+    assert (rules.match({"a": 1}), rules.unusable) == ([], {"r": "invalid-rule"})
     rules.put(rule(enabled=False))
     assert (rules.unusable, len(rules), rules.ids) == ({}, 0, set())
     rules.remove("r")
