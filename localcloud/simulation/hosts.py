@@ -12,9 +12,8 @@ from math import inf
 from random import Random
 from typing import Any, Final, NamedTuple, Protocol
 
-from localcloud.simulation.network import DoubtPort, Network, StorePort, TermPort
+from localcloud.simulation.network import DoubtPort, Network, Process, TermPort
 from localcloud.simulation.setting import EPOCH_MS, GROUP, REGIONS, Setting
-from localcloud.simulation.tables import Table
 from sluiceway.events.invocation import Invocation
 from sluiceway.idempotency import Options, idempotent_flow
 from sluiceway.idempotency.decorators import Protected
@@ -62,12 +61,15 @@ class Land(Protocol):
     setting: Setting
     rng: Random
     network: Network
-    table: Table
     doubts: dict[str, DoubtStore]
 
     @property
     def terms(self) -> TermStore:
         """Where the group's term is."""
+        ...
+
+    def open_store(self, process: Process, region: str) -> IdempotencyStore:
+        """The table in `region` as `process` reaches it."""
         ...
 
     def begin_work(self, host: Host, key: str) -> str:
@@ -105,7 +107,7 @@ class Host:
             random=rng.randbytes,
         )
         self.doubts = DoubtPort(land.network, self, land.doubts[region])
-        self.local = StorePort(land.network, self, target=region, table=land.table)
+        self.local = land.open_store(self, region)
         self.home = HomeStore(RegionDesk(self.tenure, self.local, self._others(), self.doubts, self.clock))
         self.store = self._choose_store()
         self._minted = self._protect("minted")
@@ -134,12 +136,7 @@ class Host:
         return self._minted if key.is_minted else self._chosen
 
     def _others(self) -> dict[str, IdempotencyStore]:
-        land = self._land
-        return {
-            region: StorePort(land.network, self, target=region, table=land.table)
-            for region in REGIONS
-            if region != self.region
-        }
+        return {region: self._land.open_store(self, region) for region in REGIONS if region != self.region}
 
     def _choose_store(self) -> IdempotencyStore:
         mode = self._land.setting.mode

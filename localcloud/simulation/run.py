@@ -12,7 +12,7 @@ from typing import NamedTuple
 from localcloud.simulation.checker import Verdict, judge
 from localcloud.simulation.history import History
 from localcloud.simulation.setting import FENCED, Setting
-from localcloud.simulation.world import live
+from localcloud.simulation.world import World, live
 
 __all__ = ["Result", "play", "run_seeds"]
 
@@ -24,9 +24,9 @@ class Result(NamedTuple):
     verdict: Verdict
 
 
-def play(seed: int, setting: Setting) -> tuple[History, Result]:
+def play(seed: int, setting: Setting, *, make_world: type[World] = World) -> tuple[History, Result]:
     """One seed to its end, with its history."""
-    history = live(seed, setting)
+    history = live(seed, setting, make_world=make_world)
     return history, Result(seed, judge(history, fenced=setting.mode in FENCED))
 
 

@@ -45,7 +45,7 @@ async def settle(world: World, keys: list[Key]) -> None:
 async def _drain(world: World, hosts: dict[str, Host], term: Term) -> None:
     home = hosts[term.region]
     for region in REGIONS:
-        shelf = world.table.shelf(region)
+        shelf = world.shelf(region)
         await note_unfinished(shelf, home.doubts, term=term, region=term.region, clock=home.clock)
     for region, host in hosts.items():
         await drain(host.doubts, region=region, home=host.home, clock=host.clock)
@@ -55,13 +55,13 @@ async def _drain(world: World, hosts: dict[str, Host], term: Term) -> None:
                 world.note("parked", region, key)
             if region == term.region and doubt.state == "open":
                 world.note("listed", region, key, value=doubt.why)
-    async for record in list_unfinished(world.table.shelf(term.region), home.clock.now_ms()):
+    async for record in list_unfinished(world.shelf(term.region), home.clock.now_ms()):
         if record.owner.epoch == term.epoch:
             world.note("listed", term.region, world.names[record.key.partition("@")[0]], value="lapsed")
 
 
 async def _list_unfinished(world: World, host: Host) -> None:
-    async for record in list_unfinished(world.table.shelf(host.region), host.clock.now_ms()):
+    async for record in list_unfinished(world.shelf(host.region), host.clock.now_ms()):
         world.note("listed", host.region, world.names[record.key], value="lapsed")
 
 

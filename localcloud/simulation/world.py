@@ -12,12 +12,13 @@ from localcloud.regions.links import HOP, Lag, Links
 from localcloud.simulation.clients import Clients
 from localcloud.simulation.history import Event, History
 from localcloud.simulation.hosts import Host
-from localcloud.simulation.network import Network
+from localcloud.simulation.network import Network, Process, StorePort
 from localcloud.simulation.person import Person
 from localcloud.simulation.setting import EAST, EPOCH_MS, GROUP, REGIONS, Setting
 from localcloud.simulation.settle import settle
-from localcloud.simulation.tables import QuorumTable, ReplicaTable, Table
+from localcloud.simulation.tables import QuorumTable, ReplicaTable, Shelf, Table
 from localcloud.simulation.weather import Weather
+from sluiceway.ports import IdempotencyStore
 from sluiceway.ports.regions import DoubtStore, TermStore
 from sluiceway.region.handover import found_group
 from sluiceway.region.memory import MemoryDoubtStore, MemoryTermStore
@@ -38,7 +39,7 @@ class World:
         self.history = History()
         self.links = Links(rng=self.rng, lag=Lag(setting.lag_s, spread=0.9, most_s=60.0), hop=HOP)
         self.network = Network(self.links, self.rng, setting)
-        self.table: Table = (
+        self._table: Table = (
             QuorumTable(self.links, self.rng, self._changed)
             if setting.mode == "strong"
             else ReplicaTable(self.links, self._changed)
@@ -54,6 +55,20 @@ class World:
     def note(self, kind: str, region: str = "", key: str = "", *, value: str = "", epoch: int = 0) -> None:
         """Something happened."""
         self.history.events.append(Event(self._loop.time(), kind, region, key, value, epoch))
+
+    async def prepare(self, copies: asyncio.TaskGroup) -> None:
+        """Before anything happens. `copies` last until no late copy of a request is under way."""
+
+    async def look(self) -> None:
+        """When everything is healed and nothing is under way any more."""
+
+    def open_store(self, process: Process, region: str) -> IdempotencyStore:
+        """The table in `region` as `process` reaches it."""
+        return StorePort(self.network, process, target=region, table=self._table)
+
+    def shelf(self, region: str) -> Shelf:
+        """All that the Region's table holds, for a walk along it."""
+        return self._table.shelf(region)
 
     def host(self, region: str) -> Host:
         """Some environment of the Region; a new one where that one was killed."""
@@ -116,8 +131,8 @@ class _NotedTerms(MemoryTermStore):
         return done
 
 
-async def _live(seed: int, setting: Setting) -> History:
-    world = World(seed, setting)
+async def _live(seed: int, setting: Setting, make_world: type[World]) -> History:
+    world = make_world(seed, setting)
     first = first_term(
         GROUP,
         EAST,
@@ -129,20 +144,24 @@ async def _live(seed: int, setting: Setting) -> History:
     weather = Weather(world)
     person = Person(world, weather)
     clients = Clients(world)
-    async with asyncio.TaskGroup() as tasks:
-        weather.blow()
-        tasks.create_task(person.live(tasks))
-        clients.live(tasks)
+    async with asyncio.TaskGroup() as copies:
+        await world.prepare(copies)
+        async with asyncio.TaskGroup() as tasks:
+            weather.blow()
+            tasks.create_task(person.live(tasks))
+            clients.live(tasks)
+        world.network.is_calm = True
+        await person.finish()
+        rest_s = setting.late_s + REST_S + setting.off_s + setting.term_lease_s + setting.overrun_s
+        await asyncio.sleep(max(rest_s, weather.ends_s + REST_S - asyncio.get_running_loop().time()))
     world.links.heal_all()
-    world.network.is_calm = True
-    await person.finish()
-    await asyncio.sleep(setting.late_s + REST_S + setting.off_s + setting.term_lease_s + setting.overrun_s)
     await world.links.drained()
+    await world.look()
     world.note("calm")
     await settle(world, clients.keys)
     return world.history
 
 
-def live(seed: int, setting: Setting) -> History:
+def live(seed: int, setting: Setting, *, make_world: type[World] = World) -> History:
     """Everything that a seed decides, to its end."""
-    return run_virtual(lambda: _live(seed, setting))
+    return run_virtual(lambda: _live(seed, setting, make_world))
