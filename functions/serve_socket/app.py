@@ -21,6 +21,7 @@ from sluiceway.flows.stream.asking import make_ask_keys
 from sluiceway.flows.stream.socket import SocketDesk, serve_socket
 from sluiceway.ports import SystemChance, SystemClock
 from sluiceway.region.records import open_records
+from sluiceway.rules.access import AccessRules
 from sluiceway.rules.topics import read_topics
 from sluiceway.steps.log_context import log_context
 from sluiceway.steps.metrics import metrics
@@ -36,6 +37,7 @@ async def lifespan() -> AsyncGenerator[SocketDesk]:
     subscriptions, topics = settings.text("SUBSCRIPTIONS_TABLE"), read_topics(settings.json_object("TOPICS"), "TOPICS")
     url, worker = settings.url("CONNECTIONS_URL"), settings.text("WORKER_FUNCTION")
     model_id = settings.text("MODEL_ID")
+    access = AccessRules(settings.json_object("ACCESS"), "ACCESS")
     clock = SystemClock()
     environ = settings.environ()
     async with Wire.open(environ) as wire, open_records(environ, wire) as records:
@@ -48,6 +50,7 @@ async def lifespan() -> AsyncGenerator[SocketDesk]:
             clock=clock,
             models=frozenset({model_id}),
             topics=frozenset(topics.values()),
+            access=access,
             keys=make_ask_keys(records.store, clock=clock, chance=SystemChance()),
         )
 

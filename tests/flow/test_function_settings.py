@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from functions.broadcast_records import app as broadcast_records
+from functions.filter_records import app as filter_records
 from functions.generate_answer import app as generate_answer
 from functions.read_job import app as read_job
 from functions.serve_socket import app as serve_socket
@@ -19,11 +20,21 @@ from sluiceway.errors import Misconfigured
 from tests.flow.test_authorize_request import SETTINGS as TOKENS
 
 AWS = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+MASK_KEY = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+OPTIONAL = {"MASK_KEY"}  # the template sets it, perhaps to nothing
 SETTINGS = {
     "broadcast_records": {
         "SUBSCRIPTIONS_TABLE": "subscriptions",
         "CONNECTIONS_URL": "https://abc.execute-api.eu-west-1.amazonaws.com/v1",
         "TOPICS": '{"records": "stack-RecordsStream-1"}',
+        "ACCESS": '{"records": "public"}',
+        "MASK_KEY": MASK_KEY,
+    },
+    "filter_records": {
+        "RULES_TABLE": "rules",
+        "DEAD_LETTERS_URL": "http://127.0.0.1/1/dead",
+        "TOPICS": '{"records": "stack-RecordsStream-1"}',
+        "MASK_KEY": MASK_KEY,
     },
     "generate_answer": {
         "JOBS_TABLE": "jobs",
@@ -49,6 +60,7 @@ SETTINGS = {
         "CONNECTIONS_TABLE": "connections",
         "SUBSCRIPTIONS_TABLE": "subscriptions",
         "TOPICS": '{"records": "stack-RecordsStream-1"}',
+        "ACCESS": '{"records": "public"}',
         "CONNECTIONS_URL": "https://abc.execute-api.eu-west-1.amazonaws.com/v1",
         "WORKER_FUNCTION": "stream-answer",
         "IDEMPOTENCY_TABLE": "keys",
@@ -83,6 +95,14 @@ WRONG = [
     ("broadcast_records", "CONNECTIONS_URL", "abc"),
     ("broadcast_records", "TOPICS", "records"),
     ("broadcast_records", "TOPICS", "{}"),
+    ("broadcast_records", "ACCESS", '{"records": "private"}'),
+    ("broadcast_records", "ACCESS", '{"other": "public"}'),
+    ("broadcast_records", "ACCESS", '{"records": [{"allow": "all"}]}'),
+    ("broadcast_records", "MASK_KEY", "secret"),
+    ("filter_records", "DEAD_LETTERS_URL", "dead"),
+    ("filter_records", "MASK_KEY", "k1:short"),
+    ("filter_records", "TOPICS", "[]"),
+    ("serve_socket", "ACCESS", "public"),
     ("serve_socket", "TOPICS", '{"records": ""}'),
     ("generate_answer", "QUEUE_VISIBILITY_S", "43201"),
     ("generate_answer", "MAX_RECEIVES", "0"),
@@ -102,6 +122,7 @@ WRONG = [
 ]
 MODULES: dict[str, Any] = {
     "broadcast_records": broadcast_records,
+    "filter_records": filter_records,
     "generate_answer": generate_answer,
     "read_job": read_job,
     "serve_socket": serve_socket,
@@ -125,7 +146,9 @@ async def test_a_whole_deployment_opens_without_a_connection(name: str, monkeypa
         assert services is not None
 
 
-@pytest.mark.parametrize(("name", "setting"), [(name, setting) for name in SETTINGS for setting in SETTINGS[name]])
+@pytest.mark.parametrize(
+    ("name", "setting"), [(name, setting) for name in SETTINGS for setting in SETTINGS[name] if setting not in OPTIONAL]
+)
 async def test_a_missing_setting_is_named(name: str, setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Misconfigured says which one, before the first event."""
     with pytest.raises(Misconfigured) as caught:

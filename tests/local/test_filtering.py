@@ -1,0 +1,130 @@
+"""Filtering over a real stream, table and function process: a rule is written, and what it shows arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from sluiceway.aws.filter_rules import DynamoDbFilterRuleStore
+from sluiceway.aws.wire import Wire
+from sluiceway.ports import SystemClock
+from sluiceway.rules.filtering import parse_rule
+from tests.local.conftest import RunningCloud, start_cloud
+
+pytestmark = pytest.mark.local
+
+PATIENCE_S = 90.0  # a busy machine starts a process in seconds; nothing here waits for it
+SECRET = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+
+class World:
+    """The application's stack, and clients of it."""
+
+    def __init__(self, cloud: RunningCloud) -> None:
+        self.outputs: dict[str, str] = cloud.status["outputs"]
+        self.url = cloud.status["endpoints"]["aws"]
+        self.stack = self.outputs["RecordsStreamName"].partition("-RecordsStream")[0]
+
+    def client(self, name: str) -> Any:
+        return boto3.client(
+            name, endpoint_url=self.url, region_name="us-east-1", aws_access_key_id="root", aws_secret_access_key="root"
+        )
+
+    def wire(self) -> Any:
+        return Wire.open(
+            {
+                "AWS_ENDPOINT_URL": self.url,
+                "AWS_REGION": "us-east-1",
+                "AWS_ACCESS_KEY_ID": "root",
+                "AWS_SECRET_ACCESS_KEY": "root",
+            }
+        )
+
+    async def put(self, *orders: dict[str, Any] | bytes) -> None:
+        records = [
+            {"Data": order if isinstance(order, bytes) else json.dumps(order).encode(), "PartitionKey": "one"}
+            for order in orders
+        ]
+        done = await asyncio.to_thread(
+            self.client("kinesis").put_records, StreamName=self.outputs["RecordsStreamName"], Records=records
+        )
+        assert done["FailedRecordCount"] == 0
+
+    async def drain(self, url: str, enough: Callable[[list[Any]], bool]) -> list[Any]:
+        """Messages of a queue until there are enough."""
+        sqs = self.client("sqs")
+        found: list[Any] = []
+        async with asyncio.timeout(PATIENCE_S):
+            while not enough(found):
+                got = await asyncio.to_thread(
+                    sqs.receive_message,
+                    QueueUrl=url,
+                    MaxNumberOfMessages=10,
+                    WaitTimeSeconds=1,
+                    MessageAttributeNames=["All"],
+                )
+                for message in got.get("Messages", []):
+                    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                    found.append(message)
+        return found
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    cloud = start_cloud(tmp_path_factory.mktemp("filtering"), "--parameter-overrides", f"MaskKey={SECRET}")
+    yield World(cloud)
+    cloud.sluiceway("down")
+
+
+async def test_a_rule_filters_masks_and_changes_without_a_deployment(world: World) -> None:
+    """Rows, columns and a token, in the order of the stream; what is no JSON is a dead letter. Then the rule is
+    another, and so is what it shows, in seconds."""
+    sqs = world.client("sqs")
+    name = f"{world.stack}-mesh-{uuid.uuid4().hex[:8]}.fifo"
+    url = sqs.create_queue(QueueName=name, Attributes={"FifoQueue": "true"})["QueueUrl"]
+    rule = parse_rule(
+        {
+            "topic": "records",
+            "rule_id": "large",
+            "pattern": {"total": [{"numeric": [">=", 100]}]},
+            "columns": ["order", "customer"],
+            "masks": {"customer.email": "tokenise"},
+            "destination": {"type": "sqs", "url": url},
+        }
+    )
+    async with world.wire() as wire:
+        store = DynamoDbFilterRuleStore(wire, world.outputs["RulesTableName"], SystemClock())
+        kept = await store.put(rule)
+        async with asyncio.timeout(PATIENCE_S):
+            while True:  # until the function has read the rule
+                await world.put({"order": -1, "total": 1000, "customer": {"email": "a@b.c"}})
+                if (got := sqs.receive_message(QueueUrl=url, WaitTimeSeconds=2).get("Messages")) is not None:
+                    break
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=got[0]["ReceiptHandle"])
+        orders = [{"order": at, "total": at % 3 * 60, "customer": {"email": "a@b.c", "n": at}} for at in range(60)]
+        await world.put(*orders[:30], b"no JSON", *orders[30:])
+        wanted = [order["order"] for order in orders if order["total"] >= 100]
+        found = await world.drain(
+            url, lambda found: {json.loads(each["Body"])["order"] for each in found} >= set(wanted)
+        )
+        bodies = [json.loads(each["Body"]) for each in found]
+        assert [body["order"] for body in bodies if body["order"] >= 0] == wanted
+        assert {body["customer"]["email"][:7] for body in bodies} == {"tok_k1_"}
+        assert len({body["customer"]["email"] for body in bodies}) == 1
+        assert all(body.keys() == {"order", "customer"} for body in bodies)
+        letters = await world.drain(world.outputs["FilterDeadLettersUrl"], bool)
+        assert letters[0]["MessageAttributes"]["reason"]["StringValue"] == "malformed-event"
+
+        await store.put(kept._replace(columns=("total",), masks=()))
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                await world.put({"order": 7, "total": 777, "customer": {}})
+                (message, *_) = await world.drain(url, bool)
+                if json.loads(message["Body"]) == {"total": 777}:
+                    return
