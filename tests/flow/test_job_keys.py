@@ -26,6 +26,7 @@ from sluiceway.flows.job_end import KEEP_S, AfterCrash
 from sluiceway.genai.faults import ContentFiltered, Throttled
 from sluiceway.genai.scripted import Script
 from sluiceway.idempotency.memory import MemoryIdempotencyStore
+from sluiceway.ports import JobRecord
 from sluiceway.region.home import HomeStore, RegionDesk
 from sluiceway.region.memory import MemoryDoubtStore, MemoryTermStore
 from sluiceway.region.tenure import Tenure
@@ -223,16 +224,42 @@ def test_a_worker_that_outlives_its_doubt_ends_the_job_as_the_record_says() -> N
     assert (bench.store.history[JOB], bench.provider.calls) == (["running", "failed"], 1)
 
 
-def test_once_the_key_is_freed_by_a_person_a_job_in_doubt_is_run() -> None:
-    """Who has seen that nothing came of it deletes the key's item and sends the dead letter back to the queue."""
+def test_once_a_person_has_freed_it_a_job_in_doubt_is_run() -> None:
+    """Who has seen that nothing came of it deletes the key's item and the record, and sends the dead letter back."""
     bench = Bench(after_crash="doubt")
     POINTS["with a running record"](bench)
 
     async def free() -> None:
         bench.keys = TroubledStore(MemoryIdempotencyStore())
+        del bench.store.records[JOB]
 
     run(bench, lambda: kill(bench), outlast_the_lease, lambda: bench.deliver(receive=2), free, bench.deliver)
-    assert (bench.record.state, bench.record.attempt, bench.provider.calls) == ("succeeded", 2, 1)
+    assert (bench.record.state, bench.record.attempt, bench.provider.calls) == ("succeeded", 1, 1)
+
+
+def test_a_worker_that_is_slow_to_write_its_record_finds_the_doubt_and_stops() -> None:
+    """It holds the key and has not asked the model: a clock an hour ahead has ended the job in doubt."""
+    bench = Bench(after_crash="doubt")
+    create = bench.store.create
+
+    async def slowly(record: JobRecord) -> JobRecord | None:
+        await asyncio.sleep(10)
+        return await create(record)
+
+    async def hurried() -> None:
+        await asyncio.sleep(2)
+        bench.store.create = create  # type: ignore[method-assign]
+        await replace(bench, clock=HostClock(3600)).deliver(message_id="m2")
+
+    async def both() -> None:
+        async with asyncio.TaskGroup() as group:
+            found = group.create_task(caught(hurried()))
+            bench.store.create = slowly  # type: ignore[method-assign]
+            await bench.deliver()
+        assert isinstance(found.result(), LeftInDoubt)
+
+    assert run(bench, both, lambda: bench.deliver(receive=2)) == [None, None]
+    assert (bench.store.history[JOB], bench.provider.calls) == (["failed"], 0)
 
 
 @pytest.mark.parametrize("after_crash", ["rerun", "doubt"])

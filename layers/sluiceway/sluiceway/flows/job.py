@@ -31,7 +31,6 @@ from sluiceway.flows.job_end import (
     bury,
     detail_of,
     end_of,
-    is_released,
     reason_of,
 )
 from sluiceway.genai.provider import Answer, CallContext, Message, ModelProvider, ModelRequest
@@ -284,7 +283,7 @@ async def _claim(held: _Held) -> JobRecord | JobEnd:
     if found.body_sha256 != delivery.body_sha256:
         raise OtherBody
     end = end_of(found)
-    if end is not None and not is_released(found):
+    if end is not None:
         return end
     return await _take(replace(fresh, created_ms=found.created_ms, attempt=found.attempt + 1), found, worker)
 

@@ -37,7 +37,6 @@ __all__ = [
     "bury",
     "detail_of",
     "end_of",
-    "is_released",
     "make_job_guard",
     "reason_of",
 ]
@@ -89,11 +88,6 @@ def end_of(record: JobRecord) -> JobEnd | None:
     return JobEnd(
         "failed", record.expires_s, message_id, reason, str(problem.get("detail") or problem.get("title", ""))
     )
-
-
-def is_released(record: JobRecord) -> bool:
-    """Of a record whose key is ours: whether it is one that was in doubt, and somebody has freed the key since."""
-    return record.state == "failed" and str((record.problem or {}).get("type", "")) == f"/problems/{IN_DOUBT}"
 
 
 def reason_of(error: Exception) -> str:
