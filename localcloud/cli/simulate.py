@@ -10,7 +10,7 @@ from localcloud.simulation.setting import MODES
 
 __all__ = ["add_simulate"]
 
-MAX_SEEDS: Final = 10_000_000
+MAX_SEEDS: Final = 1_000_000
 MAX_SEED: Final = 2**63 - 1
 MAX_KEYS: Final = 10_000
 MAX_JOBS: Final = 256

@@ -7,7 +7,9 @@ import json
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 from localcloud.simulation.history import describe
@@ -16,6 +18,8 @@ from localcloud.simulation.setting import FENCED, Setting
 
 __all__ = ["run"]
 
+DEFAULT_SEEDS: Final = 1_000
+SEEDS_A_JOB: Final = 50  # a process of its own costs as much as so many
 SHOWN: Final = 20  # seeds that broke something, beside the sums
 
 _COUNTS: Final = {
@@ -30,80 +34,84 @@ _COUNTS: Final = {
 }
 
 
+@dataclass(slots=True)
+class _Sums:
+    """What is kept of all seeds: counts, and the verdicts that broke something."""
+
+    setting: Setting
+    seeds: int = 0
+    seeds_twice: int = 0
+    counts: Counter[str] = field(default_factory=Counter[str])
+    broken: list[Result] = field(default_factory=list[Result])
+
+    def add(self, result: Result) -> None:
+        self.seeds += 1
+        self.seeds_twice += result.verdict.twice > 0
+        for name in _COUNTS:
+            self.counts[name] += getattr(result.verdict, name)
+        if result.verdict.faults:
+            self.broken.append(result)
+
+    @property
+    def code(self) -> int:
+        return 1 if self.broken and self.setting.mode in FENCED else 0
+
+
 def run(options: argparse.Namespace) -> int:
     """0 where everything held, 1 where a fenced mode broke a property (that `naive` does is what it is there for)."""
     logging.disable(logging.CRITICAL)
-    setting = Setting(mode=options.mode, keys=options.keys)
+    sums = _Sums(Setting(mode=options.mode, keys=options.keys))
     if options.seed is not None and options.seeds is None:
-        return _replay(options, setting)
-    first, count = options.seed or 0, options.seeds or 1_000
-    seeds = range(first, first + count)
-    jobs = min(options.jobs or os.cpu_count() or 1, max(1, count // 50))
-    results = list(_show_progress(run_seeds(seeds, setting, jobs=jobs), count))
-    if options.as_json:
-        sys.stdout.write(json.dumps(_summarise(results, setting, first)) + "\n")
-    else:
-        sys.stdout.writelines(f"{line}\n" for line in _table(results, setting))
-    return _code(results, setting)
-
-
-def _code(results: list[Result], setting: Setting) -> int:
-    return 1 if setting.mode in FENCED and any(result.verdict.faults for result in results) else 0
-
-
-def _show_progress(results: Iterator[Result], count: int) -> Iterator[Result]:
-    is_shown = sys.stderr.isatty()
-    broken = 0
-    for number, result in enumerate(results, 1):
-        broken += bool(result.verdict.faults)
-        if is_shown and (number % 25 == 0 or number == count):
-            sys.stderr.write(f"\r{number:,} of {count:,} seeds, {broken:,} broke a property")
+        return _replay(options, sums)
+    first, count = options.seed or 0, options.seeds or DEFAULT_SEEDS
+    jobs = min(options.jobs or os.cpu_count() or 1, max(1, count // SEEDS_A_JOB))
+    for result in run_seeds(range(first, first + count), sums.setting, jobs=jobs):
+        sums.add(result)
+        if sys.stderr.isatty() and (sums.seeds % 25 == 0 or sums.seeds == count):
+            sys.stderr.write(f"\r{sums.seeds:,} of {count:,} seeds, {len(sums.broken):,} broke a property")
+            sys.stderr.write("\n" if sums.seeds == count else "")
             sys.stderr.flush()
-        yield result
-    if is_shown:
-        sys.stderr.write("\n")
-
-
-def _replay(options: argparse.Namespace, setting: Setting) -> int:
-    """One seed with its history."""
-    history, result = play(options.seed, setting)
     if options.as_json:
-        summary = _summarise([result], setting, options.seed)
-        summary["history"] = [event._asdict() for event in history.events]
-        sys.stdout.write(json.dumps(summary) + "\n")
-        return _code([result], setting)
+        sys.stdout.write(json.dumps({"first_seed": first, **_summarise(sums)}) + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _table(sums))
+    return sums.code
+
+
+def _replay(options: argparse.Namespace, sums: _Sums) -> int:
+    """One seed with its history."""
+    history, result = play(options.seed, sums.setting)
+    sums.add(result)
+    if options.as_json:
+        told = [event._asdict() for event in history.events]
+        sys.stdout.write(json.dumps({"first_seed": options.seed, **_summarise(sums), "history": told}) + "\n")
+        return sums.code
     sys.stdout.writelines(f"{describe(event)}\n" for event in history.events)
     sys.stdout.write("\n")
-    sys.stdout.writelines(f"{line}\n" for line in _table([result], setting))
-    return _code([result], setting)
+    sys.stdout.writelines(f"{line}\n" for line in _table(sums))
+    return sums.code
 
 
-def _sums(results: list[Result]) -> dict[str, int]:
-    return {name: sum(getattr(result.verdict, name) for result in results) for name in _COUNTS}
-
-
-def _summarise(results: list[Result], setting: Setting, first: int) -> dict[str, object]:
+def _summarise(sums: _Sums) -> dict[str, object]:
     return {
-        "mode": setting.mode,
-        "first_seed": first,
-        "seeds": len(results),
-        **_sums(results),
-        "seeds_with_a_key_run_twice": sum(result.verdict.twice > 0 for result in results),
+        "mode": sums.setting.mode,
+        "seeds": sums.seeds,
+        **{name: sums.counts[name] for name in _COUNTS},
+        "seeds_with_a_key_run_twice": sums.seeds_twice,
         "broken": [
             {"seed": result.seed, "faults": [fault._asdict() for fault in result.verdict.faults]}
-            for result in results
-            if result.verdict.faults
+            for result in sums.broken
         ],
     }
 
 
-def _table(results: list[Result], setting: Setting) -> Iterator[str]:
-    broken = [result for result in results if result.verdict.faults]
-    yield f"{'mode':<32}{setting.mode:>12}"
-    yield f"{'seeds':<32}{len(results):>12,}"
-    for name, count in _sums(results).items():
-        yield f"{_COUNTS[name]:<32}{count:>12,}"
-    yield f"{'seeds with a key run twice':<32}{sum(result.verdict.twice > 0 for result in results):>12,}"
+def _table(sums: _Sums) -> Iterator[str]:
+    mode, broken = sums.setting.mode, sums.broken
+    yield f"{'mode':<32}{mode:>12}"
+    yield f"{'seeds':<32}{sums.seeds:>12,}"
+    for name, words in _COUNTS.items():
+        yield f"{words:<32}{sums.counts[name]:>12,}"
+    yield f"{'seeds with a key run twice':<32}{sums.seeds_twice:>12,}"
     yield f"{'seeds that broke a property':<32}{len(broken):>12,}"
     for result in broken[:SHOWN]:
         for number in sorted({fault.number for fault in result.verdict.faults}):
@@ -112,4 +120,4 @@ def _table(results: list[Result], setting: Setting) -> Iterator[str]:
     if len(broken) > SHOWN:
         yield f"... and {len(broken) - SHOWN:,} seeds more: --json names them all"
     if broken:
-        yield f"see one: sluiceway simulate --mode {setting.mode} --keys {setting.keys} --seed {broken[0].seed}"
+        yield f"see one: sluiceway simulate --mode {mode} --keys {sums.setting.keys} --seed {broken[0].seed}"

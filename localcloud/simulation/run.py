@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -36,13 +37,18 @@ def run_seeds(seeds: Iterable[int], setting: Setting, *, jobs: int = 1) -> Itera
         for seed in seeds:
             yield _result_of(seed, setting)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_quieten) as pool:
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_settle_in)
+    try:
         yield from pool.map(partial(_result_of, setting=setting), seeds, chunksize=25)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _result_of(seed: int, setting: Setting) -> Result:
     return play(seed, setting)[1]
 
 
-def _quieten() -> None:
+def _settle_in() -> None:
+    """A process writes no logs, and leaves Ctrl-C to the one that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)
