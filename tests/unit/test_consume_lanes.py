@@ -328,3 +328,30 @@ def test_reading_waits_while_there_is_enough_in_hand() -> None:
             await until(lambda: not bench.progress)
 
     run_virtual(main)
+
+
+def test_a_hand_over_counts_what_began_before_a_later_try() -> None:
+    """Record 3 is done, 2 waits for its next try, 1 is in its own: 2 is waited for, or 3 would come twice."""
+
+    async def main() -> None:
+        gate = asyncio.Event()
+        tries: list[str] = []
+
+        async def handle(each: KinesisRecord) -> None:
+            tries.append(each.sequence_number)
+            if each.sequence_number != "3" and tries.count(each.sequence_number) == 1:
+                raise Retryable("not yet", after_s=1.0 if each.sequence_number == "1" else 5.0)
+            if each.sequence_number == "1":
+                await gate.wait()
+
+        bench = Bench(handle, concurrency=1)
+        bench.add(record(1, "a"), record(2, "b"), record(3, "c"))
+        async with bench.at_work():
+            await asyncio.sleep(2)
+            assert tries == ["1", "2", "3", "1"]
+            bench.lanes.restrict()
+            gate.set()
+            await bench.lanes.wait_restricted()
+        assert bench.progress.checkpoint == Checkpoint("3")
+
+    run_virtual(main)

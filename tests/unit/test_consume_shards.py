@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -12,12 +13,14 @@ import pytest
 from sluiceway.errors import Misconfigured, Rejected, Retryable
 from sluiceway.events.kinesis import KinesisRecord
 from sluiceway.flows.consume import ConsumeOptions, Consumer, MemoryLeaseStore
+from sluiceway.flows.consume.reading import ShardReading
 from sluiceway.rules.consuming.leases import Lease, take
-from sluiceway.rules.consuming.spans import Checkpoint, Span
-from tests.fakes import MemoryDeadLetters, unavailable
+from sluiceway.rules.consuming.spans import Checkpoint, Position, Span
+from tests.fakes import LoopClockMs, MemoryDeadLetters, unavailable
 from tests.unit.consume_setup import (
     BRISK,
     Draws,
+    Events,
     KinesisCaller,
     aggregate,
     make_desk,
@@ -573,5 +576,102 @@ def test_a_store_that_hangs_keeps_nobody_from_stopping() -> None:
             reading.consumer.stop()
             began = now()
         assert now() - began <= 2
+
+    with_api(body)
+
+
+def test_a_worker_that_stood_still_begins_no_record_of_a_lease_that_may_be_anothers() -> None:
+    """The process stops for longer than its lease, in a record; another takes the shard; nothing more is begun."""
+
+    async def body(api: Api) -> None:
+        await api.make()
+        store = MemoryLeaseStore()
+        await put_all(api, ("k", b"1"), ("k", b"2"))
+        reading = Reading(api, store)
+        handle = reading.handle
+
+        async def stand_still(record: KinesisRecord) -> None:
+            await handle(record)
+            (lease,) = await store.list()
+            taken = take(lease, "another")
+            assert await store.write(taken, seen=lease) == taken
+            loop: Any = asyncio.get_running_loop()
+            loop._jumping.jumped_s += 30.0  # nothing of this process runs for so long
+
+        reading.consumer._handle = stand_still
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reading.consumer.run())
+            await asyncio.sleep(35)
+            assert reading.datas == [b"1"]
+            reading.consumer.stop()
+
+    with_api(body)
+
+
+def test_a_wish_is_seen_with_the_next_round_and_not_with_the_next_renewal() -> None:
+    """Leases of ten minutes change hands within seconds."""
+
+    async def body(api: Api) -> None:
+        await api.make(shards=4)
+        store = MemoryLeaseStore()
+        one, other = (Reading(api, store, lease_s=600.0, chance=Draws(0.1, each)) for each in (0.2, 0.3))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one.consumer.run())
+            await asyncio.sleep(10)
+            group.create_task(other.consumer.run())
+            await asyncio.sleep(20)
+            assert [len(each.consumer.progress()) for each in (one, other)] == [2, 2]
+            one.consumer.stop()
+            other.consumer.stop()
+
+    with_api(body)
+
+
+def make_reading(api: Api, caller: KinesisCaller, consumer_arn: str) -> ShardReading:
+    reader = make_reader(api, caller, consumer_arn=consumer_arn)
+    return ShardReading(reader, FIRST, Position("TRIM_HORIZON"), manner=BRISK, clock=LoopClockMs(), chance=Draws())
+
+
+def test_a_pushed_page_counts_from_the_beginning_of_its_subscription() -> None:
+    """It may have lain in a buffer for long: only what was sent after a time tells anything about that time."""
+
+    async def body(api: Api) -> None:
+        consumer_arn = await api.consumer(await api.make())
+        turns = make_reading(api, KinesisCaller(api), consumer_arn).turns()
+        began_ms = LoopClockMs().now_ms()
+        first = await anext(turns)
+        await asyncio.sleep(50)
+        second = await anext(turns)
+        assert [first.asked_ms, second.asked_ms] == [began_ms, began_ms]
+        while (turn := await anext(turns)).asked_ms == began_ms:
+            pass
+        assert turn.asked_ms >= began_ms + 300_000
+        await turns.aclose()
+
+    with_api(body)
+
+
+def test_subscriptions_that_end_at_once_are_not_asked_for_at_once() -> None:
+    """A service that closes them without a word is asked every five seconds."""
+
+    async def body(api: Api) -> None:
+        await api.make()
+
+        async def nothing() -> AsyncGenerator[bytes]:
+            return
+            yield b""
+
+        class Closing(KinesisCaller):
+            @asynccontextmanager
+            async def stream(self, *_given: Any, **_more: Any) -> AsyncGenerator[Any]:
+                self.calls["SubscribeToShard"] += 1
+                yield Events(nothing())
+
+        caller = Closing(api)
+        turns = make_reading(api, caller, "c").turns()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(58):
+                await anext(turns)
+        assert caller.calls["SubscribeToShard"] == 12
 
     with_api(body)

@@ -44,7 +44,7 @@ class ShardOpening:
             ):
                 self.is_over = True
                 return
-            if kept.data[:4] == AGGREGATE or kept.sequence_number == self._done.sequence_number:
+            if kept.data[:4] == AGGREGATE:
                 yield from self._open_aggregate(kept)
             else:
                 yield Opened(self._make(kept), Checkpoint(kept.sequence_number))
@@ -52,8 +52,6 @@ class ShardOpening:
     def _open_aggregate(self, kept: ShardRecord) -> Iterator[Opened]:
         """All of an aggregate that is not done; the last one's checkpoint is that of the whole."""
         sequence_number, whole = kept.sequence_number, Checkpoint(kept.sequence_number)
-        if self._done.covers(sequence_number, None):
-            return
         try:
             aggregate = kpl.open_aggregate(kept.data)
         except CorruptAggregate as fault:
