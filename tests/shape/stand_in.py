@@ -38,6 +38,8 @@ KEYS = {
     "conversations": ("caller", "item"),
     "connections": ("connection_id",),
     "subscriptions": ("connection_id", "topic"),
+    "rules": ("topic", "rule_id"),
+    "rollups": ("rollup", "period"),
 }
 
 

@@ -20,6 +20,7 @@ import pytest
 from localcloud.clock import SystemClock
 from localcloud.issuer import ISSUER, LocalIssuer
 from localcloud.replay.cases import differences, load_cases
+from localcloud.template.source import read_template
 from tests.shape.conftest import ROOT, ImportPath
 from tests.shape.stand_in import StandIn, stand_in
 
@@ -27,6 +28,9 @@ FORBIDDEN = {
     "aiobotocore", "aioboto3", "aiohttp", "aws_xray_sdk", "boto3", "botocore", "httpx", "localcloud", "moto",
     "pydantic", "requests", "s3transfer", "urllib3", "yaml",
 }  # fmt: skip
+ROLLUP: str = read_template(ROOT / "template.yaml").body["Resources"]["RollUpRecords"]["Properties"]["Environment"][
+    "Variables"
+]["ROLLUP"]
 TOKEN_PACKAGES = {"jwt", "cryptography", "cffi", "_cffi_backend"}
 VERIFY_TOKENS = {"authorize_request", "stream_http"}
 RUNS = 5
@@ -35,9 +39,11 @@ RUNS = 5
 BUDGETS = {
     "authorize_request": ("valid_token", 275, 28.0),
     "broadcast_records": ("one_record", 218, 24.0),
+    "filter_records": ("one_record", 240, 28.0),
     "generate_answer": ("one_prompt", 220, 24.0),
     "publish_records": ("with_key", 222, 24.0),
     "read_job": ("waiting", 190, 18.0),
+    "roll_up_records": ("cut", 214, 22.0),
     "serve_socket": ("ask", 212, 21.0),
     "stream_answer": ("unknown", 225, 25.0),
     "stream_http": ("ask", 335, 34.0),
@@ -96,10 +102,15 @@ def variables(aws: StandIn, issuer: LocalIssuer) -> dict[str, str]:
         "SUBSCRIPTIONS_TABLE": "subscriptions",
         "IDEMPOTENCY_TABLE": "keys",
         "JOB_AFTER_CRASH": "rerun",
+        "ROLLUPS_TABLE": "rollups",
+        "RAW_BUCKET": "raw",
+        "ROLLUP": ROLLUP,
         "PUBLISHERS": '{"records": "*"}',
         "AGGREGATE": "false",
         "GIVE_UP_S": "20",
         "TOPICS": '{"records": "sluiceway-RecordsStream"}',
+        "ACCESS": '{"records": "public"}',
+        "RULES_TABLE": "rules",
         "CONNECTIONS_URL": f"{aws.url}/v1",
         "WORKER_FUNCTION": "stream-answer",
         "QUEUE_VISIBILITY_S": "360",
@@ -186,7 +197,9 @@ def test_a_cold_start_of_an_answer_reaches_the_model(cold_start: tuple[str, Cold
 def test_a_cold_start_of_a_broadcast_has_matched_a_record(cold_start: tuple[str, ColdStart]) -> None:
     """Patterns are on the way of the records, and on nobody else's: a socket that subscribes nothing has none."""
     function, found = cold_start
-    assert ("sluiceway.rules.index" in found.modules) is (function == "broadcast_records"), sorted(found.modules)
+    assert ("sluiceway.rules.index" in found.modules) is (function in {"broadcast_records", "filter_records"}), sorted(
+        found.modules
+    )
 
 
 def test_a_cold_start_uses_cpu_within_its_budget(cold_start: tuple[str, ColdStart], record_property: Any) -> None:

@@ -197,7 +197,8 @@ def test_each_function_has_a_role_of_its_own_that_names_every_resource(
         assert properties.get("ManagedPolicyArns", []) == managed, name
         for statement in (each for policy in properties["Policies"] for each in policy["PolicyDocument"]["Statement"]):
             named = statement["Resource"]
-            parts = ("${ResultsBucket.Arn}/results/", "${SubscriptionsTable.Arn}/index/", "arn:")
+            parts = ("${ResultsBucket.Arn}/results/", "${RawBucket.Arn}/raw/", "arn:")
+            parts += ("${SubscriptionsTable.Arn}/index/", "${RulesTable.Arn}/index/")
             assert "Fn::GetAtt" in named or named["Fn::Sub"].startswith(parts), name
             assert "*" not in json.dumps(statement["Action"]), name
 
