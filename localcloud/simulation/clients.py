@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Final
 from localcloud.simulation.hosts import BrokenError, Host, Key
 from localcloud.simulation.setting import REGIONS
 from sluiceway.errors import NotHome, SluicewayError
-from sluiceway.idempotency import Fresh, InDoubt, Replayed
-from sluiceway.idempotency.outcomes import Outcome
+from sluiceway.idempotency import LeftInDoubt, NotRecorded, Parked
 
 if TYPE_CHECKING:
     from localcloud.simulation.world import World
 
-__all__ = ["Clients"]
+__all__ = ["Clients", "name_doubt"]
 
 TTL_S: Final = 60.0
 STALE_S: Final = 200.0  # of clients that keep an answer
@@ -95,23 +94,28 @@ class Clients:
             host.fuse = min(host.fuse, rng.randrange(POINTS))
         world.note("send", region, key.id)
         try:
-            outcome = await host.serve(key, rng.choice((4.0, 15.0, 25.0)))
-        except (SluicewayError, BrokenError) as error:
-            world.note("error", region, key.id, value=type(error).__name__)
-            return error
-        except asyncio.CancelledError:
-            if not host.is_over:
-                raise
-            return ConnectionError()
-        return self._hear(host, key, outcome)
-
-    def _hear(self, host: Host, key: Key, outcome: Outcome[str]) -> Exception | None:
+            value = await host.serve(key, rng.choice((4.0, 15.0, 25.0)))
+        except (SluicewayError, BrokenError, asyncio.CancelledError) as error:
+            return self._hear(host, key, error)
         if host.is_over:  # killed before the answer was out
             return ConnectionError()
-        if isinstance(outcome, Fresh | Replayed):
-            self._world.note("ack", host.region, key.id, value=outcome.value)
-            return None
-        if isinstance(outcome, InDoubt):
-            self._world.note("doubt", host.region, key.id, value=outcome.why)
-            return ConnectionError() if outcome.why == "parked" else None
-        return ConnectionError()
+        world.note("ack", region, key.id, value=value)
+        return None
+
+    def _hear(self, host: Host, key: Key, error: BaseException) -> Exception | None:
+        if host.is_over:
+            return ConnectionError()
+        if not isinstance(error, SluicewayError | BrokenError):
+            raise error
+        why = name_doubt(error)
+        self._world.note("doubt" if why else "error", host.region, key.id, value=why or type(error).__name__)
+        return error if why in {"", "parked"} else None
+
+
+def name_doubt(error: Exception) -> str:
+    """In which way a key is in doubt, "" where it is not."""
+    if isinstance(error, Parked):
+        return "parked"
+    if isinstance(error, LeftInDoubt):
+        return "begun and not ended"
+    return "not recorded" if isinstance(error, NotRecorded) else ""

@@ -1,4 +1,4 @@
-"""An execution environment: the shipped flow, guard, store and tenure on a clock of its own, until it is killed.
+"""An execution environment: the shipped App, guard, store and tenure on a clock of its own, until it is killed.
 
 Everything here is put together as a function's lifespan does it. What the work does is one effect, with waits before
 and after it; before it, it may raise an error of its own.
@@ -7,17 +7,18 @@ and after it; before it, it may raise an error of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from math import inf
 from random import Random
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from localcloud.simulation.network import DoubtPort, Network, Process, TermPort
 from localcloud.simulation.setting import EPOCH_MS, GROUP, REGIONS, Setting
+from sluiceway.app import App
 from sluiceway.events.invocation import Invocation
 from sluiceway.idempotency import Options, idempotent_flow
 from sluiceway.idempotency.decorators import Protected
-from sluiceway.idempotency.outcomes import Outcome
 from sluiceway.ports import IdempotencyStore
 from sluiceway.ports.regions import DoubtStore, TermStore
 from sluiceway.region.home import HomeStore, RegionDesk
@@ -81,9 +82,42 @@ class Land(Protocol):
         ...
 
 
+class _Plain:
+    """A source whose events need no decoding."""
+
+    def decode(self, event: object) -> dict[str, str]:
+        return cast("dict[str, str]", event)
+
+    def encode(self, reply: str) -> object:
+        return reply
+
+    def correlation_id(self, event: dict[str, str]) -> str:
+        return event["id"]
+
+
+_PLAIN: Final = _Plain()
+
+
+class _Context:
+    """What Lambda gives with an event; `ends` is on the loop's clock."""
+
+    aws_request_id = "request"
+    function_name = "pay"
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:pay"
+
+    def __init__(self, ends: float) -> None:
+        self._ends = ends
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(0, round((self._ends - asyncio.get_running_loop().time()) * 1000))
+
+
 class _Draws:
     def __init__(self, rng: Random) -> None:
         self.draw: Callable[[], float] = rng.random
+
+
+_Flow: TypeAlias = "Protected[dict[str, str], [Invocation, Host], str]"
 
 
 class Host:
@@ -110,8 +144,8 @@ class Host:
         self.local = land.open_store(self, region)
         self.home = HomeStore(RegionDesk(self.tenure, self.local, self._others(), self.doubts, self.clock))
         self.store = self._choose_store()
-        self._minted = self._protect("minted")
-        self._chosen = self._protect("sha256")
+        self._minted = self._make("minted")
+        self._chosen = self._make("sha256")
 
     def pass_point(self) -> None:
         """Raises CancelledError once this environment is killed: nothing it asks for is done any more."""
@@ -124,16 +158,20 @@ class Host:
 
     def stored_key(self, key: Key) -> str:
         """The key as the guard has it."""
-        return self._flow(key).guard.key_of({"id": key.id})
+        flow, _ = self._minted if key.is_minted else self._chosen
+        return flow.guard.key_of({"id": key.id})
 
-    async def serve(self, key: Key, lasts_s: float) -> Outcome[str]:
-        """The outcome of one invocation. Raises as `Protected.outcome`."""
-        deadline = asyncio.get_running_loop().time() + lasts_s
-        call = Invocation("request", "pay", "arn", deadline, grace_s=0.2)
-        return await self._flow(key).outcome({"id": key.id}, call, self)
+    async def serve(self, key: Key, lasts_s: float) -> str:
+        """One invocation, with so much time left; gives the work's result. Raises as an App's invocation does."""
+        reply = await self._app(key).invoke({"id": key.id}, _Context(asyncio.get_running_loop().time() + lasts_s))
+        return str(reply)
 
-    def _flow(self, key: Key) -> Protected[dict[str, str], [Invocation, Host], str]:
-        return self._minted if key.is_minted else self._chosen
+    def _app(self, key: Key) -> App[dict[str, str], Host, str]:
+        return self._minted[1] if key.is_minted else self._chosen[1]
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncGenerator[Host]:
+        yield self
 
     def _others(self) -> dict[str, IdempotencyStore]:
         return {region: self._land.open_store(self, region) for region in REGIONS if region != self.region}
@@ -144,7 +182,8 @@ class Host:
             return self.home
         return StrongStore(self.local, self.region) if mode == "strong" else self.local
 
-    def _protect(self, digest: Any) -> Protected[dict[str, str], [Invocation, Host], str]:
+    def _make(self, digest: Any) -> tuple[_Flow, App[dict[str, str], Host, str]]:
+        """A function of this environment, for keys of one kind."""
         setting = self._land.setting
         options = Options(
             lease_s=setting.lease_s,
@@ -156,7 +195,8 @@ class Host:
             chance=_Draws(self._land.rng),
             new_owner=self._make_owner,
         )
-        return idempotent_flow(key="id", store=_store_of, name="pay", options=options)(_work)
+        flow = idempotent_flow(key="id", store=_store_of, name="pay", options=options)(_work)
+        return flow, App(flow, source=_PLAIN, lifespan=self._open)
 
     def _make_owner(self) -> Owner:
         self._attempts += 1

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from localcloud.simulation.clients import name_doubt
 from localcloud.simulation.hosts import Host, Key
 from localcloud.simulation.setting import EAST, REGIONS
 from sluiceway.errors import SluicewayError
-from sluiceway.idempotency import Fresh, InDoubt, Replayed
-from sluiceway.idempotency.outcomes import Outcome
 from sluiceway.region.doubts import drain, list_doubts, list_unfinished, note_unfinished
 from sluiceway.rules.terms import Term
 
@@ -66,19 +65,12 @@ async def _list_unfinished(world: World, host: Host) -> None:
 
 
 async def _ask(world: World, host: Host, key: Key) -> str:
+    begun = world.begun
     try:
-        outcome = await host.serve(key, LASTS_S)
+        value = await host.serve(key, LASTS_S)
     except SluicewayError as error:
-        said = type(error).__name__
+        said = "in doubt" if name_doubt(error) else type(error).__name__
     else:
-        said = _describe(outcome)
+        said = f"{NOW}{value}" if world.begun > begun else value
     world.note("asked", host.region, key.id, value=said)
     return said
-
-
-def _describe(outcome: Outcome[str]) -> str:
-    if isinstance(outcome, Fresh):
-        return f"{NOW}{outcome.value}"
-    if isinstance(outcome, Replayed):
-        return outcome.value
-    return "in doubt" if isinstance(outcome, InDoubt) else type(outcome).__name__

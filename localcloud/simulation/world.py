@@ -48,6 +48,7 @@ class World:
         self.doubts: dict[str, DoubtStore] = {region: MemoryDoubtStore() for region in REGIONS}
         self.names: dict[str, str] = {}
         self.traffic: list[tuple[float, str]] = [(0.0, EAST)]
+        self.begun = 0
         self._hosts: dict[tuple[str, int], Host] = {}
         self._claimed: dict[tuple[str, str], int] = {}
         self._loop = asyncio.get_running_loop()
@@ -80,6 +81,7 @@ class World:
 
     def begin_work(self, host: Host, key: str) -> str:
         """The effect. Under terms, its event's `value` is the other Region if some environment there may begin work."""
+        self.begun += 1
         held = self._find_other_home(host.region) if self.setting.mode == "home" else ""
         self.note("begin", host.region, key, value=held, epoch=self._claimed.get((host.region, key), 0))
         return f"result {len(self.history.events)}"
