@@ -40,6 +40,7 @@ _WORDS: Final = {
     "refuse": "a change to {region} is refused: {value}",
     "traffic": "DNS answers {region} from now on ({value})",
     "term": "epoch {epoch} is {region}'s ({value})",
+    "drained": "{region}: the doubts are asked about again: {value}",
     "send": "{region} gets {key}",
     "claim": "{region}: the table holds {key} for attempt {value}, epoch {epoch}",
     "free": "{region}: the table lets {key} go",

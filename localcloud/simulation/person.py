@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 from localcloud.simulation.hosts import HostClock
 from localcloud.simulation.network import TermPort
 from localcloud.simulation.setting import EAST, GROUP, WEST
-from sluiceway.errors import Rejected, Retryable
+from sluiceway.errors import Rejected, Retryable, SluicewayError
 from sluiceway.region import handover
+from sluiceway.region.doubts import drain
 from sluiceway.rules.terms import NOT_YET_MS
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Person:
             return
         await asyncio.sleep(wait_s)
         await self._change(WEST, tasks)
+        if self._world.setting.mode == "home" and rng.random() < 0.6:
+            tasks.create_task(self._drain(WEST))
         if rng.random() < 0.5:
             now = asyncio.get_running_loop().time()
             await asyncio.sleep(max(0.0, weather.ends_s - now) + 40 * rng.random() ** 2)
@@ -79,6 +82,22 @@ class Person:
         term = await world.terms.get(GROUP)
         if term is not None and term.begins_ms == NOT_YET_MS:
             await self._carry_out(term.region, term.approval, term.epoch - 1)
+
+    async def _drain(self, region: str) -> None:
+        """At any time, and again: it may fail, and be killed, like everything else."""
+        world = self._world
+        for _ in range(2):
+            await asyncio.sleep(60 * world.rng.random())
+            host = world.host(region)
+            try:
+                await drain(host.doubts, region=region, home=host.home, clock=host.clock)
+            except SluicewayError as error:
+                world.note("drained", region, value=type(error).__name__)
+            except asyncio.CancelledError:
+                if not host.is_over:
+                    raise
+            else:
+                world.note("drained", region, value="to its end")
 
     async def _change(self, region: str, tasks: asyncio.TaskGroup) -> None:
         world, rng = self._world, self._world.rng

@@ -64,5 +64,19 @@ def test_the_weather_has_everything_in_it() -> None:
         kinds.update(event.kind for event in history.events)
         epochs.update(event.epoch for event in history.of("term"))
     assert epochs == {1, 2, 3}
-    expected = {"cut", "heal", "slow", "crash", "fail", "approve", "refuse", "term", "traffic", "free", "end", "claim"}
+    expected = {
+        "cut",
+        "heal",
+        "slow",
+        "crash",
+        "fail",
+        "approve",
+        "refuse",
+        "term",
+        "traffic",
+        "free",
+        "end",
+        "claim",
+        "drained",
+    }
     assert expected <= set(kinds)
