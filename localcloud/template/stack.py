@@ -16,6 +16,7 @@ from localcloud.template.graph import Graph, build_graph
 from localcloud.template.handler import StackContext
 from localcloud.template.include import expand_includes
 from localcloud.template.parameters import Parameter, ParameterValue, read_parameters, resolve_parameters
+from localcloud.template.rules import check_rules
 from localcloud.template.scope import Scope
 from localcloud.template.source import Source
 from localcloud.template.translate import LANGUAGE_EXTENSIONS, translate
@@ -26,7 +27,7 @@ DEFAULT_REGION: Final = "us-east-1"
 
 _SECTIONS: Final = frozenset({
     "AWSTemplateFormatVersion", "Conditions", "Description", "Globals", "Mappings", "Metadata", "Outputs", "Parameters",
-    "Resources", "Transform",
+    "Resources", "Rules", "Transform",
 })  # fmt: skip
 
 
@@ -85,6 +86,7 @@ def prepare_stack(source: Source, context: StackContext, settled: Settled | None
         secrets=settled.secrets,
         extensions=LANGUAGE_EXTENSIONS in str(source.body.get("Transform", "")),
     )
+    check_rules(_section(source.body, "Rules"), outer)
     expanded = expand_includes(source.body, outer)
     translation = translate(expanded, values, region=context.region, cache=settled.cache)
     body = translation.body

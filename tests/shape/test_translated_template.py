@@ -18,6 +18,7 @@ from botocore.model import ListShape, MapShape, Shape, StringShape, StructureSha
 
 from localcloud.template.source import read_template
 from localcloud.template.translate import translate
+from tests.shape.branches import branches
 
 ROOT = Path(__file__).resolve().parents[2]
 GIVEN = {"TokenIssuer": "https://issuer.example", "TokenKeys": '{"keys": []}'}
@@ -182,6 +183,14 @@ def test_functions_keep_what_the_template_says(
         assert set(made["Environment"]["Variables"]) == named
 
 
+def _each_resource(policies: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Each statement with each of its resources, whatever conditions they hang on."""
+    for policy in policies:
+        for statement in branches(policy["PolicyDocument"]["Statement"]):
+            for resource in branches(statement["Resource"]):
+                yield statement, resource
+
+
 def test_each_function_has_a_role_of_its_own_that_names_every_resource(
     source: dict[str, Any], resources: dict[str, Any]
 ) -> None:
@@ -195,8 +204,7 @@ def test_each_function_has_a_role_of_its_own_that_names_every_resource(
         properties = resources[name]["Properties"]
         managed = [{"Fn::If": ["TracesRequests", traces, {"Ref": "AWS::NoValue"}]}] if name != "ApiRole" else []
         assert properties.get("ManagedPolicyArns", []) == managed, name
-        for statement in (each for policy in properties["Policies"] for each in policy["PolicyDocument"]["Statement"]):
-            named = statement["Resource"]
+        for statement, named in _each_resource(properties["Policies"]):
             parts = ("${ResultsBucket.Arn}/results/", "${RawBucket.Arn}/raw/", "arn:")
             parts += ("${SubscriptionsTable.Arn}/index/", "${RulesTable.Arn}/index/")
             assert "Fn::GetAtt" in named or named["Fn::Sub"].startswith(parts), name
@@ -208,8 +216,7 @@ def test_each_function_may_write_its_own_log(source: dict[str, Any], resources: 
     for name in _functions(source):
         properties = resources[name]["Properties"]
         role = resources[properties["Role"]["Fn::GetAtt"][0]]["Properties"]
-        statements = [each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]]
-        logs = [each["Resource"] for each in statements if "logs:PutLogEvents" in each["Action"]]
+        logs = [named for each, named in _each_resource(role["Policies"]) if "logs:PutLogEvents" in each["Action"]]
         assert logs == [{"Fn::GetAtt": [properties["LoggingConfig"]["LogGroup"]["Ref"], "Arn"]}], name
 
 

@@ -1,0 +1,90 @@
+"""The Rules of a template say what its parameters must be together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud.template.errors import TemplateError
+from localcloud.template.source import Source
+from localcloud.template.stack import Settled, prepare_stack, stack_context
+
+PARAMETERS = {
+    "Tier": {"Type": "String", "Default": "single"},
+    "Other": {"Type": "String", "Default": ""},
+    "Zones": {"Type": "CommaDelimitedList", "Default": "a,b"},
+    "Count": {"Type": "Number", "Default": 3},
+}
+HAS_OTHER = {"Fn::Not": [{"Fn::Equals": [{"Ref": "Other"}, ""]}]}
+
+
+def prepare(rule: Any, **given: str) -> None:
+    body = {
+        "Parameters": PARAMETERS,
+        "Rules": {"Pair": rule},
+        "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+    }
+    prepare_stack(Source(Path("template.yaml"), body), stack_context(Path()), Settled(parameters=given))
+
+
+def test_an_assertion_that_does_not_hold_is_told_in_its_own_words() -> None:
+    """Only where the rule's condition holds."""
+    rule = {
+        "RuleCondition": {"Fn::Equals": [{"Ref": "Tier"}, "home"]},
+        "Assertions": [{"Assert": HAS_OTHER, "AssertDescription": "home has another Region"}],
+    }
+    prepare(rule)
+    prepare(rule, Tier="home", Other="us-west-2")
+    with pytest.raises(TemplateError, match=r"home has another Region") as caught:
+        prepare(rule, Tier="home")
+    assert "Rules.Pair.Assertions.0" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("assertion", "holds"),
+    [
+        ({"Fn::Contains": [["single", "home"], {"Ref": "Tier"}]}, True),
+        ({"Fn::Contains": [["home"], {"Ref": "Tier"}]}, False),
+        ({"Fn::EachMemberIn": [{"Ref": "Zones"}, ["a", "b", "c"]]}, True),
+        ({"Fn::EachMemberIn": [{"Ref": "Zones"}, ["a", "c"]]}, False),
+        ({"Fn::EachMemberEquals": [["single", "single"], {"Ref": "Tier"}]}, True),
+        ({"Fn::EachMemberEquals": [{"Ref": "Zones"}, "a"]}, False),
+        ({"Fn::Equals": [{"Ref": "Count"}, "3"]}, True),
+        ({"Fn::And": [{"Fn::Equals": ["a", "a"]}, {"Fn::Equals": ["a", "b"]}]}, False),
+        ({"Fn::Or": [{"Fn::Equals": ["a", "a"]}, {"Fn::Equals": ["a", "b"]}]}, True),
+        ({"Fn::Not": [{"Fn::Equals": ["a", "a"]}]}, False),
+    ],
+)
+def test_each_function_says_what_it_says_in_cloudformation(assertion: Any, *, holds: bool) -> None:
+    """Of text, lists and numbers, which are text."""
+    rule = {"Assertions": [{"Assert": assertion}]}
+    if holds:
+        prepare(rule)
+        return
+    with pytest.raises(TemplateError, match="do not fit together"):
+        prepare(rule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ([], "must be a map"),
+        ({"Assertions": []}, "needs a list of assertions"),
+        ({"Assertions": [{}]}, "is needed"),
+        ({"Assertions": [{"Assert": True}]}, "must be one rule function"),
+        ({"Assertions": [{"Assert": HAS_OTHER}], "Then": 1}, "Then is no member"),
+        ({"Assertions": [{"Assert": {"Fn::Join": ["", []]}}]}, "Fn::Join is no rule function"),
+        ({"Assertions": [{"Assert": {"Condition": "C"}}]}, "Condition is no rule function"),
+        ({"Assertions": [{"Assert": {"Fn::ValueOf": ["Other", "Tags"]}}]}, "is not served here"),
+        ({"Assertions": [{"Assert": {"Fn::Not": []}}]}, "takes a list of 1"),
+        ({"Assertions": [{"Assert": {"Fn::And": [HAS_OTHER]}}]}, "takes a list of 2 to 10"),
+        ({"Assertions": [{"Assert": {"Fn::Equals": [{"Ref": "Queue"}, "a"]}}]}, "Queue is no parameter"),
+    ],
+)
+def test_what_is_no_rule_is_refused_by_its_place(rule: Any, says: str) -> None:
+    """And what asks an account for its VPCs and keys."""
+    with pytest.raises(TemplateError, match=says) as caught:
+        prepare(rule)
+    assert "Rules.Pair" in str(caught.value)
