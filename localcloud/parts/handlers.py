@@ -25,6 +25,7 @@ from localcloud.services.appsync.resources import appsync_handlers
 from localcloud.services.cloudwatch.resources import AlarmHandler
 from localcloud.services.dynamodb.global_resources import GlobalTableHandler
 from localcloud.services.dynamodb.resources import TableHandler
+from localcloud.services.events.archive_resources import ArchiveHandler
 from localcloud.services.events.resources import EventBusHandler, EventBusPolicyHandler, RuleHandler
 from localcloud.services.events.resources import refused_handlers as refused_events_handlers
 from localcloud.services.iam.resources import ManagedPolicyHandler, PolicyHandler, RoleHandler
@@ -85,6 +86,7 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
         EventBusHandler(messaging.buses),
         RuleHandler(messaging.buses),
         EventBusPolicyHandler(messaging.buses),
+        ArchiveHandler(messaging.buses),
         *refused_events_handlers(),
         PipeHandler(messaging.pipes),
         *_lambda_handlers(options, services, parts.compute),

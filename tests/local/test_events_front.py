@@ -157,8 +157,12 @@ async def test_boto3_reads_every_answer_and_every_error(cloud: Cloud) -> None:
             events.create_event_bus(Name="default")
         with pytest.raises(events.exceptions.OperationDisabledException):
             events.list_event_sources()
-        with pytest.raises(ClientError, match="CreateArchive is not served by this local cloud"):
-            events.create_archive(ArchiveName="a", EventSourceArn=described["Arn"])
+        with pytest.raises(ClientError, match="CreateConnection is not served by this local cloud"):
+            events.create_connection(
+                Name="c",
+                AuthorizationType="API_KEY",
+                AuthParameters={"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}},
+            )
         events.delete_rule(Name="r0")
 
     await asyncio.to_thread(work)

@@ -114,11 +114,17 @@ def request(action: str, body: bytes, *, region: str = REGION, **headers: str) -
     )
 
 
-def with_world(test: Callable[[World], Awaitable[None]], *, limits: Limits | None = None, seed: int = 1) -> None:
-    """Run `test` in a new world on a virtual loop."""
+def with_world(
+    test: Callable[[World], Awaitable[None]],
+    *,
+    limits: Limits | None = None,
+    seed: int = 1,
+    port: Port | None = None,
+) -> None:
+    """Run `test` in a new world on a virtual loop, with a port that remembers or another one."""
+    port = port or Port()
 
     async def main() -> None:
-        port = Port()
         clock = LoopClock(asyncio.get_running_loop())
         buses = Buses(clock=clock, rng=random.Random(seed), port=port, limits=limits)
         async with asyncio.TaskGroup() as group:

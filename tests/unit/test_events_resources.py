@@ -248,10 +248,9 @@ def test_a_stack_of_them_goes_up_and_down() -> None:
 
 
 def test_what_is_not_here_is_refused_by_name() -> None:
-    """Archives, connections, API destinations, endpoints; and properties that would be ignored."""
+    """Connections, API destinations, endpoints; and properties that would be ignored."""
     assert [(handler.type, handler.support.support) for handler in refused_handlers()] == [
         ("AWS::Events::ApiDestination", Support.REFUSED),
-        ("AWS::Events::Archive", Support.REFUSED),
         ("AWS::Events::Connection", Support.REFUSED),
         ("AWS::Events::Endpoint", Support.REFUSED),
     ]

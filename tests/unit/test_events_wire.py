@@ -16,6 +16,8 @@ from tests.unit.events_setup import ACCOUNT, QUEUE, REGION, START, World, reques
 
 BUS_ARN = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/orders"
 DEFAULT_ARN = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
+ARCHIVE_ARN = f"arn:aws:events:{REGION}:{ACCOUNT}:archive/a"
+REPLAY_ARN = f"arn:aws:events:{REGION}:{ACCOUNT}:replay/p"
 RULE = {"Name": "r", "EventPattern": '{"source":["shop"]}'}
 
 
@@ -242,7 +244,7 @@ def test_nothing_that_is_asked_is_worse_than_a_400(asked: list[tuple[str, dict[s
 
 
 def test_actions_that_are_not_served_say_their_name() -> None:
-    """Archives, replays, connections, destinations, endpoints, partners; and what is no action at all."""
+    """Connections, destinations, endpoints, partners; and what is no action at all."""
 
     async def test(world: World) -> None:
         for action in sorted(NOT_SERVED):
@@ -676,7 +678,29 @@ def test_buses_and_rules_have_tags() -> None:
             [("events:PutTargets", f"arn:aws:events:{REGION}:{ACCOUNT}:rule/r"), ("iam:PassRole", "one")],
         ),
         ("TagResource", {"ResourceARN": BUS_ARN}, [("events:TagResource", BUS_ARN)]),
-        ("CreateArchive", {}, []),
+        (
+            "CreateArchive",
+            {"ArchiveName": "a", "EventSourceArn": BUS_ARN},
+            [("events:CreateArchive", ARCHIVE_ARN), ("events:CreateArchive", BUS_ARN)],
+        ),
+        ("DescribeArchive", {"ArchiveName": "a"}, [("events:DescribeArchive", ARCHIVE_ARN)]),
+        ("UpdateArchive", {"ArchiveName": "a"}, [("events:UpdateArchive", ARCHIVE_ARN)]),
+        ("DeleteArchive", {"ArchiveName": "a"}, [("events:DeleteArchive", ARCHIVE_ARN)]),
+        ("ListArchives", {"NamePrefix": "a"}, [("events:ListArchives", "*")]),
+        (
+            "StartReplay",
+            {"ReplayName": "p", "EventSourceArn": ARCHIVE_ARN, "Destination": {"Arn": BUS_ARN}},
+            [("events:StartReplay", REPLAY_ARN), ("events:StartReplay", ARCHIVE_ARN), ("events:StartReplay", BUS_ARN)],
+        ),
+        (
+            "StartReplay",
+            {"ReplayName": "p", "Destination": 7},
+            [("events:StartReplay", REPLAY_ARN), ("events:StartReplay", "*")],
+        ),
+        ("DescribeReplay", {"ReplayName": "p"}, [("events:DescribeReplay", REPLAY_ARN)]),
+        ("CancelReplay", {"ReplayName": "p"}, [("events:CancelReplay", REPLAY_ARN)]),
+        ("ListReplays", {}, [("events:ListReplays", "*")]),
+        ("CreateConnection", {}, []),
         ("PutOmelette", {}, []),
     ],
 )

@@ -28,6 +28,8 @@ _ON_RULE: Final = {
     "PutTargets": "Rule",
     "RemoveTargets": "Rule",
 }
+_ON_ARCHIVE: Final = frozenset({"CreateArchive", "DeleteArchive", "DescribeArchive", "UpdateArchive"})
+_ON_REPLAY: Final = frozenset({"CancelReplay", "DescribeReplay", "StartReplay"})
 _ON_TAGGED: Final = frozenset({"ListTagsForResource", "TagResource", "UntagResource"})
 _DEFAULT: Final = "default"
 
@@ -49,15 +51,27 @@ def _resource(action: str, request: Mapping[str, Any], arn_of: ArnOf) -> str:
         return arn_of(str(request.get("EventBusName", _DEFAULT)))
     if action in _ON_TAGGED:
         return str(request.get("ResourceARN", "*"))
-    if action not in _ON_RULE:
-        return "*"
+    prefix = arn_of(_DEFAULT).partition(":event-bus/")[0]
+    if action in _ON_ARCHIVE:
+        return f"{prefix}:archive/{request.get('ArchiveName', '')}"
+    if action in _ON_REPLAY:
+        return f"{prefix}:replay/{request.get('ReplayName', '')}"
+    return _rule_of(action, request, arn_of) if action in _ON_RULE else "*"
+
+
+def _rule_of(action: str, request: Mapping[str, Any], arn_of: ArnOf) -> str:
     prefix, _, bus = arn_of(str(request.get("EventBusName", _DEFAULT))).partition(":event-bus/")
     name = str(request.get(_ON_RULE[action], ""))
     return f"{prefix}:rule/{name}" if bus == _DEFAULT else f"{prefix}:rule/{bus}/{name}"
 
 
 def _of_extras(action: str, request: Mapping[str, Any], resource: str) -> Iterator[Permission]:
-    """Tags that a resource is made with, and roles that are handed over."""
+    """What else an action touches: the bus of an archive, tags that a resource is made with, roles that are passed."""
+    if action == "CreateArchive":
+        yield Permission("events:CreateArchive", str(request.get("EventSourceArn", "*")))
+    if action == "StartReplay":
+        yield Permission("events:StartReplay", str(request.get("EventSourceArn", "*")))
+        yield Permission("events:StartReplay", str(_mapping(request.get("Destination")).get("Arn", "*")))
     if action in {"CreateEventBus", "PutRule"} and _items(request.get("Tags")):
         yield Permission("events:TagResource", resource)
     passing = (("iam:PassedToService", "events.amazonaws.com"),)

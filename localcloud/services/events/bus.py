@@ -6,7 +6,7 @@ The index holds the patterns of the rules that are enabled and no others. Knows 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,7 +22,7 @@ from sluiceway.errors import Rejected
 from sluiceway.rules.index import PatternIndex
 from sluiceway.rules.patterns import Pattern
 
-__all__ = ["DEFAULT", "Bus", "Rule", "RuleSettings"]
+__all__ = ["DEFAULT", "Bus", "Managed", "Rule", "RuleSettings"]
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,15 @@ class RuleSettings:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+@dataclass(frozen=True, slots=True)
+class Managed:
+    """What a rule is that a service has made: whose it is, the target that it shows, and what takes its events."""
+
+    by: str
+    target: Target
+    take: Callable[[Event], None]
+
+
 @dataclass(slots=True)
 class Rule:
     """A rule as it is now; only its bus changes it."""
@@ -55,6 +64,7 @@ class Rule:
     enabled: bool
     tags: dict[str, str] = field(default_factory=dict[str, str])
     targets: dict[str, Target] = field(default_factory=dict[str, Target])
+    managed: Managed | None = None
 
     @property
     def named(self) -> RuleName:
@@ -94,11 +104,15 @@ class Bus:
             raise missing_rule(name, self.name)
         return rule
 
-    def put(self, settings: RuleSettings) -> Rule:
+    def put(self, settings: RuleSettings, *, managed: Managed | None = None) -> Rule:
         """Make a rule, or replace the settings of the one of this name; its targets and tags stay.
+
+        `managed`: for a service, which has seen to the length of the pattern.
 
         Raises EventsError: ValidationException, InvalidEventPatternException, LimitExceededException.
         """
+        if managed is None:
+            self._check_length(settings)
         pattern, schedule = self._read(settings)
         before = self._rules.get(settings.name)
         self._check_quotas(settings.name, pattern, is_new=before is None)
@@ -110,11 +124,14 @@ class Bus:
             pattern=pattern,
             schedule=schedule,
             enabled=settings.enabled,
+            managed=managed,
         )
         if before is None:
             rule.tags.update(settings.tags)
         else:
             rule.targets, rule.tags = before.targets, before.tags
+        if managed is not None:
+            rule.targets = {managed.target.target_id: managed.target}
         self._rules[settings.name] = rule
         self._note(rule)
         return rule
@@ -167,10 +184,12 @@ class Bus:
                 raise validation("Parameter ScheduleExpression is not valid.") from error
         if not settings.pattern:
             return None, schedule
-        if len(settings.pattern) > self._limits.pattern_chars:
-            limit = self._limits.pattern_chars
-            raise validation(f"Parameter EventPattern for rule {settings.name} exceeds limit of {limit}.")
         return compile_pattern(settings.pattern), schedule
+
+    def _check_length(self, settings: RuleSettings) -> None:
+        limit = self._limits.pattern_chars
+        if len(settings.pattern) > limit:
+            raise validation(f"Parameter EventPattern for rule {settings.name} exceeds limit of {limit}.")
 
     def _check_quotas(self, name: str, pattern: Pattern | None, *, is_new: bool) -> None:
         if is_new and len(self._rules) >= self._limits.rules:

@@ -85,6 +85,7 @@ class Courier:
         self._rng = rng
         self._group: asyncio.TaskGroup | None = None
         self._early: deque[Parcel] = deque()
+        self._change: asyncio.Future[None] | None = None
         self._count = 0
         self._chars = 0
 
@@ -97,6 +98,12 @@ class Courier:
     def held_chars(self) -> int:
         """How long their events are together; one for several targets counts for each."""
         return self._chars
+
+    def next_change(self) -> asyncio.Future[None]:
+        """Done as soon as a parcel is delivered or given up. For all who wait: nobody cancels it."""
+        if self._change is None:
+            self._change = asyncio.get_running_loop().create_future()
+        return self._change
 
     def send(self, parcel: Parcel) -> None:
         """Carry a parcel, from the next turn of the loop on."""
@@ -124,6 +131,9 @@ class Courier:
         finally:
             self._count -= 1
             self._chars -= len(parcel.event.text)
+            if self._change is not None:
+                self._change.set_result(None)
+                self._change = None
 
     async def _deliver(self, parcel: Parcel) -> None:
         loop = asyncio.get_running_loop()

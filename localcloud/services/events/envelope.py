@@ -5,6 +5,7 @@ Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-struc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -44,13 +45,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """An event on a bus. `text` is its JSON, compact; `hops` the ARNs of the buses that sent it on.
+    """An event on a bus. `text` is its JSON, compact; `time_s` its time, as the JSON has it, in epoch seconds.
+
+    `hops` are the ARNs of the buses that sent it on.
 
     Held as text, for many may wait for their targets at a time; what is decoded of it is not kept.
     """
 
     event_id: str
     text: str
+    time_s: int
     ingested_s: float
     trace: str = ""
     hops: tuple[str, ...] = ()
@@ -67,6 +71,15 @@ class Event:
         """The same event, on its way from one bus to another."""
         return replace(self, hops=(*self.hops, bus_arn))
 
+    def replayed(self, name: str, *, event_id: str, now_s: float) -> Event:
+        """The event as a replay sends it again: with its own time, another id, and the replay's name."""
+        fields: dict[str, object] = {}
+        for member, value in self.read_fields().items():
+            fields[member] = event_id if member == "id" else value
+            if member == "region":  # where AWS writes it
+                fields["replay-name"] = name
+        return replace(self, event_id=event_id, text=encode(fields), ingested_s=now_s, trace="")
+
 
 def make_event(entry: Entry, region: str, *, event_id: str, now_s: float, reserved: bool = False) -> Event:
     """The event of an entry. `reserved`: a service of AWS sends it, whose source may begin with `aws.`.
@@ -77,18 +90,19 @@ def make_event(entry: Entry, region: str, *, event_id: str, now_s: float, reserv
     detail = _given(entry.detail, "Detail")
     if source.startswith(RESERVED_SOURCE) and not reserved:
         raise RefusedEntry("NotAuthorizedForSourceException", "Not authorized for the source.")
+    time_s = math.floor(now_s if entry.time_s is None else entry.time_s)
     fields: dict[str, object] = {
         "version": "0",
         "id": event_id,
         "detail-type": detail_type,
         "source": source,
         "account": ACCOUNT_ID,
-        "time": write_time(now_s if entry.time_s is None else entry.time_s),
+        "time": write_time(time_s),
         "region": region,
         "resources": list(entry.resources),
         "detail": _read_detail(detail),
     }
-    return Event(event_id=event_id, text=encode(fields), ingested_s=now_s, trace=entry.trace)
+    return Event(event_id=event_id, text=encode(fields), time_s=time_s, ingested_s=now_s, trace=entry.trace)
 
 
 def entry_bytes(entry: Entry) -> int:

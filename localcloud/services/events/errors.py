@@ -9,7 +9,10 @@ __all__ = [
     "EventsError",
     "invalid_pattern",
     "limit_exceeded",
+    "managed_rule",
+    "missing_archive",
     "missing_bus",
+    "missing_replay",
     "missing_rule",
     "not_served",
     "validation",
@@ -40,6 +43,22 @@ def missing_bus(name: str) -> EventsError:
 def missing_rule(name: str, bus: str) -> EventsError:
     """The bus has no rule of this name."""
     return EventsError("ResourceNotFoundException", f"Rule {name} does not exist on EventBus {bus}.")
+
+
+def missing_archive(name: str) -> EventsError:
+    """There is no archive of this name."""
+    return EventsError("ResourceNotFoundException", f"Archive {name} does not exist.")
+
+
+def missing_replay(name: str) -> EventsError:
+    """There is no replay of this name."""
+    return EventsError("ResourceNotFoundException", f"Replay {name} does not exist.")
+
+
+def managed_rule(name: str) -> EventsError:
+    """A rule is AWS's own: only what it was made for changes it."""
+    message = f"{name} is a managed rule. Set 'force' parameter to true to override."
+    return EventsError("ManagedRuleException", message)
 
 
 def limit_exceeded() -> EventsError:

@@ -24,7 +24,8 @@ class Limits:
     """Quotas of an account in a Region.
 
     The two of the backlog are ours: of deliveries under way, those that wait to be tried again too, before PutEvents is
-    throttled. AWS throttles by requests a second.
+    throttled. AWS throttles by requests a second. Ours, too: a replay waits while more than `replay_backlog` deliveries
+    are under way; `archive_bytes` is what all archives keep together; `replays_kept` how many replays are remembered.
     """
 
     buses: int = 100
@@ -34,3 +35,7 @@ class Limits:
     wildcard_rules: int = 30  # a bus
     backlog: int = 100_000
     backlog_chars: int = 256 * 1024 * 1024
+    replays: int = 10  # that are starting or running; eb-replay-archived-event
+    replay_backlog: int = 10_000
+    replays_kept: int = 1_000
+    archive_bytes: int = 256 * 1024 * 1024

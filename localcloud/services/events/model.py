@@ -5,6 +5,7 @@ Services of the local cloud use `emit` for their own events; the wire uses the r
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -12,11 +13,13 @@ from typing import Final
 
 from localcloud.clock import Clock
 from localcloud.services.contract import ACCOUNT_ID
+from localcloud.services.events.archives import Archives
 from localcloud.services.events.bus import DEFAULT, Bus, Rule, RuleSettings
 from localcloud.services.events.delivery import Courier, Parcel, TargetPort
 from localcloud.services.events.envelope import Entry, Event, RefusedEntry, entry_bytes, make_event
-from localcloud.services.events.errors import EventsError, limit_exceeded, missing_bus, validation
+from localcloud.services.events.errors import EventsError, limit_exceeded, managed_rule, missing_bus, validation
 from localcloud.services.events.limits import MAX_BATCH_BYTES, MAX_TAGS, Limits
+from localcloud.services.events.replays import Outlet, Replays
 from localcloud.services.events.target import Target, check_dead_letters, read_target
 from localcloud.services.events.timetable import Timetable
 from localcloud.services.iam.policy import Document
@@ -58,11 +61,16 @@ class Buses:
         self._courier = Courier(port, clock=clock, rng=rng)
         self._timetable = Timetable(clock)
         self._buses: dict[str, Bus] = {}  # by ARN
+        self.archives = Archives(self, clock=clock, rng=rng, limits=self._limits)
+        outlet = Outlet(self._courier, self.get, self._resend)
+        self.replays = Replays(self.archives, outlet, clock=clock, rng=rng, limits=self._limits)
 
     async def run(self) -> None:
-        """Deliver events and keep schedules, until cancelled."""
+        """Deliver events, keep schedules and play replays, until cancelled."""
         try:
-            await self._courier.run()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.replays.run())
+                await self._courier.run()
         finally:
             self._timetable.close()
 
@@ -154,19 +162,22 @@ class Buses:
     # ------------------------------------------------------------------ rules
 
     def put_rule(self, bus: Bus, settings: RuleSettings) -> Rule:
-        """Make or replace a rule. Raises EventsError: see `Bus.put`."""
+        """Make or replace a rule. Raises EventsError: ManagedRuleException, and see `Bus.put`."""
+        _check_free(bus.find(settings.name))
         rule = bus.put(settings)
         self._schedule(rule, bus)
         return rule
 
     def enable_rule(self, bus: Bus, name: str, *, enabled: bool) -> None:
-        """Let a rule match and be due, or not. Raises EventsError: ResourceNotFoundException."""
+        """Let a rule match and be due, or not. Raises EventsError: ResourceNotFound- or ManagedRuleException."""
         rule = bus.get(name)
+        _check_free(rule)
         if rule.enabled is not enabled:
             self._schedule(bus.enable(name, enabled=enabled), bus)
 
     def delete_rule(self, bus: Bus, name: str) -> None:
-        """Forget a rule; nothing where there is none. Raises EventsError where it has targets."""
+        """Forget a rule; nothing where there is none. Raises EventsError where it is managed or has targets."""
+        _check_free(bus.find(name))
         rule = bus.delete(name)
         if rule is not None:
             self._timetable.stop(rule.arn)
@@ -174,6 +185,7 @@ class Buses:
     def put_targets(self, bus: Bus, rule: str, targets: Sequence[Mapping[str, object]]) -> None:
         """Add or replace targets, given as PutTargets has them: all or none. Raises EventsError."""
         found = bus.get(rule)
+        _check_free(found)
         read: dict[str, Target] = {}
         for given in targets:
             target = read_target(given, bus.region)
@@ -184,8 +196,9 @@ class Buses:
         bus.put_targets(found, tuple(read.values()))
 
     def remove_targets(self, bus: Bus, rule: str, ids: Sequence[str]) -> None:
-        """Take targets away; an id that is not there is no error. Raises EventsError: ResourceNotFoundException."""
+        """Take targets away; an id that is not there is no error. Raises EventsError as `put_targets`."""
         found = bus.get(rule)
+        _check_free(found)
         found.targets = {target_id: target for target_id, target in found.targets.items() if target_id not in ids}
 
     def _schedule(self, rule: Rule, bus: Bus) -> None:
@@ -248,7 +261,15 @@ class Buses:
         for rule in bus.match(event):
             self._trigger(rule, event)
 
+    def _resend(self, bus: Bus, event: Event, rule_arns: frozenset[str]) -> None:
+        for rule in bus.match(event):
+            if not rule_arns or rule.arn in rule_arns:
+                self._trigger(rule, event)
+
     def _trigger(self, rule: Rule, event: Event) -> None:
+        if rule.managed is not None:
+            rule.managed.take(event)
+            return
         for target in rule.targets.values():
             self._courier.send(Parcel(target, rule.named, event))
 
@@ -268,15 +289,27 @@ class Buses:
             raise missing_bus(bus_name or DEFAULT)
         return bus.get(name)
 
+    def _taggable(self, arn: str) -> Bus | Rule:
+        found = self.tagged(arn)
+        if isinstance(found, Rule):
+            _check_free(found)
+        return found
+
     def tag(self, arn: str, tags: Mapping[str, str]) -> None:
         """Add or replace tags of a bus or rule. Raises EventsError."""
-        found = self.tagged(arn)
+        found = self._taggable(arn)
         found.tags = merge_tags(found.tags, tags)
 
     def untag(self, arn: str, keys: Sequence[str]) -> None:
         """Take tags away; a key that is not there is no error. Raises EventsError: ResourceNotFoundException."""
-        found = self.tagged(arn)
+        found = self._taggable(arn)
         found.tags = {key: value for key, value in found.tags.items() if key not in keys}
+
+
+def _check_free(rule: Rule | None) -> None:
+    """A managed rule is not changed by hand. Raises EventsError: ManagedRuleException."""
+    if rule is not None and rule.managed is not None:
+        raise managed_rule(rule.settings.name)
 
 
 def merge_tags(tags: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from localcloud.services.events.model import DEFAULT, Buses, PutEntry
 from localcloud.services.pages import MalformedToken, cut_page
 from sluiceway.errors import Rejected
 
-__all__ = ["ACTIONS", "Call", "Result", "read_settings"]
+__all__ = ["ACTIONS", "Call", "Result", "cut_list", "read_settings"]
 
 Result: TypeAlias = dict[str, Any]
 T = TypeVar("T")
@@ -89,7 +89,7 @@ def _describe_event_bus(call: Call) -> Result:
 
 def _list_event_buses(call: Call) -> Result:
     buses = call.buses.list(call.region, prefix=call.text("NamePrefix"))
-    page, more = _page(call, buses, lambda bus: bus.name)
+    page, more = cut_list(call, buses, lambda bus: bus.name)
     return {"EventBuses": [_list_bus(bus) for bus in page], **more}
 
 
@@ -166,6 +166,7 @@ def _put_rule(call: Call) -> Result:
 
 
 def _delete_rule(call: Call) -> Result:
+    _refuse_force(call, call.values["Name"])
     call.buses.delete_rule(call.bus(), call.values["Name"])
     return {}
 
@@ -187,20 +188,28 @@ def _disable_rule(call: Call) -> Result:
 def _list_rules(call: Call) -> Result:
     prefix = call.text("NamePrefix")
     rules = [rule for rule in call.bus().rules if rule.settings.name.startswith(prefix)]
-    page, more = _page(call, rules, lambda rule: rule.settings.name)
+    page, more = cut_list(call, rules, lambda rule: rule.settings.name)
     return {"Rules": [_list_rule(rule) for rule in page], **more}
 
 
 def _list_rule_names_by_target(call: Call) -> Result:
     wanted = call.values["TargetArn"]
     rules = [rule for rule in call.bus().rules if any(target.arn == wanted for target in rule.targets.values())]
-    page, more = _page(call, rules, lambda rule: rule.settings.name)
+    page, more = cut_list(call, rules, lambda rule: rule.settings.name)
     return {"RuleNames": [rule.settings.name for rule in page], **more}
+
+
+def _refuse_force(call: Call, name: str) -> None:
+    """Force is for managed rules; for others it means nothing."""
+    rule = call.bus().find(name)
+    if rule is not None and rule.managed is not None and call.values.get("Force"):
+        raise not_served("Managed rules that are taken apart by force are")
 
 
 def _list_rule(rule: Rule) -> Result:
     settings = rule.settings
     optional = {
+        "ManagedBy": rule.managed.by if rule.managed is not None else "",
         "Description": settings.description,
         "EventPattern": settings.pattern,
         "RoleArn": settings.role_arn,
@@ -224,13 +233,14 @@ def _put_targets(call: Call) -> Result:
 
 
 def _remove_targets(call: Call) -> Result:
+    _refuse_force(call, call.values["Rule"])
     call.buses.remove_targets(call.bus(), call.values["Rule"], call.values["Ids"])
     return {"FailedEntries": [], "FailedEntryCount": 0}
 
 
 def _list_targets_by_rule(call: Call) -> Result:
     targets = call.bus().get(call.values["Rule"]).targets
-    page, more = _page(call, [targets[name] for name in sorted(targets)], lambda target: target.target_id)
+    page, more = cut_list(call, [targets[name] for name in sorted(targets)], lambda target: target.target_id)
     return {"Targets": [dict(target.source) for target in page], **more}
 
 
@@ -305,7 +315,7 @@ def _read_tags(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
 # ---------------------------------------------------------------------- pages
 
 
-def _page(call: Call, items: Sequence[T], name_of: Callable[[T], str]) -> tuple[Sequence[T], Result]:
+def cut_list(call: Call, items: Sequence[T], name_of: Callable[[T], str]) -> tuple[Sequence[T], Result]:
     """A page of what is in the order of its names, and the token of the next."""
     try:
         page, token = cut_page(items, name_of, token=call.text("NextToken"), most=call.values.get("Limit", MAX_LISTED))

@@ -79,7 +79,26 @@ _BUS_SETTINGS: Final[Mapping[str, Shape]] = {
     "LogConfig": _LOGS,
 }
 
+_ARCHIVE: Final = Text(low=1, high=48, pattern=r"[\.\-_A-Za-z0-9]+")
+_REPLAY: Final = Text(low=1, high=64, pattern=r"[\.\-_A-Za-z0-9]+")
+_SOURCE_ARN: Final = Text(  # EventBusArn and ArchiveArn
+    low=1, high=1600, pattern=r"^arn:aws([a-z]|\-)*:events:([a-z]|\d|\-)*:([0-9]{12})?:.+\/.+$"
+)
+_ARCHIVE_SETTINGS: Final[Mapping[str, Shape]] = {
+    "ArchiveName": _ARCHIVE,
+    "Description": _DESCRIPTION,
+    "EventPattern": _PATTERN,
+    "RetentionDays": Whole(0, 2_147_483_647),
+    "KmsKeyIdentifier": _KMS,
+}
+_ARCHIVE_STATES: Final = ("ENABLED", "DISABLED", "CREATING", "UPDATING", "CREATE_FAILED", "UPDATE_FAILED")
+_REPLAY_STATES: Final = ("STARTING", "RUNNING", "CANCELLING", "COMPLETED", "CANCELLED", "FAILED")
+_ONE_ARCHIVE: Final = Structure({"ArchiveName": _ARCHIVE}, ("ArchiveName",))
+_ONE_REPLAY: Final = Structure({"ReplayName": _REPLAY}, ("ReplayName",))
+
 REQUESTS: Final[Mapping[str, Structure]] = {
+    "CancelReplay": _ONE_REPLAY,
+    "CreateArchive": Structure({"EventSourceArn": _SOURCE_ARN, **_ARCHIVE_SETTINGS}, ("ArchiveName", "EventSourceArn")),
     "CreateEventBus": Structure(
         {
             **_BUS_SETTINGS,
@@ -88,13 +107,22 @@ REQUESTS: Final[Mapping[str, Structure]] = {
         },
         ("Name",),
     ),
+    "DeleteArchive": _ONE_ARCHIVE,
     "DeleteEventBus": Structure({"Name": _BUS_NAME}, ("Name",)),
     "DeleteRule": Structure({"Name": _RULE, "EventBusName": _BUS, "Force": Flag()}, ("Name",)),
+    "DescribeArchive": _ONE_ARCHIVE,
     "DescribeEventBus": Structure({"Name": _BUS}),
+    "DescribeReplay": _ONE_REPLAY,
     "DescribeRule": _OF_RULE,
     "DisableRule": _OF_RULE,
     "EnableRule": _OF_RULE,
+    "ListArchives": Structure(
+        {"NamePrefix": _ARCHIVE, "EventSourceArn": _SOURCE_ARN, "State": Text(choices=_ARCHIVE_STATES), **_PAGE}
+    ),
     "ListEventBuses": Structure({"NamePrefix": _BUS_NAME, **_PAGE}),
+    "ListReplays": Structure(
+        {"NamePrefix": _REPLAY, "EventSourceArn": _SOURCE_ARN, "State": Text(choices=_REPLAY_STATES), **_PAGE}
+    ),
     "ListRuleNamesByTarget": Structure({"TargetArn": _ARN, "EventBusName": _BUS, **_PAGE}, ("TargetArn",)),
     "ListRules": Structure({"NamePrefix": _RULE, "EventBusName": _BUS, **_PAGE}),
     "ListTagsForResource": Structure({"ResourceARN": _ARN}, ("ResourceARN",)),
@@ -142,23 +170,34 @@ REQUESTS: Final[Mapping[str, Structure]] = {
     "RemoveTargets": Structure(
         {"Rule": _RULE, "EventBusName": _BUS, "Ids": Items(_TARGET_ID, 1, 100), "Force": Flag()}, ("Rule", "Ids")
     ),
+    "StartReplay": Structure(
+        {
+            "ReplayName": _REPLAY,
+            "Description": _DESCRIPTION,
+            "EventSourceArn": _SOURCE_ARN,
+            "EventStartTime": Moment(),
+            "EventEndTime": Moment(),
+            "Destination": Structure({"Arn": _ARN, "FilterArns": Items(_ARN)}, ("Arn",)),
+        },
+        ("ReplayName", "EventSourceArn", "EventStartTime", "EventEndTime", "Destination"),
+    ),
     "TagResource": Structure({"ResourceARN": _ARN, "Tags": _TAGS}, ("ResourceARN", "Tags")),
     "TestEventPattern": Structure({"EventPattern": _PATTERN, "Event": _ANY}, ("EventPattern", "Event")),
     "UntagResource": Structure(
         {"ResourceARN": _ARN, "TagKeys": Items(Text(low=1, high=128))}, ("ResourceARN", "TagKeys")
     ),
+    "UpdateArchive": Structure(_ARCHIVE_SETTINGS, ("ArchiveName",)),
     "UpdateEventBus": Structure(_BUS_SETTINGS),
 }
 
 NOT_SERVED: Final = frozenset(
     {
-        "ActivateEventSource", "CancelReplay", "CreateApiDestination", "CreateArchive", "CreateConnection",
-        "CreateEndpoint", "CreatePartnerEventSource", "DeactivateEventSource", "DeauthorizeConnection",
-        "DeleteApiDestination", "DeleteArchive", "DeleteConnection", "DeleteEndpoint", "DeletePartnerEventSource",
-        "DescribeApiDestination", "DescribeArchive", "DescribeConnection", "DescribeEndpoint", "DescribeEventSource",
-        "DescribePartnerEventSource", "DescribeReplay", "ListApiDestinations", "ListArchives", "ListConnections",
-        "ListEndpoints", "ListEventSources", "ListPartnerEventSourceAccounts", "ListPartnerEventSources",
-        "ListReplays", "PutPartnerEvents", "StartReplay", "UpdateApiDestination", "UpdateArchive", "UpdateConnection",
-        "UpdateEndpoint",
+        "ActivateEventSource", "CreateApiDestination", "CreateConnection", "CreateEndpoint",
+        "CreatePartnerEventSource", "DeactivateEventSource", "DeauthorizeConnection", "DeleteApiDestination",
+        "DeleteConnection", "DeleteEndpoint", "DeletePartnerEventSource", "DescribeApiDestination",
+        "DescribeConnection", "DescribeEndpoint", "DescribeEventSource", "DescribePartnerEventSource",
+        "ListApiDestinations", "ListConnections", "ListEndpoints", "ListEventSources",
+        "ListPartnerEventSourceAccounts", "ListPartnerEventSources", "PutPartnerEvents", "UpdateApiDestination",
+        "UpdateConnection", "UpdateEndpoint",
     }
 )  # fmt: skip

@@ -24,7 +24,6 @@ MAX_RULE_NAME_CHARS: Final = 64
 _SERVED: Final = Supported()
 _NOT_HERE: Final = {
     "AWS::Events::ApiDestination": "API destinations are not served here",
-    "AWS::Events::Archive": "archives and replays of events are not served here",
     "AWS::Events::Connection": "connections of API destinations are not served here",
     "AWS::Events::Endpoint": "global endpoints of event buses are not served here",
 }
@@ -76,10 +75,12 @@ class EventBusHandler:
         return Physical(bus.name, {"Arn": bus.arn, "Name": bus.name, "Policy": bus.policy.text})
 
     async def delete(self, resource: Resource, physical: Physical) -> None:
-        """Delete the bus with what rules are still on it."""
+        """Delete the bus with what archives and rules are still on it."""
         bus = self._buses.find(str(physical.attributes["Arn"]))
         if bus is None:
             return
+        for archive in self._buses.archives.list(bus.region, bus_arn=bus.arn):
+            self._buses.archives.delete(archive)
         for rule in bus.rules:
             self._buses.remove_targets(bus, rule.settings.name, tuple(rule.targets))
             self._buses.delete_rule(bus, rule.settings.name)

@@ -1,20 +1,22 @@
 """EventBridge on the wire: AWS JSON 1.1 in, an action over the model, AWS JSON 1.1 out.
 
-Owns the envelope and which action a request is; the actions themselves are `operations`, their shapes `requests`.
+Owns the envelope and which action a request is; the actions themselves are `operations` and
+`archive_operations`, their shapes `requests`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 from localcloud.json_text import MalformedJson, read_json
 from localcloud.services.contract import Permission, WireRequest, WireResponse
 from localcloud.services.events.access import needed_permissions
+from localcloud.services.events.archive_operations import ARCHIVE_ACTIONS
 from localcloud.services.events.errors import EventsError
 from localcloud.services.events.model import Buses
-from localcloud.services.events.operations import ACTIONS, Call
+from localcloud.services.events.operations import ACTIONS, Call, Result
 from localcloud.services.events.requests import NOT_SERVED, REQUESTS
 from localcloud.services.events.shapes import check_request
 
@@ -22,6 +24,7 @@ __all__ = ["EventsService"]
 
 _TARGET: Final = "AWSEvents."
 _CONTENT_TYPE: Final = "application/x-amz-json-1.1"
+_ACTIONS: Final[Mapping[str, Callable[[Call], Result]]] = {**ACTIONS, **ARCHIVE_ACTIONS}
 
 
 class EventsService:
@@ -38,7 +41,7 @@ class EventsService:
             action = _read_action(request)
             values = check_request(REQUESTS[action], _read_body(request.body))
             trace = request.headers.get("x-amzn-trace-id", "")
-            result = ACTIONS[action](Call(self._buses, request.region, values, trace))
+            result = _ACTIONS[action](Call(self._buses, request.region, values, trace))
         except EventsError as error:
             return _respond(error.status, {"__type": error.code, "message": error.message})
         return _respond(200, result)
@@ -56,7 +59,7 @@ def _read_action(request: WireRequest) -> str:
     action = request.target.removeprefix(_TARGET) if request.target.startswith(_TARGET) else ""
     if action in NOT_SERVED:
         raise EventsError("OperationDisabledException", f"{action} is not served by this local cloud.")
-    if action not in ACTIONS:
+    if action not in _ACTIONS:
         message = f"The action {action or request.target or '(none named)'} is not an action of EventBridge."
         raise EventsError("UnknownOperationException", message)
     return action
