@@ -11,16 +11,24 @@ import pytest
 from functions.broadcast_records import app as broadcast_records
 from functions.filter_records import app as filter_records
 from functions.generate_answer import app as generate_answer
+from functions.publish_records import app as publish_records
 from functions.read_job import app as read_job
+from functions.roll_up_records import app as roll_up_records
 from functions.serve_socket import app as serve_socket
 from functions.stream_answer import app as stream_answer
 from functions.stream_http import app as stream_http
+from functions.verify_rollups import app as verify_rollups
 from localcloud.template.source import read_template
 from sluiceway.errors import Misconfigured
 from tests.flow.test_authorize_request import SETTINGS as TOKENS
 
 AWS = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 MASK_KEY = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+ROLLUP = (
+    '{"rollup_id":"r","topic":"records","dimensions":[{"date_histogram":{"source_field":"at","fixed_intervals":["1m"]}}],'
+    '"metrics":[{"source_field":"t","metrics":["avg"]}],"retention_s":{"minute":2592000},"lateness_s":3600,'
+    '"raw_retention_s":172800,"stream_retention_s":86400}'
+)
 OPTIONAL = {"MASK_KEY"}  # the template sets it, perhaps to nothing
 SETTINGS = {
     "broadcast_records": {
@@ -49,6 +57,21 @@ SETTINGS = {
         "JOB_AFTER_CRASH": "rerun",
         "CONNECTIONS_URL": "https://abc.execute-api.eu-west-1.amazonaws.com/v1",
     },
+    "publish_records": {
+        "TOPICS": '{"records": "stack-RecordsStream-1"}',
+        "PUBLISHERS": '{"records": "*"}',
+        "AGGREGATE": "false",
+        "GIVE_UP_S": "10",
+        "IDEMPOTENCY_TABLE": "keys",
+        "CONSOLE_ORIGIN": "http://127.0.0.1:4603",
+    },
+    "roll_up_records": {
+        "ROLLUPS_TABLE": "rollups",
+        "RAW_BUCKET": "raw",
+        "DEAD_LETTERS_URL": "http://127.0.0.1/1/dead",
+        "ROLLUP": ROLLUP,
+    },
+    "verify_rollups": {"ROLLUPS_TABLE": "rollups", "RAW_BUCKET": "raw", "ROLLUP": ROLLUP},
     "read_job": {
         "JOBS_TABLE": "jobs",
         "RESULTS_BUCKET": "results",
@@ -108,7 +131,13 @@ WRONG = [
     ("generate_answer", "MAX_RECEIVES", "0"),
     ("generate_answer", "JOB_AFTER_CRASH", "never"),
     ("generate_answer", "CONNECTIONS_URL", "wss://abc.execute-api.eu-west-1.amazonaws.com/v1"),
+    ("publish_records", "AGGREGATE", "yes"),
+    ("publish_records", "GIVE_UP_S", "29"),
+    ("publish_records", "PUBLISHERS", '{"others": "*"}'),
     ("read_job", "QUEUE_RETENTION_S", "59"),
+    ("roll_up_records", "DEAD_LETTERS_URL", "dead"),
+    ("roll_up_records", "ROLLUP", '{"rollup_id": "records"}'),
+    ("verify_rollups", "ROLLUP", "[]"),
     ("serve_socket", "CONNECTIONS_URL", "abc"),
     ("stream_answer", "MODEL_CONTINUES", "yes"),
     ("stream_answer", "MAX_OUTPUT_TOKENS", "8193"),
@@ -124,10 +153,13 @@ MODULES: dict[str, Any] = {
     "broadcast_records": broadcast_records,
     "filter_records": filter_records,
     "generate_answer": generate_answer,
+    "publish_records": publish_records,
     "read_job": read_job,
+    "roll_up_records": roll_up_records,
     "serve_socket": serve_socket,
     "stream_answer": stream_answer,
     "stream_http": stream_http,
+    "verify_rollups": verify_rollups,
 }
 
 

@@ -43,18 +43,23 @@ KEYS = {
 }
 
 
-class _Accepting:
-    """A service that takes everything and says nothing."""
+NO_OBJECTS = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+PUT = b'{"FailedRecordCount":0,"Records":[{"ShardId":"shardId-000000000000","SequenceNumber":"1"}]}'
 
-    def __init__(self, name: str, status: int = 200) -> None:
+
+class _Accepting:
+    """A service that takes everything and says one thing, nothing by default."""
+
+    def __init__(self, name: str, status: int = 200, body: bytes = b"{}") -> None:
         self.name = name
         self._status = status
+        self._body = body
 
     def permissions(self, _request: WireRequest) -> tuple[Permission, ...]:
         return ()
 
     async def handle(self, _request: WireRequest) -> WireResponse:
-        return WireResponse(self._status, b"{}", {"content-type": "application/json"})
+        return WireResponse(self._status, self._body, {"content-type": "application/json"})
 
 
 class StandIn:
@@ -69,6 +74,8 @@ class StandIn:
                 _Accepting("sqs"),
                 _Accepting("lambda", 202),
                 _Accepting("execute-api"),
+                _Accepting("kinesis", body=PUT),
+                _Accepting("s3", body=NO_OBJECTS),
             ],
             authorise=lambda _key, _needs: None,
             rng=random.Random(1),

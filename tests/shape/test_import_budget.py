@@ -46,6 +46,7 @@ BUDGETS = {
     "roll_up_records": ("cut", 214, 22.0),
     "serve_socket": ("ask", 212, 21.0),
     "stream_answer": ("unknown", 225, 25.0),
+    "verify_rollups": ("scheduled", 212, 22.0),
     "stream_http": ("ask", 335, 34.0),
 }
 

@@ -205,7 +205,7 @@ def test_each_function_has_a_role_of_its_own_that_names_every_resource(
         managed = [{"Fn::If": ["TracesRequests", traces, {"Ref": "AWS::NoValue"}]}] if name != "ApiRole" else []
         assert properties.get("ManagedPolicyArns", []) == managed, name
         for statement, named in _each_resource(properties["Policies"]):
-            parts = ("${ResultsBucket.Arn}/results/", "${RawBucket.Arn}/raw/", "arn:")
+            parts = ("${ResultsBucket.Arn}/results/", "${RawBucket.Arn}/raw/", "${RawBucket.Arn}/deleting/", "arn:")
             parts += ("${SubscriptionsTable.Arn}/index/", "${RulesTable.Arn}/index/")
             assert "Fn::GetAtt" in named or named["Fn::Sub"].startswith(parts), name
             assert "*" not in json.dumps(statement["Action"]), name
