@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -181,5 +182,75 @@ async def test_who_may_not_put_events_is_told_so(cloud: Cloud) -> None:
         assert "events:PutEvents on resource: arn:aws:events:eu-west-1:123456789012:event-bus/default" in str(
             caught.value
         )
+
+    await asyncio.to_thread(work)
+
+
+async def test_archived_events_are_replayed_with_boto3(cloud: Cloud) -> None:
+    """Those of the window come out of the queue again, with the replay's name; every answer and error is read."""
+
+    def work() -> None:
+        sqs, events = cloud.client("sqs"), cloud.client("events")
+        url = sqs.create_queue(QueueName="q")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        bus = events.create_event_bus(Name="orders")["EventBusArn"]
+        rule = events.put_rule(Name="again", EventBusName="orders", EventPattern='{"replay-name":[{"exists":true}]}')
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": arn,
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+        events.put_targets(Rule="again", EventBusName="orders", Targets=[{"Id": "t", "Arn": arn}])
+        archive = events.create_archive(
+            ArchiveName="kept", EventSourceArn=bus, EventPattern='{"source":["shop"]}', RetentionDays=1
+        )
+        start = datetime(2026, 1, 1, tzinfo=UTC)
+        entries = [
+            {
+                "Source": source,
+                "DetailType": "order",
+                "Detail": json.dumps({"n": n}),
+                "Time": start + timedelta(minutes=n),
+                "EventBusName": "orders",
+            }
+            for n, source in ((2, "shop"), (0, "shop"), (1, "bank"), (1, "shop"), (3, "shop"))
+        ]
+        events.put_events(Entries=entries)
+        described = events.describe_archive(ArchiveName="kept")
+        assert (described["EventCount"], described["State"], described["RetentionDays"]) == (4, "ENABLED", 1)
+        request = {
+            "ReplayName": "once",
+            "EventSourceArn": archive["ArchiveArn"],
+            "EventStartTime": start,
+            "EventEndTime": start + timedelta(minutes=3),
+            "Destination": {"Arn": bus, "FilterArns": [rule["RuleArn"]]},
+        }
+        begun = events.start_replay(**request)
+        assert (begun["State"], begun["ReplayStartTime"].tzinfo is not None) == ("STARTING", True)
+        bodies: list[dict[str, Any]] = []
+        while len(bodies) < 3:
+            told = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=5)
+            bodies += [json.loads(message["Body"]) for message in told["Messages"]]
+        assert sorted(body["detail"]["n"] for body in bodies) == [0, 1, 2]
+        assert {body["replay-name"] for body in bodies} == {"once"}
+        while (replay := events.describe_replay(ReplayName="once"))["State"] in {"STARTING", "RUNNING"}:
+            pass
+        assert (replay["State"], replay["EventLastReplayedTime"]) == ("COMPLETED", start + timedelta(minutes=2))
+        assert replay["ReplayEndTime"] >= replay["ReplayStartTime"]
+        assert [each["ReplayName"] for each in events.list_replays(State="COMPLETED")["Replays"]] == ["once"]
+        with pytest.raises(events.exceptions.ResourceAlreadyExistsException):
+            events.start_replay(**request)
+        with pytest.raises(events.exceptions.IllegalStatusException):
+            events.cancel_replay(ReplayName="once")
+        with pytest.raises(events.exceptions.ManagedRuleException):
+            events.delete_rule(Name="Events-Archive-kept", EventBusName="orders")
+        assert events.update_archive(ArchiveName="kept", RetentionDays=2)["State"] == "ENABLED"
+        assert [each["EventCount"] for each in events.list_archives()["Archives"]] == [4]
+        events.delete_archive(ArchiveName="kept")
+        with pytest.raises(events.exceptions.ResourceNotFoundException):
+            events.describe_archive(ArchiveName="kept")
 
     await asyncio.to_thread(work)

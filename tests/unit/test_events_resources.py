@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from localcloud.clock import LoopClock, run_virtual
-from localcloud.services.events.model import Buses
+from localcloud.services.events.archive_resources import ArchiveHandler
+from localcloud.services.events.envelope import Entry
+from localcloud.services.events.model import Buses, PutEntry
 from localcloud.services.events.resources import (
     EventBusHandler,
     EventBusPolicyHandler,
@@ -45,7 +47,7 @@ def with_buses(test: Callable[[Buses], Awaitable[None]]) -> None:
 
 
 def test_a_bus_is_made_as_the_template_says() -> None:
-    """Ref is the name; Arn, Name and Policy are attributes; it goes with what rules are on it."""
+    """Ref is the name; Arn, Name and Policy are attributes; it goes with what rules and archives are on it."""
 
     async def test(buses: Buses) -> None:
         handler = EventBusHandler(buses)
@@ -71,8 +73,10 @@ def test_a_bus_is_made_as_the_template_says() -> None:
         target = {"Id": "t", "Arn": QUEUE}
         rule = resource("R", rules.type, EventBusName="orders", EventPattern={"source": ["a"]}, Targets=[target])
         assert (await rules.create(rule)).ref == "orders|shop-R"
+        await ArchiveHandler(buses).create(resource("A", ArchiveHandler.type, SourceArn=arn))
         await handler.delete(given, made)
         assert buses.find(arn) is None
+        assert buses.archives.list(REGION) == []
         await handler.delete(given, made)
 
     with_buses(test)
@@ -157,6 +161,75 @@ def test_what_eventbridge_would_refuse_is_an_error_of_the_template(properties: d
     with_buses(test)
 
 
+def test_an_archive_is_made_as_the_template_says() -> None:
+    """Scalars in any spelling; Ref is the name, Arn an attribute; it goes with its events, also if it is gone."""
+
+    async def test(buses: Buses) -> None:
+        handler = ArchiveHandler(buses)
+        source = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
+        given = resource(
+            "Kept",
+            handler.type,
+            SourceArn=source,
+            Description="d",
+            EventPattern={"source": ["shop"], "detail": {"n": [Decimal("1.5")]}},
+            RetentionDays="7",
+        )
+        made = await handler.create(given)
+        assert (made.ref, made.attributes) == (
+            "shop-Kept",
+            {"Arn": f"arn:aws:events:{REGION}:{ACCOUNT}:archive/shop-Kept"},
+        )
+        archive = buses.archives.get("shop-Kept", REGION)
+        assert archive.settings.pattern == '{"source":["shop"],"detail":{"n":[1.5]}}'
+        assert (archive.settings.description, archive.settings.retention_days) == ("d", 7)
+        buses.put_events(REGION, [PutEntry(Entry(source="shop", detail_type="t", detail='{"n":1.5}'))])
+        assert archive.count == 1
+        await handler.delete(given, made)
+        assert buses.archives.list(REGION) == []
+        assert buses.get("default", REGION).rules == []
+        await handler.delete(given, made)
+        named = await handler.create(resource("N", handler.type, ArchiveName="kept", SourceArn=source))
+        assert (named.ref, buses.archives.get("kept", REGION).settings.retention_days) == ("kept", 0)
+        long = await handler.create(resource("L" * 60, handler.type, SourceArn=source))
+        assert long.ref == "shop-" + "L" * 43
+
+    with_buses(test)
+
+
+@pytest.mark.parametrize(
+    ("properties", "message"),
+    [
+        ({}, r"A\.Properties\.SourceArn: is required"),
+        ({"SourceArn": "orders"}, r"A\.Properties: 1 validation error detected: Value 'orders' at 'eventSourceArn'"),
+        ({"ArchiveName": "x" * 49}, r"A\.Properties: 1 validation error detected: .*less than or equal to 48"),
+        ({"RetentionDays": -1}, r"A\.Properties: 1 validation error detected: .*greater than or equal to 0"),
+        ({"RetentionDays": "ever"}, r"A\.Properties\.RetentionDays"),
+        (
+            {"EventPattern": {"source": "shop"}},
+            r'A\.Properties: Event pattern is not valid.*"source" must be an object',
+        ),
+        ({"ArchiveName": "taken"}, r"A\.Properties: Archive taken already exists"),
+        (
+            {"SourceArn": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/none"},
+            r"A\.Properties: Event bus none does not exist",
+        ),
+    ],
+)
+def test_what_create_archive_would_refuse_is_an_error_of_the_template(properties: dict[str, Any], message: str) -> None:
+    """The error names the resource, and nothing of it is left."""
+
+    async def test(buses: Buses) -> None:
+        handler = ArchiveHandler(buses)
+        source = {"SourceArn": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"}
+        await handler.create(resource("T", handler.type, ArchiveName="taken", **source))
+        with pytest.raises(TemplateError, match=message):
+            await handler.create(resource("A", handler.type, **({**source, **properties} if properties else {})))
+        assert [archive.settings.name for archive in buses.archives.list(REGION)] == ["taken"]
+
+    with_buses(test)
+
+
 def test_policies_of_buses_are_statements_of_one_policy() -> None:
     """In the parameters of PutPermission, or as a statement; each goes by itself."""
 
@@ -216,6 +289,10 @@ TEMPLATE: dict[str, Any] = {
             "Targets": [{"Id": "t", "Arn": {"Fn::Sub": "arn:aws:sqs:${AWS::Region}:${AWS::AccountId}:q"}}],
         },
     },
+    "Kept": {
+        "Type": "AWS::Events::Archive",
+        "Properties": {"SourceArn": {"Fn::GetAtt": ["Bus", "Arn"]}, "RetentionDays": 3},
+    },
     "Allow": {
         "Type": "AWS::Events::EventBusPolicy",
         "Properties": {
@@ -233,13 +310,19 @@ def test_a_stack_of_them_goes_up_and_down() -> None:
 
     async def test(buses: Buses) -> None:
         stack = prepare_stack(Source(Path("t.yaml"), {"Resources": TEMPLATE}), stack_context(Path()))
-        made: tuple[ResourceHandler, ...] = (EventBusHandler(buses), RuleHandler(buses), EventBusPolicyHandler(buses))
+        made: tuple[ResourceHandler, ...] = (
+            EventBusHandler(buses),
+            RuleHandler(buses),
+            ArchiveHandler(buses),
+            EventBusPolicyHandler(buses),
+        )
         handlers = {handler.type: handler for handler in made}
         ledger = make_ledger(stack.graph, handlers)
         assert [line for line in ledger.lines if line.support is Support.REFUSED] == []
         deployed = await deploy(stack, handlers, ledger)
         bus = buses.get("orders", stack.context.region)
-        assert [len(rule.targets) for rule in bus.rules] == [1]
+        assert [len(rule.targets) for rule in bus.rules] == [1, 1]
+        assert [archive.settings.bus_arn for archive in buses.archives.list(stack.context.region)] == [bus.arn]
         assert bus.policy.statement_ids == ("x",)
         assert await undeploy(deployed) == ()
         assert buses.find(bus.arn) is None
@@ -258,4 +341,5 @@ def test_what_is_not_here_is_refused_by_name() -> None:
     assert "Targets.EcsParameters" in refused
     assert "Targets" not in RuleHandler.properties  # only what is named below it
     assert RuleHandler.properties["State"].values == ("ENABLED", "DISABLED")
-    assert EventBusHandler.properties["KmsKeyIdentifier"].support is Support.REFUSED
+    for handler in (EventBusHandler, ArchiveHandler):
+        assert handler.properties["KmsKeyIdentifier"].support is Support.REFUSED
