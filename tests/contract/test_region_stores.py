@@ -23,10 +23,11 @@ from sluiceway.region.doubts import list_doubts, list_unfinished
 from sluiceway.region.memory import MemoryDoubtStore, MemoryTermStore
 from sluiceway.region.strong import sweep_expired
 from sluiceway.rules.idempotency import IdempotencyRecord, Owner
-from sluiceway.rules.terms import Doubt, close_term, first_term, next_term, open_term
+from sluiceway.rules.terms import Doubt, close_term, first_term, open_term
 from tests.contract.answer_tables import Post, local_tables, make_moto, moto_tables
 from tests.contract.idempotency_tables import DEFINITION as RECORDS
 from tests.contract.idempotency_tables import TABLE
+from tests.unit.region_setup import next_term
 
 NOW_MS = time.time_ns() // 1_000_000_000 * 1_000  # the tables have the machine's clock
 NOW_S = NOW_MS // 1000
@@ -36,7 +37,7 @@ REGIONS: dict[str, Any] = {
     "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("id", "item")],
     "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "item", "KeyType": "RANGE"}],
 }
-FIRST = first_term("shop", "us-east-1", now_ms=NOW_MS, lease_ms=30_000, skew_ms=5_000)
+FIRST = first_term("shop", "us-east-1", now_ms=NOW_MS)
 SECOND = next_term(FIRST, "us-west-2", now_ms=NOW_MS, approval="incident 7, Zoë")
 DOUBT = Doubt("orders#1", "parked", 1, "us-east-1", "us-west-2", NOW_MS, NOW_S + 900)
 

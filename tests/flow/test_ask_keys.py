@@ -19,13 +19,14 @@ from sluiceway.region.home import HomeStore, RegionDesk
 from sluiceway.region.memory import MemoryDoubtStore, MemoryTermStore
 from sluiceway.region.tenure import Tenure
 from sluiceway.rules.idempotency import IdempotencyRecord
-from sluiceway.rules.terms import first_term, next_term
+from sluiceway.rules.terms import first_term
 from tests.fakes import EPOCH_MS, FixedChance, KilledError, Life, LoopClockMs, unavailable
 from tests.flow.test_job_keys import Withholding, hang, is_end
 from tests.flow.test_stream_answers import ASK, SLOW, play, whole_text
 from tests.flow.test_stream_http import ORIGIN, fetch, http_desk, request
 from tests.streaming_world import CALLER, StreamWorld
 from tests.unit.idempotency_setup import TroubledStore, together
+from tests.unit.region_setup import next_term
 
 AGAIN_S = LEASE_S + 6.0  # the lease and the clock margin are over
 
@@ -239,7 +240,7 @@ def test_what_an_earlier_home_began_is_never_begun_again() -> None:
         return HomeStore(RegionDesk(tenure, tables[region], others, doubts, LoopClockMs()))
 
     async def scene(world: StreamWorld) -> None:
-        first = first_term("asks", "eu-west-1", now_ms=EPOCH_MS, lease_ms=30_000, skew_ms=5_000)
+        first = first_term("asks", "eu-west-1", now_ms=EPOCH_MS)
         await terms.replace(first, seen=None)
         west, central = (
             make_ask_keys(open_home(region), clock=LoopClockMs(), chance=FixedChance()) for region in tables

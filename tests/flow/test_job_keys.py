@@ -31,10 +31,11 @@ from sluiceway.region.home import HomeStore, RegionDesk
 from sluiceway.region.memory import MemoryDoubtStore, MemoryTermStore
 from sluiceway.region.tenure import Tenure
 from sluiceway.rules.idempotency import IdempotencyRecord
-from sluiceway.rules.terms import Term, first_term, next_term
+from sluiceway.rules.terms import Term, first_term
 from tests.fakes import EPOCH_MS, KilledError, Life, LoopClockMs, unavailable
 from tests.flow.test_run_job import JOB, Bench, run
 from tests.unit.idempotency_setup import HostClock, TroubledStore
+from tests.unit.region_setup import next_term
 
 LEASE_OVER_S = 26.0
 IN_DOUBT_REASON = "idempotency-in-doubt"
@@ -352,7 +353,7 @@ class Regions:
         self.stores: dict[str, HomeStore] = {}
 
     async def open(self) -> None:
-        term = first_term("jobs", "eu-west-1", now_ms=EPOCH_MS, lease_ms=30_000, skew_ms=5_000)
+        term = first_term("jobs", "eu-west-1", now_ms=EPOCH_MS)
         await self.terms.replace(term, seen=None)
         for region, bench in self.benches.items():
             others = {other: store for other, store in self.keys.items() if other != region}

@@ -25,9 +25,10 @@ from sluiceway.aws.regions import DynamoDbDoubtStore, DynamoDbTermStore
 from sluiceway.aws.wire import Wire
 from sluiceway.rules.idempotency import IdempotencyRecord, Owner
 from sluiceway.rules.region_keys import item_key
-from sluiceway.rules.terms import Doubt, first_term, next_term
+from sluiceway.rules.terms import Doubt, first_term
 from tests.contract.idempotency_tables import DEFINITION, TABLE
 from tests.contract.test_region_stores import REGIONS
+from tests.unit.region_setup import next_term
 from tests.unit.wire_server import environ
 
 pytestmark = pytest.mark.local
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.local
 EAST, WEST, THIRD = "us-east-1", "us-west-2", "us-east-2"
 NOW_MS = round(SystemClock().time() * 1000)
 NOTED_MS = NOW_MS - 90_000_000
-FIRST = first_term("shop", EAST, now_ms=NOTED_MS, lease_ms=30_000, skew_ms=5_000)
+FIRST = first_term("shop", EAST, now_ms=NOTED_MS)
 DONE, FREE, LEFT, LOST = "orders#done", "orders#free", "orders#left", "orders#lost\n"
 SETTINGS = {
     "IDEMPOTENCY_TABLE": TABLE,

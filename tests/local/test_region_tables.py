@@ -22,9 +22,10 @@ from sluiceway.region.doubts import drain, list_doubts, note_unfinished, settle
 from sluiceway.region.handover import found_group
 from sluiceway.region.records import Records, open_records
 from sluiceway.rules.idempotency import IdempotencyRecord, Owner
-from sluiceway.rules.terms import first_term, next_term
+from sluiceway.rules.terms import first_term
 from tests.contract.idempotency_tables import DEFINITION, TABLE
 from tests.contract.test_region_stores import REGIONS
+from tests.unit.region_setup import next_term
 from tests.unit.wire_server import environ
 
 pytestmark = pytest.mark.local
@@ -83,7 +84,7 @@ async def two_regions() -> AsyncGenerator[World]:
             settings = environ(AWS_ENDPOINT_URL=url, **SETTINGS, AWS_REGION=region)
             at[region] = await stack.enter_async_context(open_records(settings, wires[region]))
         long_ago = Now().now_ms() - 900_000
-        await found_group(at[A].terms, first_term("shop", A, now_ms=long_ago, lease_ms=30_000, skew_ms=5_000))
+        await found_group(at[A].terms, first_term("shop", A, now_ms=long_ago))
         yield World(links, at)
 
 

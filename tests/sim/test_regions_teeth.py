@@ -19,7 +19,8 @@ from localcloud.simulation.setting import Setting
 from sluiceway.errors import Rejected, Retryable
 from sluiceway.idempotency import guard
 from sluiceway.region import doubts, handover, home
-from sluiceway.rules.terms import Term, next_term
+from sluiceway.rules.terms import Term
+from tests.unit.region_setup import next_term
 
 BUSY: dict[str, Any] = {"keys": 100, "weather": "calm", "decides_s": 3.0, "repeated": 0.6, "chosen": 0.9}
 SHORT: dict[str, Any] = {

@@ -13,15 +13,20 @@ from sluiceway.idempotency.memory import MemoryIdempotencyStore
 from sluiceway.region.home import HomeStore, RegionDesk
 from sluiceway.region.memory import MemoryDoubtStore, MemoryTermStore
 from sluiceway.region.tenure import Tenure
-from sluiceway.rules.terms import Doubt, Term, first_term
+from sluiceway.rules.terms import Doubt, Term, close_term, first_term, open_term
 from tests.fakes import EPOCH_MS, Trouble, unavailable
 from tests.unit.idempotency_setup import HostClock, TroubledStore, make_guard
 
 P = ParamSpec("P")
 
 EAST, WEST = "us-east-1", "us-west-2"
-LEASE_S, SKEW_S = 30.0, 5.0
+LEASE_S, SKEW_S = 30.0, 5.0  # as a group is founded
 MARGIN_S = LEASE_S + SKEW_S
+
+
+def next_term(term: Term, region: str, *, now_ms: int, approval: str) -> Term:
+    """The term after `term`, as one who writes both halves of a hand-over in no time makes it."""
+    return open_term(close_term(term, region, now_ms=now_ms, approval=approval), now_ms=now_ms)
 
 
 def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
@@ -75,8 +80,7 @@ class Regions:
     """The group `shop`, founded in the east when the running loop's time was 0, and a home store for each Region."""
 
     def __init__(self) -> None:
-        first = first_term("shop", EAST, now_ms=EPOCH_MS, lease_ms=int(LEASE_S * 1000), skew_ms=int(SKEW_S * 1000))
-        self.terms = Terms(first)
+        self.terms = Terms(first_term("shop", EAST, now_ms=EPOCH_MS))
         self.doubts = Doubts()
         self.clock = HostClock()
         self.tables = {EAST: TroubledStore(MemoryIdempotencyStore()), WEST: TroubledStore(MemoryIdempotencyStore())}

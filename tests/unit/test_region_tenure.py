@@ -9,9 +9,8 @@ import pytest
 from sluiceway.errors import Misconfigured, NotHome, Withheld
 from sluiceway.region.tenure import Tenure
 from sluiceway.rules.region_keys import parse_region_key
-from sluiceway.rules.terms import next_term
 from tests.fakes import EPOCH_MS
-from tests.unit.region_setup import EAST, LEASE_S, WEST, Regions, virtual
+from tests.unit.region_setup import EAST, LEASE_S, WEST, Regions, next_term, virtual
 
 
 @virtual

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 KEEP_S: Final = 7 * 24 * 3600  # a record's and a key's life after the end; results in the blob store live a day longer
-LEASE_S: Final = 20.0  # with the clock margin, less than a term's 30 s (docs/regions.md); renewed every 7 s
+LEASE_S: Final = 20.0  # with the clock margin, less than a term's (rules.terms.LEASE_MS); renewed every 7 s
 IN_DOUBT: Final = "idempotency-in-doubt"
 _CHANCE: Final = SystemChance()
 

@@ -19,11 +19,12 @@ __all__ = [
     "Term",
     "close_term",
     "first_term",
-    "next_term",
     "open_term",
     "started_under",
 ]
 
+LEASE_MS: Final = 30_000  # as founded: so long a reading lets a Region begin work, and so long a hand-over waits
+SKEW_MS: Final = 5_000
 MAX_PAST: Final = 64  # hand-overs are made by people; older ones than that are over for every key
 LATE_END_MS: Final = 900_000  # an end is written by the invocation that worked: 15 minutes at most after its lease
 
@@ -76,8 +77,8 @@ class Doubt(NamedTuple):
     state: DoubtState = "open"
 
 
-def first_term(group: str, region: str, *, now_ms: int, lease_ms: int, skew_ms: int) -> Term:
-    """The term with which a group begins. Raises ValueError for times out of bounds."""
+def first_term(group: str, region: str, *, now_ms: int, lease_ms: int = LEASE_MS, skew_ms: int = SKEW_MS) -> Term:
+    """The term with which a group begins; its lease and skew are every later one's. Raises ValueError out of bounds."""
     if not (1_000 <= lease_ms <= 900_000 and 0 <= skew_ms <= 900_000):
         raise ValueError("a lease is 1 to 900 s, a skew 0 to 900 s")
     return Term(group, 1, region, now_ms, lease_ms, skew_ms, "founding")
@@ -104,11 +105,6 @@ def open_term(closed: Term, *, now_ms: int) -> Term:
     last = closed.past[-1]
     begins_ms = max(now_ms + closed.lease_ms + closed.skew_ms + 1, last.ended_ms)
     return closed._replace(begins_ms=begins_ms, past=(*closed.past[:-1], last._replace(ended_ms=begins_ms)))
-
-
-def next_term(term: Term, region: str, *, now_ms: int, approval: str) -> Term:
-    """The term after `term`, for who writes it in no time. Raises as `close_term`."""
-    return open_term(close_term(term, region, now_ms=now_ms, approval=approval), now_ms=now_ms)
 
 
 def started_under(term: Term, minted_epoch: int, *, now_ms: int, keep_ms: int) -> tuple[PastTerm, ...]:
