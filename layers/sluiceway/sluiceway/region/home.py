@@ -11,7 +11,6 @@ no end, the key is noted among the doubts and nothing is run. A store over store
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
@@ -76,17 +75,16 @@ class HomeStore:
         self, record: IdempotencyRecord, *, now_ms: int, rerun: bool, deadline: float | None = None
     ) -> IdempotencyRecord | None:
         """As `IdempotencyStore.claim`, in this term's item and only if no earlier term may have begun the work."""
-        end = math.inf if deadline is None else deadline
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._claim(record, now_ms=now_ms, rerun=rerun, deadline=end)
+                return await self._claim(record, now_ms=now_ms, rerun=rerun, deadline=deadline)
         except Withheld:
             raise
         except (Retryable, TimeoutError) as error:
             raise Withheld("a store of the group is away", after_s=getattr(error, "after_s", None)) from error
 
     async def _claim(
-        self, record: IdempotencyRecord, *, now_ms: int, rerun: bool, deadline: float
+        self, record: IdempotencyRecord, *, now_ms: int, rerun: bool, deadline: float | None
     ) -> IdempotencyRecord | None:
         desk = self._desk
         term = await self._read_term(record.key, deadline)
@@ -103,8 +101,7 @@ class HomeStore:
             key=item_key(record.key, term.epoch), owner=Owner(record.owner.token, term.region, term.epoch)
         )
         self._remember(stamped, now_ms)
-        limit = None if deadline == math.inf else deadline
-        found = await desk.local.claim(stamped, now_ms=now_ms, rerun=rerun, deadline=limit)
+        found = await desk.local.claim(stamped, now_ms=now_ms, rerun=rerun, deadline=deadline)
         if found is None:
             return None
         del self._attempts[stamped.owner.token]
@@ -112,8 +109,7 @@ class HomeStore:
 
     async def get(self, key: str, *, deadline: float | None = None) -> IdempotencyRecord | None:
         """As `IdempotencyStore.get`: what this Region's table has, of the latest term first."""
-        end = math.inf if deadline is None else deadline
-        term = await self._read_term(key, end)
+        term = await self._read_term(key, deadline)
         for epoch in _epochs_of(key, term, self._desk.clock.now_ms()):
             found = await self._desk.local.get(item_key(key, epoch), deadline=deadline)
             if found is not None:
@@ -142,27 +138,28 @@ class HomeStore:
         if stamped is not None:
             await self._desk.local.release(record._replace(key=stamped.key, owner=stamped.owner))
 
-    async def ask(self, key: str, past: PastTerm, *, deadline: float = math.inf) -> Earlier:
+    async def ask(self, key: str, past: PastTerm, *, deadline: float | None = None) -> Earlier:
         """What an earlier term says of `key`: its own Region's word, or the local copy of an end, which never changes.
 
         Raises what this Region's own store raises.
         """
         desk, item = self._desk, item_key(key, past.epoch)
-        local = await desk.local.get(item, deadline=None if deadline == math.inf else deadline)
+        local = await desk.local.get(item, deadline=deadline)
         if past.region == desk.tenure.region or (local is not None and local.is_complete):
             return Earlier(past, local, is_known=True)
         other = desk.others.get(past.region)
         if other is None:
             return Earlier(past, local, is_known=False)
-        limit = min(deadline, asyncio.get_running_loop().time() + ASK_S)
+        limit = asyncio.get_running_loop().time() + ASK_S
         try:
-            return Earlier(past, await other.get(item, deadline=limit), is_known=True)
+            found = await other.get(item, deadline=limit if deadline is None else min(deadline, limit))
         except Retryable:
             return Earlier(past, local, is_known=False)
+        return Earlier(past, found, is_known=True)
 
     # ------------------------------------------------------------ terms
 
-    async def _read_term(self, key: str, deadline: float) -> Term:
+    async def _read_term(self, key: str, deadline: float | None) -> Term:
         tenure, made = self._desk.tenure, region_key_in(key)
         term = await tenure.read(deadline=deadline)
         if made is None:
@@ -177,7 +174,7 @@ class HomeStore:
         desk = self._desk
         lease_s = (record.lease_until_ms - desk.clock.now_ms()) / 1000
         try:
-            term = await desk.tenure.hold(lease_s, deadline=math.inf if deadline is None else deadline)
+            term = await desk.tenure.hold(lease_s, deadline=deadline)
         except NotHome:
             return False
         return term.epoch == stamped.owner.epoch
@@ -192,10 +189,10 @@ class HomeStore:
     # ------------------------------------------------------------ what others may have begun
 
     async def _replay_or_refuse(
-        self, record: IdempotencyRecord, term: Term, *, now_ms: int, deadline: float
+        self, record: IdempotencyRecord, term: Term, *, now_ms: int, deadline: float | None
     ) -> IdempotencyRecord:
         """An end that is at hand can be told anywhere. Raises NotHome."""
-        found = await self.get(record.key, deadline=None if deadline == math.inf else deadline)
+        found = await self.get(record.key, deadline=deadline)
         if found is not None and found.is_complete and not is_free(found, now_ms, rerun=False):
             return found
         raise NotHome(f"{term.region} is the home Region", home=term.region)
@@ -207,11 +204,10 @@ class HomeStore:
         *,
         term: Term,
         now_ms: int,
-        deadline: float,
+        deadline: float | None,
     ) -> IdempotencyRecord | None:
-        """What keeps this term from beginning: its own record, an earlier end, a doubt; None where nothing does."""
-        limit = None if deadline == math.inf else deadline
-        own = await self._desk.local.get(item_key(record.key, term.epoch), deadline=limit)
+        """An earlier end or a doubt, which keeps this term from beginning; None where the claim decides."""
+        own = await self._desk.local.get(item_key(record.key, term.epoch), deadline=deadline)
         if own is not None and not is_free(own, now_ms, rerun=False):
             return None  # the claim finds it
         for each in past:

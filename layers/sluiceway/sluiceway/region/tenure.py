@@ -53,7 +53,7 @@ class Tenure:
         self._reading: _Reading | None = None
         self._asking = asyncio.Lock()
 
-    async def read(self, *, deadline: float = math.inf) -> Term:
+    async def read(self, *, deadline: float | None = None) -> Term:
         """The term, as it was read at most a lease ago.
 
         Raises Withheld while it cannot be read, Misconfigured where the group has none.
@@ -63,7 +63,7 @@ class Tenure:
             reading = await self._read_again(0.0, deadline)
         return reading.term
 
-    async def hold(self, for_s: float, *, deadline: float = math.inf) -> Term:
+    async def hold(self, for_s: float, *, deadline: float | None = None) -> Term:
         """The term, where this Region may begin work now and for `for_s` seconds more.
 
         Raises NotHome where another Region is home, or this one is not yet; Withheld while the term cannot be read;
@@ -95,12 +95,12 @@ class Tenure:
         if not self.is_held():
             raise NotHome("this Region's reading of the term has run out")
 
-    async def mint(self, *, deadline: float = math.inf) -> str:
+    async def mint(self, *, deadline: float | None = None) -> str:
         """A new key of the home Region, wherever this is. Raises as `read`."""
         term = await self.read(deadline=deadline)
         return mint_key(term.region, term.epoch, now_ms=self._clock.now_ms(), random=self._random(RANDOM_BYTES))
 
-    async def read_newer(self, epoch: int, *, deadline: float = math.inf) -> Term:
+    async def read_newer(self, epoch: int, *, deadline: float | None = None) -> Term:
         """The term as it is read from now on, for who has heard of a later `epoch`. Raises as `read`."""
         reading = self._reading
         if reading is not None and reading.term.epoch < epoch:
@@ -113,17 +113,18 @@ class Tenure:
             and self._clock.now_ms() + for_s * 1000 <= reading.until_ms
         )
 
-    async def _read_again(self, for_s: float, deadline: float) -> _Reading:
+    async def _read_again(self, for_s: float, deadline: float | None) -> _Reading:
         """One reading for all who wait for one."""
         loop = asyncio.get_running_loop()
+        end = math.inf if deadline is None else deadline
         try:
-            async with asyncio.timeout_at(min(deadline, loop.time() + READ_S)):
+            async with asyncio.timeout_at(min(end, loop.time() + READ_S)):
                 async with self._asking:
                     reading = self._reading
                     if reading is not None and self._lasts(reading, for_s):
                         return reading
                     begun, begun_ms = loop.time(), self._clock.now_ms()
-                    term = await self._terms.get(self.group, deadline=min(deadline, begun + READ_S))
+                    term = await self._terms.get(self.group, deadline=min(end, begun + READ_S))
         except TimeoutError as error:
             raise Withheld("the term could not be read in time") from error
         except Retryable as error:
