@@ -13,8 +13,8 @@ SOURCE = ROOT / "layers" / "sluiceway" / "sluiceway"
 MAX_BYTES = 12_000_000  # Powertools is 8 of it. Lambda takes 250 MB with the function; each megabyte is start-up
 UNCHECKED_HASH = 1  # PEP 552: bit 0 hash-based, bit 1 checked against the source
 PACKAGES = {
-    "__pycache__", "aws_lambda_powertools", "aws_xray_sdk", "jmespath", "sluiceway", "typing_extensions.py", "wrapt",
-    "wrapt-stubs",
+    "__pycache__", "aws_lambda_powertools", "aws_xray_sdk", "fastjsonschema", "jmespath", "sluiceway",
+    "typing_extensions.py", "wrapt", "wrapt-stubs",
 }  # fmt: skip
 
 
