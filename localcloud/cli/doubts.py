@@ -16,8 +16,7 @@ from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from localcloud.state import read_state
-from sluiceway import settings
+from localcloud.cli.region_settings import read_region_settings
 from sluiceway.aws.endpoints import read_region
 from sluiceway.aws.wire import Wire
 from sluiceway.errors import Misconfigured, SluicewayError
@@ -29,7 +28,6 @@ from sluiceway.rules.terms import Doubt
 __all__ = ["run"]
 
 _SETTINGS: Final = {"group": "REGION_GROUP", "table": "REGIONS_TABLE", "region": "AWS_REGION"}
-_LOCAL_KEYS: Final = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_SESSION_TOKEN": ""}
 
 
 class _Answer(NamedTuple):
@@ -44,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
     What the layer logs of it goes to standard error.
     """
-    environ = _environ(options)
+    environ = read_region_settings(options, _SETTINGS)
     try:
         with asyncio.Runner() as runner, redirect_stdout(sys.stderr):
             answer = runner.run(_act(options, environ))
@@ -53,18 +51,6 @@ def run(options: argparse.Namespace) -> int:
         return 2 if isinstance(error, Misconfigured) else 1
     sys.stdout.write(answer.text)
     return answer.code
-
-
-def _environ(options: argparse.Namespace) -> Mapping[str, str]:
-    """The settings, with what the words say in their place. Raises NotRunning."""
-    environ = dict(settings.environ())
-    if options.local:
-        state = read_state(options.state)
-        environ |= {"AWS_ENDPOINT_URL": state.endpoints["aws"], "AWS_REGION": state.region, **_LOCAL_KEYS}
-        environ.pop("AWS_ENDPOINT_URL_DYNAMODB", None)
-        environ.pop("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", None)
-    said = {name: getattr(options, word) for word, name in _SETTINGS.items()}
-    return environ | {name: value for name, value in said.items() if value}
 
 
 async def _act(options: argparse.Namespace, environ: Mapping[str, str]) -> _Answer:

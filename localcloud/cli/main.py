@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from localcloud.cli.invoke import add_invoke, explain_flag
+from localcloud.cli.regions import add_regions
 from localcloud.cli.simulate import add_simulate
 from localcloud.state import STATE_FOLDER, NotRunning
 
@@ -157,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_up(add)
     _add_running(add)
     add_invoke(add)
+    add_regions(add)
     _add_doubts(add)
     _add_others(add)
     add_simulate(add)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sluiceway.region.home import HomeStore
     from sluiceway.region.tenure import Tenure
 
-__all__ = ["Records", "Tier", "open_doubts", "open_records"]
+__all__ = ["GroupTerms", "Records", "Tier", "open_doubts", "open_records", "open_terms"]
 
 Tier = Literal["single", "home", "strong", "sink"]
 
@@ -139,6 +139,38 @@ def open_doubts(environ: Mapping[str, str], wire: Caller) -> DoubtStore:
     return DynamoDbDoubtStore(Table(wire, _text(environ, "REGIONS_TABLE")), _read_group(environ))
 
 
+class GroupTerms(NamedTuple):
+    """A group's name, its Regions (none where `REGIONS` is not set), and where its term is."""
+
+    name: str
+    regions: tuple[str, ...]
+    terms: TermStore
+
+    def check(self, region: str) -> None:
+        """Raises Misconfigured unless `region` is one of the group, and so may be its home."""
+        if not self.regions:
+            raise Misconfigured("REGIONS is not set", what="REGIONS")
+        if region not in self.regions:
+            raise Misconfigured(f"{region} is none of the Regions {', '.join(self.regions)}", what="REGIONS")
+
+
+@asynccontextmanager
+async def open_terms(environ: Mapping[str, str]) -> AsyncGenerator[GroupTerms]:
+    """The group's term alone, for who founds the group or hands over, from a machine in any Region.
+
+    Reads `REGION_GROUP`, `TERMS_TABLE`, `TERMS_REGION`, and `REGIONS` where it is set. Asks nothing of any service.
+    Raises Misconfigured.
+    """
+    from sluiceway.aws.dynamodb import Table  # noqa: PLC0415 - of the tier `home` only
+    from sluiceway.aws.regions import DynamoDbTermStore  # noqa: PLC0415
+
+    group, table, where = _read_group(environ), _text(environ, "TERMS_TABLE"), _text(environ, "TERMS_REGION")
+    _check_region(where, "TERMS_REGION")
+    regions = _read_all(environ) if (environ.get("REGIONS") or "").strip() else []
+    async with Wire.open({**environ, "AWS_REGION": where}) as wire:
+        yield GroupTerms(group, tuple(regions), DynamoDbTermStore(Table(wire, table)))
+
+
 class _Way(NamedTuple):
     """How this Region is reached, and with what the others are."""
 
@@ -249,12 +281,17 @@ def _split(text: str) -> list[str]:
     return [each.strip() for each in text.split(",") if each.strip()]
 
 
-def _read_regions(environ: Mapping[str, str], region: str) -> list[str]:
+def _read_all(environ: Mapping[str, str]) -> list[str]:
     regions = _split(_text(environ, "REGIONS"))
     for each in regions:
         _check_region(each, "REGIONS")
     if len(set(regions)) != len(regions) or not 2 <= len(regions) <= MAX_REGIONS:
         raise Misconfigured(f"REGIONS names 2 to {MAX_REGIONS} Regions, each once", what="REGIONS")
+    return regions
+
+
+def _read_regions(environ: Mapping[str, str], region: str) -> list[str]:
+    regions = _read_all(environ)
     if region not in regions:
         raise Misconfigured(f"REGIONS does not name {region}, which is this one", what="REGIONS")
     return regions

@@ -1,0 +1,95 @@
+"""Arguments of `sluiceway regions`. Apart from what runs it, since every other command reads them too."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+__all__ = ["add_regions"]
+
+MAX_APPROVAL_CHARACTERS: Final = 1_024  # it is in every reading of the term
+MAX_SECONDS: Final = 900  # `rules.terms.first_term`
+MAX_EPOCH: Final = 2**53 - 1  # whole in the JSON of every reader
+
+
+def add_regions(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Declare the subcommand's arguments."""
+    regions = add("regions", help="the Region that may begin work: show it, found the group, hand over")
+    regions.set_defaults(module="handing_over", action="show")
+    _add_words(regions, first=True)
+    actions = regions.add_subparsers(metavar="action", help="show where left out")
+    shown = {"show": "the term of the group", "found": "begin the group's first term", "raise": "hand over"}
+    for name, said in shown.items():
+        action = actions.add_parser(name, help=said, allow_abbrev=False)
+        action.set_defaults(action=name)
+        action.add_argument("--state", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        _add_words(action, first=False)
+        if name == "found":
+            _add_found(action)
+        elif name == "raise":
+            _add_raise(action)
+
+
+def _add_found(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--home", required=True, metavar="REGION", help="the first home Region")
+    action.add_argument(
+        "--lease-s",
+        type=_whole("a lease", 1, MAX_SECONDS),
+        default=30,
+        metavar="N",
+        help="for how long a reading of the term lets a Region begin work; default: 30",
+    )
+    action.add_argument(
+        "--skew-s",
+        type=_whole("a skew", 0, MAX_SECONDS),
+        default=5,
+        metavar="N",
+        help="by how much two clocks may differ; default: 5",
+    )
+
+
+def _add_raise(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--to", required=True, metavar="REGION", help="the next home Region")
+    action.add_argument(
+        "--approval", required=True, type=_approval, metavar="TEXT", help="who decided it, and where that is written"
+    )
+    action.add_argument(
+        "--ends",
+        type=_whole("an epoch", 1, MAX_EPOCH),
+        metavar="EPOCH",
+        help="the epoch that the approval is about: said again later, it moves nothing",
+    )
+
+
+def _add_words(parser: argparse.ArgumentParser, *, first: bool) -> None:
+    """Before or after the action; what is said later counts."""
+    named = None if first else argparse.SUPPRESS
+    for flag, metavar, said in (
+        ("--group", "NAME", "default: REGION_GROUP"),
+        ("--regions", "A,B", "all Regions of the group; default: REGIONS"),
+        ("--terms-table", "NAME", "the table of the term; default: TERMS_TABLE"),
+        ("--terms-region", "REGION", "where that table is; default: TERMS_REGION"),
+    ):
+        parser.add_argument(flag, metavar=metavar, default=named, help=said)
+    default = False if first else argparse.SUPPRESS
+    parser.add_argument("--local", action="store_true", default=default, help="ask the local cloud, not AWS")
+    parser.add_argument("--json", action="store_true", dest="as_json", default=default, help="for scripts")
+
+
+def _approval(text: str) -> str:
+    if not text.strip() or len(text) > MAX_APPROVAL_CHARACTERS:
+        message = f"an approval names who decided it, in 1 to {MAX_APPROVAL_CHARACTERS:,} characters"
+        raise argparse.ArgumentTypeError(message)
+    return text
+
+
+def _whole(name: str, least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and len(text) <= 16 and least <= int(text) <= most):
+            message = f"{name} is a whole number from {least} to {most:,}, not {text!r}"
+            raise argparse.ArgumentTypeError(message)
+        return int(text)
+
+    return read
