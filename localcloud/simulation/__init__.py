@@ -4,7 +4,4 @@ The guards, stores over stores, terms and doubts are the shipped ones, called th
 beyond those ports (tables, links, clocks, clients, people, crashes). Start at `run.py`. `setting.py` is what a run is
 of, `world.py` puts the parts together, `weather.py` breaks them, `checker.py` judges the history and knows none of the
 code. docs/simulation.md has the properties and the results.
-
-Not here: that the authorizer never allows an invalid token (property 7 of the plan) has nothing to do with two Regions
-and is tested where the authorizer is.
 """

@@ -17,7 +17,6 @@ from localcloud.regions.links import Links, Route
 from localcloud.simulation.setting import REGIONS, WITNESS
 from sluiceway.errors import ServiceUnavailable
 from sluiceway.idempotency.memory import MemoryIdempotencyStore
-from sluiceway.ports.regions import RecordPage
 from sluiceway.rules.idempotency import IdempotencyRecord
 
 __all__ = ["QuorumTable", "ReplicaTable", "Shelf", "Table", "finish", "unavailable"]
@@ -46,7 +45,10 @@ def unavailable(code: str) -> ServiceUnavailable:
 
 
 class Shelf(MemoryIdempotencyStore):
-    """A memory store that can be walked along, and told what another Region wrote."""
+    """A memory store that is told what another Region wrote."""
+
+    def __init__(self) -> None:
+        super().__init__(page_size=PAGE)
 
     def look(self, key: str) -> IdempotencyRecord | None:
         """The record as it is, without a request."""
@@ -59,31 +61,9 @@ class Shelf(MemoryIdempotencyStore):
         else:
             self._records[key] = record
 
-    async def unfinished(self, *, after: str = "") -> RecordPage:
-        """As `RecordShelf.unfinished`."""
-        return self._page(after, lambda record: not record.is_complete)
-
-    async def expired(self, now_ms: int, *, after: str = "") -> RecordPage:
-        """As `RecordShelf.expired`."""
-        return self._page(after, lambda record: record.expires_s < now_ms // 1000)
-
-    async def discard(self, record: IdempotencyRecord) -> bool:
-        """As `RecordShelf.discard`."""
-        found = self._records.get(record.key)
-        if found is None or (found.owner, found.expires_s) != (record.owner, record.expires_s):
-            return False
-        del self._records[record.key]
-        return True
-
-    def _page(self, after: str, wanted: Callable[[IdempotencyRecord], bool]) -> RecordPage:
-        keys = sorted(key for key in self._records if key > after)
-        shown = keys[:PAGE]
-        records = tuple(self._records[key] for key in shown if wanted(self._records[key]))
-        return RecordPage(records, shown[-1] if len(keys) > PAGE else "")
-
 
 class Table(Protocol):
-    """What hosts reach: `name` is claim, get, write or release, done at this moment in `region`."""
+    """What hosts reach: `work` on the item of `key`, done at this moment in `region`."""
 
     def do(self, region: str, key: str, work: Callable[[Shelf], Coroutine[Any, Any, T]]) -> T:
         """Do it. Raises what the table answers."""

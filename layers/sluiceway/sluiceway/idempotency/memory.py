@@ -21,12 +21,13 @@ PAGE: Final = 100
 class MemoryIdempotencyStore:
     """At most `max_records` at a time: expired ones make room, and a claim beyond that is Retryable.
 
-    It is a `RecordShelf` too, with 100 records looked at for a page.
+    It is a `RecordShelf` too, with `page_size` records looked at for a page.
     """
 
-    def __init__(self, *, max_records: int = MAX_RECORDS) -> None:
+    def __init__(self, *, max_records: int = MAX_RECORDS, page_size: int = PAGE) -> None:
         self._records: dict[str, IdempotencyRecord] = {}
         self._max_records = max_records
+        self._page_size = page_size
 
     async def claim(
         self, record: IdempotencyRecord, *, now_ms: int, rerun: bool, deadline: float | None = None
@@ -83,8 +84,9 @@ class MemoryIdempotencyStore:
     def _page(self, after: str, wanted: Callable[[IdempotencyRecord], bool]) -> RecordPage:
         """In the order of the keys, so that what is written meanwhile makes none come twice or not at all."""
         behind = sorted(key for key in self._records if key > after)
-        looked_at = [self._records[key] for key in behind[:PAGE]]
-        return RecordPage(tuple(filter(wanted, looked_at)), behind[PAGE - 1] if len(behind) > PAGE else "")
+        keys = behind[: self._page_size]
+        found = tuple(filter(wanted, map(self._records.__getitem__, keys)))
+        return RecordPage(found, keys[-1] if len(behind) > len(keys) else "")
 
     def _sweep(self, now_ms: int) -> None:
         for key in [key for key, record in self._records.items() if is_free(record, now_ms, rerun=False)]:
