@@ -65,7 +65,7 @@ def judge(history: History, *, fenced: bool) -> Verdict:
     counts: Counter[str] = Counter()
     faults: list[Fault] = []
     for story in stories:
-        begins, lost = _count_begins(story), list(_judge_results(story))
+        begins, lost = len(story.of("begin")), list(_judge_results(story))
         counts["twice"] += begins > 1
         counts["begins"] += begins
         counts["lost"] += bool(lost)
@@ -120,10 +120,6 @@ def _tell(history: History) -> list[_Story]:
         for key, events in asked.items()
         if any(event.kind == "asked" for event in events)
     ]
-
-
-def _count_begins(story: _Story) -> int:
-    return len(story.of("begin"))
 
 
 def _judge_results(story: _Story) -> Iterator[Fault]:

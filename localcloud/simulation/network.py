@@ -76,7 +76,7 @@ class Network:
             await self._wait(process, min(limit, now + (delay_s if rng.random() < 0.5 else inf)) - now)
             raise unavailable("ConnectFailed")
         if now + delay_s > limit:
-            await self._overtake(process, work, (now, limit, delay_s))
+            await self._overtake(process, work, wait_s=limit - now, delay_s=delay_s)
         if rng.random() < 0.5:
             answer = work()
             await self._wait(process, delay_s)
@@ -88,13 +88,12 @@ class Network:
             raise unavailable("ConnectionClosed")
         return answer
 
-    async def _overtake(self, process: Process, work: Callable[[], object], when: tuple[float, float, float]) -> None:
+    async def _overtake(self, process: Process, work: Callable[[], object], *, wait_s: float, delay_s: float) -> None:
         """The caller gives up before the answer is there; the request may be done at once, later or never."""
-        now, limit, delay_s = when
         turn = self._rng.randrange(3)
         if turn < 2:
             asyncio.get_running_loop().call_later(delay_s * turn, self._do_again, process.region, process.region, work)
-        await self._wait(process, limit - now)
+        await self._wait(process, wait_s)
         raise DeadlineExceeded("no answer in time")
 
     async def _wait(self, process: Process, wait_s: float) -> None:

@@ -17,12 +17,17 @@ PLACES: Final = (*REGIONS, WITNESS)
 
 
 class Weather:
-    """The weather of one run. It breaks at `begins_s` and is healed at `ends_s`; `kind` is one of KINDS."""
+    """The weather of one run. It breaks at `begins_s` and is healed at `ends_s`; `kind` is one of KINDS.
+
+    Raises ValueError for a setting that names none of them.
+    """
 
     def __init__(self, world: World) -> None:
         rng, setting = world.rng, world.setting
         self._world = world
         self.kind = setting.weather or rng.choice(KINDS)
+        if self.kind not in KINDS:
+            raise ValueError(f"no weather: {self.kind!r}")
         self.begins_s = rng.uniform(0.1, 0.5) * setting.span_s
         self.ends_s = self.begins_s + (setting.outage_s or rng.choice((10.0, 60.0, 120.0)) * rng.uniform(0.3, 1.0))
 

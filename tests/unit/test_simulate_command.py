@@ -78,6 +78,12 @@ def test_processes_give_what_one_gives() -> None:
     assert list(run.run_seeds(range(60), setting, jobs=2)) == list(run.run_seeds(range(60), setting))
 
 
+def test_a_weather_that_there_is_not_is_no_calm() -> None:
+    """A kind with a slip of the pen would break nothing, and hold everything."""
+    with pytest.raises(ValueError, match="no weather: 'splitt'"):
+        run.play(0, Setting(weather="splitt"))
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
