@@ -26,6 +26,7 @@ from sluiceway.ports import (
     Reader,
     Subscription,
 )
+from sluiceway.rules.topics import part_of
 from tests.fakes import LoopClockMs, Trouble
 
 Key = tuple[str, str]
@@ -187,9 +188,10 @@ class MemoryConnectionStore:
 
 
 class MemorySubscriptionStore:
-    """Subscriptions in a dict. `reads` counts how often a topic was read."""
+    """Subscriptions in a dict. `reads` counts how often a topic, or a part of it, was read."""
 
-    def __init__(self, trouble: Trouble | None = None) -> None:
+    def __init__(self, trouble: Trouble | None = None, *, parts: int = 1) -> None:
+        self.parts = parts
         self.kept: dict[Key, Subscription] = {}
         self.reads = 0
         self.trouble = trouble or Trouble()
@@ -226,6 +228,9 @@ class MemorySubscriptionStore:
         await self.trouble.before("of_topic")
         self.reads += 1
         return tuple(self.kept[key] for key in sorted(self.kept) if key[1] == topic)
+
+    async def of_part(self, topic: str, part: int) -> tuple[Subscription, ...]:
+        return tuple(each for each in await self.of_topic(topic) if part_of(each.connection_id, self.parts) == part)
 
 
 class MemoryConnections:

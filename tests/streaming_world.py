@@ -126,11 +126,13 @@ class StreamWorld:
         caller: str = CALLER,
         groups: tuple[str, ...] = (),
         tenant: str = "",
+        expires_s: int = 0,
     ) -> SocketReply:
         body = message if isinstance(message, str) else json.dumps(message)
         action = message.get("action", "") if isinstance(message, dict) else ""
         route = action if action in {"ask", "resume", "cancel", "subscribe", "unsubscribe"} else "$default"
         event = SocketEvent("MESSAGE", route, connection_id, caller, body, 0, "r", groups=groups, tenant=tenant)
+        event = event._replace(expires_s=expires_s)
         return await serve_socket(event, self.call(), self.sockets)
 
     async def connect(self, connection_id: str) -> None:

@@ -15,7 +15,7 @@ from sluiceway.errors import Misconfigured
 from sluiceway.events.authorizer import AuthorizerReply, AuthorizerRequest
 from sluiceway.events.invocation import Invocation
 from sluiceway.ports import Clock, SystemClock
-from sluiceway.rules.tokens import Claims, Identity, InvalidKeys, InvalidToken, Verifier, read_keys
+from sluiceway.rules.tokens import LEEWAY_S, Claims, Identity, InvalidKeys, InvalidToken, Verifier, read_keys
 from sluiceway.steps.log_context import log_context
 from sluiceway.steps.metrics import count, metrics
 from sluiceway.steps.trace import trace
@@ -58,9 +58,11 @@ async def authorize(request: AuthorizerRequest, _call: Invocation, services: Ser
 
 
 def _describe(identity: Identity) -> dict[str, str | int | bool]:
-    """What decides later what the caller may read; nothing where the token says nothing of it."""
+    """What decides later what the caller may read, as far as the token says it, and until when it may be asked for."""
     described = {"groups": encode_groups(identity.groups) if identity.groups else "", "tenant": identity.tenant}
-    return {name: value for name, value in described.items() if value}
+    told: dict[str, str | int | bool] = {name: value for name, value in described.items() if value}
+    # A connection lives up to two hours, and nobody is asked again: whoever serves it holds this against the time.
+    return {**told, "expires_s": identity.expires_s + LEEWAY_S}
 
 
 handler = App(authorize, source=authorizer, steps=[log_context, metrics, trace], lifespan=lifespan)

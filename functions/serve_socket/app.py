@@ -22,7 +22,7 @@ from sluiceway.flows.stream.socket import SocketDesk, serve_socket
 from sluiceway.ports import SystemChance, SystemClock
 from sluiceway.region.records import open_records
 from sluiceway.rules.access import AccessRules
-from sluiceway.rules.topics import read_topics
+from sluiceway.rules.topics import MAX_PARTS, read_topics
 from sluiceway.steps.log_context import log_context
 from sluiceway.steps.metrics import metrics
 from sluiceway.steps.trace import trace
@@ -35,6 +35,7 @@ async def lifespan() -> AsyncGenerator[SocketDesk]:
     """Settings and connections. Raises `Misconfigured` that names the setting."""
     conversations, connections = settings.text("CONVERSATIONS_TABLE"), settings.text("CONNECTIONS_TABLE")
     subscriptions, topics = settings.text("SUBSCRIPTIONS_TABLE"), read_topics(settings.json_object("TOPICS"), "TOPICS")
+    parts = settings.integer("SUBSCRIBER_PARTS", minimum=1, maximum=MAX_PARTS, default=1)
     url, worker = settings.url("CONNECTIONS_URL"), settings.text("WORKER_FUNCTION")
     model_id = settings.text("MODEL_ID")
     access = AccessRules(settings.json_object("ACCESS"), "ACCESS")
@@ -44,7 +45,7 @@ async def lifespan() -> AsyncGenerator[SocketDesk]:
         yield SocketDesk(
             answers=DynamoDbAnswerStore(Table(wire, conversations), clock),
             known=DynamoDbConnectionStore(Table(wire, connections)),
-            subscriptions=DynamoDbSubscriptionStore(Table(wire, subscriptions)),
+            subscriptions=DynamoDbSubscriptionStore(Table(wire, subscriptions), parts),
             connections=ApiConnections(wire, url),
             dispatcher=LambdaDispatcher(wire, worker),
             clock=clock,

@@ -111,11 +111,17 @@ def test_callers_are_told_apart_by_subject(authorize: Any):
 
 def test_groups_and_tenant_are_in_the_context(authorize: Any):
     """As texts, since a context holds no lists; nothing where the token says nothing. The whole stays below 8 KB."""
-    assert authorize(event(token()))["context"] == {}
+    assert authorize(event(token()))["context"].keys() == {"expires_s"}
     said = authorize(event(token(**{"cognito:groups": ["b", "a"], "custom:tenant": "acme"})))["context"]
-    assert said == {"groups": '["a","b"]', "tenant": "acme"}
+    assert {name: said[name] for name in said if name != "expires_s"} == {"groups": '["a","b"]', "tenant": "acme"}
     largest = authorize(event(token(**{"cognito:groups": [f"{number:010}" for number in range(100)]})))
     assert len(json.dumps(largest)) < 8192
+
+
+def test_when_the_token_is_over_is_in_the_context(authorize: Any):
+    """Its `exp` and the leeway within which it is let in: a connection is held against that until it ends."""
+    expires_s = int(time.time()) + 600
+    assert authorize(event(token(exp=expires_s)))["context"]["expires_s"] == expires_s + 30
 
 
 @pytest.mark.parametrize(

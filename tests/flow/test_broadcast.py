@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,13 +15,19 @@ import pytest
 from localcloud.clock import run_virtual
 from sluiceway.codec import kinesis
 from sluiceway.errors import Misconfigured, Rejected, Retryable, ServiceMisconfigured
+from sluiceway.events.fan_out import PartReport
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.kinesis import KinesisBatch, KinesisRecord
+from sluiceway.events.socket import SocketEvent
 from sluiceway.events.sqs import BatchReport
-from sluiceway.flows.broadcast import BroadcastDesk, SubscriptionRoll, broadcast_records
+from sluiceway.flows.broadcast import BroadcastDesk, broadcast_records
+from sluiceway.flows.posting import PostingDesk
+from sluiceway.flows.roll import SubscriptionRoll
+from sluiceway.flows.stream.socket import serve_socket
 from sluiceway.ports import MAX_MESSAGE_BYTES, MAX_SUBSCRIPTIONS, Subscription
 from sluiceway.rules.access import NOBODY, AccessRules, Viewer, read_viewer
 from sluiceway.rules.masking import MaskKey
+from sluiceway.rules.numbering import Numbering
 from sluiceway.rules.views import TopicView
 from sluiceway.steps.metrics import _gathered
 from tests.fakes import EPOCH_MS, FixedChance, LoopClockMs, Trouble, unavailable
@@ -51,7 +58,12 @@ class World:
 
     def __post_init__(self) -> None:
         self.roll = SubscriptionRoll(self.store, LoopClockMs(), AccessRules(self.access, "ACCESS", key=KEY))
-        self.desk = BroadcastDesk(self.roll, self.line, {"Orders": "orders"}, FixedChance())
+        self.desk = BroadcastDesk(
+            self.roll,
+            PostingDesk(self.line, self.roll, FixedChance()),
+            {"Orders": "orders"},
+            Numbering(FixedChance().draw),
+        )
         self.counted: dict[str, float] = {}
 
     async def subscribe(
@@ -62,7 +74,7 @@ class World:
             Subscription(connection_id, "orders", generation, pattern, columns, EXPIRES_S, viewer=viewer.name)
         )
 
-    async def bring(self, *records: KinesisRecord, timeout_s: float = 30.0) -> BatchReport:
+    async def bring(self, *records: KinesisRecord, timeout_s: float = 30.0) -> BatchReport | PartReport:
         """One invocation."""
         call = Invocation("r", "f", "arn", asyncio.get_running_loop().time() + timeout_s, grace_s=0.2)
         gathered: list[tuple[str, float, str]] = []
@@ -74,9 +86,16 @@ class World:
             for name, value, _ in gathered:
                 self.counted[name] = self.counted.get(name, 0) + value
 
+    def messages(self, connection_id: str) -> list[dict[str, Any]]:
+        """What a client got, frame by frame."""
+        return [json.loads(message) for message in self.line.inboxes[connection_id]]
+
     def frames(self, connection_id: str) -> list[dict[str, Any]]:
-        """What a client got, line by line."""
-        return [json.loads(line) for message in self.line.inboxes[connection_id] for line in message.split(b"\n")]
+        """What a client got, record by record."""
+        return [shown for message in self.messages(connection_id) for shown in message["d"]]
+
+    def numbers(self, connection_id: str) -> list[int]:
+        return [message["n"] for message in self.messages(connection_id)]
 
     def orders(self, connection_id: str) -> list[int]:
         return [frame["d"]["order"] for frame in self.frames(connection_id)]
@@ -108,6 +127,31 @@ class Forbidden:
         await self._line.disconnect(connection_id)
 
 
+class Metered:
+    """A gateway that takes `rate` posts a second, 25 ms each, and answers 429 to the rest."""
+
+    def __init__(self, line: MemoryConnections, *, rate: float, burst: float) -> None:
+        self._line = line
+        self._rate = rate
+        self._burst = self._tokens = burst
+        self._at = 0.0
+        self.refused = 0
+
+    async def post(self, connection_id: str, data: bytes) -> None:
+        await asyncio.sleep(0.025)
+        now = asyncio.get_running_loop().time()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            self.refused += 1
+            raise unavailable("post")
+        self._tokens -= 1
+        await self._line.post(connection_id, data)
+
+    async def disconnect(self, connection_id: str) -> None:
+        await self._line.disconnect(connection_id)
+
+
 # ---------------------------------------------------------------- who gets what
 
 
@@ -121,14 +165,15 @@ def test_each_client_gets_its_columns_of_what_its_pattern_matches() -> None:
         assert await world.bring(record(9), record(10)) == BatchReport()
 
     world = play(scene)
-    assert world.frames("large") == [
+    assert world.messages("large") == [
         {
-            "v": 1,
+            "v": 2,
             "topic": "orders",
             "shard": "shardId-0",
-            "seq": "1010",
-            "t": "record",
-            "d": {"order": 10, "total": 100},
+            "epoch": world.desk.numbering.epoch,
+            "n": 1,
+            "t": "records",
+            "d": [{"seq": "1010", "d": {"order": 10, "total": 100}}],
         }
     ]
     assert [frame["d"] for frame in world.frames("all")] == [json.loads(record(n).data) for n in (9, 10)]
@@ -158,13 +203,13 @@ def test_records_of_one_batch_come_in_order_in_few_messages() -> None:
 
 @pytest.mark.parametrize(("more", "messages"), [(0, 1), (1, 2)])
 def test_a_message_has_32_kb(more: int, messages: int) -> None:
-    """Two frames of 32,768 bytes with the line end between them go together; of one byte more they do not."""
+    """Records go together in a frame of 32,768 bytes, its number taken as of twelve digits; of one more they do not."""
 
     async def scene(world: World) -> None:
         await world.subscribe("c1")
         await world.bring(record(1), record(2, {"text": ""}))
         bare = sum(map(len, world.line.inboxes["c1"]))
-        await world.bring(record(1), record(2, {"text": "x" * (32_768 - bare + more)}))
+        await world.bring(record(1), record(2, {"text": "x" * (32_768 - 11 - bare + more)}))
 
     assert len(play(scene).line.inboxes["c1"]) == 1 + messages
 
@@ -408,7 +453,8 @@ def test_a_throttled_post_is_tried_again_after_a_pause() -> None:
 
 def test_a_client_that_does_not_keep_up_is_dropped_for_this_batch() -> None:
     """Three tries, then its rest is dropped and counted, though it would have been taken: a client that has a frame has
-    all before it of its batch. Others have theirs at once, and it has the next batch."""
+    all before it of its batch. It rests for two seconds, and has what comes then, by whose number it sees that it has
+    missed four. Others have theirs at once."""
 
     async def scene(world: World) -> None:
         await world.subscribe("slow")
@@ -418,11 +464,13 @@ def test_a_client_that_does_not_keep_up_is_dropped_for_this_batch() -> None:
         big = [record(number, {"order": number, "text": "x" * 20_000}) for number in range(3)]
         assert await world.bring(*big) == BatchReport()
         assert world.counted == {"MessagesPosted": 3, "MessagesDropped": 3}
+        await world.bring(record(6))
+        await asyncio.sleep(2.0)
         await world.bring(record(7))
 
     world = play(scene)
-    assert world.orders("slow") == [7]
-    assert world.orders("fast") == [0, 1, 2, 7]
+    assert (world.orders("slow"), world.numbers("slow")) == ([7], [5])
+    assert (world.orders("fast"), world.numbers("fast")) == ([0, 1, 2, 6, 7], [1, 2, 3, 4, 5])
     assert ("slow", "orders") in world.store.kept
 
 
@@ -446,7 +494,7 @@ def test_a_deployment_that_may_not_post_stops_and_says_so() -> None:
     async def scene(world: World) -> None:
         for number in range(200):
             await world.subscribe(f"c{number}")
-        world.desk = replace(world.desk, connections=Forbidden(world.line))
+        world.desk = replace(world.desk, posting=replace(world.desk.posting, connections=Forbidden(world.line)))
         assert await world.bring(record(1)) == BatchReport()
 
     world = play(scene)
@@ -505,6 +553,144 @@ def test_at_the_deadline_the_rest_is_dropped_and_the_batch_is_done() -> None:
     got = [connection_id for connection_id, inbox in world.line.inboxes.items() if inbox]
     assert got == [f"c{number:02}" for number in range(64)]
     assert world.counted == {"MessagesPosted": 64, "MessagesDropped": 36}
+
+
+def test_a_client_that_rests_is_tried_less_and_less() -> None:
+    """2, 4, 8 s, up to 30 s after a second of tries: one that does not read delays the shard seldom. What it misses
+    meanwhile has its numbers."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("slow")
+        world.line.troubles["slow"] = Trouble()
+        world.line.troubles["slow"].refusal = unavailable("post")
+        tried: list[float] = []
+        for _ in range(180):
+            await asyncio.sleep(1)
+            began = asyncio.get_running_loop().time()
+            await world.bring(record(1))
+            if asyncio.get_running_loop().time() > began:
+                tried.append(began)
+        pauses = [round(later - earlier) for earlier, later in itertools.pairwise(tried)]
+        assert pauses[:5] == [3, 5, 9, 17, 31]
+        assert set(pauses[5:]) == {31}
+        del world.line.troubles["slow"]
+        await asyncio.sleep(32)
+        await world.bring(record(2))
+        await world.bring(record(3))
+
+    world = play(scene)
+    assert (world.orders("slow"), world.numbers("slow")) == ([2, 3], [181, 182])
+
+
+def test_a_throttled_gateway_is_posted_to_more_slowly_and_nobody_is_given_up() -> None:
+    """400 posts a second for 2,000 clients: 64 at once would be 2,560. The window closes, no try counts against a
+    client, and everyone has the record."""
+
+    async def scene(world: World) -> None:
+        for number in range(2_000):
+            await world.subscribe(f"c{number}")
+        metered = Metered(world.line, rate=400.0, burst=40.0)
+        world.desk = replace(world.desk, posting=replace(world.desk.posting, connections=metered))
+        began = asyncio.get_running_loop().time()
+        await world.bring(record(1))
+        assert asyncio.get_running_loop().time() - began < 12
+        assert metered.refused < 600
+
+    assert play(scene).counted == {"MessagesPosted": 2_000}
+
+
+def test_a_connection_has_ten_seconds_of_a_batch() -> None:
+    """One whose every post takes 3 s has four of its messages, the last of which began before the ten seconds were
+    over; what has to be tried again after them is dropped."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("slow")
+        world.line.slow_s["slow"] = 3.0
+        world.line.troubles["slow"] = Trouble()
+        big = [record(number, {"order": number, "text": "x" * 20_000}) for number in range(5)]
+
+        async def fail() -> None:
+            await asyncio.sleep(11)
+            world.line.troubles["slow"].refusal = unavailable("post")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            await world.bring(*big, timeout_s=60)
+        assert asyncio.get_running_loop().time() == pytest.approx(12)
+
+    world = play(scene)
+    assert world.orders("slow") == [0, 1, 2, 3]
+    assert world.counted == {"MessagesPosted": 4, "MessagesDropped": 1}
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def test_a_client_sees_by_the_numbers_that_it_has_missed_a_message() -> None:
+    """Each filter and shard is counted from 1; a record that no message holds has its number too."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("all")
+        await world.subscribe("column", "", "order")
+        await world.bring(record(1), record(2, {"order": 2, "text": "x" * MAX_MESSAGE_BYTES}), record(3))
+        await world.bring(record(4)._replace(shard_id="shardId-1"))
+        await world.bring(record(5))
+
+    world = play(scene)
+    assert [(each["shard"], each["n"]) for each in world.messages("all")] == [
+        ("shardId-0", 1),
+        ("shardId-0", 3),
+        ("shardId-1", 1),
+        ("shardId-0", 4),
+    ]
+    assert [(each["shard"], each["n"]) for each in world.messages("column")] == [
+        ("shardId-0", 1),
+        ("shardId-1", 1),
+        ("shardId-0", 2),
+    ]
+    assert len({each["epoch"] for each in world.messages("all")}) == 1
+
+
+# ---------------------------------------------------------------- tokens
+
+
+def test_a_connection_whose_token_is_over_gets_nothing_and_is_closed() -> None:
+    """At its second, also in the middle of a batch: what is under way is the last; its subscription goes with it."""
+
+    async def scene(world: World) -> None:
+        await world.subscribe("stays")
+        world.line.connect("ends")
+        await world.store.put(Subscription("ends", "orders", 1, "", (), EPOCH_MS // 1000 + 10))
+        world.line.slow_s["ends"] = 3.0
+        big = [record(number, {"order": number, "text": "x" * 20_000}) for number in range(9)]
+        await world.bring(*big)
+        assert ("ends", "orders") not in world.store.kept
+        await world.bring(record(9))
+
+    world = play(scene)
+    assert world.orders("ends") == [0, 1, 2, 3]
+    assert world.orders("stays") == list(range(10))
+    assert world.line.disconnected == ["ends"]
+    assert world.counted == {"MessagesPosted": 9 + 1 + 4, "ConnectionsExpired": 1}
+
+
+def test_one_that_is_over_already_is_closed_with_the_next_batch() -> None:
+    """Though nothing matches; a gateway that is away leaves it for the next read of the subscriptions."""
+
+    async def scene(world: World) -> None:
+        world.line.connect("ended")
+        await world.store.put(Subscription("ended", "orders", 1, "", (), EPOCH_MS // 1000))
+        world.line.trouble.refusal = unavailable("disconnect")
+        await world.bring(record(1))
+        assert ("ended", "orders") in world.store.kept
+        world.line.trouble.refusal = None
+        await asyncio.sleep(2)
+        await world.bring(record(2))
+        assert world.store.kept == {}
+
+    world = play(scene)
+    assert (world.frames("ended"), world.line.disconnected) == ([], ["ended"])
+    assert world.counted == {"ConnectionsExpired": 1}
 
 
 # ---------------------------------------------------------------- the roll
@@ -736,3 +922,56 @@ def test_a_table_that_is_away_is_told_as_such() -> None:
 
     ((kind, _, said),) = told(over_socket(scene))
     assert (kind, said["type"], said["resumable"]) == ("error", "/problems/unavailable", True)
+
+
+def test_a_message_after_the_tokens_end_is_refused_and_the_connection_closed() -> None:
+    """An error frame with 401, then the end; nothing is kept. Until then what is kept ends with the token."""
+    end_s = EPOCH_MS // 1000 + 600
+    asked = {"action": "subscribe", "req": "s1", "topic": "orders"}
+
+    async def scene(world: StreamWorld) -> None:
+        await world.send("c1", asked, expires_s=end_s)
+        (kept,) = world.subscriptions.kept.values()
+        assert kept.expires_s == end_s
+        await asyncio.sleep(599)
+        await world.send("c1", {**asked, "req": "s2"}, expires_s=end_s)
+        await asyncio.sleep(1)
+        await world.send("c1", {**asked, "req": "s3", "topic": "returns"}, expires_s=end_s)
+        assert [key[1] for key in world.subscriptions.kept] == ["orders"]
+        assert world.line.disconnected == ["c1"]
+
+    world = over_socket(scene)
+    assert told(world)[:2] == [("subscribed", "s1", {"topic": "orders"}), ("subscribed", "s2", {"topic": "orders"})]
+    ((kind, req, said),) = told(world)[2:]
+    assert (kind, req) == ("error", "s3")
+    assert said == {
+        "type": "/problems/token-expired",
+        "title": "The token is over: connect with a new one",
+        "status": 401,
+        "resumable": True,
+    }
+
+
+def test_a_client_that_is_not_told_is_closed_all_the_same() -> None:
+    """Its buffer is full, or the connection has just gone: no frame, and the end."""
+
+    async def scene(world: StreamWorld) -> None:
+        world.line.trouble.next_before = 1
+        await world.send("c1", {"action": "cancel", "req": "s3"}, expires_s=EPOCH_MS // 1000)
+
+    world = over_socket(scene)
+    assert (told(world), world.line.disconnected) == ([], ["c1"])
+
+
+def test_a_connection_is_not_opened_with_a_token_that_is_over() -> None:
+    """Nor does one that is opened outlive it in the table of connections."""
+
+    async def scene(world: StreamWorld) -> None:
+        late = SocketEvent("CONNECT", "$connect", "late", "ann", "", 0, "r", expires_s=EPOCH_MS // 1000)
+        assert (await serve_socket(late, world.call(), world.sockets)).status == 401
+        soon = late._replace(connection_id="soon", expires_s=EPOCH_MS // 1000 + 60)
+        assert (await serve_socket(soon, world.call(), world.sockets)).status == 200
+        assert world.known.connections.keys() == {"c1", "soon"}
+        assert world.known.connections["soon"].expires_s == EPOCH_MS // 1000 + 60
+
+    over_socket(scene)

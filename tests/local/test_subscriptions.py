@@ -34,10 +34,12 @@ class Subscriber:
     records: list[dict[str, Any]] = field(default_factory=list)
 
     async def read(self) -> None:
-        """Take one message, of one line or several."""
-        text = await self.client._opened.receive_str(timeout=PATIENCE_S)
-        for frame in map(json.loads, text.split("\n")):
-            (self.records if frame["t"] == "record" else self.answers).append(frame)
+        """Take one message: an answer, or a frame of one record or several."""
+        frame = json.loads(await self.client._opened.receive_str(timeout=PATIENCE_S))
+        if frame["t"] == "records":
+            self.records += [{**frame, **record} for record in frame["d"]]
+        else:
+            self.answers.append(frame)
 
     async def until(self, holds: Callable[[], bool], wait_s: float = PATIENCE_S) -> None:
         """Read until that holds. Raises TimeoutError."""
@@ -136,7 +138,9 @@ async def test_two_clients_get_their_records_in_order_until_they_want_no_more(wo
         ]
         frames = [frame for frame in everything.records if frame["d"]["run"] == run]
         assert [frame["seq"] for frame in frames] == numbers
-        assert {(frame["v"], frame["topic"]) for frame in frames} == {(1, "records")}
+        assert {(frame["v"], frame["topic"]) for frame in frames} == {(2, "records")}
+        counted = sorted({(frame["epoch"], frame["n"]) for frame in frames})
+        assert [n for _, n in counted] == list(range(counted[0][1], counted[0][1] + len(counted)))
         assert len({frame["shard"] for frame in frames}) == 1
 
         assert (await large.ask(action="unsubscribe"))["t"] == "unsubscribed"

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.codec.frames import decode_event_id, encode_frame, encode_record, encode_sse, join_records
-from sluiceway.events.socket import Frame, FrameKind, RecordFrame
+from sluiceway.codec.frames import (
+    decode_event_id,
+    encode_frame,
+    encode_record,
+    encode_records,
+    encode_sse,
+    pack_records,
+)
+from sluiceway.events.socket import Frame, FrameKind, RecordsFrame, ShownRecord
 
 REQS = st.text(alphabet="AZaz09._~-", min_size=1, max_size=128)
 ANY_TEXT = st.text(alphabet=st.characters())  # half surrogate pairs as well
@@ -128,32 +136,37 @@ def test_no_text_raises(text: str) -> None:
 # ---------------------------------------------------------------- records of a topic
 
 
-def test_a_record_is_one_line() -> None:
-    """No raw line end, whatever the record holds; `sub` only where a number is shared; half a character is escaped."""
-    frame = RecordFrame("orders", "shardId-0", "49", None, {"text": "a\nb\r\u2028€", "half": "\ud800"})
-    line = encode_record(frame)
-    assert line.splitlines() == [line]
-    assert json.loads(line) == {
-        "v": 1,
-        "topic": "orders",
-        "shard": "shardId-0",
-        "seq": "49",
-        "t": "record",
-        "d": frame.data,
-    }
-    assert json.loads(encode_record(frame._replace(sub_sequence=0)))["sub"] == 0
+def test_records_are_written_as_documented() -> None:
+    """The example of docs/subscriptions.md, byte for byte."""
+    shown = encode_record(ShownRecord("49671075", None, {"order": 7, "total": 120}))
+    written = encode_records(RecordsFrame("records", "shardId-000000000000", "k3v9q0ab", 17, (shown,)))
+    example = (
+        b'{"v":2,"topic":"records","shard":"shardId-000000000000","epoch":"k3v9q0ab","n":17,"t":"records",'
+        b'"d":[{"seq":"49671075","d":{"order":7,"total":120}}]}'
+    )
+    assert written == example
+    text = (Path(__file__).parents[2] / "docs" / "subscriptions.md").read_text(encoding="utf-8")
+    assert example.decode() in "".join(line.strip() for line in text.splitlines())
+
+
+def test_a_record_of_an_aggregate_has_its_place() -> None:
+    """`sub` only where a number is shared; half a character is escaped; what is no JSON is refused."""
+    record = ShownRecord("49", None, {"text": "a\nb\r\u2028€", "half": "\ud800"})
+    assert json.loads(encode_record(record)) == {"seq": "49", "d": record.data}
+    assert json.loads(encode_record(record._replace(sub_sequence=0)))["sub"] == 0
     with pytest.raises(ValueError, match="JSON"):
-        encode_record(frame._replace(data={"n": float("inf")}))
+        encode_record(record._replace(data={"n": float("inf")}))
 
 
-@given(st.lists(st.integers(1, 12)), st.integers(1, 30))
-def test_lines_are_joined_in_order_and_to_a_bound(sizes: list[int], most: int) -> None:
-    """Every line once, in order; a message is larger than the bound only where it is one line; none has room for the
-    line that follows."""
-    lines = [bytes([65 + number % 26]) * size for number, size in enumerate(sizes)]
-    messages = list(join_records(lines, most))
-    assert b"\n".join(messages).split(b"\n") == (lines or [b""])
-    for message, following in zip(messages, [*messages[1:], b""], strict=False):
-        assert len(message) <= most or b"\n" not in message
-        if following:
-            assert len(message) + 1 + len(following.partition(b"\n")[0]) > most
+@given(st.lists(st.integers(0, 12)), st.integers(1, 30))
+def test_records_are_packed_in_order_and_to_a_bound(sizes: list[int], most: int) -> None:
+    """Every record once, in order; a pack is larger than the bound only where it is one record, none has room for the
+    record that follows, and one that cannot be sent is alone."""
+    records = [bytes([65 + number % 26]) * size for number, size in enumerate(sizes)]
+    packs = list(pack_records(records, most))
+    assert [record for pack in packs for record in pack] == records
+    for pack, following in zip(packs, [*packs[1:], (b"",)], strict=False):
+        assert len(b",".join(pack)) <= most or len(pack) == 1
+        assert b"" not in pack or pack == (b"",)
+        if pack[0] and following[0]:
+            assert len(b",".join([*pack, following[0]])) > most

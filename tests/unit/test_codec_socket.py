@@ -188,3 +188,22 @@ def test_groups_that_cannot_be_told_are_a_malformed_event(groups: object) -> Non
     with pytest.raises(Rejected) as caught:
         socket.decode(event)
     assert caught.value.reason == "malformed-event"
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"), [(None, 0), (1_795_774_503, 1_795_774_503), ("1795774503", 1_795_774_503)]
+)
+def test_when_the_callers_token_is_over(told: object, expected: int):
+    """A number that the authorizer gives arrives as one, or as text; 0 where it gives none."""
+    authorizer = {"principalId": "caller-1"} | ({} if told is None else {"expires_s": told})
+    event = socket.decode(message(requestContext=context("MESSAGE", "ask", authorizer=authorizer)))
+    assert event.expires_s == expected
+
+
+@pytest.mark.parametrize("told", [True, 1.5, "soon", "-5", "", [1], "9" * 13])
+def test_an_end_that_cannot_be_told_is_no_event(told: object):
+    """Else a connection would outlive its token."""
+    authorizer = {"principalId": "caller-1", "expires_s": told}
+    with pytest.raises(Rejected) as caught:
+        socket.decode(message(requestContext=context("MESSAGE", "ask", authorizer=authorizer)))
+    assert caught.value.field == "requestContext.authorizer.expires_s"

@@ -9,11 +9,19 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from sluiceway.events.socket import Frame, RecordFrame
+from sluiceway.events.socket import Frame, RecordsFrame, ShownRecord
 
-__all__ = ["decode_event_id", "encode_frame", "encode_record", "encode_sse", "join_records"]
+__all__ = [
+    "decode_event_id",
+    "encode_frame",
+    "encode_record",
+    "encode_records",
+    "encode_sse",
+    "pack_records",
+]
 
 VERSION: Final = 1
+RECORDS_VERSION: Final = 2  # 1 was a frame for each record, several of them lines of one message
 PING: Final = b": ping\n\n"
 MAX_ATTEMPT_DIGITS: Final = 6
 MAX_OFFSET_DIGITS: Final = 9
@@ -33,32 +41,40 @@ def encode_frame(frame: Frame) -> bytes:
     return _write(members).encode("utf-8", "backslashreplace")
 
 
-def encode_record(frame: RecordFrame) -> bytes:
-    """One line: a frame of a record, without its end.
+def encode_record(record: ShownRecord) -> bytes:
+    """One record, as it stands in a frame.
 
     Raises: ValueError, TypeError or RecursionError where the data cannot be written as JSON.
     """
-    members: dict[str, str | int | Mapping[str, object]]
-    members = {"v": VERSION, "topic": frame.topic, "shard": frame.shard, "seq": frame.sequence_number}
-    if frame.sub_sequence is not None:
-        members["sub"] = frame.sub_sequence
-    members["t"] = "record"
-    members["d"] = frame.data
+    members: dict[str, str | int | Mapping[str, object]] = {"seq": record.sequence_number}
+    if record.sub_sequence is not None:
+        members["sub"] = record.sub_sequence
+    members["d"] = record.data
     return _write(members).encode("utf-8", "backslashreplace")
 
 
-def join_records(lines: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """WebSocket messages of at most `most` bytes, each of one line or several; a line that is longer goes alone."""
+def encode_records(frame: RecordsFrame) -> bytes:
+    """One WebSocket message of records."""
+    members = {"v": RECORDS_VERSION, "topic": frame.topic, "shard": frame.shard, "epoch": frame.epoch}
+    head = _write({**members, "n": frame.number, "t": "records"})
+    return b'%s,"d":[%s]}' % (head[:-1].encode(), b",".join(frame.records))
+
+
+def pack_records(records: Iterable[bytes], most: int) -> Iterator[tuple[bytes, ...]]:
+    """What goes into one frame each, in order: records of at most `most` bytes with their commas; a longer one alone.
+
+    An empty one stands for a record that cannot be sent: it is alone, and the number of its frame is missed.
+    """
     together: list[bytes] = []
     size = 0
-    for line in lines:
-        if together and size + len(line) > most:
-            yield b"\n".join(together)
+    for record in records:
+        if together and (not record or not together[-1] or size + len(record) > most):
+            yield tuple(together)
             together, size = [], 0
-        together.append(line)
-        size += len(line) + 1
+        together.append(record)
+        size += len(record) + 1
     if together:
-        yield b"\n".join(together)
+        yield tuple(together)
 
 
 def encode_sse(frame: Frame) -> bytes:

@@ -20,6 +20,7 @@ __all__ = ["correlation_id", "decode", "encode"]
 
 _KINDS: Final = ("CONNECT", "MESSAGE", "DISCONNECT")
 _STATUSES: Final = range(100, 600)
+MAX_EXPIRY_DIGITS: Final = 12
 
 
 def decode(raw: object) -> SocketEvent:
@@ -41,6 +42,7 @@ def decode(raw: object) -> SocketEvent:
         subprotocols=subprotocols(event) if kind == "CONNECT" else (),
         groups=decode_groups(authorizer.get("groups"), "requestContext.authorizer.groups"),
         tenant=optional_text(authorizer.get("tenant"), "requestContext.authorizer.tenant"),
+        expires_s=_expiry(authorizer.get("expires_s")),
     )
 
 
@@ -58,6 +60,16 @@ def encode(reply: SocketReply) -> dict[str, object]:
 def correlation_id(event: SocketEvent) -> str:
     """The gateway's request id, one for each event."""
     return event.request_id
+
+
+def _expiry(value: object) -> int:
+    """Epoch seconds; what an authorizer gives as a number arrives as text. Raises: Rejected where it cannot be told."""
+    if value is None:
+        return 0
+    digits = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not (isinstance(digits, str) and digits.isascii() and digits.isdigit() and len(digits) <= MAX_EXPIRY_DIGITS):
+        raise malformed("requestContext.authorizer.expires_s", "a time in epoch seconds")
+    return int(digits)
 
 
 def _body(event: Mapping[str, object]) -> str:

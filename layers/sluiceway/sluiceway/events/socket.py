@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
-__all__ = ["Frame", "FrameKind", "RecordFrame", "SocketEvent", "SocketReply", "StreamOrder"]
+__all__ = ["Frame", "FrameKind", "RecordsFrame", "ShownRecord", "SocketEvent", "SocketReply", "StreamOrder"]
 
 FrameKind: TypeAlias = Literal[
     "delta", "tool", "final", "reset", "retract", "error", "ping", "subscribed", "unsubscribed"
@@ -17,7 +17,8 @@ class SocketEvent(NamedTuple):
 
     `caller` is the authorizer's principal. `body` is a message's text, else "". `subprotocols` are those that a client
     offers when it connects. `connected_ms` is epoch milliseconds; `request_id` the gateway's own. `groups` and `tenant`
-    are the caller's, as its token said when it connected.
+    are the caller's, as its token said when it connected; `expires_s` is when that token is over (epoch seconds, leeway
+    included), 0 where the authorizer does not say.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class SocketEvent(NamedTuple):
     subprotocols: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     tenant: str = ""
+    expires_s: int = 0
 
 
 class SocketReply(NamedTuple):
@@ -58,15 +60,27 @@ class Frame(NamedTuple):
     data: str | Mapping[str, object] | None = None
 
 
-class RecordFrame(NamedTuple):
-    """One record of a topic to a client that subscribed it.
+class RecordsFrame(NamedTuple):
+    """Records of a topic for clients that subscribed it, one frame a message.
 
-    `shard` and `sequence_number` are the stream's; `sub_sequence` tells records apart that share the number, None where
-    there is one only. `data`: what the client is shown of it.
+    `number` counts the messages of one filter and shard since `epoch`, from 1, those that were dropped included.
+    `records`: each as `codec.frames.encode_record` writes it, in the shard's order.
     """
 
     topic: str
     shard: str
+    epoch: str
+    number: int
+    records: tuple[bytes, ...]
+
+
+class ShownRecord(NamedTuple):
+    """One record as a client is shown it.
+
+    `sequence_number` is the stream's; `sub_sequence` tells records apart that share the number, None where there is one
+    only. `data`: what is shown.
+    """
+
     sequence_number: str
     sub_sequence: int | None
     data: Mapping[str, object]

@@ -6,14 +6,16 @@ Its own module: every cold start of a socket reads the setting, and few subscrib
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping
 from typing import Final
 
 from sluiceway.errors import Misconfigured
 
-__all__ = ["MAX_TOPIC", "read_topics"]
+__all__ = ["MAX_PARTS", "MAX_TOPIC", "name_part", "part_of", "read_topics", "topic_of"]
 
 MAX_TOPICS: Final = 100
+MAX_PARTS: Final = 64  # of a topic's subscribers
 MAX_TOPIC: Final = 128  # characters, as of a stream's name
 _TOPIC: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_TOPIC}}}")
 
@@ -30,3 +32,18 @@ def read_topics(declared: Mapping[str, object], what: str) -> dict[str, str]:
     if not 1 <= len(declared) <= MAX_TOPICS or len(topics) != len(declared) or "" in topics:
         raise Misconfigured(f"{what} must name 1 to {MAX_TOPICS} topics, each with the stream of its own", what=what)
     return topics
+
+
+def part_of(connection_id: str, parts: int) -> int:
+    """Which of `parts` parts of a topic's subscribers a connection is of, 0 to parts - 1."""
+    return zlib.crc32(connection_id.encode()) % parts
+
+
+def name_part(topic: str, part: int) -> str:
+    """The name under which a part is kept; that of part 0 is the topic's own. No topic has `#` in its name."""
+    return f"{topic}#{part}" if part else topic
+
+
+def topic_of(name: str) -> str:
+    """The topic of a part's name."""
+    return name.partition("#")[0]

@@ -16,8 +16,17 @@ from sluiceway.errors import Gone, Misconfigured, Rejected, Retryable, ServiceEr
 from sluiceway.events.http import describe_problem
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import Frame, SocketEvent, SocketReply
-from sluiceway.flows.stream.asking import check_ask, check_place, is_unattended, make_record, stop_answer
+from sluiceway.flows.stream.asking import (
+    AskKeys,
+    begin_once,
+    check_ask,
+    check_place,
+    is_unattended,
+    make_record,
+    stop_answer,
+)
 from sluiceway.flows.stream.delivery import Seat
+from sluiceway.flows.stream.expiry import end_of, is_expired, turn_away
 from sluiceway.flows.stream.lines import ConnectionLine
 from sluiceway.flows.stream.stored import bring_stored, lacks_stored, tell_end
 from sluiceway.ports import (
@@ -41,14 +50,14 @@ __all__ = ["SocketDesk", "serve_socket"]
 
 SUBPROTOCOL: Final = "sluiceway"
 KEPT_S: Final = 1.0  # of the invocation, for what follows when stored text has been brought
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
-CONNECTION_LIFE_S: Final = 2 * 3600 + 600  # API Gateway ends a connection after 2 hours; and a little for clocks
 
 
 @dataclass(frozen=True, slots=True)
 class SocketDesk:
     """What serving a socket needs. `models`: ids that a client may name; `topics`: what there is to subscribe to,
     and `access` who may.
+
+    `keys`: who may begin an answer (None: the answers' own records say so, in one Region).
     """
 
     answers: AnswerStore
@@ -59,17 +68,22 @@ class SocketDesk:
     clock: Clock
     models: frozenset[str]
     topics: frozenset[str]
+    keys: AskKeys | None = None
     access: AccessRules = DENY_ALL
 
 
 async def serve_socket(event: SocketEvent, call: Invocation, desk: SocketDesk) -> SocketReply:
     """Answer one event of a connection. What a message got wrong goes to its sender as an error frame."""
-    if event.kind == "CONNECT":
-        return await _connect(event, desk)
     if event.kind == "DISCONNECT":
         await desk.known.close(event.connection_id)
         await desk.subscriptions.forget(event.connection_id)
         return SocketReply()
+    if is_expired(event, desk.clock.now_ms()):
+        return await turn_away(event, _req_of(event.body), desk.connections)
+    return await (_connect(event, desk) if event.kind == "CONNECT" else _serve_message(event, call, desk))
+
+
+async def _serve_message(event: SocketEvent, call: Invocation, desk: SocketDesk) -> SocketReply:
     serve = _ROUTES.get(event.route, _refuse_action)
     try:
         await serve(event, call, desk)
@@ -77,9 +91,7 @@ async def serve_socket(event: SocketEvent, call: Invocation, desk: SocketDesk) -
         log.info("socket.client_gone")
     except (Retryable, Misconfigured, ServiceError) as error:  # a service's own words are for the log
         log.failure("socket.unserved", error)
-        await _tell_error(
-            event, desk, describe_problem("unavailable", "This cannot be served now; try again"), resumable=True
-        )
+        await _tell_error(event, desk, _describe_trouble(error), resumable=True)
     except Rejected as error:
         members = describe_problem(error.reason, _title(error), str(error))
         if error.reason in _STATUSES:
@@ -94,7 +106,7 @@ async def _connect(event: SocketEvent, desk: SocketDesk) -> SocketReply:
     """Keep the connection; its messages come only after this has been answered."""
     now_ms = desk.clock.now_ms()
     await desk.known.open(
-        Connection(event.connection_id, event.caller, event.connected_ms, expires_s=now_ms // 1000 + CONNECTION_LIFE_S)
+        Connection(event.connection_id, event.caller, event.connected_ms, expires_s=end_of(event, now_ms))
     )
     count("Connected")
     return SocketReply(subprotocol=SUBPROTOCOL if SUBPROTOCOL in event.subprotocols else "")
@@ -105,14 +117,18 @@ async def _ask(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
     await check_ask(ask, event.caller, answers=desk.answers, models=desk.models)
     reader = await _reader(event, desk)
     record = make_record(ask, event.caller, desk.clock.now_ms(), correlation_id=call.correlation_id)
-    found = await desk.answers.create(replace(record, readers=(reader,)), ask.question)
-    if found is None:
-        count("AnswersAsked")
-        await desk.dispatcher.dispatch(event.caller, ask.req)
-        return
-    if found.request_sha256 != ask.sha256:
-        raise Rejected("this req was asked with another question before", reason="conflict", field="req")
-    await _attach(found, reader, call=call, desk=desk)
+    record = replace(record, readers=(reader,))
+
+    async def begin() -> AnswerRecord | None:
+        found = await desk.answers.create(record, ask.question)
+        if found is None:
+            count("AnswersAsked")
+            await desk.dispatcher.dispatch(event.caller, ask.req)
+        return found
+
+    found = await begin_once(record, begin, answers=desk.answers, keys=desk.keys, deadline=call.deadline)
+    if found is not None:
+        await _attach(found, reader, call=call, desk=desk)
 
 
 async def _resume(event: SocketEvent, call: Invocation, desk: SocketDesk) -> None:
@@ -196,7 +212,7 @@ async def _subscribe(event: SocketEvent, call: Invocation, desk: SocketDesk) -> 
             reader.generation,
             pattern=asked.wanted.pattern,
             columns=asked.wanted.columns,
-            expires_s=desk.clock.now_ms() // 1000 + CONNECTION_LIFE_S,
+            expires_s=end_of(event, desk.clock.now_ms()),
             viewer=viewer.name,
         )
     )
@@ -242,6 +258,17 @@ async def _tell_error(event: SocketEvent, desk: SocketDesk, members: Mapping[str
         log.warning("socket.error_untold", error_type=type(error).__name__)
 
 
+def _describe_trouble(error: Exception) -> Mapping[str, object]:
+    """What keeps a message from being served now; `retry_after_s` where the guard knows when to ask again."""
+    from sluiceway.codec.refusals import explain  # noqa: PLC0415 - after an error only: not on the cold path
+
+    refusal = explain(error)
+    if refusal is None:
+        return describe_problem("unavailable", "This cannot be served now; try again")
+    members = {"type": refusal.problem.type, "title": refusal.problem.title}
+    return members if refusal.retry_after_s is None else {**members, "retry_after_s": refusal.retry_after_s}
+
+
 def _req_of(body: str) -> str:
     """The req that a message names, as far as it can be told; "" where it cannot."""
     try:
@@ -268,6 +295,8 @@ _STATUSES: Final[Mapping[str, int]] = {"forbidden-topic": 403}  # as over HTTP, 
 _TITLES: Final[Mapping[str, str]] = {
     "invalid-body": "The message does not fit",
     "conflict": "The req is taken by another question",
+    "begun-elsewhere": "The answer was begun in another Region",
+    "idempotency-in-doubt": "An earlier attempt began, and nobody knows whether it ended",
     "too-large": "The question is too large",
     "no-such-answer": "There is no such answer",
     "unknown-action": "There is no such action",
