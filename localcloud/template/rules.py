@@ -1,6 +1,9 @@
 """The Rules of a template: what its parameters must be together, said before anything is made.
 
-Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/rules-section-structure.html
+Owns which functions a rule may have: those that compare, and `Ref` for what is compared. Any other is refused by name,
+those that CloudFormation refuses there and those that are not served. Must not know resources or conditions. Sources:
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/rules-section-structure.html and
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-rules.html
 """
 
 from __future__ import annotations
@@ -10,16 +13,14 @@ from dataclasses import replace
 from typing import Any, Final, cast
 
 from localcloud.template.errors import TemplateError, join_path
-from localcloud.template.intrinsics import resolve
+from localcloud.template.intrinsics import find_function, resolve
 from localcloud.template.scope import Scope
 
 __all__ = ["check_rules"]
 
 _MEMBERS: Final = frozenset({"Assertions", "RuleCondition"})
 _OF_AN_ASSERTION: Final = frozenset({"Assert", "AssertDescription"})
-_OF_ACCOUNTS: Final = frozenset(
-    {"Fn::RefAll", "Fn::ValueOf", "Fn::ValueOfAll"}
-)  # they ask for a VPC's or key's members
+_OF_ACCOUNTS: Final = frozenset({"Fn::RefAll", "Fn::ValueOf", "Fn::ValueOfAll"})  # they ask for what an account has
 
 
 def check_rules(rules: Mapping[str, Any], scope: Scope) -> None:
@@ -59,8 +60,7 @@ def _holds(given: Any, scope: Scope, path: str) -> bool:
         raise TemplateError("must be one rule function", where=path)
     name, argument = next(iter(cast("dict[str, Any]", given).items()))
     where = join_path(path, name)
-    if name in _OF_ACCOUNTS:
-        raise TemplateError(f"{name} asks an account for what is in it, and is not served here", where=where)
+    _refuse_accounts(name, where)
     if name == "Fn::Not":
         return not _holds(_arguments(argument, where, low=1, high=1)[0], scope, join_path(where, 0))
     if name in {"Fn::And", "Fn::Or"}:
@@ -71,10 +71,26 @@ def _holds(given: Any, scope: Scope, path: str) -> bool:
     if compare is None:
         raise TemplateError(f"{name} is no rule function", where=where)
     left, right = (
-        resolve(part, scope, join_path(where, index))
+        _compared(part, scope, join_path(where, index))
         for index, part in enumerate(_arguments(argument, where, low=2, high=2))
     )
     return compare(left, right)
+
+
+def _compared(given: Any, scope: Scope, path: str) -> Any:
+    """What a comparison looks at: a text, a list, or a parameter's value."""
+    for index, part in enumerate(cast("list[Any]", given) if isinstance(given, list) else [given]):
+        name, _ = find_function(part) or ("A map" if isinstance(part, dict) else "Ref", None)
+        where = join_path(path, index) if isinstance(given, list) else path
+        _refuse_accounts(name, where)
+        if name != "Ref":
+            raise TemplateError(f"{name} is not served in a rule's comparison, Ref is", where=where)
+    return resolve(given, scope, path)
+
+
+def _refuse_accounts(name: str, path: str) -> None:
+    if name in _OF_ACCOUNTS:
+        raise TemplateError(f"{name} asks an account for what is in it, and is not served here", where=path)
 
 
 def _arguments(argument: Any, path: str, *, low: int, high: int) -> list[Any]:

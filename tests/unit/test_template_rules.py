@@ -78,6 +78,19 @@ def test_each_function_says_what_it_says_in_cloudformation(assertion: Any, *, ho
         ({"Assertions": [{"Assert": {"Fn::Join": ["", []]}}]}, "Fn::Join is no rule function"),
         ({"Assertions": [{"Assert": {"Condition": "C"}}]}, "Condition is no rule function"),
         ({"Assertions": [{"Assert": {"Fn::ValueOf": ["Other", "Tags"]}}]}, "is not served here"),
+        (
+            {"Assertions": [{"Assert": {"Fn::Equals": [{"Fn::RefAll": "AWS::EC2::VPC::Id"}, "a"]}}]},
+            "is not served here",
+        ),
+        (
+            {"Assertions": [{"Assert": {"Fn::Equals": [{"Fn::Join": ["", ["a"]]}, "a"]}}]},
+            "Fn::Join is not served in a rule",
+        ),
+        (
+            {"Assertions": [{"Assert": {"Fn::Contains": [["a", {"Fn::Sub": "${Other}"}], "a"]}}]},
+            "Fn::Sub is not served in a rule",
+        ),
+        ({"Assertions": [{"Assert": {"Fn::Equals": [{"a": "b"}, "a"]}}]}, "A map is not served in a rule"),
         ({"Assertions": [{"Assert": {"Fn::Not": []}}]}, "takes a list of 1"),
         ({"Assertions": [{"Assert": {"Fn::And": [HAS_OTHER]}}]}, "takes a list of 2 to 10"),
         ({"Assertions": [{"Assert": {"Fn::Equals": [{"Ref": "Queue"}, "a"]}}]}, "Queue is no parameter"),
