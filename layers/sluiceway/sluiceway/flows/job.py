@@ -179,7 +179,7 @@ async def _note_conflict(delivery: _Delivery, worker: JobWorker) -> None:
 async def _settle_doubt(doubt: InDoubt, delivery: _Delivery, *, call: Invocation, worker: JobWorker) -> None:
     """Go by the record where it has an end. Else end the job in doubt, or let the message come back where time helps.
 
-    Raises LeftInDoubt, NotRecorded, Parked, Rejected.
+    Raises Busy, LeftInDoubt, NotRecorded, Parked, Rejected.
     """
     found = await worker.store.get(delivery.job_id)
     now_ms = worker.clock.now_ms()
@@ -352,8 +352,10 @@ async def _settle(record: JobRecord, error: Exception, held: _Held) -> JobEnd | 
         return None
     if not ends:
         return None
-    letter = error if isinstance(error, Rejected) else bury(error, delivery.receive_count)
-    letter.__cause__ = letter.__cause__ or (None if letter is error else error)
+    letter = error
+    if not isinstance(letter, Rejected):
+        letter = bury(error, delivery.receive_count)
+        letter.__cause__ = error
     held.failures.append(letter)
     return JobEnd("failed", written.expires_s, delivery.message_id, letter.reason, str(letter)[:MAX_DETAIL])
 
