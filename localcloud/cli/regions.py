@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from localcloud.cli.numbers import whole_number
+from sluiceway.rules.terms import LEASE_MS, SKEW_MS
+
 __all__ = ["add_regions"]
 
 MAX_APPROVAL_CHARACTERS: Final = 1_024  # it is in every reading of the term
@@ -36,17 +39,17 @@ def _add_found(action: argparse.ArgumentParser) -> None:
     action.add_argument("--home", required=True, metavar="REGION", help="the first home Region")
     action.add_argument(
         "--lease-s",
-        type=_whole("a lease", 1, MAX_SECONDS),
-        default=30,
+        type=whole_number("a lease", 1, MAX_SECONDS),
+        default=LEASE_MS // 1000,
         metavar="N",
-        help="for how long a reading of the term lets a Region begin work; default: 30",
+        help="for how long a reading of the term lets a Region begin work; default: %(default)s",
     )
     action.add_argument(
         "--skew-s",
-        type=_whole("a skew", 0, MAX_SECONDS),
-        default=5,
+        type=whole_number("a skew", 0, MAX_SECONDS),
+        default=SKEW_MS // 1000,
         metavar="N",
-        help="by how much two clocks may differ; default: 5",
+        help="by how much two clocks may differ; default: %(default)s",
     )
 
 
@@ -57,7 +60,7 @@ def _add_raise(action: argparse.ArgumentParser) -> None:
     )
     action.add_argument(
         "--ends",
-        type=_whole("an epoch", 1, MAX_EPOCH),
+        type=whole_number("an epoch", 1, MAX_EPOCH),
         metavar="EPOCH",
         help="the epoch that the approval is about: said again later, it moves nothing",
     )
@@ -83,13 +86,3 @@ def _approval(text: str) -> str:
         message = f"an approval names who decided it, in 1 to {MAX_APPROVAL_CHARACTERS:,} characters"
         raise argparse.ArgumentTypeError(message)
     return text
-
-
-def _whole(name: str, least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and len(text) <= 16 and least <= int(text) <= most):
-            message = f"{name} is a whole number from {least} to {most:,}, not {text!r}"
-            raise argparse.ArgumentTypeError(message)
-        return int(text)
-
-    return read
