@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from typing import Any
 
 import pytest
 
-from localcloud.services.events.archive import DAY_S, OVERHEAD_BYTES
-from localcloud.services.events.envelope import Entry
+from localcloud.services.events.archive import DAY_S, OVERHEAD_BYTES, Archive, ArchiveSettings
+from localcloud.services.events.envelope import Entry, Event, make_event
 from localcloud.services.events.limits import Limits
 from tests.unit.events_setup import ACCOUNT, QUEUE, REGION, World, with_world
 
@@ -207,6 +208,28 @@ def test_an_archive_keeps_what_matches_at_once() -> None:
     with_world(test)
 
 
+def test_events_of_another_bus_are_archived_as_what_they_are() -> None:
+    """And replayed as such: the bus that sent them is still known, so that they go to no third one."""
+
+    async def test(world: World) -> None:
+        await world.do("CreateArchive", ARCHIVE)
+        await world.add_rule({"replay-name": ["p"]})
+        sent = make_event(Entry(source="shop", detail_type="t", detail="{}"), REGION, event_id="1", now_s=NOW)
+        assert world.buses.forward(DEFAULT_ARN, sent.sent_on(f"{PREFIX}:event-bus/first"))
+        request = {
+            "ReplayName": "p",
+            "EventSourceArn": f"{PREFIX}:archive/a",
+            "EventStartTime": NOW,
+            "EventEndTime": NOW + 1,
+            "Destination": {"Arn": DEFAULT_ARN},
+        }
+        await world.do("StartReplay", request)
+        await world.settle()
+        assert [parcel.event.hops for parcel in world.port.parcels] == [(f"{PREFIX}:event-bus/first",)]
+
+    with_world(test)
+
+
 def test_a_changed_pattern_counts_for_the_events_that_come() -> None:
     """What is in the archive stays; an empty pattern is none; absent members stay as they are."""
 
@@ -238,6 +261,19 @@ def test_scheduled_events_are_not_archived_and_events_of_services_are() -> None:
         assert (await counted(world))[0] == 0
         world.buses.emit(REGION, Entry(source="aws.s3", detail_type="Object Created", detail="{}"))
         assert (await counted(world))[0] == 1
+
+    with_world(test)
+
+
+def test_the_pattern_of_an_archive_may_be_as_long_as_that_of_a_rule() -> None:
+    """What the managed rule adds to it does not count."""
+
+    async def test(world: World) -> None:
+        pattern = json.dumps({"source": ["x" * (2048 - 16)]})
+        assert len(pattern) == 2048
+        await world.do("CreateArchive", {**ARCHIVE, "EventPattern": pattern})
+        told = await world.do("DescribeArchive", {"ArchiveName": "a"})
+        assert told["EventPattern"] == pattern
 
     with_world(test)
 
@@ -382,8 +418,9 @@ def test_a_shorter_retention_counts_at_once_and_a_longer_one_brings_nothing_back
         await world.put({"n": 1})
         await world.settle(DAY_S / 2)
         await world.put({"n": 2})
+        archive = world.buses.archives.get("a", REGION)
         await world.settle(DAY_S / 2)
-        await world.do("UpdateArchive", {"ArchiveName": "a", "RetentionDays": 9})
+        world.buses.archives.update(archive, description=None, pattern=None, retention_days=9)
         assert (await counted(world))[0] == 1
         await world.settle(DAY_S)
         assert (await counted(world))[0] == 1
@@ -391,6 +428,26 @@ def test_a_shorter_retention_counts_at_once_and_a_longer_one_brings_nothing_back
         assert (await counted(world))[0] == 0
 
     with_world(test)
+
+
+def test_an_archive_knows_the_minutes_in_which_its_events_are() -> None:
+    """By the events' own times, whatever the order in which they came; a minute goes with the last of its events."""
+
+    def event(number: int, time_s: float) -> Event:
+        entry = Entry(source="shop", detail_type="t", detail="{}", time_s=time_s)
+        return make_event(entry, REGION, event_id=str(number), now_s=NOW)
+
+    archive = Archive(ArchiveSettings(name="a", bus_arn=DEFAULT_ARN, retention_days=1), f"{PREFIX}:archive/a", now_s=0)
+    for number, time_s in enumerate((600.0, 59.9, 0.0, 661.0)):
+        archive.add(event(number, time_s), now_s=number)
+    assert [archive.numbers_in(minute) for minute in (0, 5, 10, 11)] == [[1, 2], [], [0], [3]]
+    assert [archive.next_minute(low, 10) for low in (-5, 0, 1, 10, 11)] == [0, 0, 10, 10, None]
+    archive.expire(DAY_S + 1)
+    assert (archive.next_minute(0, 99), archive.numbers_in(0), archive.count) == (0, [2], 2)
+    archive.expire(DAY_S + 2)
+    assert (archive.next_minute(0, 99), archive.find(2), archive.oldest_s) == (11, None, 3)
+    archive.expire(DAY_S + 3)
+    assert (archive.next_minute(0, 99), archive.size_bytes, archive.oldest_s) == (None, 0, math.inf)
 
 
 # ---------------------------------------------------------------------- memory
