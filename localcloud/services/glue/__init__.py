@@ -1,0 +1,1 @@
+"""The Glue Schema Registry: moto keeps it, and which version may follow which is decided here."""
