@@ -90,9 +90,9 @@ class App(Generic[E, S, R]):
 
     `flow(event, call, services)` is the function's work: it returns its reply, or a ByteStream or HttpStream, or is an
     async generator of bytes. `steps` wrap it, outermost first, until the last part of a stream has been sent.
-    `lifespan` yields the services, opened once an environment; settings are read inside it. `margin_s`: seconds between
-    the flow's deadline and Lambda's, at most a fifth of the invocation's time.
-    Made where a Runtime API waits, it enters the lifespan at once, so that what the lifespan raises is an init error.
+    `lifespan` yields the services, opened once an environment; settings are read inside it. Made where a Runtime API
+    waits, an App enters it at once, so that what it raises is an init error. `margin_s`: seconds between the flow's
+    deadline and Lambda's, at most a fifth of the invocation's time.
     """
 
     def __init__(

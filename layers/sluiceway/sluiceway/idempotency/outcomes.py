@@ -12,7 +12,7 @@ from sluiceway.errors import LeftInDoubt, NotRecorded, Parked, PayloadConflict, 
 
 __all__ = [
     "Conflict",
-    "Doubt",
+    "DoubtReason",
     "Fresh",
     "InDoubt",
     "InProgress",
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 PARKED_AFTER_S: Final = 30.0  # a Region comes back in minutes or hours
 
-Doubt = Literal["lapsed", "lease-lost", "unrecorded", "parked", "fenced"]
+DoubtReason = Literal["lapsed", "lease-lost", "unrecorded", "parked", "fenced"]
 """`lapsed`: an earlier attempt began and nobody knows how far it came. `lease-lost`: this attempt was stopped, or had
 finished, when the key was another's. `unrecorded`: this attempt finished and nobody knows whether that was written.
 `parked`: another Region may have begun it and cannot be asked now. `fenced`: another Region began it under an earlier
@@ -69,7 +69,7 @@ class InDoubt(NamedTuple):
     """
 
     key: str
-    why: Doubt
+    why: DoubtReason
     until_ms: int = 0
 
 

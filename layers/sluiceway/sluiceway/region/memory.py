@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sluiceway.ports.regions import DoubtPage
 from sluiceway.rules.terms import Doubt, Term
 
 __all__ = ["MemoryDoubtStore", "MemoryTermStore"]
 
-PAGE: int = 100
+PAGE: Final = 100
 
 
 class MemoryTermStore:
