@@ -7,12 +7,12 @@ import json
 
 import pytest
 
-from sluiceway.errors import Rejected, Retryable
+from sluiceway.errors import Rejected, Retryable, Withheld
 from sluiceway.idempotency import Fresh, InDoubt, InProgress, Replayed
 from sluiceway.idempotency.layered import CachedIdempotencyStore, SpillingIdempotencyStore
 from sluiceway.idempotency.memory import MemoryIdempotencyStore
 from sluiceway.rules.idempotency import IdempotencyRecord, Owner
-from tests.fakes import EPOCH_MS, MemoryBlobStore
+from tests.fakes import EPOCH_MS, MemoryBlobStore, unavailable
 from tests.unit.idempotency_setup import TroubledStore, Work, after, make_guard, together
 from tests.unit.test_idempotency_guard import virtual
 
@@ -139,3 +139,34 @@ def test_a_cache_holds_one_at_least() -> None:
 def test_results_are_written_in_ascii() -> None:
     """So that characters are bytes where room is measured."""
     assert json.JSONEncoder(separators=(",", ":")).encode("€") == '"\\u20ac"'
+
+
+@virtual
+async def test_a_result_that_is_not_in_its_place_yet_is_not_cached_as_gone() -> None:
+    """Another Region's bucket may have it later than the record: then it is replayed."""
+    inner, blobs = MemoryIdempotencyStore(), MemoryBlobStore()
+    guard, store = make_guard(), SpillingIdempotencyStore(inner, blobs, max_inline_bytes=5)
+    await guard.run(EVENT, lambda: text_of(9), store=store)
+    cached, kept = CachedIdempotencyStore(store), dict(blobs.blobs)
+    blobs.blobs.clear()
+    with pytest.raises(Rejected):
+        await guard.run(EVENT, lambda: text_of(9), store=cached)
+    blobs.blobs.update(kept)
+    assert await guard.run(EVENT, lambda: text_of(9), store=cached) == Replayed("€" * 9)
+
+
+@virtual
+async def test_work_that_is_done_is_not_run_unprotected_while_its_result_cannot_be_read() -> None:
+    """The record says that it is done; only the blobs are away."""
+    blobs, work = MemoryBlobStore(), Work()
+    guard, store = (
+        make_guard(when_away="run"),
+        SpillingIdempotencyStore(MemoryIdempotencyStore(), blobs, max_inline_bytes=5),
+    )
+    await guard.run(EVENT, work, store=store)
+    blobs.trouble.refusal = unavailable("GetObject")
+    with pytest.raises(Withheld):
+        await guard.run(EVENT, work, store=store)
+    blobs.trouble.refusal = None
+    assert await guard.run(EVENT, work, store=store) == Replayed({"run": 1})
+    assert work.runs == 1

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from sluiceway.errors import DeadlineExceeded
-from sluiceway.idempotency import Fresh, InDoubt, InProgress
+from sluiceway.idempotency import Fresh, Guard, InDoubt, InProgress
 from sluiceway.idempotency.memory import MemoryIdempotencyStore
 from sluiceway.rules.idempotency import IdempotencyRecord, Owner, is_free, is_lapsed
 from tests.fakes import EPOCH_MS, Trouble, unavailable
-from tests.unit.idempotency_setup import TroubledStore, Work, after, make_guard, together
+from tests.unit.idempotency_setup import TroubledStore, Work, after, make_guard, options, together
 from tests.unit.test_idempotency_guard import virtual
 
 EVENT = {"id": "o1"}
@@ -157,3 +157,22 @@ def test_a_key_is_free_when_powertools_says_so() -> None:
     assert not is_free(leased, EPOCH_MS + 6, rerun=False)
     assert is_lapsed(leased, EPOCH_MS + 6)
     assert not is_lapsed(record(lease_until_ms=EPOCH_MS, is_complete=True), EPOCH_MS + 6)
+
+
+@virtual
+async def test_a_claim_whose_answer_came_after_the_lease_by_either_clock_begins_nothing() -> None:
+    """The environment was frozen meanwhile, and the loop's clock with it: the wall clock says that others may begin."""
+    made, work = options(lease_s=6, skew_s=1), Work()
+    guard: Guard[Any] = Guard("orders", key="id", options=made)
+    clock: Any = made.clock
+
+    class Frozen(MemoryIdempotencyStore):
+        async def claim(self, record: IdempotencyRecord, **more: Any) -> IdempotencyRecord | None:
+            found = await super().claim(record, **more)
+            clock.ahead_ms += 7_000
+            return found
+
+    store = Frozen()
+    with pytest.raises(DeadlineExceeded):
+        await guard.run(EVENT, work, store=store)
+    assert (work.runs, await store.get(guard.key_of(EVENT))) == (0, None)

@@ -92,6 +92,23 @@ async def test_a_drain_that_cannot_ask_again_takes_nothing_back() -> None:
 
 
 @virtual
+async def test_a_drain_asks_a_region_that_gives_no_answer_three_times() -> None:
+    """Every further doubt stays parked without a question that nobody answers; the next drain asks again."""
+    world = Regions()
+    await fail_over(world)
+    world.links[EAST].refusal = unavailable("GetItem")
+    west = world.home(WEST)
+    for number in range(40):
+        assert isinstance(await guard().run({"id": number}, Work(), store=west), InDoubt)
+    world.links[EAST].refusal, world.links[EAST].latency_s = None, 1e9
+    begun = asyncio.get_running_loop().time()
+    assert await drained(world) == DrainReport(parked=40)
+    assert asyncio.get_running_loop().time() - begun == pytest.approx(6.0)
+    world.links[EAST].latency_s = 0.0
+    assert await drained(world) == DrainReport(freed=40)
+
+
+@virtual
 async def test_an_end_that_has_expired_is_no_end() -> None:
     """Its key is free, as it would be in one Region."""
     world = await parked_world()

@@ -13,7 +13,7 @@ from sluiceway.idempotency.outcomes import result_of
 from sluiceway.region.doubts import settle
 from sluiceway.region.handover import raise_epoch
 from sluiceway.region.home import MANY_ATTEMPTS, HomeStore, RegionDesk
-from sluiceway.region.tenure import Tenure
+from sluiceway.region.tenure import HEARSAY_S, Tenure
 from sluiceway.rules.idempotency import IdempotencyRecord, Owner
 from sluiceway.rules.region_keys import item_key, mint_key
 from sluiceway.rules.terms import Doubt
@@ -132,8 +132,43 @@ async def test_a_key_of_no_term_is_refused() -> None:
             await made.run(key, Work(), store=home)
         assert caught.value.reason == "invalid-idempotency-key"
     await raise_epoch(world.terms, group="shop", to=WEST, approval="x", clock=world.clock)
+    await asyncio.sleep(HEARSAY_S)
     with pytest.raises(NotHome):
         await made.run({"id": mint_key(WEST, 2, now_ms=EPOCH_MS, random=bytes(10))}, Work(), store=home)
+
+
+@virtual
+async def test_made_up_epochs_cost_a_reading_a_second_and_end_no_other() -> None:
+    """Fifty of them: one is refused by what was read for it, the others are told to come again within that second."""
+    world = Regions()
+    tenure, made = world.tenure(EAST), guard(digest="minted")
+    home = world.home(EAST, tenure)
+    told: list[type[Exception]] = []
+    await tenure.hold(1.0)
+    for number in range(50):
+        key = mint_key(EAST, 10**9 - number, now_ms=EPOCH_MS, random=bytes(10))
+        with pytest.raises((Rejected, Withheld)) as caught:
+            await made.run({"id": key}, Work(), store=home)
+        told.append(type(caught.value))
+    assert (told, world.terms.reads) == ([Rejected] + [Withheld] * 49, 2)
+    world.terms.is_away = True
+    await asyncio.sleep(HEARSAY_S)
+    with pytest.raises(Withheld):
+        await made.run({"id": mint_key(EAST, 2, now_ms=EPOCH_MS, random=bytes(10))}, Work(), store=home)
+    tenure.check()
+    assert await guard().run(EVENT, Work(), store=home) == Fresh({"run": 1})
+
+
+@virtual
+async def test_a_claim_without_an_answer_is_not_kept_in_mind() -> None:
+    """No guard writes anything for it any more, however many there are."""
+    world = Regions()
+    home = world.home(EAST)
+    world.tables[EAST].trouble.refusal = unavailable("PutItem")
+    for number in range(3):
+        with pytest.raises(Withheld):
+            await guard().run({"id": number}, Work(), store=home)
+    assert remembered(home) == 0
 
 
 @virtual

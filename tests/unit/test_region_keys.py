@@ -22,7 +22,16 @@ from sluiceway.rules.region_keys import (
 )
 
 REGIONS = st.sampled_from(
-    ["us-east-1", "eu-central-2", "ap-southeast-7", "us-gov-west-1", "cn-north-1", "us-iso-east-1", "mx-central-1"]
+    [
+        "us-east-1",
+        "eu-central-2",
+        "ap-southeast-7",
+        "us-gov-west-1",
+        "cn-north-1",
+        "us-iso-east-1",
+        "mx-central-1",
+        "eusc-de-east-1",
+    ]
 )
 EPOCHS = st.integers(1, MAX_EPOCH)
 TIMES = st.integers(0, (1 << 48) - 1)

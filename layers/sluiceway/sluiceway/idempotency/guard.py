@@ -16,7 +16,7 @@ from sluiceway import log
 from sluiceway.cancellation import is_being_cancelled
 from sluiceway.errors import DeadlineExceeded, Misconfigured, Rejected, Retryable, Withheld
 from sluiceway.idempotency.keys import KeyMaker, Part
-from sluiceway.idempotency.lease import Attempt, LeaseOver, begin, complete, let_go, work_on
+from sluiceway.idempotency.lease import Attempt, LeaseOver, begin, complete, is_in_time, let_go, work_on
 from sluiceway.idempotency.options import Options
 from sluiceway.idempotency.outcomes import Conflict, Fresh, InDoubt, InProgress, Outcome, Replayed, result_of
 from sluiceway.ports import IdempotencyStore
@@ -183,7 +183,7 @@ class Guard(Generic[T]):
     async def _work(self, attempt: Attempt, work: Callable[[], Awaitable[T]]) -> Outcome[T]:
         options = self._options
         reruns = options.after_crash == "rerun"
-        if asyncio.get_running_loop().time() >= attempt.until:  # a timer would let the work's first step through
+        if not is_in_time(attempt):  # a timer would let the work's first step through
             await let_go(attempt)
             raise DeadlineExceeded("the claim's answer came after its lease")
         try:

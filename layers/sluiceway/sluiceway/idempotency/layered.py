@@ -1,13 +1,14 @@
 """What can be laid over a store: a cache of results in this environment, and a place for results too large for an item.
 
 Both are stores over stores. Cached go complete records only, which never change until they expire; what is in progress
-is another environment's to change. Must not know AWS.
+is another environment's to change, and a result that is not in its place may still come there. Must not know AWS.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from sluiceway.errors import Retryable, Withheld
 from sluiceway.ports import BlobStore, IdempotencyStore
 from sluiceway.rules.idempotency import IdempotencyRecord, is_free
 
@@ -53,7 +54,8 @@ class CachedIdempotencyStore:
         await self._store.release(record)
 
     def _keep(self, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
-        if record is not None and record.is_complete:
+        is_whole = record is not None and record.is_complete and (record.data is not None or not record.data_key)
+        if record is not None and is_whole:
             self._records.pop(record.key, None)
             self._records[record.key] = record
             if len(self._records) > self._max_items:
@@ -65,7 +67,8 @@ class SpillingIdempotencyStore:
     """Results of more than `max_inline_bytes` go to `blobs`, under their key and owner; records name the place.
 
     A blob is written before its record and by nobody else, so a record never points at another attempt's result. Let
-    the bucket's lifecycle rule keep blobs longer than `keep_s`: one that is gone is a result that was not kept.
+    the bucket's lifecycle rule keep blobs longer than `keep_s`: one that is gone is a result that was not kept. While
+    the blobs cannot be reached, a claim and a look at such a record raise Withheld.
     """
 
     def __init__(self, store: IdempotencyStore, blobs: BlobStore, *, max_inline_bytes: int = MAX_INLINE_BYTES) -> None:
@@ -98,5 +101,8 @@ class SpillingIdempotencyStore:
     async def _fetch(self, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
         if record is None or not record.data_key:
             return record
-        body = await self._blobs.get(record.data_key)
+        try:
+            body = await self._blobs.get(record.data_key)
+        except Retryable as error:  # the work is done, so nobody may run it unprotected
+            raise Withheld("the work is done, and its result cannot be read now", after_s=error.after_s) from error
         return record._replace(data=None if body is None else body.decode())

@@ -19,7 +19,7 @@ from sluiceway.idempotency.options import Options
 from sluiceway.ports import IdempotencyStore
 from sluiceway.rules.idempotency import IdempotencyRecord
 
-__all__ = ["Attempt", "LeaseOver", "begin", "complete", "let_go", "work_on"]
+__all__ = ["Attempt", "LeaseOver", "begin", "complete", "is_in_time", "let_go", "work_on"]
 
 T = TypeVar("T")
 End = Literal["kept", "not-kept", "unknown", "lost"]
@@ -70,6 +70,12 @@ def _lease(lease_s: float, options: Options) -> tuple[int, int]:
 
 def _expires_s(now_ms: int, options: Options) -> int:
     return ceil(now_ms / 1000 + options.keep_s + options.skew_s)
+
+
+def is_in_time(attempt: Attempt) -> bool:
+    """Whether the work may begin: the loop's clock may have stood while the claim was under way, so both decide."""
+    begins_ms = attempt.options.clock.now_ms()
+    return asyncio.get_running_loop().time() < attempt.until and begins_ms < attempt.record.lease_until_ms
 
 
 async def work_on(attempt: Attempt, work: Callable[[], Awaitable[T]]) -> T:

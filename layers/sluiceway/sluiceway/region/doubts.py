@@ -5,19 +5,23 @@ Owns the list and the drain. Must not know traffic or alarms.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncGenerator
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from sluiceway import log
 from sluiceway.errors import Rejected
 from sluiceway.ports import Clock
 from sluiceway.ports.regions import DoubtStore, RecordShelf
-from sluiceway.region.home import HomeStore
+from sluiceway.region.home import Earlier, HomeStore
 from sluiceway.rules.idempotency import IdempotencyRecord, is_free, is_lapsed
 from sluiceway.rules.region_keys import read_item_key
 from sluiceway.rules.terms import LATE_END_MS, Doubt, PastTerm, Term
 
 __all__ = ["DrainReport", "drain", "list_doubts", "list_unfinished", "note_unfinished", "settle"]
+
+PATIENCE: Final = 3  # questions in a row that a Region does not answer: each waits for its 2 s
+LONGEST_KEEP_MS: Final = 10 * 366 * 86_400_000  # as `Options.keep_s` has it
 
 Verdict = Literal["not-done", "open"]
 
@@ -46,14 +50,17 @@ async def list_doubts(doubts: DoubtStore, region: str) -> AsyncGenerator[Doubt]:
 async def drain(doubts: DoubtStore, *, region: str, home: HomeStore, clock: Clock) -> DrainReport:
     """Ask about every doubt of `region` again. Those with an end, or never begun, are in doubt no longer.
 
-    May be run at any time, and again. Raises what the stores raise.
+    A late copy of a claim may stand in an earlier term than the one that ended the work: nobody waits for it. A Region
+    that gave no answer three times in a row is asked no more. May be run at any time, and again. Raises what the stores
+    raise.
     """
     counts = {"done": 0, "freed": 0, "fenced": 0, "parked": 0}
+    silent: Counter[str] = Counter()
     async for doubt in list_doubts(doubts, region):
         if doubt.state == "released":
             continue
-        earlier = await home.ask(doubt.key, PastTerm(doubt.epoch, doubt.home, 0))
-        if earlier.doubt and await _has_end(doubt.key, home, clock):
+        earlier = await _ask(doubt, home, silent)
+        if earlier.doubt and await home.find_end(doubt.key, keep_ms=LONGEST_KEEP_MS) is not None:
             counts["done"] += 1
             await doubts.remove(doubt)
             continue
@@ -70,10 +77,15 @@ async def drain(doubts: DoubtStore, *, region: str, home: HomeStore, clock: Cloc
     return report
 
 
-async def _has_end(key: str, home: HomeStore, clock: Clock) -> bool:
-    """Whether some term ended the work: a late copy of a claim may stand in an earlier one, and nobody waits for it."""
-    found = await home.get(key)
-    return found is not None and found.is_complete and not is_free(found, clock.now_ms(), rerun=False)
+async def _ask(doubt: Doubt, home: HomeStore, silent: Counter[str]) -> Earlier:
+    """What the doubt's Region says; `silent` counts how often in a row each gave no answer."""
+    where = doubt.home
+    earlier = await home.ask(doubt.key, PastTerm(doubt.epoch, where, 0), reach=silent[where] < PATIENCE)
+    if not earlier.is_known:
+        silent[where] += 1
+    elif earlier.record is None or not earlier.record.is_complete:  # its own word: an end may be a copy that is here
+        silent[where] = 0
+    return earlier
 
 
 async def note_unfinished(shelf: RecordShelf, doubts: DoubtStore, *, term: Term, region: str, clock: Clock) -> int:

@@ -14,13 +14,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-from sluiceway.errors import NotHome, Rejected, Retryable, Withheld
+from sluiceway.errors import Misconfigured, NotHome, Rejected, Retryable, Withheld
 from sluiceway.ports import Clock, IdempotencyStore
 from sluiceway.ports.regions import DoubtStore
 from sluiceway.region.tenure import Tenure
 from sluiceway.rules.idempotency import IdempotencyRecord, Owner, is_free
 from sluiceway.rules.region_keys import item_key, region_key_in
-from sluiceway.rules.terms import LATE_END_MS, Doubt, PastTerm, Term, started_under
+from sluiceway.rules.terms import LATE_END_MS, MAX_PAST, Doubt, PastTerm, Term, is_forgotten, started_under
 
 __all__ = ["Earlier", "HomeStore", "RegionDesk"]
 
@@ -64,7 +64,7 @@ class HomeStore:
 
     Besides what the stores raise, `claim` raises NotHome (another Region begins), Withheld (nobody can tell, or a store
     is away: work without a claim would know neither term nor lease), Rejected (`invalid-idempotency-key`: of a term
-    that there never was), Misconfigured (`lease_s`, `REGION_GROUP`).
+    that there never was), Misconfigured (`lease_s`, `keep_s`, `REGION_GROUP`).
     """
 
     def __init__(self, desk: RegionDesk) -> None:
@@ -93,6 +93,8 @@ class HomeStore:
         term = await desk.tenure.hold((record.lease_until_ms - now_ms) / 1000, deadline=deadline)
         keep_ms = max(record.expires_s * 1000 - now_ms, 0)
         past = _past_of(record.key, term, now_ms=now_ms, keep_ms=keep_ms)
+        if is_forgotten(term, _minted_epoch(record.key), past):
+            raise Misconfigured(f"ends are kept for longer than {MAX_PAST} hand-overs reach back", what="keep_s")
         if past:
             found = await self._find_earlier(record, past, term=term, now_ms=now_ms, deadline=deadline)
             if found is not None:
@@ -101,18 +103,28 @@ class HomeStore:
             key=item_key(record.key, term.epoch), owner=Owner(record.owner.token, term.region, term.epoch)
         )
         self._remember(stamped, now_ms)
-        found = await desk.local.claim(stamped, now_ms=now_ms, rerun=rerun, deadline=deadline)
-        if found is None:
-            return None
-        del self._attempts[stamped.owner.token]
-        return found._replace(key=record.key)
+        found: IdempotencyRecord | None = stamped
+        try:
+            found = await desk.local.claim(stamped, now_ms=now_ms, rerun=rerun, deadline=deadline)
+        finally:
+            if found is not None:  # another's, or nobody knows whose: nothing is written by this token any more
+                self._attempts.pop(stamped.owner.token, None)
+        return None if found is None else found._replace(key=record.key)
 
     async def get(self, key: str, *, deadline: float | None = None) -> IdempotencyRecord | None:
         """As `IdempotencyStore.get`: what this Region's table has, of the latest term first."""
         term = await self._read_term(key, deadline)
-        for epoch in _epochs_of(key, term, self._desk.clock.now_ms()):
-            found = await self._desk.local.get(item_key(key, epoch), deadline=deadline)
-            if found is not None:
+        return await self._look(key, term, keep_ms=RECENT_MS, deadline=deadline)
+
+    async def find_end(self, key: str, *, keep_ms: int) -> IdempotencyRecord | None:
+        """The end of `key` that this Region's table has, of whichever term; None where it has none that counts.
+
+        `keep_ms` is for how long ends are kept at most. Raises as `Tenure.read`, and what the store raises.
+        """
+        term, now_ms = await self._desk.tenure.read(), self._desk.clock.now_ms()
+        for epoch in _epochs_of(key, term, now_ms=now_ms, keep_ms=keep_ms):
+            found = await self._desk.local.get(item_key(key, epoch))
+            if found is not None and _is_end(found, now_ms):
                 return found._replace(key=key)
         return None
 
@@ -138,16 +150,17 @@ class HomeStore:
         if stamped is not None:
             await self._desk.local.release(record._replace(key=stamped.key, owner=stamped.owner))
 
-    async def ask(self, key: str, past: PastTerm, *, deadline: float | None = None) -> Earlier:
-        """What an earlier term says of `key`: its own Region's word, or the local copy of an end, which never changes.
+    async def ask(self, key: str, past: PastTerm, *, reach: bool = True, deadline: float | None = None) -> Earlier:
+        """What an earlier term says of `key`: its own Region's word, or the local copy of an end that still counts.
 
-        Raises what this Region's own store raises.
+        Until it has expired an end never changes; after that its key may have been begun again. `reach`: whether the
+        Region is asked. Raises what this Region's own store raises.
         """
         desk, item = self._desk, item_key(key, past.epoch)
         local = await desk.local.get(item, deadline=deadline)
-        if past.region == desk.tenure.region or (local is not None and local.is_complete):
+        if past.region == desk.tenure.region or (local is not None and _is_end(local, desk.clock.now_ms())):
             return Earlier(past, local, is_known=True)
-        other = desk.others.get(past.region)
+        other = desk.others.get(past.region) if reach else None
         if other is None:
             return Earlier(past, local, is_known=False)
         limit = asyncio.get_running_loop().time() + ASK_S
@@ -188,12 +201,20 @@ class HomeStore:
 
     # ------------------------------------------------------------ what others may have begun
 
+    async def _look(self, key: str, term: Term, *, keep_ms: int, deadline: float | None) -> IdempotencyRecord | None:
+        for epoch in _epochs_of(key, term, now_ms=self._desk.clock.now_ms(), keep_ms=keep_ms):
+            found = await self._desk.local.get(item_key(key, epoch), deadline=deadline)
+            if found is not None:
+                return found._replace(key=key)
+        return None
+
     async def _replay_or_refuse(
         self, record: IdempotencyRecord, term: Term, *, now_ms: int, deadline: float | None
     ) -> IdempotencyRecord:
         """An end that is at hand can be told anywhere. Raises NotHome."""
-        found = await self.get(record.key, deadline=deadline)
-        if found is not None and found.is_complete and not is_free(found, now_ms, rerun=False):
+        keep_ms = max(record.expires_s * 1000 - now_ms, RECENT_MS)
+        found = await self._look(record.key, term, keep_ms=keep_ms, deadline=deadline)
+        if found is not None and _is_end(found, now_ms):
             return found
         raise NotHome(f"{term.region} is the home Region", home=term.region)
 
@@ -242,9 +263,17 @@ def _region_of(term: Term, epoch: int) -> str:
 
 
 def _past_of(key: str, term: Term, *, now_ms: int, keep_ms: int) -> tuple[PastTerm, ...]:
+    return started_under(term, _minted_epoch(key), now_ms=now_ms, keep_ms=keep_ms)
+
+
+def _minted_epoch(key: str) -> int:
     made = region_key_in(key)
-    return started_under(term, 0 if made is None else made.epoch, now_ms=now_ms, keep_ms=keep_ms)
+    return 0 if made is None else made.epoch
 
 
-def _epochs_of(key: str, term: Term, now_ms: int) -> tuple[int, ...]:
-    return (term.epoch, *(past.epoch for past in _past_of(key, term, now_ms=now_ms, keep_ms=RECENT_MS)))
+def _epochs_of(key: str, term: Term, *, now_ms: int, keep_ms: int) -> tuple[int, ...]:
+    return (term.epoch, *(past.epoch for past in _past_of(key, term, now_ms=now_ms, keep_ms=keep_ms)))
+
+
+def _is_end(record: IdempotencyRecord, now_ms: int) -> bool:
+    return record.is_complete and not is_free(record, now_ms, rerun=False)

@@ -22,6 +22,7 @@ from sluiceway.rules.terms import NOT_YET_MS, Term
 __all__ = ["Tenure"]
 
 READ_S: Final = 3.0  # for one reading of the term, perhaps in another Region
+HEARSAY_S: Final = 1.0  # between readings for keys of epochs that nobody knows: anybody can write such a key
 ELSEWHERE_S: Final = 5.0  # how long "another Region is home" is believed: a hand-over should be seen soon
 
 
@@ -52,6 +53,7 @@ class Tenure:
         self._random = random
         self._reading: _Reading | None = None
         self._asking = asyncio.Lock()
+        self._newer_at = -math.inf
 
     async def read(self, *, deadline: float | None = None) -> Term:
         """The term, as it was read at most a lease ago.
@@ -101,11 +103,17 @@ class Tenure:
         return mint_key(term.region, term.epoch, now_ms=self._clock.now_ms(), random=self._random(RANDOM_BYTES))
 
     async def read_newer(self, epoch: int, *, deadline: float | None = None) -> Term:
-        """The term as it is read from now on, for who has heard of a later `epoch`. Raises as `read`."""
-        reading = self._reading
-        if reading is not None and reading.term.epoch < epoch:
-            self._reading = None
-        return await self.read(deadline=deadline)
+        """The term, read again for who has heard of a later `epoch`; what was read before holds as long as ever.
+
+        Raises as `read`, and Withheld where it was read again for such a one within the last second.
+        """
+        reading, now = self._reading, asyncio.get_running_loop().time()
+        if reading is None or reading.term.epoch >= epoch:
+            return await self.read(deadline=deadline)
+        if now < self._newer_at:
+            raise Withheld("the term that is spoken of is not known yet", after_s=self._newer_at - now)
+        self._newer_at = now + HEARSAY_S
+        return (await self._read_again(math.inf, deadline)).term
 
     def _lasts(self, reading: _Reading, for_s: float) -> bool:
         return (

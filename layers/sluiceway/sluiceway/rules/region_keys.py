@@ -18,7 +18,7 @@ RANDOM_BYTES: Final = 10
 MAX_CHARACTERS: Final = 25 + 1 + 10 + 1 + 36
 
 _KEY: Final = re.compile(
-    r"(?P<region>[a-z]{2}(?:-[a-z]+){1,3}-[0-9]{1,2})\.(?P<epoch>[1-9][0-9]{0,9})\."
+    r"(?P<region>[a-z]{2,4}(?:-[a-z]+){1,3}-[0-9]{1,2})\.(?P<epoch>[1-9][0-9]{0,9})\."
     r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})"
 )
 

@@ -19,13 +19,14 @@ __all__ = [
     "Term",
     "close_term",
     "first_term",
+    "is_forgotten",
     "open_term",
     "started_under",
 ]
 
 LEASE_MS: Final = 30_000  # as founded: so long a reading lets a Region begin work, and so long a hand-over waits
 SKEW_MS: Final = 5_000
-MAX_PAST: Final = 64  # hand-overs are made by people; older ones than that are over for every key
+MAX_PAST: Final = 256  # hand-overs are made by people; an item has room for some thousands
 LATE_END_MS: Final = 900_000  # an end is written by the invocation that worked: 15 minutes at most after its lease
 
 NOT_YET_MS: Final = 8_640_000_000_000_000  # a `begins_ms` that never comes: the term's beginning is still to be said
@@ -96,7 +97,10 @@ def close_term(term: Term, region: str, *, now_ms: int, approval: str) -> Term:
         raise Rejected(f"{region} is the home Region already", reason="already-home", field="region")
     begun_ms = 0 if term.begins_ms == NOT_YET_MS else term.begins_ms
     ended_ms = max(now_ms, begun_ms) + term.lease_ms + term.skew_ms + 1
-    past = (*term.past, PastTerm(term.epoch, term.region, ended_ms))[-MAX_PAST:]
+    before = term.past
+    if begun_ms == 0 and before:  # `term` was never opened: the one before it ended as late as `term` was seen written
+        before = (*before[:-1], before[-1]._replace(ended_ms=max(before[-1].ended_ms, ended_ms)))
+    past = (*before, PastTerm(term.epoch, term.region, ended_ms))[-MAX_PAST:]
     return term._replace(epoch=term.epoch + 1, region=region, begins_ms=NOT_YET_MS, approval=approval, past=past)
 
 
@@ -117,3 +121,8 @@ def started_under(term: Term, minted_epoch: int, *, now_ms: int, keep_ms: int) -
     return tuple(
         past for past in reversed(term.past) if past.epoch >= minted_epoch and now_ms <= past.ended_ms + longest_ms
     )
+
+
+def is_forgotten(term: Term, minted_epoch: int, started: tuple[PastTerm, ...]) -> bool:
+    """Whether terms of which nothing is remembered (MAX_PAST) may count beside those that `started_under` gave."""
+    return bool(started) and started[-1].epoch == term.past[0].epoch > max(1, minted_epoch)

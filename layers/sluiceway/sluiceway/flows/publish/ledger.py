@@ -22,7 +22,7 @@ __all__ = ["Publish", "PublishLedger", "Settled"]
 
 MAX_ROUNDS: Final = 16  # of one key: each is a record to read for every repeat
 KEEP_S: Final = 86_400.0  # that a key is remembered: a day, as where keys are sent for payments
-LEASE_S: Final = 60.0
+LEASE_S: Final = 20.0  # with the clock margin, less than a term's 30 s (docs/regions.md); renewed every 7 s
 _OPTIONS: Final = Options(keep_s=KEEP_S, lease_s=LEASE_S)
 
 Put = Callable[[Sequence[int]], Awaitable[Sequence[Result]]]
