@@ -1,4 +1,4 @@
-"""The replay command: choose cases and a target, send, compare, say what differs."""
+"""The replay command: choose cases and a target, send, compare, say what differs. With `--from` it is `records`'s."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from localcloud.caller import LambdaEndpoint, Unreachable
 from localcloud.clock import SystemClock
 from localcloud.issuer import LocalIssuer
 from localcloud.replay.cases import Case, NotRecorded, differences, load_cases
-from localcloud.replay.targets import (
+from localcloud.replay.targets.cases import (
     HttpTarget,
     LambdaTarget,
     SamTarget,
@@ -131,9 +131,20 @@ def _replay(case: Case, target: Target) -> str:
     return "same" if not found else "\n    ".join(["differs", *found])
 
 
+def _names_a_source(words: Sequence[str]) -> bool:
+    """Whether it is records that are meant, not recorded events."""
+    before = words[: words.index("--")] if "--" in words else words
+    return any(word == "--from" or word.startswith("--from=") for word in before)
+
+
 def main(arguments: Sequence[str] | None = None, *, program: str = "replay") -> int:
     """Replay; 0 when every reply is as recorded, 1 when one differs or none was sent, 2 when called wrongly."""
-    options = _parser(program).parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if _names_a_source(words):
+        from localcloud.replay.records import main as replay_records  # noqa: PLC0415 - recorded events need none of it
+
+        return replay_records(words, program=program)
+    options = _parser(program).parse_args(words)
     try:
         target = _target(options)
         cases = list(load_cases(options.events, names=options.case))

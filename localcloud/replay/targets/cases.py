@@ -20,7 +20,7 @@ from localcloud.replay.replies import DELIMITER, as_proxy_reply, read_json, read
 from localcloud.replay.websocket import WebSocket
 from sluiceway.rules.tokens import name_caller
 
-__all__ = ["HttpTarget", "LambdaTarget", "SamTarget", "Target", "WebSocketTarget", "logical_id"]
+__all__ = ["HttpTarget", "LambdaTarget", "SamTarget", "Target", "WebSocketTarget", "caller_of", "logical_id"]
 
 
 class Target(Protocol):
