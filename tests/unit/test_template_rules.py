@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from localcloud.template.errors import TemplateError
-from localcloud.template.source import Source
+from localcloud.template.source import Source, read_template
 from localcloud.template.stack import Settled, prepare_stack, stack_context
 
 PARAMETERS = {
@@ -101,3 +101,52 @@ def test_what_is_no_rule_is_refused_by_its_place(rule: Any, says: str) -> None:
     with pytest.raises(TemplateError, match=says) as caught:
         prepare(rule)
     assert "Rules.Pair" in str(caught.value)
+
+
+# ------------------------------------------------------------ this project's own
+
+OWN = read_template(Path(__file__).resolve().parents[2] / "template.yaml").body
+HOME = {
+    "SharedIdempotencyTable": "keys",
+    "OtherRegion": "us-west-2",
+    "RegionGroup": "shop",
+    "TermsTable": "terms",
+    "TermsRegion": "us-east-2",
+}
+
+
+def settle_own(**given: str) -> None:
+    body = {name: OWN[name] for name in ("Parameters", "Rules")} | {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}
+    needed = {"TokenIssuer": "https://issuer.example", "TokenKeys": '{"keys": []}'}
+    prepare_stack(Source(Path("template.yaml"), body), stack_context(Path()), Settled(parameters=needed | given))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"IdempotencyTier": "home", **HOME},
+        {"IdempotencyTier": "home", **HOME, "OtherRegion": "eusc-de-east-1"},
+        {"IdempotencyTier": "strong", "SharedIdempotencyTable": "keys", "JobAfterCrash": "doubt"},
+        {"IdempotencyTier": "sink"},
+    ],
+)
+def test_a_tier_with_what_it_needs_is_taken(given: dict[str, str]) -> None:
+    """Of each tier of keys."""
+    settle_own(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"SharedIdempotencyTable": "keys"}, "The tier single has a table of its own"),
+        ({"OtherRegion": "us-west-2"}, "The tier single has no OtherRegion"),
+        ({"IdempotencyTier": "strong"}, "The tier strong has a SharedIdempotencyTable"),
+        ({"IdempotencyTier": "sink", "JobAfterCrash": "doubt"}, "In the tier sink JobAfterCrash is rerun"),
+        *(({"IdempotencyTier": "home", **HOME, name: ""}, f"The tier home has an? {name}") for name in HOME),
+    ],
+)
+def test_a_tier_that_two_regions_would_not_share_is_refused(given: dict[str, str], says: str) -> None:
+    """A table that both have under a tier that decides nothing between them, and a tier without what it needs."""
+    with pytest.raises(TemplateError, match=says):
+        settle_own(**given)
