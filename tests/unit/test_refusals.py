@@ -27,6 +27,7 @@ from sluiceway.errors import (
     StillInProgress,
     Withheld,
 )
+from sluiceway.events.stream import HttpStream
 from tests.unit.test_app_connections import CONTEXT
 from tests.unit.test_codec_rest import event
 
@@ -94,6 +95,39 @@ def test_any_other_error_is_the_invocations(error: Exception) -> None:
     with pytest.raises(type(error)) as raised:
         serve(error)
     assert raised.value is error
+
+
+@pytest.mark.parametrize("parts", [0, 1])
+async def test_a_stream_that_has_begun_breaks_and_is_no_other_reply(parts: int) -> None:
+    """Its head may have left: an error in it is the invocation's, which the runtime client tells at the stream's end.
+
+    Where the stream is put together first, nothing has left, and the problem is the reply.
+    """
+    error, sent = NotHome("elsewhere"), list[bytes | str]()
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncGenerator[None]:
+        yield
+
+    async def body() -> AsyncGenerator[bytes]:
+        for _ in range(parts):
+            yield b"part"
+        raise error
+
+    async def flow(request: object, call: object, services: None) -> HttpStream:
+        del request, call, services
+        return HttpStream(body(), 200, {})
+
+    async def respond(stream: Any) -> None:
+        async for part in stream.parts:
+            sent.append(part)
+
+    handler: Any = App(flow, source=rest, lifespan=lifespan)
+    with pytest.raises(NotHome) as raised:
+        await handler.invoke(event(), CONTEXT, respond=respond)
+    assert (raised.value, sent) == (error, [b"part"] * parts)
+    assert (await handler.invoke(event(), CONTEXT))["statusCode"] == 503
+    await handler.aclose()
 
 
 def test_a_source_without_replies_to_refusals_raises() -> None:

@@ -51,7 +51,7 @@ _Stream = ByteStream | HttpStream
 _Respond = Callable[[_Stream], Awaitable[None]]
 
 _owned: ContextVar[WeakSet[asyncio.Task[Any]] | None] = ContextVar("sluiceway_owned_tasks", default=None)
-_respond: ContextVar[_Respond | None] = ContextVar("sluiceway_respond", default=None)
+_respond: ContextVar[tuple[_Respond | None, list[_Stream]]] = ContextVar("sluiceway_respond")  # and what it began
 
 
 class LambdaContext(Protocol):
@@ -197,13 +197,16 @@ class App(Generic[E, S, R]):
         """
         environment = await self._opened()
         tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
-        token, responding = _owned.set(tasks), _respond.set(respond)
+        begun: list[_Stream] = []
+        token, responding = _owned.set(tasks), _respond.set((respond, begun))
         traced = settings.TRACE.set(settings.trace_header() if trace_header is None else trace_header)
         try:
             request = self._source.decode(event)
             reply = await environment.chain(request, self._describe(request, context))
             return reply.reply if isinstance(reply, _Ready) else self._source.encode(cast("R", reply))
         except (Retryable, Rejected) as error:
+            if begun:  # no reply can take its place any more: the runtime client ends it as one that broke
+                raise
             return self._source.encode(refuse(self._source, error))
         finally:
             _owned.reset(token)
@@ -334,8 +337,9 @@ async def _then_stop(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLo
 
 async def _hand_over(stream: _Stream) -> _Ready:
     """Send a stream where this invocation can, else put it together. Either way its generator is closed after it."""
-    respond = _respond.get()
+    respond, begun = _respond.get()
     if respond is not None:
+        begun.append(stream)
         await respond(stream)
         return _Ready(None)
     body = bytearray()
@@ -380,7 +384,7 @@ async def _end_strays(tasks: WeakSet[asyncio.Task[Any]], *, request_id: str) -> 
     alive = {task for task in tasks if not task.done()}
     if not alive:
         return
-    names = sorted({_describe_task(task) for task in alive})
+    names = sorted({str(getattr(task.get_coro(), "__qualname__", task.get_name())) for task in alive})
     log.warning("app.stray_tasks", request_id=request_id, count=len(alive), names=names[:MAX_NAMES])
     for _ in range(STRAY_ROUNDS):
         for task in alive:
@@ -394,7 +398,3 @@ async def _end_strays(tasks: WeakSet[asyncio.Task[Any]], *, request_id: str) -> 
         if not alive:
             return
     log.error("app.stray_tasks_remain", request_id=request_id, count=len(alive))
-
-
-def _describe_task(task: asyncio.Task[Any]) -> str:
-    return str(getattr(task.get_coro(), "__qualname__", task.get_name()))
