@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import random
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +12,6 @@ import pytest
 
 from localcloud.cli.main import main
 from localcloud.clock import SystemClock
-from localcloud.front import Front
-from localcloud.listening import open_listener
-from localcloud.services.dynamodb.wire import DynamoService
 from localcloud.state import RunningState, write_state
 from sluiceway.aws.dynamodb import DYNAMODB, Table
 from sluiceway.aws.idempotency import DynamoDbIdempotencyStore
@@ -28,6 +22,7 @@ from sluiceway.rules.region_keys import item_key
 from sluiceway.rules.terms import Doubt, first_term
 from tests.contract.idempotency_tables import DEFINITION, TABLE
 from tests.contract.test_region_stores import REGIONS
+from tests.local.served_tables import served_tables
 from tests.unit.region_setup import next_term
 from tests.unit.wire_server import environ
 
@@ -78,32 +73,12 @@ async def fill(url: str) -> None:
 
 @pytest.fixture
 def url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """A DynamoDB on a real socket, on a loop and thread of its own; the settings of a function in the west."""
-    started, held = threading.Event(), list[Any]()
-
-    async def serve() -> None:
-        front = Front([DynamoService(SystemClock())], authorise=lambda *_: None, rng=random.Random(1))
-        async with front.serve(open_listener("127.0.0.1", 0)) as address:
-            stop = asyncio.Event()
-            await fill(address)
-            held.extend([address, asyncio.get_running_loop(), stop])
-            started.set()
-            await stop.wait()
-
-    def run() -> None:
-        with asyncio.Runner() as runner:
-            runner.run(serve())
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    assert started.wait(30)
-    address, loop, stop = held
-    for name, value in environ(AWS_ENDPOINT_URL=address, AWS_REGION=WEST, **SETTINGS).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    yield address
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
+    """A DynamoDB on a real socket; the settings of a function in the west."""
+    with served_tables(fill) as address:
+        for name, value in environ(AWS_ENDPOINT_URL=address, AWS_REGION=WEST, **SETTINGS).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)
+        yield address
 
 
 def shown(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> Any:

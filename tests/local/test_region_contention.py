@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
@@ -27,6 +24,7 @@ from sluiceway.errors import Retryable, SluicewayError
 from sluiceway.idempotency import Fresh, Guard, Options, Replayed
 from sluiceway.region.strong import StrongStore, sweep_expired
 from tests.contract.idempotency_tables import DEFINITION, TABLE
+from tests.local.racing import race_processes
 from tests.unit.wire_server import environ
 
 pytestmark = pytest.mark.local
@@ -35,31 +33,6 @@ A, B, C = "us-east-1", "us-east-2", "us-west-2"
 ROUNDS = 8
 TASKS = 64
 PROCESSES = 8
-RACER = """
-import asyncio, json, os, sys
-sys.path[:0] = json.loads(sys.argv[1])
-from sluiceway import settings
-from sluiceway.aws.wire import Wire
-from sluiceway.idempotency import Guard, Options
-from sluiceway.region.records import open_records
-
-async def main():
-    guard = Guard("race", key="id", options=Options(wait_s=20))
-    environ = settings.environ()
-    async with Wire.open(environ) as wire, open_records(environ, wire) as records:
-        await records.store.get("warm")
-        print("ready", flush=True)
-        loop = asyncio.get_running_loop()
-        while line := await loop.run_in_executor(None, sys.stdin.readline):
-            async def work():
-                await asyncio.sleep(0.005)
-                return os.getpid()
-            outcome = await guard.run({"id": line.strip()}, work, store=records.store)
-            print(json.dumps([type(outcome).__name__, outcome.value]), flush=True)
-
-with asyncio.Runner() as runner:
-    runner.run(main())
-"""
 
 
 class World(NamedTuple):
@@ -143,36 +116,10 @@ def _failed(outcomes: list[Any]) -> Counter[type]:
 
 async def test_of_many_processes_in_two_regions_one_works() -> None:
     """Eight processes that open their tier by settings, four a Region: one is fresh, seven replay what it gave."""
-    paths = json.dumps([str(Path(__file__).parents[2] / "layers" / "sluiceway")])
     async with strong_table() as world:
-        racers: list[asyncio.subprocess.Process] = []
-        for number in range(PROCESSES):
-            variables = environ(
-                AWS_ENDPOINT_URL=world.url,
-                AWS_REGION=(A, B)[number % 2],
-                IDEMPOTENCY_TABLE=TABLE,
-                IDEMPOTENCY_TIER="strong",
-            )
-            racers.append(
-                await asyncio.create_subprocess_exec(
-                    sys.executable, "-c", RACER, paths, stdin=-1, stdout=-1, env=variables
-                )
-            )
-        try:
-            for racer in racers:
-                assert await _read(racer) == "ready"
-            for number in range(ROUNDS):
-                for racer in racers:
-                    assert racer.stdin is not None
-                    racer.stdin.write(f"p{number}\n".encode())
-                outcomes = [json.loads(await _read(racer)) for racer in racers]
-                (winner,) = [pid for kind, pid in outcomes if kind == "Fresh"]
-                assert sorted(outcomes) == sorted([["Fresh", winner], *[["Replayed", winner]] * (PROCESSES - 1)])
-        finally:
-            for racer in racers:
-                assert racer.stdin is not None
-                racer.stdin.close()
-                await racer.wait()
+        settings = environ(AWS_ENDPOINT_URL=world.url, IDEMPOTENCY_TABLE=TABLE, IDEMPOTENCY_TIER="strong")
+        racers = [settings | {"AWS_REGION": (A, B)[number % 2]} for number in range(PROCESSES)]
+        await race_processes(racers, rounds=ROUNDS)
 
 
 async def test_a_sweep_meets_claims_of_another_region() -> None:
@@ -206,8 +153,3 @@ class _Ahead:
 
     def now_ms(self) -> int:
         return round((SystemClock().time() + self._ahead_s) * 1000)
-
-
-async def _read(racer: asyncio.subprocess.Process) -> str:
-    assert racer.stdout is not None
-    return (await asyncio.wait_for(racer.stdout.readline(), 60)).decode().strip()
