@@ -59,7 +59,7 @@ class Guard(Generic[T]):
         self._options = options
 
     def key_of(self, event: object) -> str:
-        """The key of `event` as it stands in a store. Raises Rejected (`no-idempotency-key`)."""
+        """The key of `event` in a store. Raises Rejected (`no-idempotency-key`, `invalid-idempotency-key`)."""
         return self._keys.key_of(event)
 
     async def run(
@@ -75,10 +75,10 @@ class Guard(Generic[T]):
         `deadline` is on the event loop's clock (`loop.time()`), seconds: work is stopped there. Without one it may take
         as long as its lease can be renewed.
 
-        Raises what `work` raises, after the key was freed; `Rejected` (`no-idempotency-key`, and `result-gone` where
-        the work was done and its result is no more); `DeadlineExceeded`; what the store raises (`Retryable` while it is
-        away, unless `when_away` is `run`, and `Withheld` where it says that this Region may not begin);
-        `Misconfigured` for a result that is not JSON.
+        Raises what `work` raises, after the key was freed; `Rejected` (`no-idempotency-key`, `invalid-idempotency-key`,
+        and `result-gone` where the work was done and its result is no more); `DeadlineExceeded`; what the store raises
+        (`Retryable` while it is away, unless `when_away` is `run`, and `Withheld` where it says that this Region may
+        not begin); `Misconfigured` for a result that is not JSON.
         """
         options, end = self._options, math.inf if deadline is None else deadline
         key, payload_hash = self._keys.key_of(event), self._keys.payload_hash_of(event)
@@ -161,7 +161,7 @@ class Guard(Generic[T]):
 
     def _judge(self, found: IdempotencyRecord, payload_hash: str) -> _Found[T]:
         if found.doubt:
-            return InDoubt(found.key, found.doubt)
+            return _tell_doubt(InDoubt(found.key, found.doubt))
         if payload_hash not in {"", found.payload_hash}:
             return Conflict(found.key)
         if found.is_complete:
@@ -169,7 +169,8 @@ class Guard(Generic[T]):
                 raise Rejected("the work is done, and its result was not kept", reason="result-gone")
             return Replayed(self._read(found.data))
         if self._options.after_crash == "doubt" and is_lapsed(found, self._options.clock.now_ms()):
-            return InDoubt(found.key, "lapsed")  # with `rerun` it lapsed since the claim was refused: a repeat has it
+            # with `rerun` it lapsed since the claim was refused: a repeat has it
+            return _tell_doubt(InDoubt(found.key, "lapsed"))
         return InProgress(found.lease_until_ms or found.expires_s * 1000)
 
     def _read(self, data: str) -> T:
@@ -192,7 +193,7 @@ class Guard(Generic[T]):
             if reruns:
                 await let_go(attempt)
             if over.lost:
-                return InDoubt(attempt.record.key, "lease-lost")
+                return _tell_doubt(InDoubt(attempt.record.key, "lease-lost"))
             raise DeadlineExceeded("the deadline came before the work was done") from over
         except asyncio.CancelledError:
             if reruns or not is_being_cancelled():
@@ -214,10 +215,10 @@ class Guard(Generic[T]):
     def _settle_else(self, attempt: Attempt, value: T, end: str) -> Outcome[T]:
         key, options = attempt.record.key, self._options
         if end == "lost":
-            return InDoubt(key, "lease-lost")
+            return _tell_doubt(InDoubt(key, "lease-lost"))
         if end == "unknown" and options.when_away == "fail":
             until_ms = options.clock.now_ms() + math.ceil((options.lease_s + options.skew_s) * 1000)
-            return InDoubt(key, "unrecorded", until_ms)
+            return _tell_doubt(InDoubt(key, "unrecorded", until_ms))
         log.warning("idempotency.result_not_recorded", end=end)
         return Fresh(value, recorded=False)
 
