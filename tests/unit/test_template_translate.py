@@ -212,9 +212,9 @@ def test_what_cannot_be_included_is_refused(tmp_path: Path, properties: dict, me
 
 
 def test_sections_that_are_not_served_are_refused(tmp_path: Path) -> None:
-    """Rules and Hooks would be checks that nothing does here."""
-    with pytest.raises(TemplateError, match="Rules: this section is not served here"):
-        _prepare({"Resources": {"R": {"Type": "T"}}, "Rules": {}}, tmp_path)
+    """Hooks would be checks that nothing does here."""
+    with pytest.raises(TemplateError, match="Hooks: this section is not served here"):
+        _prepare({"Resources": {"R": {"Type": "T"}}, "Hooks": {}}, tmp_path)
 
 
 def test_hidden_parameters_are_not_shown(tmp_path: Path) -> None:
