@@ -14,6 +14,7 @@ from sluiceway.aws.dynamodb import Table
 from sluiceway.aws.subscriptions import DynamoDbSubscriptionStore
 from sluiceway.errors import Rejected, Retryable
 from sluiceway.ports import MAX_SUBSCRIPTIONS, Subscription, SubscriptionStore
+from sluiceway.rules.topics import part_of
 from tests.contract.answer_tables import SUBSCRIPTIONS, Post, local_tables, moto_tables
 from tests.fakes import EPOCH_MS
 from tests.fakes_streaming import MemorySubscriptionStore
@@ -37,15 +38,16 @@ class World:
     post: Post | None
 
 
-@pytest.fixture(params=["memory", "local", "local, every call twice", "moto"])
+@pytest.fixture(params=["memory", "memory, 16 parts", "local", "local, 16 parts", "local, every call twice", "moto"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    kind, _, twice = request.param.partition(", ")
+    kind, _, more = request.param.partition(", ")
+    parts = 16 if "parts" in more else 1
     with mock_aws() if kind == "moto" else nullcontext():
         if kind == "memory":
-            yield World(MemorySubscriptionStore(), None)
+            yield World(MemorySubscriptionStore(parts=parts), None)
             return
-        post = Post(local_tables() if kind == "local" else moto_tables(), twice=bool(twice))
-        yield World(DynamoDbSubscriptionStore(Table(post, SUBSCRIPTIONS)), post)
+        post = Post(local_tables() if kind == "local" else moto_tables(), twice="twice" in more)
+        yield World(DynamoDbSubscriptionStore(Table(post, SUBSCRIPTIONS), parts), post)
 
 
 @pytest.fixture
@@ -113,6 +115,42 @@ async def test_a_connection_has_so_many_topics_at_most(store: SubscriptionStore)
     await store.remove("c1", "t1")
     await store.put(replace(ONE, topic="more", generation=92))
     assert [each.generation for each in await store.of_topic("more")] == [92, 3]
+
+
+async def test_each_part_has_its_own(world: World) -> None:
+    """A connection is in one part of a topic, whatever the topic; together the parts are the topic."""
+    store = world.store
+    assert isinstance(store, DynamoDbSubscriptionStore | MemorySubscriptionStore)
+    many = tuple(replace(ONE, connection_id=f"c{number:02}") for number in range(40))
+    for each in many:
+        await store.put(each)
+    found = [await store.of_part("orders", part) for part in range(store.parts)]
+    assert await store.of_topic("orders") == many
+    assert sorted((each for part in found for each in part), key=lambda each: each.connection_id) == list(many)
+    assert [[part_of(each.connection_id, store.parts) for each in part] for part in found] == [
+        [number] * len(part) for number, part in enumerate(found)
+    ]
+    assert len([part for part in found if part]) > store.parts // 2
+
+
+async def test_a_topic_may_be_parted_anew(world: World) -> None:
+    """Whoever subscribes again has one subscription; whoever leaves or wants no more has none, in whatever part it
+    was. Until then it is found where it was."""
+    if world.post is None:
+        pytest.skip("memory has no keys of its own for parts")
+    before, after = world.store, DynamoDbSubscriptionStore(Table(world.post, SUBSCRIPTIONS), 64)
+    names = [f"c{number}" for number in range(30)]
+    for name in names:
+        await before.put(replace(ONE, connection_id=name))
+    assert {each.connection_id for part in range(16) for each in await after.of_part("orders", part)} == set(names)
+    for name in names[:10]:
+        await after.put(replace(ONE, connection_id=name, generation=4))
+    for name in names[10:20]:
+        await after.remove(name, "orders")
+    for name in names[20:]:
+        await after.forget(name)
+    kept = [each for part in range(64) for each in await after.of_part("orders", part)]
+    assert sorted((each.connection_id, each.generation) for each in kept) == sorted((name, 4) for name in names[:10])
 
 
 async def test_asking_at_once_does_not_pass_the_bound(world: World) -> None:

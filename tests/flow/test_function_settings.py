@@ -122,6 +122,11 @@ WRONG = [
     ("broadcast_records", "ACCESS", '{"other": "public"}'),
     ("broadcast_records", "ACCESS", '{"records": [{"allow": "all"}]}'),
     ("broadcast_records", "MASK_KEY", "secret"),
+    ("broadcast_records", "SUBSCRIBER_PARTS", "65"),
+    ("broadcast_records", "FAN_OUT_FROM", "-1"),
+    ("broadcast_records", "CHANNELS", "[]"),
+    ("broadcast_records", "CHANNELS", '{"records": {"channel": "/records/live"}}'),
+    ("serve_socket", "SUBSCRIBER_PARTS", "0"),
     ("filter_records", "DEAD_LETTERS_URL", "dead"),
     ("filter_records", "MASK_KEY", "k1:short"),
     ("filter_records", "TOPICS", "[]"),
@@ -221,3 +226,22 @@ def test_what_repeats_a_queues_number_repeats_it() -> None:
     assert "VisibilityTimeout: 360 " in text
     assert 'QUEUE_RETENTION_S: "345600"' in text
     assert "MessageRetentionPeriod: 345600" in text
+
+
+async def test_parts_and_channels_are_opened_where_they_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are this very function, which has to have a name then; without the settings there are neither."""
+    async with opened(monkeypatch, "broadcast_records") as services:
+        assert (services.parting, services.channels, services.roll.parts) == (None, None, (0,))
+    channel = '{"records":{"url":"https://x.appsync-api.eu-west-1.amazonaws.com","channel":"/records/live"}}'
+    opening = opened(monkeypatch, "broadcast_records")
+    for name, value in {"SUBSCRIBER_PARTS": "8", "AWS_LAMBDA_FUNCTION_NAME": "f", "CHANNELS": channel}.items():
+        monkeypatch.setenv(name, value)
+    async with opening as services:
+        assert (services.parting.parts, services.roll.parts) == (8, tuple(range(8)))
+        assert services.channels.of_topic["records"].name == "/records/live"
+    opening = opened(monkeypatch, "broadcast_records")
+    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME")
+    with pytest.raises(Misconfigured) as caught:
+        async with opening:
+            pass
+    assert caught.value.what == "AWS_LAMBDA_FUNCTION_NAME"

@@ -107,25 +107,29 @@ def _topic_of(record: KinesisRecord, topics: Mapping[str, str]) -> str:
 
 
 async def _serve_batch(records: tuple[KinesisRecord, ...], topic: str, *, desk: BroadcastDesk, stop_at: float) -> int:
-    """How many records were skipped."""
-    parting = desk.parting
-    subscribers: Subscribers | None = None
-    if parting is None or not parting.crowds.is_large(topic):
-        subscribers = await desk.roll.read(topic, desk.roll.parts)
-        if parting is not None and parting.crowds.note(topic, subscribers.number):
-            subscribers = None
-    skipped = 0
+    """Serve connections and the channel side by side; how many records were skipped."""
+    work = [_serve_connections(records, topic, desk=desk, stop_at=stop_at)]
+    if desk.channels is not None:
+        work.append(publish_records(records, topic, desk=desk.channels, deadline=stop_at))
     try:
         async with asyncio.TaskGroup() as group:
-            if desk.channels is not None:
-                group.create_task(publish_records(records, topic, desk=desk.channels, deadline=stop_at))
-            if subscribers is not None:
-                skipped = (await _post_records(records, topic, subscribers, desk=desk, stop_at=stop_at)).shown.skipped
-            elif parting is not None:
-                skipped = await give_parts(records, topic, desk=parting, stop_at=stop_at)
+            tasks = [group.create_task(each) for each in work]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from errors
-    return skipped
+    return max(task.result() for task in tasks)
+
+
+async def _serve_connections(
+    records: tuple[KinesisRecord, ...], topic: str, *, desk: BroadcastDesk, stop_at: float
+) -> int:
+    """Serve a topic with few subscribers here, one with many in parts; how many records were skipped."""
+    parting = desk.parting
+    if parting is not None and parting.crowds.is_large(topic):
+        return await give_parts(records, topic, desk=parting, stop_at=stop_at)
+    subscribers = await desk.roll.read(topic, desk.roll.parts)
+    if parting is not None and parting.crowds.note(topic, subscribers.number):
+        return await give_parts(records, topic, desk=parting, stop_at=stop_at)
+    return (await _post_records(records, topic, subscribers, desk=desk, stop_at=stop_at)).shown.skipped
 
 
 async def _serve_part(order: PartOrder, desk: BroadcastDesk, stop_at: float) -> PartReport:

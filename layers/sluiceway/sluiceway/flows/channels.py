@@ -57,24 +57,23 @@ class ChannelDesk:
         return self.held[topic]
 
 
-async def publish_records(records: Sequence[KinesisRecord], topic: str, *, desk: ChannelDesk, deadline: float) -> None:
+async def publish_records(records: Sequence[KinesisRecord], topic: str, *, desk: ChannelDesk, deadline: float) -> int:
     """Publish what the topic's channel may be shown, in order; nothing for a topic without one.
 
     What cannot be published in a few tries, or until `deadline` (of the event loop's clock), is dropped and counted.
+    Returns how many records could not be read.
     """
-    channel = desk.of_topic.get(topic)
+    channel, tally = desk.of_topic.get(topic), ShowTally()
     if channel is None:
-        return
-    # records that cannot be read are counted where connections are served
-    written = write_messages(
-        records, desk.look(topic), showing=Showing(topic, desk.numbering, "channel"), tally=ShowTally()
-    )
+        return 0
+    written = write_messages(records, desk.look(topic), showing=Showing(topic, desk.numbering, "channel"), tally=tally)
     events = [message.decode() for messages in written.values() for message in messages]
     failed = await _publish(channel, events, desk=desk, deadline=deadline) if events else 0
     if failed < len(events):
         count("ChannelEventsPublished", len(events) - failed)
     if failed:
         count("ChannelEventsFailed", failed)
+    return tally.skipped
 
 
 async def _publish(channel: TopicChannel, events: Sequence[str], *, desk: ChannelDesk, deadline: float) -> int:

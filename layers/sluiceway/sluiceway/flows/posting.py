@@ -25,7 +25,7 @@ POSTS_AT_ONCE: Final = 64  # the wire client's connections to one origin
 TRIES: Final = 3  # of one message, while the gateway is not throttled altogether
 FIRST_PAUSE_S: Final = 0.2
 GROWTH: Final = 4
-LONGEST_PAUSE_S: Final = 2.0
+LONGEST_PAUSE_S: Final = 1.0
 CONNECTION_S: Final = 10.0  # that a connection has for its messages of one call; one that is silent takes 5 s to tell
 _THROTTLED: Final = 429
 
@@ -91,13 +91,15 @@ class _Job:
     parcel: Parcel
     give_up_at: float
     at: int = 0
-    tries_left: int = TRIES
+    tries_left: float = TRIES
     pause_s: float = FIRST_PAUSE_S
+    is_retried: bool = False
 
     def move_on(self) -> None:
         self.at += 1
         self.tries_left = TRIES
         self.pause_s = FIRST_PAUSE_S
+        self.is_retried = False
 
 
 class Posting:
@@ -173,6 +175,8 @@ class Posting:
                 self._busy -= 1  # this place is free: for the next, if the window still has it
                 job = self._take()
                 self._busy += job is not None
+                if self._busy < self._desk.window.size:  # it has opened: there is a place for one more
+                    self._wake()
         except BaseException:
             self._busy -= 1
             raise
@@ -223,8 +227,14 @@ class Posting:
         """Let a connection wait for its next try, or give it up for this call and a while."""
         now, window = self._now(), self._desk.window
         throttled = isinstance(error, ServiceError) and error.status == _THROTTLED
-        window.note(throttled=throttled)
-        if not (throttled and window.is_throttled):  # else it is everyone's trouble, not this client's
+        if not job.is_retried:  # a client that does not read is refused each time, and says nothing of the gateway
+            window.note(throttled=throttled)
+        job.is_retried = True
+        if (
+            throttled and window.is_throttled
+        ):  # while there are others to be posted to, it may well be everyone's trouble
+            job.tries_left -= 0.0 if self._has_new else 0.5
+        else:
             job.tries_left -= 1
         pause_s = max(job.pause_s * (0.5 + self._desk.chance.draw() / 2), error.after_s or 0.0)
         job.pause_s = min(LONGEST_PAUSE_S, job.pause_s * GROWTH)

@@ -13,7 +13,7 @@ __all__ = ["Rests", "Window"]
 
 MIN_OPEN: Final = 2
 SHRINK: Final = 0.6
-GROW: Final = 8
+GROW: Final = 2
 THROTTLED_SHARE: Final = 0.25  # of the answers of one round: a few clients that do not read are not the gateway's limit
 FIRST_REST_S: Final = 2.0
 LONGEST_REST_S: Final = 30.0
