@@ -20,8 +20,9 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def commands(page: str) -> list[list[str]]:
     """The words of each command, without `sluiceway` and the comment behind them."""
     blocks = BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))
-    lines = [line for block in blocks for line in block.splitlines() if line.startswith("sluiceway ")]
-    return [shlex.split(line, comments=True)[1:] for line in lines]
+    whole = [block.replace("\\\n", " ") for block in blocks]  # a line that goes on
+    said = [part.strip() for block in whole for line in block.splitlines() for part in re.split("[;|]", line)]
+    return [shlex.split(part, comments=True)[1:] for part in said if part.startswith("sluiceway ")]
 
 
 @pytest.mark.parametrize(("page", "words"), [(page, words) for page in PAGES for words in commands(page)])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from math import inf
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from localcloud.simulation.run import play, run_seeds
 from localcloud.simulation.setting import Setting
 from sluiceway.errors import Rejected, Retryable
 from sluiceway.idempotency import guard
-from sluiceway.region import doubts, handover, home
+from sluiceway.region import handover, home
 from sluiceway.rules.terms import Term
 from tests.unit.region_setup import next_term
 
@@ -100,8 +99,7 @@ async def ask_nobody(*_: Any, **__: Any) -> None:
     return None
 
 
-async def ask_own_replica(self: home.HomeStore, key: str, past: Any, *, deadline: float = inf) -> home.Earlier:
-    del deadline
+async def ask_own_replica(self: home.HomeStore, key: str, past: Any, **_: Any) -> home.Earlier:
     found = await self._desk.local.get(home.item_key(key, past.epoch))
     return home.Earlier(past, found, is_known=True)
 
@@ -117,8 +115,8 @@ async def begin_late(self: guard.Guard[Any], attempt: Any, work: Callable[[], An
     return await WORK(self, attempt._replace(until=until), work)
 
 
-async def has_no_end(*_: Any) -> bool:
-    return False
+async def find_no_end(*_: Any, **__: Any) -> None:
+    return None
 
 
 RAISE, WORK = handover.raise_epoch, guard.Guard._work
@@ -133,7 +131,7 @@ MUTATIONS: dict[str, tuple[object, str, object, dict[str, Any], int]] = {
     ),
     "all terms have one item": (home, "item_key", one_item, BUSY | LATE, 2),
     "a guard begins after a late claim": (guard.Guard, "_work", begin_late, BUSY | SHORT, 4),
-    "a late claim stays on the list": (doubts, "_has_end", has_no_end, BUSY | LATE, 3),
+    "a late claim stays on the list": (home.HomeStore, "find_end", find_no_end, BUSY | LATE, 3),
 }  # fmt: skip
 
 
