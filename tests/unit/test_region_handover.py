@@ -9,9 +9,6 @@ from typing import Any
 import pytest
 
 from sluiceway.errors import Misconfigured, NotHome, Rejected, Retryable
-from sluiceway.flows import job_end
-from sluiceway.flows.stream import asking
-from sluiceway.idempotency import Options
 from sluiceway.region.handover import found_group, raise_epoch
 from sluiceway.region.tenure import Tenure
 from sluiceway.rules.terms import MAX_PAST, NOT_YET_MS, Term, close_term, first_term, open_term, started_under
@@ -200,13 +197,6 @@ def test_a_key_may_have_been_begun_under_terms_since_it_was_made() -> None:
         (3, ended_ms, []),
     ):
         assert [past.epoch for past in started_under(term, epoch, now_ms=now_ms, keep_ms=3_600_000)] == epochs
-
-
-def test_a_group_as_founded_lets_the_guards_of_this_project_work() -> None:
-    """30 s and 5 s; a guard's lease and margin are together shorter than the term's lease."""
-    assert (FIRST.lease_ms, FIRST.skew_ms) == (30_000, 5_000)
-    for lease_s in (job_end.LEASE_S, asking.LEASE_S):
-        assert lease_s + Options().skew_s < LEASE_S
 
 
 @pytest.mark.parametrize(("lease_ms", "skew_ms"), [(999, 0), (900_001, 0), (1_000, -1), (1_000, 900_001)])
