@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from localcloud.cli.invoke import add_invoke, explain_flag
+from localcloud.cli.product import add_product
 from localcloud.cli.regions import add_regions
 from localcloud.cli.simulate import add_simulate
 from localcloud.state import STATE_FOLDER, NotRunning
@@ -161,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     add_regions(add)
     _add_doubts(add)
     _add_others(add)
+    add_product(add)
     add_simulate(add)
     return parser
 
