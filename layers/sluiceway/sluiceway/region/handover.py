@@ -43,12 +43,13 @@ async def raise_epoch(  # noqa: PLR0913 - the parts of one decision, keyword-onl
     term = await terms.get(group)
     if term is None:
         raise Misconfigured(f"the group {group!r} has no term", what="REGION_GROUP")
-    if ends not in {None, term.epoch} and approval.strip():
+    is_approved = bool(approval.strip())  # where it is not, closing the term says so
+    if is_approved and ends not in {None, term.epoch}:
         if (term.epoch - 1, term.region, term.approval) != (ends, to, approval):
             raise Rejected(f"the approval is about epoch {ends}", reason="stale-approval", field="approval")
         if term.begins_ms != NOT_YET_MS:
             return term
-    is_broken_off = term.begins_ms == NOT_YET_MS and term.region == to and bool(approval.strip())
+    is_broken_off = is_approved and term.begins_ms == NOT_YET_MS and term.region == to
     closed = term if is_broken_off else close_term(term, to, now_ms=clock.now_ms(), approval=approval)
     if not is_broken_off and not await terms.replace(closed, seen=term):
         raise Retryable("another hand-over was faster")
