@@ -239,3 +239,9 @@ class Guard(Generic[T]):
             return _write_json(self._options.dump(value)), None
         except (TypeError, ValueError, RecursionError) as error:
             return None, error
+
+
+def _tell_doubt(doubt: InDoubt) -> InDoubt:
+    """Say which record it is: whoever called is not told, and a person has to find it."""
+    log.warning("idempotency.in_doubt", key=doubt.key, why=doubt.why)
+    return doubt
