@@ -12,7 +12,6 @@ from sluiceway import settings
 from sluiceway.app import App
 from sluiceway.aws.connections import ApiConnections
 from sluiceway.aws.dynamodb import Table
-from sluiceway.aws.fan_out import LambdaPartWorkers
 from sluiceway.aws.subscriptions import DynamoDbSubscriptionStore
 from sluiceway.aws.wire import Wire
 from sluiceway.codec import fan_out
@@ -52,6 +51,8 @@ async def lifespan() -> AsyncGenerator[BroadcastDesk]:
         roll = SubscriptionRoll(DynamoDbSubscriptionStore(Table(wire, table), parts), clock, access)
         parting = None
         if parts > 1:
+            from sluiceway.aws.fan_out import LambdaPartWorkers  # noqa: PLC0415 - cold start: a crowd alone pays for it
+
             parting = PartDesk(LambdaPartWorkers(wire, _own_name()), Crowds(most), parts, clock, chance)
         yield BroadcastDesk(
             roll=roll,
