@@ -11,7 +11,7 @@ import json
 import re
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sluiceway.errors import Misconfigured, Rejected
 
@@ -71,18 +71,24 @@ def _set(value: Any, edit: Edit) -> None:
     try:
         for step in above:
             value = _enter(value, step)
-        if isinstance(value, list):
-            _enter(cast("Any", value), last)  # a list does not grow
-        cast("dict[Any, Any]", value)[last] = edit.value
+        if isinstance(last, int):
+            _enter(value, last)  # a list does not grow
+        _check(value, last)
+        value[last] = edit.value
     except (LookupError, TypeError, ValueError) as error:
         where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in edit.path)
         raise Rejected(f"there is nothing at ${where}", reason="edit-failed") from error
 
 
 def _enter(value: Any, step: str | int) -> Any:
-    if isinstance(value, list) is not isinstance(step, int):
-        raise TypeError
+    _check(value, step)
     return value[step]
+
+
+def _check(value: Any, step: str | int) -> None:
+    """Lists have places, objects have names; nothing else has either."""
+    if not isinstance(value, list if isinstance(step, int) else dict):
+        raise TypeError(step)
 
 
 def edit_by_command(command: str) -> Editor:

@@ -42,7 +42,7 @@ from localcloud.replay.words import (
 )
 from localcloud.state import NotRunning
 from sluiceway.aws.wire import Wire
-from sluiceway.errors import Misconfigured, SluicewayError
+from sluiceway.errors import Misconfigured, Retryable, SluicewayError
 from sluiceway.ports import SystemChance, SystemClock
 
 __all__ = ["main"]
@@ -63,8 +63,8 @@ def main(arguments: Sequence[str], *, program: str = "replay") -> int:
         sys.stderr.write(f"replay: {error}\n")
         return 1
     except SluicewayError as error:
-        session.meter_line(f"replay: {error}")
-        code = 2 if isinstance(error, Misconfigured) and not session.began else 1
+        session.break_off(error)
+        code = 1 if session.began or isinstance(error, Retryable) else 2
     session.leave_hint()
     sys.stdout.write(session.said)
     return code
@@ -79,7 +79,6 @@ class Session:
         self._options = options
         self._command = command
         self._bookmark: Bookmark | None = None
-        self._is_noted = False
         self._meter: Meter | None = None
         self._run: Run | None = None
 
@@ -115,7 +114,9 @@ class Session:
         reading, plan = await opening.open_source(source, plan=earlier and earlier.plan, done=start.cursor)
         taking = await opening.open_target(target, source=source, mark=earlier and earlier.mark)
         if source.kind != "queue" and not options.dry_run:
-            self._bookmark = replace(start, plan=plan)
+            self._bookmark = replace(start, plan=plan, mark=taking.mark())
+            if options.resume:  # before the first batch: what is killed in it goes on as well
+                write_bookmark(options.resume, self._bookmark)
         pace = Pace(options.batch, options.rate)
         self._run = Run(reading, taking, pace=pace, meter=self._need_meter(), note=self._note)
         self._run.report.tally.taken, self._run.report.tally.refused = start.taken, start.refused
@@ -132,6 +133,12 @@ class Session:
         self._run.stop()
         return True
 
+    def break_off(self, error: SluicewayError) -> None:
+        """Say why, and what was done until then."""
+        self.meter_line(f"replay: {error}")
+        if self._run is not None and self.began:
+            self._finish(self._run.report, error=str(error))
+
     # ------------------------------------------------------------------ how far it is
 
     def _note(self, cursor: Mapping[str, Any], mark: Mapping[str, Any], tally: Tally) -> None:
@@ -141,7 +148,6 @@ class Session:
         self._bookmark = self._bookmark.at(cursor, mark, taken=tally.taken, refused=tally.refused)
         if self._options.resume:
             write_bookmark(self._options.resume, self._bookmark)
-            self._is_noted = True
 
     def _note_end(self) -> None:
         if self._bookmark is not None and self._options.resume:
@@ -179,7 +185,7 @@ class Session:
             raise RuntimeError("there is a meter from the beginning on")
         return self._meter
 
-    def _finish(self, report: Report) -> int:
+    def _finish(self, report: Report, *, error: str = "") -> int:
         tally, options = report.tally, self._options
         seconds = self._need_meter().elapsed_s
         told: dict[str, Any] = {
@@ -192,6 +198,7 @@ class Session:
             "seconds": round(seconds, 3),
             "interrupted": report.interrupted,
             "reasons": dict(report.reasons),
+            "error": error,
         }
         word = "counted" if options.dry_run else "taken"
         lines = [f"{tally.taken} {word}, {tally.refused} refused, {tally.size_bytes} bytes in {seconds:.1f} s"]

@@ -1,4 +1,4 @@
-"""`sluiceway replay --from` on a local cloud of its own: the command as people run it, over real processes and sockets."""
+"""`sluiceway replay --from` on a local cloud of its own: the command as people run it, over processes and sockets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 import pytest
@@ -96,7 +96,7 @@ def read_numbers(path: Path) -> list[int]:
 
 
 def test_a_stream_goes_to_its_own_function_once_more(world: World) -> None:
-    """Through the mapping's filter, in its batches; the record that the function names is refused, the rest is taken."""
+    """Through the mapping's filter, in its batches; the record that the function names is refused."""
     before = len(world.seen())
     told = world.replay("--from", "stream:OrdersStream", "--target", "same", "--tries", "2", code=1)
     assert (told["taken"], told["refused"]) == (ORDERS + 1, 1)
@@ -175,7 +175,7 @@ def test_a_stream_goes_to_another_stream(world: World) -> None:
 
 
 def test_letters_are_listed_edited_and_driven_back(world: World) -> None:
-    """A list leaves them there; an edit that fails keeps its letter; the others go back to their queue, and are gone."""
+    """A list leaves them there; an edit that fails keeps its letter; the others go back to their queue."""
     sqs, work, letters = world.client("sqs"), world.outputs["WorkUrl"], world.outputs["LettersUrl"]
     attributes = {"reason": {"DataType": "String", "StringValue": "no-prompt"}}
     sqs.send_message(QueueUrl=letters, MessageBody='{"order": {"total": 1}}', MessageAttributes=attributes)
@@ -221,7 +221,7 @@ def test_what_a_mapping_gave_up_is_read_from_its_stream(world: World) -> None:
 class _Desk(BaseHTTPRequestHandler):
     """Takes orders, after it was busy once."""
 
-    taken: list[int] = []
+    taken: ClassVar[list[int]] = []
     busy = 1
 
     def do_POST(self) -> None:
@@ -236,7 +236,7 @@ class _Desk(BaseHTTPRequestHandler):
         self.send_header("content-length", "0")
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         """Nothing."""
 
 

@@ -19,12 +19,13 @@ from sluiceway.aws.endpoints import ServiceSpec
 from sluiceway.aws.streams import KinesisReader
 from sluiceway.aws.wire import StreamingCaller
 from sluiceway.codec import kpl
+from sluiceway.errors import ServiceMisconfigured, ServiceRefused
 from sluiceway.events.kinesis import KinesisRecord
 from sluiceway.ports import Chance
 from sluiceway.ports.consuming import ShardGone, ShardRecord
 from sluiceway.rules.consuming.spans import Position
 
-__all__ = ["follow"]
+__all__ = ["GONE", "follow"]
 
 TABLE_STREAMS: Final = ServiceSpec(
     "streams.dynamodb", "dynamodb", "json-1.0", "DYNAMODB_STREAMS", target_prefix="DynamoDBStreams_20120810"
@@ -32,6 +33,10 @@ TABLE_STREAMS: Final = ServiceSpec(
 PAGE: Final = 500
 PAUSE_S: Final = 0.5  # of a shard's five reads a second, two
 MAX_EMPTY: Final = 100  # answers without a record before it is given up: the shard has gaps, not deserts
+# A stream that was deleted, a number that is none of the shard's, a table's record that has expired
+_NOT_THERE: Final = frozenset(
+    {"InvalidArgumentException", "ResourceNotFoundException", "TrimmedDataAccessException", "ValidationException"}
+)
 GONE: Final = "gone: the stream no longer keeps it"
 
 
@@ -39,13 +44,17 @@ async def follow(caller: StreamingCaller, extent: Extent, letter: str, *, chance
     """The records of `extent`, or one item with a fault where they are not all there. Raises SluicewayError."""
     read = _read_table if extent.is_table else _read_stream
     first = True
-    async for item in read(caller, extent, chance):
-        if first and item.mark != extent.first:
-            break  # AT_SEQUENCE_NUMBER of what has expired would be refused, or give what came later
-        first = False
-        yield replace(item, letter=letter)
-        if item.mark == extent.last:
-            return
+    try:
+        async for item in read(caller, extent, chance):
+            if first and item.mark != extent.first:
+                break  # AT_SEQUENCE_NUMBER of what has expired would be refused, or give what came later
+            first = False
+            yield replace(item, letter=letter)
+            if item.mark == extent.last:
+                return
+    except (ServiceMisconfigured, ServiceRefused) as error:
+        if error.code not in _NOT_THERE:
+            raise
     key = f"{extent.shard_id}/{extent.first}-{extent.last}"
     yield Item(kind="event", key=key, content=b"", origin=extent.stream_arn, letter=letter, fault=GONE)
 
@@ -74,11 +83,18 @@ def _make(kept: ShardRecord, extent: Extent) -> Item:
     """A record as the stream has it, aggregates whole, as the function had them; or the one that was left out."""
     data, key = kept.data, kept.partition_key
     if extent.sub is not None:
-        opened = kpl.open_aggregate(kept.data)
+        opened = _open(kept.data)
         if opened is not None and extent.sub < len(opened.records):
             data, key = opened.records[extent.sub].data, opened.records[extent.sub].partition_key
     record = KinesisRecord(kept.sequence_number, key, data, kept.arrived_ms, extent.shard_id, extent.stream_arn)
     return item_of_kinesis(record)
+
+
+def _open(data: bytes) -> kpl.Aggregate | None:
+    try:
+        return kpl.open_aggregate(data)
+    except kpl.CorruptAggregate:  # then the letter's record was all of it
+        return None
 
 
 async def _read_table(caller: StreamingCaller, extent: Extent, chance: Chance) -> AsyncGenerator[Item]:

@@ -9,8 +9,8 @@ Must not know what is done with a line.
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from localcloud.replay.items import Item, Outcome, item_of_line
@@ -134,14 +134,14 @@ class ObjectSource:
         if not line.strip():
             return None
         try:
-            if line.startswith(b"["):
-                (record,) = decode_lines(line)
-                return self._make_raw(record, key)
-            item = item_of_line(line, key=key)
+            read = next(decode_lines(line)) if line.startswith(b"[") else item_of_line(line, key=key)
         except (Rejected, RecursionError, ValueError):
             return Item(kind="event", key=key, content=line, fault="malformed-line: it is neither a record nor JSON")
+        return self._make_raw(read, key) if isinstance(read, RawRecord) else self._make_line(read)
+
+    def _make_line(self, item: Item) -> Item | None:
         if (self._plan.at_ms or self._plan.until_ms) and not item.arrived_ms:
-            return Item(kind="event", key=key, content=line, fault="no-date: --at and --until need records with dates")
+            return replace(item, fault="no-date: --at and --until need records with dates")
         return item if self._plan.has(item.arrived_ms) else None
 
     def _make_raw(self, record: RawRecord, key: str) -> Item | None:
@@ -189,27 +189,52 @@ async def read_lines(caller: Caller, bucket: str, name: str, *, chance: Chance) 
 
 
 async def _read_plain(caller: Caller, bucket: str, name: str, *, chance: Chance) -> AsyncGenerator[bytes]:
-    unpacker: Any = None
-    first, size = True, 0
+    unpacking: _Unpacking | None = None
+    first = True
     async for piece in _read_pieces(caller, bucket, name, chance=chance):
         if first and piece.startswith(b"\x1f\x8b"):
-            unpacker = zlib.decompressobj(_GZIP_BITS)
+            unpacking = _Unpacking(name)
         first = False
-        if unpacker is None:
+        if unpacking is None:
             yield piece
             continue
-        try:
-            while piece:
-                plain = unpacker.decompress(piece, PIECE_BYTES)
-                size += len(plain)
-                if size > MAX_UNPACKED_BYTES:
-                    raise Rejected(f"{name} unpacks to more than {MAX_UNPACKED_BYTES} bytes", reason="malformed-object")
-                yield plain
-                piece = unpacker.unconsumed_tail or unpacker.unused_data  # noqa: PLW2901 - what is left of it
-                if unpacker.eof:  # a gzip file may have several members
-                    unpacker = zlib.decompressobj(_GZIP_BITS)
-        except zlib.error as error:
-            raise Rejected(f"{name} is broken gzip", reason="malformed-object") from error
+        for plain in unpacking.feed(piece):
+            yield plain
+    if unpacking is not None:
+        unpacking.end()
+
+
+class _Unpacking:
+    """A gzip file, of one member or several, as its pieces come."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._size = 0
+        self._is_begun = False
+        self._member = zlib.decompressobj(_GZIP_BITS)
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """What a piece holds, in parts. Raises Rejected."""
+        while piece:
+            try:
+                plain = self._member.decompress(piece, PIECE_BYTES)
+            except zlib.error as error:
+                raise Rejected(f"{self._name} is broken gzip", reason="malformed-object") from error
+            self._size += len(plain)
+            if self._size > MAX_UNPACKED_BYTES:
+                said = f"{self._name} unpacks to more than {MAX_UNPACKED_BYTES} bytes"
+                raise Rejected(said, reason="malformed-object")
+            yield plain
+            piece = self._member.unconsumed_tail
+            self._is_begun = True
+            if self._member.eof:
+                piece = self._member.unused_data
+                self._member, self._is_begun = zlib.decompressobj(_GZIP_BITS), False
+
+    def end(self) -> None:
+        """Nothing more comes. Raises Rejected where the file was not whole."""
+        if self._is_begun:
+            raise Rejected(f"{self._name} ends in the middle of its gzip", reason="malformed-object")
 
 
 async def _read_pieces(caller: Caller, bucket: str, name: str, *, chance: Chance) -> AsyncGenerator[bytes]:
