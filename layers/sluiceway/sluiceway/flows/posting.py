@@ -172,16 +172,19 @@ class Posting:
         try:
             while job is not None:
                 await self._deliver(job)
-                self._busy -= 1  # this place is free: for the next, if the window still has it
-                job = self._take()
-                self._busy += job is not None
-                if self._busy < self._desk.window.size:  # it has opened: there is a place for one more
-                    self._wake()
-        except BaseException:
-            self._busy -= 1
-            raise
+                job = self._take_next()
         finally:
+            self._busy -= 1
             self._wake()
+
+    def _take_next(self) -> _Job | None:
+        """The next connection for this place, if the window still has it."""
+        self._busy -= 1
+        job = self._take()
+        self._busy += 1
+        if job is not None and self._busy < self._desk.window.size:  # it has opened: there is a place for one more
+            self._wake()
+        return job
 
     async def _deliver(self, job: _Job) -> None:
         """One connection's messages, in order, until one has to wait; after one that is dropped the rest is too."""
