@@ -655,7 +655,7 @@ def test_a_replay_that_goes_wrong_fails_alone(caplog: pytest.LogCaptureFixture) 
         archives = Archives(buses, clock=clock, rng=rng, limits=limits)
         archives.create(REGION, ArchiveSettings(name="a", bus_arn=BUS))
         buses.put_events(REGION, [PutEntry(Entry(source="shop", detail_type="order", detail="{}"))])
-        errors = [RuntimeError("no way")]
+        errors = [RuntimeError("no way " * 100)]
 
         def resend(_bus: Bus, _event: Event, _rules: frozenset[str]) -> None:
             if errors:
@@ -673,5 +673,5 @@ def test_a_replay_that_goes_wrong_fails_alone(caplog: pytest.LogCaptureFixture) 
         return [(replay.state, replay.reason) for replay in replays.list(REGION)]
 
     with caplog.at_level(logging.ERROR):
-        assert run_virtual(main) == [("FAILED", "RuntimeError: no way"), ("COMPLETED", "")]
+        assert run_virtual(main) == [("FAILED", f"RuntimeError: {'no way ' * 100}"[:512]), ("COMPLETED", "")]
     assert [record.message for record in caplog.records] == ["events.replay_failed"]

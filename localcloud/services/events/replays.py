@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 SETTLE_S: Final = 0.1  # STARTING and CANCELLING; on AWS they take minutes, a laptop has one process to tell
 _KEPT_S: Final = 90 * DAY_S  # how long AWS remembers a replay and its name
+MAX_REASON_CHARS: Final = 512  # ReplayStateReason
 _ACTIVE: Final = frozenset({"STARTING", "RUNNING"})
 _OVER: Final = frozenset({"COMPLETED", "CANCELLED", "FAILED"})
 
@@ -195,7 +196,7 @@ class Replays:
             self._end(replay, "FAILED", f"{type(error).__name__}: {error}")
 
     def _end(self, replay: Replay, state: str, reason: str) -> None:
-        replay.state, replay.reason = state, reason
+        replay.state, replay.reason = state, reason[:MAX_REASON_CHARS]
         replay.ended_s = self._clock.time()
 
     async def _resend_all(self, replay: Replay) -> None:
