@@ -5,7 +5,8 @@ The properties:
 1. A key's effect begins once at most.
 2. A result that was told is told for ever, in both Regions.
 3. Every key ends done, not started or in doubt; in doubt are those that a table holds for an attempt without an end.
-4. At one moment one Region at most may begin work.
+4. At one moment one Region at most may begin work; none does after its claim's lease, nor after every reading of its
+   term has run out.
 5. Neither epoch nor traffic changes without an approval before it, and an approval is good for one change.
 6. After heal and drain nothing is parked, and what was not started can be run.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from math import inf
 from typing import Final, NamedTuple
 
 from localcloud.simulation.history import Event, History
@@ -59,8 +61,11 @@ class _Story(NamedTuple):
         return [event for event in self.events if event.kind == kind]
 
 
-def judge(history: History, *, fenced: bool) -> Verdict:
-    """The verdict on a run to its end. Where it was not `fenced`, properties 3, 4 and 6 mean nothing."""
+def judge(history: History, *, fenced: bool, reading_s: float = inf) -> Verdict:
+    """The verdict on a run to its end. Where it was not `fenced`, properties 3, 4 and 6 mean nothing.
+
+    `reading_s`: for how many seconds a reading of a term lets its Region begin work.
+    """
     stories = _tell(history)
     counts: Counter[str] = Counter()
     faults: list[Fault] = []
@@ -81,6 +86,7 @@ def judge(history: History, *, fenced: bool) -> Verdict:
     faults += _judge_approvals(history)
     if fenced:
         faults += _judge_ownership(history)
+        faults += _judge_leases(history, reading_s)
         faults += [Fault(6, event.key, f"parked in {event.region}") for event in history.of("parked")]
     return Verdict(
         keys=len(stories),
@@ -167,6 +173,19 @@ def _judge_ownership(history: History) -> Iterator[Fault]:
         if event.epoch and event.epoch < latest:
             yield Fault(4, event.key, f"begun in epoch {event.epoch} after epoch {latest} had begun work")
         latest = max(latest, event.epoch)
+
+
+def _judge_leases(history: History, reading_s: float) -> Iterator[Fault]:
+    """True time is enough: who reads a term reads it before the next one is written."""
+    written = {event.epoch: event.at_s for event in history.of("term")}
+    for event in history.of("begin"):
+        over_s = written.get(event.epoch + 1, inf) + reading_s
+        if event.epoch and event.at_s > over_s:
+            yield Fault(
+                4, event.key, f"begun {event.at_s - over_s:.1f} s after the last reading of epoch {event.epoch}"
+            )
+    for event in history.of("overdue"):
+        yield Fault(4, event.key, f"begun in {event.region} after its lease")
 
 
 def _judge_approvals(history: History) -> Iterator[Fault]:

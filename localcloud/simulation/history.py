@@ -45,6 +45,7 @@ _WORDS: Final = {
     "claim": "{region}: the table holds {key} for attempt {value}, epoch {epoch}",
     "free": "{region}: the table lets {key} go",
     "begin": "{region}: the work of {key} BEGINS, epoch {epoch}",
+    "overdue": "{region}: the lease of {key} had run out by the clock of who worked",
     "fail": "{region}: the work of {key} raises before its effect",
     "end": "{region}: the table has the end of {key}: {value}",
     "ack": "{region} tells {key}: {value}",

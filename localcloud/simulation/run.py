@@ -28,7 +28,8 @@ class Result(NamedTuple):
 def play(seed: int, setting: Setting, *, make_world: type[World] = World) -> tuple[History, Result]:
     """One seed to its end, with its history."""
     history = live(seed, setting, make_world=make_world)
-    return history, Result(seed, judge(history, fenced=setting.mode in FENCED))
+    verdict = judge(history, fenced=setting.mode in FENCED, reading_s=setting.term_lease_s)
+    return history, Result(seed, verdict)
 
 
 def run_seeds(seeds: Iterable[int], setting: Setting, *, jobs: int = 1) -> Iterator[Result]:

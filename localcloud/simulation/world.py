@@ -27,6 +27,7 @@ from sluiceway.rules.terms import Term, first_term
 
 __all__ = ["World", "live"]
 
+TICK_MS: Final = 100  # that a clock may drift within a lease
 REST_S: Final = 30.0  # after the last late copy: every lease and every term has run out
 
 
@@ -50,7 +51,7 @@ class World:
         self.traffic: list[tuple[float, str]] = [(0.0, EAST)]
         self.begun = 0
         self._hosts: dict[tuple[str, int], Host] = {}
-        self._claimed: dict[tuple[str, str], int] = {}
+        self._claimed: dict[tuple[str, str], IdempotencyRecord] = {}
         self._loop = asyncio.get_running_loop()
 
     def note(self, kind: str, region: str = "", key: str = "", *, value: str = "", epoch: int = 0) -> None:
@@ -83,7 +84,10 @@ class World:
         """The effect. Under terms, its event's `value` is the other Region if some environment there may begin work."""
         self.begun += 1
         held = self._find_other_home(host.region) if self.setting.mode == "home" else ""
-        self.note("begin", host.region, key, value=held, epoch=self._claimed.get((host.region, key), 0))
+        claim = self._claimed.get((host.region, key))
+        self.note("begin", host.region, key, value=held, epoch=0 if claim is None else claim.owner.epoch)
+        if claim is not None and host.clock.now_ms() > claim.lease_until_ms - self.setting.skew_s * 1000 + TICK_MS:
+            self.note("overdue", host.region, key)
         return f"result {len(self.history.events)}"
 
     def _find_other_home(self, region: str) -> str:
@@ -110,9 +114,10 @@ class World:
                 self.note("free", region, key, epoch=0 if before is None else before.owner.epoch)
             elif after.is_complete:
                 self.note("end", region, key, value=str(after.data).strip('"'), epoch=after.owner.epoch)
-            elif before is None or before.owner.token != after.owner.token:
-                self._claimed[region, key] = after.owner.epoch
-                self.note("claim", region, key, value=after.owner.token, epoch=after.owner.epoch)
+            else:
+                self._claimed[region, key] = after
+                if before is None or before.owner.token != after.owner.token:
+                    self.note("claim", region, key, value=after.owner.token, epoch=after.owner.epoch)
 
         return changed
 

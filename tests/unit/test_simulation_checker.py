@@ -89,6 +89,16 @@ def test_work_of_an_earlier_epoch_begins_after_a_later_one() -> None:
     assert 4 not in broken(approved, late[:0], early, CALM)
 
 
+def test_an_effect_after_its_lease_or_after_the_last_reading_of_its_term() -> None:
+    """Nobody else has to be at work: a reading that was made just before the next term was written is the last."""
+    approved = [Event(0.1, "approve", W, value="d"), Event(0.5, "term", W, value="d", epoch=2)]
+    for at_s, expected in ((12.5, []), (12.6, [4])):
+        history = History()
+        history.events = [*FOUNDED, *approved, Event(at_s, "begin", E, "k", "", 1), *CALM]
+        assert [fault.number for fault in judge(history, fenced=True, reading_s=12.0).faults] == expected
+    assert broken(DONE, [Event(2.0, "overdue", E, "k")], CALM, asked("r")) == [4]
+
+
 def test_what_is_not_fenced_is_judged_by_its_starts_and_results_only() -> None:
     """Doubts and ownership mean nothing there."""
     history = History()
