@@ -684,8 +684,10 @@ def test_one_that_is_over_already_is_closed_with_the_next_batch() -> None:
         await world.bring(record(1))
         assert ("ended", "orders") in world.store.kept
         world.line.trouble.refusal = None
-        await asyncio.sleep(2)
         await world.bring(record(2))
+        assert ("ended", "orders") in world.store.kept
+        await asyncio.sleep(2)
+        await world.bring(record(3))
         assert world.store.kept == {}
 
     world = play(scene)
