@@ -91,7 +91,14 @@ def test_recorded_events_replay_to_their_replies(cloud: RunningCloud, time: str)
 @pytest.mark.parametrize(
     ("output", "sent"),
     [
-        ("ApiUrl", "read_job/of_another_caller read_job/unknown read_job/waiting stream_http/ask stream_http/unknown"),
+        (
+            "ApiUrl",
+            (
+                "publish_records/no_key publish_records/two_records publish_records/unknown_topic "
+                "publish_records/with_key read_job/of_another_caller read_job/unknown read_job/waiting "
+                "stream_http/ask stream_http/unknown"
+            ),
+        ),
         ("StreamUrl", "stream_http/unknown_by_url stream_http/without_token"),
         (
             "SocketUrl",
