@@ -33,7 +33,10 @@ class _Misused(Exception):
 
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=program, description="Send recorded events and compare the replies.", allow_abbrev=False
+        prog=program,
+        description="Send recorded events and compare the replies.",
+        epilog="With --from, records of a stream, a queue or an archive are sent once more: --from x --help.",
+        allow_abbrev=False,
     )
     parser.add_argument("--target", required=True, metavar="local|sam|lambda:NAME|URL", help="where to send them")
     parser.add_argument("--case", action="append", default=[], metavar="FUNCTION[/CASE]", help="all where left out")

@@ -80,16 +80,17 @@ class Run:
 
     async def run(self, editor: Editor | None = None) -> Report:
         """To the end, or until it is stopped. Raises SluicewayError: what was noted before holds."""
-        while True:
+        while not self._stopped:
             batch, is_last = await self._gather()
             if self._stopped:
-                self.report.interrupted = True
-                return self.report
+                break
             if batch:
                 await self._work_off(batch, editor)
                 self._meter.show(self.report.tally, self._source.outlook)
             if is_last:
                 return self.report
+        self.report.interrupted = True
+        return self.report
 
     async def _gather(self) -> tuple[list[Item], bool]:
         """The next batch, and whether it is the last. Nothing of use once the run is stopped."""

@@ -53,7 +53,7 @@ STOPPED: Final = 130  # as a shell says of a command that SIGINT ended
 def main(arguments: Sequence[str], *, program: str = "replay") -> int:
     """Replay; the exit code."""
     options = make_parser(program).parse_args(arguments)
-    session = Session(options, f"{program} {shlex.join(arguments)}")
+    session = Session(options, [*program.split(), *arguments])
     try:
         with asyncio.Runner() as runner, redirect_stdout(sys.stderr):
             code = runner.run(session.run())
@@ -73,11 +73,11 @@ def main(arguments: Sequence[str], *, program: str = "replay") -> int:
 class Session:
     """One call of the command. `said`: what goes to standard output; `began`: whether anything was sent."""
 
-    def __init__(self, options: argparse.Namespace, command: str) -> None:
+    def __init__(self, options: argparse.Namespace, command: Sequence[str]) -> None:
         self.said = ""
         self.began = False
         self._options = options
-        self._command = command
+        self._command = list(command)
         self._bookmark: Bookmark | None = None
         self._meter: Meter | None = None
         self._run: Run | None = None
@@ -169,7 +169,7 @@ class Session:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bookmark(path, self._bookmark)
             command = _with_resume(command, path)
-        sys.stderr.write(f"go on with: {command}\n")
+        sys.stderr.write(f"go on with: {shlex.join(command)}\n")
 
     # ------------------------------------------------------------------ what is said
 
@@ -275,9 +275,10 @@ class _Signals:
             self._task.cancel()
 
 
-def _with_resume(command: str, path: Path) -> str:
-    head, separator, rest = command.partition(" -- ")
-    return f"{head} --resume {shlex.quote(str(path))}{separator}{rest}"
+def _with_resume(command: Sequence[str], path: Path) -> list[str]:
+    """The words with `--resume`, before those that are sam's."""
+    end = command.index("--") if "--" in command else len(command)
+    return [*command[:end], "--resume", str(path), *command[end:]]
 
 
 def _describe(letter: Letter, reading: Reading) -> dict[str, Any]:

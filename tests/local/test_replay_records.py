@@ -260,6 +260,22 @@ def test_an_archive_in_s3_goes_to_a_url(world: World) -> None:
     assert sorted(_Desk.taken) == [0, 1, 2, 3, 4, 5, 50, 51]
 
 
+def test_an_archive_of_a_bus_is_replayed_to_its_bus(world: World) -> None:
+    """The rule's queue gets the event once more, with the replay's name; a dry run counts, and starts none."""
+    events, parcels = world.client("events"), world.outputs["ParcelsUrl"]
+    sent = events.put_events(Entries=[{"Source": "shop", "DetailType": "shipped", "Detail": '{"id": 1}'}])
+    assert sent["FailedEntryCount"] == 0
+    (first,) = world.bodies(parcels)
+    at = json.loads(first)["time"]
+    counted = world.replay("--from", "archive:HistoryArchive", "--dry-run")
+    assert counted["events"] == 1
+    assert events.list_replays()["Replays"] == []
+    told = world.replay("--from", "archive:HistoryArchive", "--target", "source", "--at", at)
+    assert told["state"] == "COMPLETED"
+    (again,) = world.bodies(parcels)
+    assert json.loads(again)["replay-name"] == told["replay"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

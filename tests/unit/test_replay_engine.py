@@ -84,20 +84,24 @@ def test_what_is_refused_is_counted_by_its_reason_and_named() -> None:
     run_virtual(main)
 
 
-@pytest.mark.parametrize(("at_s", "batches"), [(2.5, 2), (4.2, 3)])
-def test_a_stop_ends_the_batch_under_way_and_begins_none(at_s: float, batches: int) -> None:
-    """Whether the source is waited for (after 2.5 s) or the target (after 4.2 s): it ends soon, and is noted whole."""
+@pytest.mark.parametrize(
+    ("at_s", "rate", "taken"),
+    [(1.3, None, 4), (0.9, None, 0), (2.7, None, 8), (1.1, 1.0, 1), (2.1, 0.1, 1)],
+    ids=["while it sends", "before the first", "while it reads", "while it waits for its turn", "at a low rate"],
+)
+def test_a_stop_ends_the_batch_under_way_and_begins_none(at_s: float, rate: float | None, taken: int) -> None:
+    """Whatever it waits for, it ends within the sending of a batch, and what was sent is noted whole."""
 
     async def main() -> None:
         source, notes = ListSource([make_item(n) for n in range(90)], delay_s=0.25), Notes()
         target = ListTarget(delay_s=0.5)
-        run = make_run(source, target, notes=notes, batch=4)
+        run = make_run(source, target, notes=notes, batch=4, rate=rate)
         loop = asyncio.get_running_loop()
-        loop.call_later(at_s if batches == 2 else 4.2, run.stop)
+        loop.call_later(at_s, run.stop)
         report = await run.run()
         assert report.interrupted
         assert loop.time() <= at_s + 0.5
-        assert report.tally.taken == len(target.taken) == notes.cursor["at"]
+        assert (report.tally.taken, len(target.taken), notes.cursor.get("at", 0)) == (taken, taken, taken)
 
     run_virtual(main)
 

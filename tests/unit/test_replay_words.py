@@ -82,6 +82,12 @@ def test_words_that_do_not_go_together_are_code_2(
     assert said in told.err
 
 
+def test_words_behind_two_dashes_are_sams() -> None:
+    """As they are."""
+    chosen = options("--target", "sam:F", "--", "--docker-network", "host")
+    assert chosen.sam_arguments == ["--docker-network", "host"]
+
+
 def test_without_a_cloud_nothing_is_replayed(capsys: pytest.CaptureFixture[str]) -> None:
     """AWS is never meant by mistake: it has to be named."""
     assert main(["--from", "stream:s", "--dry-run"]) == 1
