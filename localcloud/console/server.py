@@ -12,7 +12,7 @@ import json
 import logging
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, unquote
@@ -22,6 +22,7 @@ from aiohttp import web
 from localcloud.console.api import Api, ApiError, Facts
 from localcloud.console.events import COUNTERS_S, Counters, Events, Reader
 from localcloud.console.files import read_file, security_headers
+from localcloud.console.mesh.api import Mesh, open_mesh
 from localcloud.console.records import ApiNames, describe_connection, describe_log
 from localcloud.gateway.websocket.connection import Connection
 from localcloud.gateway.websocket.exchange import Ending
@@ -38,6 +39,7 @@ MAX_BODY_BYTES: Final = 16 * 1024
 MAX_READERS: Final = 32  # of events, at a time
 PING_S: Final = 15.0  # a comment so often, so that a reader who is gone is noticed
 _EVENTS: Final = "/api/events"
+_TAIL: Final = "/api/tail"
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -62,21 +64,26 @@ def origin_of(listener: socket.socket) -> str:
 @asynccontextmanager
 async def serve_console(facts: Facts, listener: socket.socket) -> AsyncGenerator[None]:
     """Answer on `listener` while the context lasts; readers of events are let go at its end."""
-    console = Console(facts, origin_of(listener))
-    server = web.Server(console.answer, handler_cancellation=True, access_log=None, logger=SERVER_LOG)
-    async with serve_http(server, listener, grace_s=GRACE_S):
-        try:
-            with console.listening():
-                yield
-        finally:
-            console.events.end()
+    events = Events()
+    async with open_mesh(facts, lambda name, told: events.tell(name, lambda: told)) as mesh:
+        console = Console(facts, origin_of(listener), events=events, mesh=mesh)
+        server = web.Server(console.answer, handler_cancellation=True, access_log=None, logger=SERVER_LOG)
+        async with serve_http(server, listener, grace_s=GRACE_S):
+            try:
+                with console.listening():
+                    yield
+            finally:
+                events.end()
+                mesh.close()
 
 
 class Console:
-    """Answers requests. `origin` is its only one."""
+    """Answers requests. `origin` is its only one; `events` are what all pages read."""
 
-    def __init__(self, facts: Facts, origin: str) -> None:
-        self.events = Events()
+    def __init__(self, facts: Facts, origin: str, *, events: Events, mesh: Mesh) -> None:
+        self.events = events
+        self._mesh = mesh
+        self._streams = 0
         self._facts = facts
         self._origin = origin
         self._host = origin.partition("://")[2]
@@ -92,6 +99,7 @@ class Console:
             "/api/logs": {"GET": self._logs},
             "/api/connections": {"GET": self._connections},
             "/api/connections/": {"DELETE": self._cut},
+            **self._mesh_routes(),
         }
 
     @contextmanager
@@ -147,7 +155,10 @@ class Console:
         path, _, query = request.raw_path.partition("?")
         method = "GET" if request.method == "HEAD" else request.method
         if path == _EVENTS and request.method == "GET":
-            return await self._stream(request)
+            return await self._stream(request, self.events.read(), Counters(self._facts.sockets, self._names))
+        if path == _TAIL and request.method == "GET":
+            tail, pattern = await self._mesh.tail(dict(parse_qsl(query)))
+            return await self._stream(request, tail.read(pattern))
         place, tail = path, ""
         if path not in self._routes:
             place, _, tail = path.rpartition("/")
@@ -184,6 +195,24 @@ class Console:
     async def _cut(self, asked: _Asked) -> None:
         self._api.cut(asked.tail)
 
+    def _mesh_routes(self) -> dict[str, dict[str, _Route]]:
+        mesh = self._mesh
+
+        async def cancel(asked: _Asked) -> None:
+            mesh.cancel(asked.tail)
+
+        async def stop_demo(_: _Asked) -> None:
+            mesh.stop_demo()
+
+        return {
+            "/api/streams": {"GET": lambda _: mesh.streams()},
+            "/api/records": {"GET": lambda asked: mesh.records(asked.query)},
+            "/api/letters/": {"POST": lambda asked: mesh.letters(asked.tail)},
+            "/api/replays": {"POST": lambda asked: mesh.replay(asked.body)},
+            "/api/replays/": {"DELETE": cancel},
+            "/api/demo": {"POST": lambda asked: mesh.demo(asked.body), "DELETE": stop_demo},
+        }
+
     def _file(self, path: str, method: str) -> web.Response:
         found = read_file(path)
         if found is None:
@@ -202,27 +231,31 @@ class Console:
 
     # ------------------------------------------------------------------ events
 
-    async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self.events.readers >= MAX_READERS:
+    async def _stream(
+        self, request: web.BaseRequest, reading: AbstractContextManager[Reader], counters: Counters | None = None
+    ) -> web.StreamResponse:
+        if self._streams >= MAX_READERS:
             raise ApiError(f"{MAX_READERS} pages read the events already; close one.", status=429)
         response = web.StreamResponse(headers={**self._headers, "Content-Type": "text/event-stream; charset=utf-8"})
-        with self.events.read() as reader:
-            await response.prepare(request)
-            try:
-                await self._feed(response, reader)
-            except ConnectionError:
-                _LOG.debug("console.reader_gone")
+        self._streams += 1
+        try:
+            with reading as reader:
+                await response.prepare(request)
+                await self._feed(response, reader, counters)
+        except ConnectionError:
+            _LOG.debug("console.reader_gone")
+        finally:
+            self._streams -= 1
         return response
 
-    async def _feed(self, response: web.StreamResponse, reader: Reader) -> None:
+    async def _feed(self, response: web.StreamResponse, reader: Reader, counters: Counters | None) -> None:
         loop = asyncio.get_running_loop()
-        counters = Counters(self._facts.sockets, self._names)
         await response.write(b"retry: 1000\n\n")
         spoke = counted = loop.time()
         while not reader.is_over:
             found = await reader.take(COUNTERS_S)
             now = loop.time()
-            if now - counted >= COUNTERS_S:
+            if counters is not None and now - counted >= COUNTERS_S:
                 found += counters.changed()
                 counted = now
             if not found and now - spoke >= PING_S:

@@ -19,6 +19,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from localcloud.console.files import read_file, security_headers
+from tests.browser.mesh import told_mesh
 
 TOKEN = base64.urlsafe_b64encode(b'{"alg":"RS256"}').decode().rstrip("=") + ".eyJzdWIiOiJkZXZlbG9wZXIifQ.c2ln"
 CALLER = "developer"
@@ -133,6 +134,10 @@ class FakeService:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.traces: dict[str, list[dict[str, Any]]] = {}
         self.logs: list[dict[str, Any]] = []
+        self.mesh = told_mesh()
+        self.records: list[dict[str, Any]] = []
+        self.bad_patterns: dict[str, str] = {}
+        self.asked: list[tuple[str, Any]] = []
         self.sockets: dict[str, web.WebSocketResponse] = {}
         self.facts: dict[str, dict[str, Any]] = {}
         self.messages: list[dict[str, Any]] = []
@@ -143,6 +148,7 @@ class FakeService:
         self._gate.set()
         self._news = asyncio.Condition()
         self._feeds: list[web.StreamResponse] = []
+        self._tails: list[web.StreamResponse] = []
         self._taken = 0
 
     # ---- what a test waits for
@@ -223,6 +229,12 @@ class FakeService:
                 web.get("/api/connections", self._connections),
                 web.delete("/api/connections/{id}", self._cut_one),
                 web.get("/api/events", self._events),
+                web.get("/api/streams", self._streams),
+                web.get("/api/records", self._records),
+                web.get("/api/tail", self._tail),
+                web.post("/api/{what:letters|replays|demo}{rest:.*}", self._do),
+                web.delete("/api/{what:replays|demo}{rest:.*}", self._do),
+                web.post("/v1/topics/{topic}/records", self._publish),
                 web.get("/socket", self._socket),
                 web.post("/v1/jobs", self._post_job),
                 web.get("/v1/jobs/{id}", self._get_job),
@@ -306,6 +318,57 @@ class FakeService:
         finally:
             self._feeds.remove(response)
         return response
+
+    async def _streams(self, _: web.Request) -> web.Response:
+        return web.json_response(self.mesh)
+
+    async def _records(self, request: web.Request) -> web.Response:
+        problem = self.bad_patterns.get(request.query["pattern"])
+        if problem is not None:
+            return web.json_response({"error": problem}, status=400)
+        return web.json_response({"records": []})
+
+    async def _tail(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        await response.prepare(request)
+        await response.write(b'event: state\ndata: {"state":"live","error":null}\n\n')
+        for record in self.records:
+            await response.write(f"event: record\ndata: {json.dumps(record)}\n\n".encode())
+        self.asked.append(("tail", dict(request.query)))
+        self._tails.append(response)
+        await self._notify()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._tails.remove(response)
+        return response
+
+    async def arrive(self, *records: dict[str, Any]) -> None:
+        """Records arrive in the stream, in this order; a tail that is opened later has them too."""
+        self.records += records
+        for record in records:
+            for tail in self._tails:
+                await tail.write(f"event: record\ndata: {json.dumps(record)}\n\n".encode())
+
+    async def _do(self, request: web.Request) -> web.Response:
+        what = f"{request.method} {request.match_info['what']}{request.match_info['rest']}"
+        self.asked.append((what, await request.json() if request.can_read_body else None))
+        await self._notify()
+        if request.method == "DELETE":
+            return web.Response(status=204)
+        letter = {"id": "m", "sent_ms": time.time() * 1000, "reason": "invalid-json", "detail": "no object"}
+        letter |= {"shard": "shardId-000000000002", "first": "4968", "records": 1}
+        answers = {"letters": {"queue": "q", "letters": [letter], "seen": 1}, "demo": {"running": True}}
+        replay = self.mesh["replays"][0] | {"id": "r2", "done": 0, "refused": 0, "reasons": [], "fraction": 0.0}
+        return web.json_response({**answers, "replays": replay}[request.match_info["what"]])
+
+    async def _publish(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.asked.append((f"publish {request.match_info['topic']}", body))
+        if body["records"][0]["key"] == "nobody":
+            problem = {"type": "/problems/publishing-forbidden", "title": "The caller may not publish to this topic"}
+            return web.json_response(problem, status=403)
+        return web.json_response({"records": [{"shard": "shardId-000000000002", "seq": "4968"}]})
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         await self._gate.wait()

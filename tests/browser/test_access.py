@@ -9,13 +9,14 @@ from playwright.async_api import Page, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.fake_service import FakeService
+from tests.browser.mesh import told_record
 from tests.browser.spans import job_spans
 from tests.browser.test_chat import ask, note_of, text_of
 from tests.browser.test_panels import line
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-VIEWS = ("Chat", "Jobs", "Requests", "Logs", "Connections")
+VIEWS = ("Chat", "Jobs", "Requests", "Logs", "Connections", "Streams")
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 CONTRAST = 4.5  # WCAG 2.2, success criterion 1.4.3, for text of this size
 
@@ -27,6 +28,7 @@ async def fill(page: Page, service: FakeService) -> None:
     await expect(page.locator("#link")).to_have_text("Connected")  # before that nobody listens to the keys
     service.traces["1-a-b"] = job_spans()
     service.logs += [line("ServeSocket", level=level, detail="x" * 300) for level in ("INFO", "WARNING", "ERROR")]
+    await service.arrive(told_record(1), told_record(2, data=None, text="x" * 400, cut=True, key="k" * 80))
     answer = await ask(page, service, "Why?" * 60)
     await answer.say(f"# Locks\n\n1. shut\n2. fill\n\n```\n{'wide ' * 80}\n```\n\n`code` and {'long' * 100}\n\n")
     await answer.final()
@@ -53,6 +55,12 @@ async def show(page: Page, view: str) -> None:
         await expect(page.locator(".connection")).to_be_visible()
     if view == "Logs":
         await expect(page.locator(".log-line")).to_have_count(3)
+    if view == "Streams":
+        await expect(page.locator(".record")).to_have_count(2)
+        await page.locator(".record summary").first.click()
+        await page.get_by_text("Shards as a list").click()
+        await page.get_by_role("button", name="Why").click()
+        await expect(page.locator(".reasons").filter(has_text="invalid-json")).to_be_visible()
 
 
 async def test_nothing_is_wider_than_a_phone(open_page: OpenPage, service: FakeService) -> None:
@@ -173,7 +181,7 @@ async def test_a_conversation_needs_no_mouse(page: Page, service: FakeService) -
     await expect(note_of(page)).to_have_text("Stopped.")
     await expect(page.get_by_label("Your question")).to_be_focused()
     seen = await _walk(page, backwards=True)
-    assert seen[-6:] == ["Connections", "Logs", "Requests", "Jobs", "Chat", "Sluiceway, home"]
+    assert seen[-7:] == ["Streams", "Connections", "Logs", "Requests", "Jobs", "Chat", "Sluiceway, home"]
     for _ in range(3):
         await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")

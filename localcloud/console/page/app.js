@@ -12,8 +12,9 @@ import { Rail } from "./rail.js";
 import { Requests } from "./requests.js";
 import { Service } from "./service.js";
 import { Store } from "./store.js";
+import { Streams } from "./streams.js";
 
-const VIEWS = ["chat", "jobs", "requests", "logs", "connections"];
+const VIEWS = ["chat", "jobs", "requests", "logs", "connections", "streams"];
 const THEMES = { auto: "light", light: "dark", dark: "auto" };
 const CLOCK = { now: () => Date.now(), setTimeout: (call, ms) => setTimeout(call, ms), clearTimeout: (timer) => clearTimeout(timer) };
 
@@ -76,6 +77,7 @@ function startLocal(functions) {
   views.requests = new Requests({ backend, feed, functions });
   views.logs = new Logs({ backend, feed, functions });
   views.connections = new Connections({ backend, feed, openedMs: () => openedMs });
+  views.streams = new Streams({ backend, feed });
   new Rail({ feed, functions, isMine: (connection) => connection === views.connections.own });
   feed.start();
 }

@@ -22,6 +22,19 @@ export function whole(number) {
   return Math.round(number).toLocaleString("en");
 }
 
+/** A size: 0 B, 512 B, 1.4 KB, 12 MB. */
+export function size(bytes) {
+  const units = ["B", "KB", "MB", "GB"];
+  const step = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log2(Math.max(1, bytes)) / 10)));
+  const number = bytes / 1024 ** step;
+  return `${number < 10 && step > 0 ? number.toFixed(1) : whole(number)} ${units[step]}`;
+}
+
+/** How many a second: 0, 0.3, 12, 1,240. */
+export function perSecond(number) {
+  return number === 0 || number >= 9.95 ? whole(number) : number.toFixed(1);
+}
+
 /** "1 line", "2 lines". */
 export function counted(number, one, many = `${one}s`) {
   return `${whole(number)} ${number === 1 ? one : many}`;
