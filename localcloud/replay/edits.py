@@ -71,8 +71,6 @@ def _set(value: Any, edit: Edit) -> None:
     try:
         for step in above:
             value = _enter(value, step)
-        if isinstance(last, int):
-            _enter(value, last)  # a list does not grow
         _check(value, last)
         value[last] = edit.value
     except (LookupError, TypeError, ValueError) as error:

@@ -502,3 +502,41 @@ def test_a_letter_that_comes_back_too_early_is_not_sent_twice() -> None:
         assert queue.kept == {}
 
     run_virtual(main)
+
+
+def test_a_letter_that_was_taken_and_comes_once_more_is_only_deleted() -> None:
+    """A server of the queue that did not hear of the deletion shows it again."""
+
+    class Deaf(MemoryQueue):
+        async def delete(self, receipts: Sequence[str]) -> list[str]:
+            heard = [receipt for receipt in receipts if receipt.partition("#")[0] not in deaf]
+            for name in {receipt.partition("#")[0] for receipt in receipts} & deaf:
+                self.shown_at[name] = 0.0
+                deaf.remove(name)
+            return await super().delete(heard)
+
+    deaf = {"id-1", "id-12"}
+
+    async def main() -> None:
+        queue, target = Deaf(make_letters(20)), ListTarget()
+        report = await drive(queue, target, batch=4)
+        assert sorted(target.taken) == sorted(f"id-{n}" for n in range(20))
+        assert (report.tally.taken, queue.kept, deaf) == (20, {}, set())
+
+    run_virtual(main)
+
+
+def test_a_letter_whose_first_record_has_expired_stays() -> None:
+    """Kinesis gives what came later instead: that is not all that the letter stands for."""
+
+    async def body(api: Api) -> None:
+        arn = await api.make()
+        (first,) = await put_all(api, ("k", b"expired"))
+        await asyncio.sleep(23 * 3600)
+        (last,) = await put_all(api, ("k", b"kept"))
+        await asyncio.sleep(2 * 3600)
+        queue, target = MemoryQueue([point(arn, first, last)]), ListTarget()
+        report = await drive(queue, target, caller=KinesisCaller(api))
+        assert (target.contents, report.reasons, len(queue.kept)) == ([], {extents.GONE: 1}, 1)
+
+    with_api(body)

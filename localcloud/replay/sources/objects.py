@@ -116,8 +116,7 @@ class ObjectSource:
         folder = name.rpartition("/")[0]
         if folder != self._folder.name or not before:
             self._folder = _Folder(folder)
-            if name > self._place.name:
-                self._place.before = before
+            self._place.before = before
 
     async def _read_object(self, name: str) -> AsyncGenerator[Item]:
         count = 0
