@@ -218,6 +218,27 @@ def test_what_a_mapping_gave_up_is_read_from_its_stream(world: World) -> None:
     assert world.bodies(letters) == []
 
 
+def test_changes_that_a_mapping_gave_up_are_read_from_the_tables_stream(world: World, tmp_path: Path) -> None:
+    """As the event has them."""
+    table, arn = world.outputs["AccountsTable"], world.outputs["AccountsStream"]
+    for name in ("a", "b", "c"):
+        world.client("dynamodb").put_item(TableName=table, Item={"id": {"S": name}})
+    streams = world.client("dynamodbstreams")
+    (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    place = {"StreamArn": arn, "ShardId": shard["ShardId"]}
+    iterator = streams.get_shard_iterator(**place, ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+    numbers = [each["dynamodb"]["SequenceNumber"] for each in streams.get_records(ShardIterator=iterator)["Records"]]
+    batch = {"shardId": shard["ShardId"], "startSequenceNumber": numbers[1], "endSequenceNumber": numbers[2]}
+    document = {"requestContext": {"condition": "RecordAgeExceeded"}, "DDBStreamBatchInfo": {**batch, "streamArn": arn}}
+    world.client("sqs").send_message(QueueUrl=world.outputs["LettersUrl"], MessageBody=json.dumps(document))
+    file = tmp_path / "changes.jsonl"
+    assert world.replay("--from", "queue:LettersUrl", "--target", f"file:{file}")["taken"] == 2
+    changes = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [change["dynamodb"]["NewImage"]["id"]["S"] for change in changes] == ["b", "c"]
+    assert {(change["eventSource"], change["eventSourceARN"]) for change in changes} == {("aws:dynamodb", arn)}
+    assert world.bodies(world.outputs["LettersUrl"]) == []
+
+
 class _Desk(BaseHTTPRequestHandler):
     """Takes orders, after it was busy once."""
 

@@ -16,15 +16,23 @@ from hypothesis import strategies as st
 from localcloud.clock import run_virtual
 from localcloud.replay.edits import edit_by_paths, read_edit
 from localcloud.replay.resume import Bookmark, read_bookmark, write_bookmark
-from localcloud.replay.sources.streams import StreamSource, read_cursor, read_span, write_cursor, write_span
+from localcloud.replay.sources.streams import (
+    StreamSource,
+    open_consumer,
+    open_stream,
+    read_cursor,
+    read_span,
+    write_cursor,
+    write_span,
+)
 from localcloud.replay.targets.files import FileTarget
 from sluiceway.errors import Misconfigured, Retryable
 from sluiceway.flows.consume import ReplayOptions, open_replay
 from sluiceway.rules.consuming.spans import SHARD_END, Checkpoint, Span
 from tests.fakes import KilledError, Life, LoopClockMs
-from tests.unit.consume_setup import BRISK, aggregate, make_reader, put_all
+from tests.unit.consume_setup import BRISK, KinesisCaller, aggregate, make_reader, put_all
 from tests.unit.kinesis_setup import OPEN, Api, with_api
-from tests.unit.replay_setup import ListSource, ListTarget, Notes, make_item, make_run
+from tests.unit.replay_setup import FixedChance, ListSource, ListTarget, Notes, make_item, make_run
 
 
 def test_items_go_in_batches_and_each_is_settled_before_the_next() -> None:
@@ -248,6 +256,32 @@ def test_a_stream_is_replayed_whole_through_kills_and_aggregates(seed: int) -> N
         assert sum(counts.values()) <= 36 + kills * batch
 
     with_api(body, limits=OPEN)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_consumer_lives_as_long_as_its_replay(fails: bool) -> None:
+    """It is active before it is read by, and gone afterwards, also where the run breaks off."""
+
+    async def body(api: Api) -> None:
+        await api.make()
+        reader = make_reader(api)
+        await put_all(api, ("k", b"1"))
+        await asyncio.sleep(1)
+        caller = KinesisCaller(api)
+        found: list[Any] = []
+        with suppress(ZeroDivisionError):
+            async with open_consumer(caller, reader, "mine", chance=FixedChance()) as pushed:
+                options = ReplayOptions(manner=BRISK, clock=LoopClockMs())
+                async with open_stream(pushed, Span(until_ms=LoopClockMs().now_ms()), options=options) as source:
+                    while (item := await source.next()) is not None:
+                        found.append(item.content)
+                if fails:
+                    raise ZeroDivisionError
+        assert found == [b"1"]
+        await asyncio.sleep(60)
+        assert (await api.call("ListStreamConsumers", StreamARN=reader.arn))["Consumers"] == []
+
+    with_api(body)
 
 
 def test_a_cursor_and_a_span_go_through_json() -> None:
