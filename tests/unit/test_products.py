@@ -385,6 +385,7 @@ def test_what_is_added_passes_the_check(project: Path, level: str, data_format: 
         '{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}',
         "Resources: {Queue: {Type: AWS::SQS::Queue}}\n",
         "Resources:\n    Queue: {Type: AWS::SQS::Queue}\n",
+        "Resources:\n Queue:\n  Type: AWS::SQS::Queue\n",
         "Parameters: {}\n",
         "",
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 from typing import Any
 from uuid import UUID
 
@@ -80,14 +81,27 @@ def test_a_refusal_names_the_field_and_never_the_value(changes: dict[str, Any], 
     assert "secret" not in str(caught.value)
 
 
-def test_a_record_that_nests_without_end_is_refused() -> None:
-    """A record nested beyond what can be followed is the sender's fault."""
+def test_a_record_that_nests_without_end_is_refused_at_once() -> None:
+    """A record nested beyond what can be followed is the sender's fault, and to say so takes no time."""
+    before = time.process_time()
     node = {"type": "record", "name": "Node", "fields": [{"name": "next", "type": ["null", "Node"]}]}
-    deep: Any = None
-    for _ in range(50_000):
-        deep = {"next": deep}
-    with pytest.raises(Rejected):
-        make(node).encode("nodes", deep)
+    for depth, leaf in ((50_000, None), (64, 5), (900, 5), (60, 5), (10, 5)):
+        deep: Any = leaf
+        for _ in range(depth):
+            deep = {"next": deep}
+        with pytest.raises(Rejected) as caught:
+            make(node).encode("nodes", deep)
+    assert caught.value.field == ".".join(["next"] * 10)
+    assert time.process_time() - before < 2
+
+
+def test_a_union_that_doubles_is_refused_with_the_schema() -> None:
+    """Two branches that hold the union again would both be tried at each level, which takes years for forty of them."""
+    children = {"name": "in", "type": ["null", "A", "B"]}
+    twin = {"type": "record", "name": "B", "fields": [{**children, "type": ["null", "A", "B"]}]}
+    union = ["null", {"type": "record", "name": "A", "fields": [{"name": "in", "type": ["null", "A", twin]}]}]
+    with pytest.raises(Misconfigured, match="a union holds itself in two branches"):
+        make({"type": "record", "name": "R", "fields": [{"name": "a", "type": union}]})
 
 
 @pytest.mark.parametrize(

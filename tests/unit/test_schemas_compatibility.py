@@ -63,6 +63,8 @@ TREE = {"type": "object", "properties": {"next": {"$ref": "#/definitions/tree"}}
         (record(a={"type": "array", "items": INT}), record(a={"type": "array", "items": NUMBER}), ""),
         (record(a={"type": "array", "items": TEXT}), record(a={"type": "array", "items": INT}), "a[]: may be string"),
         (record(a={"type": "array"}), record(a={"type": "array", "uniqueItems": True}), "an item twice"),
+        (record(a={"type": "array", "items": [INT]}), record(a={"type": "array"}), ""),
+        (record(a={"type": "array", "items": [INT]}), record(a={"items": [TEXT]}), "a: items as a list are compared"),
         (record(a={"type": "array", "maxItems": 2}), record(a={"type": "array", "maxItems": 3}), ""),
         (record(a=INT, b=INT), {**record(a=INT, b=INT), "maxProperties": 2}, ""),
         (record(a=INT), record(a={"anyOf": [TEXT, INT]}), ""),

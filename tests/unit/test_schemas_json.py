@@ -111,6 +111,8 @@ def test_a_frame_names_the_version_that_wrote_the_record() -> None:
         ({"properties": {"a": {"multipleOf": 0}}}, r"/properties/a/multipleOf must be a number above 0"),
         ({"properties": {"a": {"pattern": "(a+)+$"}}}, r"/properties/a/pattern repeats what has repeats"),
         ({"properties": {"a": {"pattern": "["}}}, r"/properties/a/pattern is no pattern"),
+        ({"properties": {"a": {"pattern": "a{99999999999999}"}}}, r"/properties/a/pattern is no pattern"),
+        ({"properties": {"order": {"pattern": "[$]"}}}, r"is no schema that can be compiled: bad escape"),
         ({"properties": {"a{b}": {}}}, r"a name has no quotes, braces"),
         ({"properties": {"a": {"$id": "x"}}}, r"/properties/a/\$id may stand at the top only"),
         ({"definitions": {"a": {"anyOf": [{"$ref": "#/definitions/a"}]}}}, "#/definitions/a refers to itself"),
@@ -125,7 +127,18 @@ def test_a_schema_that_would_be_passed_over_in_part_is_none(changes: dict[str, A
     assert str(caught.value).startswith("products/orders/schema.json: ")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"$schema": NaN}', "9" * 200_000, '{"a":' * 3_000, '{"a": 1e999}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        '{"$schema": NaN}',
+        "9" * 200_000,
+        '{"a":' * 3_000,
+        json.dumps(ORDER).replace('"minimum": 1', '"minimum": 1e999'),
+    ],
+)
 def test_what_is_no_document_is_refused(text: str) -> None:
     """Not JSON, no object, too long, too deep, or a number that is none."""
     with pytest.raises(Misconfigured):

@@ -21,6 +21,7 @@ __all__ = ["AvroSchema", "read_avro_document"]
 
 MAX_CHARACTERS: Final = 170_000  # https://docs.aws.amazon.com/glue/latest/webapi/API_RegisterSchemaVersion.html
 MAX_PATH: Final = 256
+MAX_NESTING: Final = 64  # fastavro is compiled, and does not look how deep it is: some thousand levels end the process
 _WITHOUT_JSON: Final = ("bytes", "fixed")
 _PYTHON: Final[Mapping[str, type | tuple[type, ...]]] = {
     "array": list, "boolean": bool, "double": (int, float), "enum": str, "float": (int, float), "int": int, "long": int,
@@ -48,9 +49,12 @@ class AvroSchema:
         self.document = read_avro_document(text, what)
         if self.document.kind != "record":
             raise Misconfigured(f"{what}: a topic's schema is a record", what=what)
-        missing = _find_binary(self.document, set())
+        missing = _find_binary(self.document)
         if missing:
             raise Misconfigured(f"{what}: {missing}: records come as JSON, which has no bytes", what=what)
+        if _branches_again(self.document):
+            why = "a union holds itself in two branches: to choose takes time that doubles with each level of a record"
+            raise Misconfigured(f"{what}: {why}", what=what)
         try:
             import fastavro  # noqa: PLC0415 - optional, and compiled: 22 ms
             from fastavro import validation  # noqa: PLC0415
@@ -58,7 +62,6 @@ class AvroSchema:
             raise Misconfigured(
                 "Avro needs fastavro: put it into the function's requirements", what="fastavro"
             ) from None
-        self._fault: Any = validation.ValidationError
         self._validate: Any = validation.validate
         self._write: Any = cast("Any", fastavro).schemaless_writer
         try:
@@ -70,30 +73,56 @@ class AvroSchema:
         """The data in Avro's binary form, without a schema: a `Check`. Raises Rejected (`schema-mismatch`)."""
         del topic
         record = dict(data)
+        if _is_deep(record):
+            raise Rejected(f"is nested more than {MAX_NESTING} deep", reason="schema-mismatch")
         try:
-            self._validate(record, self._parsed, strict=True)
+            # never with raise_errors: its text of a record that nests grows with the cube of the depth, for minutes
+            if not self._validate(record, self._parsed, raise_errors=False, strict=True):
+                place = (_find_fault(self.document, record, "") or "")[:MAX_PATH] or None
+                raise Rejected("has another type than the schema", reason="schema-mismatch", field=place)
             written = io.BytesIO()
             self._write(written, self._parsed, record, strict=True)
-        except self._fault:
-            place = (_find_fault(self.document, record, "") or "")[:MAX_PATH]
-            raise Rejected("has another type than the schema", reason="schema-mismatch", field=place or None) from None
-        except (RecursionError, OverflowError, UnicodeEncodeError, ValueError):
+        except (OverflowError, ValueError):  # such as half of a surrogate pair
             raise Rejected("is nothing that the schema takes", reason="schema-mismatch") from None
         return written.getvalue()
 
 
-def _find_binary(node: AvroNode, seen: set[int]) -> str:
-    """The place of the first `bytes` or `fixed`, "" for none."""
-    if id(node) in seen:
-        return ""
-    seen.add(id(node))
-    if node.kind in _WITHOUT_JSON:
-        return f"{node.name or node.kind} is {node.kind}"
-    for child in node.children():
-        found = _find_binary(child, seen)
-        if found:
-            return found
-    return ""
+def _find_binary(root: AvroNode) -> str:
+    """The name of a `bytes` or `fixed`, "" for none."""
+    return next((f"{node.name or node.kind} is {node.kind}" for node in _reach(root) if node.kind in _WITHOUT_JSON), "")
+
+
+def _branches_again(root: AvroNode) -> bool:
+    """Whether a union can be reached from more than one of its own branches."""
+    unions = [node for node in _reach(root) if node.kind == "union"]
+    return any(sum(any(each is union for each in _reach(part)) for part in union.branches) > 1 for union in unions)
+
+
+def _reach(root: AvroNode) -> list[AvroNode]:
+    """Every node under one, itself included, each once."""
+    seen: dict[int, AvroNode] = {}
+    todo = [root]
+    while todo:
+        node = todo.pop()
+        if id(node) not in seen:
+            seen[id(node)] = node
+            todo += node.children()
+    return list(seen.values())
+
+
+def _is_deep(record: object) -> bool:
+    level: list[object] = [record]
+    for _ in range(MAX_NESTING):
+        inner: list[object] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += cast("dict[str, object]", each).values()
+            elif isinstance(each, list):
+                inner += cast("list[object]", each)
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def _find_fault(node: AvroNode, value: object, place: str) -> str | None:

@@ -6,6 +6,7 @@ here, never one that somebody sent or that a registry gave. Must not know frames
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
@@ -40,7 +41,7 @@ def compile_validator(schema: Mapping[str, Any], what: str) -> Callable[[object]
     """A function that raises JsonSchemaValueException. Raises Misconfigured where no code comes of the schema."""
     try:
         return _compile(dict(schema), use_default=False)  # a default is for readers: what was sent is what is stored
-    except (JsonSchemaException, SyntaxError, RecursionError) as error:
+    except (JsonSchemaException, SyntaxError, RecursionError, re.error) as error:  # re.error: `[$]`, write `[\\$]`
         raise Misconfigured(f"{what}: is no schema that can be compiled: {error}", what=what) from error
 
 

@@ -39,6 +39,8 @@ def find_slowness(pattern: str, *, max_length: int | None = None) -> str:
         factors = list(_walk(tree, length))
     except re.error as error:
         return f"is no pattern: {error.msg}"
+    except OverflowError:
+        return "is no pattern: a repeat has too large a number"
     except RecursionError:
         return "is nested too deeply"
     except _TooSlow as error:
