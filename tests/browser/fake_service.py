@@ -148,7 +148,7 @@ class FakeService:
         self._gate.set()
         self._news = asyncio.Condition()
         self._feeds: list[web.StreamResponse] = []
-        self._tails: list[web.StreamResponse] = []
+        self.tails: list[web.StreamResponse] = []
         self._taken = 0
 
     # ---- what a test waits for
@@ -335,19 +335,20 @@ class FakeService:
         for record in self.records:
             await response.write(f"event: record\ndata: {json.dumps(record)}\n\n".encode())
         self.asked.append(("tail", dict(request.query)))
-        self._tails.append(response)
+        self.tails.append(response)
         await self._notify()
         try:
             await asyncio.Event().wait()
         finally:
-            self._tails.remove(response)
+            self.tails.remove(response)
+            await self._notify()
         return response
 
     async def arrive(self, *records: dict[str, Any]) -> None:
         """Records arrive in the stream, in this order; a tail that is opened later has them too."""
         self.records += records
         for record in records:
-            for tail in self._tails:
+            for tail in self.tails:
                 await tail.write(f"event: record\ndata: {json.dumps(record)}\n\n".encode())
 
     async def _do(self, request: web.Request) -> web.Response:
@@ -359,7 +360,7 @@ class FakeService:
         letter = {"id": "m", "sent_ms": time.time() * 1000, "reason": "invalid-json", "detail": "no object"}
         letter |= {"shard": "shardId-000000000002", "first": "4968", "records": 1}
         answers = {"letters": {"queue": "q", "letters": [letter], "seen": 1}, "demo": {"running": True}}
-        replay = self.mesh["replays"][0] | {"id": "r2", "done": 0, "refused": 0, "reasons": [], "fraction": 0.0}
+        replay = told_mesh()["replays"][0] | {"id": "r2", "done": 0, "refused": 0, "reasons": [], "fraction": 0.0}
         return web.json_response({**answers, "replays": replay}[request.match_info["what"]])
 
     async def _publish(self, request: web.Request) -> web.Response:
