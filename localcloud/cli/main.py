@@ -137,7 +137,7 @@ def _add_others(add: Callable[..., argparse.ArgumentParser]) -> None:
     ledger = add("ledger", help="what is served, delegated, partial and refused")
     ledger.add_argument("--markdown", action="store_true", help="as docs/ledger.md")
     ledger.set_defaults(module="ledger")
-    replay = add("replay", help="send once more: recorded events, or what a stream, queue or archive has", add_help=False)
+    replay = add("replay", help="send again: recorded events; streams, queues, archives", add_help=False)
     replay.set_defaults(module="replay")
 
 
