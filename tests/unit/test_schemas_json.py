@@ -174,6 +174,42 @@ def test_deep_and_huge_records_are_refused_and_nothing_fails() -> None:
     assert refuse({"a": 10**400}, steps).reason == "schema-mismatch"
 
 
+LEAF = {"$ref": "#/definitions/n"}
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"anyOf": [{"required": ["x"], "properties": {"a": LEAF}}, {"required": ["y"], "properties": {"a": LEAF}}]},
+        {"allOf": [{"properties": {"a": LEAF}}, {"properties": {"a": LEAF}}]},
+        {"if": {"properties": {"a": LEAF}}, "then": {"properties": {"a": LEAF}}},
+        {"properties": {"a": LEAF}, "patternProperties": {"^a": LEAF}},
+        {"patternProperties": {"^a": LEAF, "a$": LEAF}},
+        {"properties": {"a": {"items": {"$ref": "#/definitions/m"}, "contains": {"$ref": "#/definitions/m"}}}},
+    ],
+)
+def test_a_schema_whose_levels_double_is_refused(node: dict[str, Any]) -> None:
+    """A record of forty levels would be looked at for years, and anybody may send one."""
+    middle = {"properties": {"a": LEAF}}
+    with pytest.raises(Misconfigured, match="comes back to itself in two ways at once"):
+        make({"$schema": DRAFT, "definitions": {"n": node, "m": middle}, "properties": {"a": LEAF}})
+
+
+def test_a_schema_that_nests_in_one_way_is_quick() -> None:
+    """Trees, lists and two members that nest: each value is looked at once, however deep."""
+    node = {
+        "anyOf": [{"type": "null"}, {"type": "object", "properties": {"a": LEAF, "b": LEAF, "c": {"items": LEAF}}}],
+    }
+    schema = make({"$schema": DRAFT, "definitions": {"n": node}, "properties": {"a": LEAF}})
+    deep: Any = 5
+    for _ in range(150):
+        deep = {"a": deep, "c": [{"a": None}]}
+    before = time.process_time()
+    schema.check({"x": 1, "a": None})
+    refuse({"a": deep}, schema)
+    assert time.process_time() - before < 1
+
+
 # ---------------------------------------------------------------- patterns
 
 

@@ -15,7 +15,8 @@ from typing import Any, Final, TypeAlias, cast
 
 from fastjsonschema import JsonSchemaException
 
-from sluiceway.rules.schemas.json_keywords import ANNOTATIONS, DRAFTS, TYPES, Node, find_definition
+from sluiceway.rules.schemas.json_keywords import ANNOTATIONS, DRAFTS, TYPES
+from sluiceway.rules.schemas.json_references import Node, find_definition
 from sluiceway.rules.schemas.json_schemas import compile_validator
 
 __all__ = ["find_unread"]

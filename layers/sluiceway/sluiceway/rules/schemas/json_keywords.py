@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, NoReturn, TypeAlias, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NoReturn, cast
 
 from sluiceway.errors import Misconfigured
+from sluiceway.rules.schemas.json_references import find_definition, find_doubling, find_endless
 from sluiceway.rules.schemas.regexes import find_slowness
 
-__all__ = ["ANNOTATIONS", "DRAFTS", "TYPES", "Node", "find_definition", "read_document"]
-
-Node: TypeAlias = bool | dict[str, Any]
-"""A schema or one of its parts."""
+__all__ = ["ANNOTATIONS", "DRAFTS", "FORMATS", "TYPES", "read_document"]
 
 MAX_CHARACTERS: Final = 170_000  # https://docs.aws.amazon.com/glue/latest/webapi/API_RegisterSchemaVersion.html
 MAX_DEPTH: Final = 40
@@ -101,18 +99,14 @@ def read_document(text: str, what: str) -> dict[str, Any]:
         names = ", ".join(name for name in DRAFTS if name.endswith("#"))
         raise Misconfigured(f"{what}: $schema must be one of {names}", what=what)
     _Walk(what, draft, schema).check(schema, "", depth=0)
-    endless = _find_endless(schema)
+    endless = find_endless(schema)
     if endless:
         raise Misconfigured(f"{what}: {endless} refers to itself and says nothing of its own", what=what)
+    doubling = find_doubling(schema)
+    if doubling:
+        why = "comes back to itself in two ways at once, which takes time that doubles with each level of a record"
+        raise Misconfigured(f"{what}: {doubling} {why}", what=what)
     return schema
-
-
-def find_definition(root: Mapping[str, Any], ref: str) -> Node | None:
-    """What `#/definitions/<name>` or `#/$defs/<name>` names in the schema, None where it names nothing."""
-    parts = ref.split("/")
-    if len(parts) != 3 or parts[0] != "#" or parts[1] not in {"definitions", "$defs"}:
-        return None
-    return cast("Mapping[str, Node]", root.get(parts[1]) or {}).get(parts[2])
 
 
 def _no_constant(_name: str) -> NoReturn:
@@ -124,32 +118,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError("a number is beyond what a double holds")
     return number
-
-
-def _find_endless(root: Mapping[str, Any]) -> str:
-    """The definition that comes back to itself while one value is looked at, "" for none."""
-    places = [f"#/{group}/{name}" for group in ("$defs", "definitions") for name in root.get(group, {})]
-    edges = {place: set(_refers_at_once(cast("Node", find_definition(root, place)))) for place in places}
-    edges["#"] = set(_refers_at_once(dict(root)))
-    done: set[str] = set()
-    while True:  # take away what refers to nothing that is left
-        found = {place for place, others in edges.items() if place not in done and others <= done}
-        if not found:
-            return min(set(edges) - done, default="")
-        done |= found
-
-
-def _refers_at_once(node: Node) -> Iterator[str]:
-    """What a value is held against where it is held against this."""
-    if isinstance(node, bool):
-        return
-    if "$ref" in node:
-        yield str(node["$ref"])
-    parts: list[Node] = [part for keyword in _LISTS for part in node.get(keyword, ())]
-    parts += [node[keyword] for keyword in ("else", "if", "not", "then") if keyword in node]
-    parts += [part for part in node.get("dependencies", {}).values() if not isinstance(part, list)]
-    for part in parts:
-        yield from _refers_at_once(part)
 
 
 class _Walk:
