@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -198,7 +200,22 @@ async def test_a_client_that_leaves_takes_its_subscriptions_along(world: World) 
         await world.probe(stays, holds=lambda _run: _count_items(world) == 1)
 
 
+async def test_a_subscription_ends_with_the_token_that_opened_its_connection(world: World) -> None:
+    """The authorizer says when, the gateway hands it on with each message, and the table has it; 30 s are leeway."""
+    claims = world.token.split(".")[1]
+    expires_s = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"]
+    assert expires_s < time.time() + 7200
+    async with world.subscriber() as client:
+        await client.ask(action="subscribe")
+        kept = [int(item["expires_s"]["N"]) for item in _scan(world)["Items"]]
+    assert expires_s + 30 in kept
+
+
 def _count_items(world: World) -> int:
+    return _scan(world)["Count"]
+
+
+def _scan(world: World) -> Any:
     table: Any = boto3.client(
         "dynamodb",
         endpoint_url=world.kinesis.meta.endpoint_url,
@@ -206,7 +223,7 @@ def _count_items(world: World) -> int:
         aws_access_key_id="root",
         aws_secret_access_key="root",
     )
-    return table.scan(TableName=world.outputs["SubscriptionsTableName"])["Count"]
+    return table.scan(TableName=world.outputs["SubscriptionsTableName"])
 
 
 async def test_no_call_of_these_functions_was_outside_its_role(world: World) -> None:
