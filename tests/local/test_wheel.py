@@ -93,17 +93,17 @@ def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
 
 
 def test_the_metadata_names_command_licence_and_extras(wheel: Path) -> None:
-    """The command is `sluiceway`, the licence is inside, `[local]`, `[sdk]` and `[tracing]` are extras."""
+    """The command is `sluiceway`, the licence is inside, `[avro]`, `[local]`, `[sdk]` and `[tracing]` are extras."""
     with zipfile.ZipFile(wheel) as archive:
         by_name = {name.split("/", 1)[1]: name for name in archive.namelist() if ".dist-info/" in name}
         metadata = message_from_bytes(archive.read(by_name["METADATA"]))
         commands = archive.read(by_name["entry_points.txt"]).decode()
         assert b"Apache License" in archive.read(by_name["licenses/LICENSE"])
     assert "sluiceway = localcloud.cli.main:main" in commands
-    assert set(metadata.get_all("Provides-Extra") or []) == {"local", "sdk", "tracing"}
+    assert set(metadata.get_all("Provides-Extra") or []) == {"avro", "local", "sdk", "tracing"}
     assert metadata["Requires-Python"] == ">=3.11"
     always = [line for line in metadata.get_all("Requires-Dist") or [] if "extra ==" not in line]
-    assert [line.split("<")[0].split(">")[0] for line in always] == ["aws-lambda-powertools"]
+    assert [line.split("<")[0].split(">")[0] for line in always] == ["aws-lambda-powertools", "fastjsonschema"]
 
 
 # ---------------------------------------------------------------- it runs a project that lies elsewhere
