@@ -70,6 +70,7 @@ def test_what_is_encoded_is_read_back(record: dict[str, Any]) -> None:
         ({"lines": [{"sku": "A", "n": 1}, {"sku": "secret", "n": "secret"}]}, "lines[1].n"),
         ({"lines": "secret"}, "lines"),
         ({"secret": 1}, None),
+        ({"lines": [{"sku": "A", "n": 1, "secret": 1}]}, "lines[0]"),
         ({"note": "\ud800secret"}, None),
     ],
 )

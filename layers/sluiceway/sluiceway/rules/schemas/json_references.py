@@ -46,7 +46,7 @@ def find_doubling(root: Mapping[str, Any]) -> str:
     reach = {place: _close(edges, place) for place in edges}
     for place, node in definitions.items():
         circle = {other for other in reach[place] if place in reach.get(other, ())}
-        if circle and any(_leads_twice(part, circle) for part in _dicts(node)):
+        if any(_leads_twice(part, circle) for part in _dicts(node)):
             return place
     return ""
 
