@@ -29,7 +29,7 @@ ROLLUP = (
     '"metrics":[{"source_field":"t","metrics":["avg"]}],"retention_s":{"minute":2592000},"lateness_s":3600,'
     '"raw_retention_s":172800,"stream_retention_s":86400}'
 )
-OPTIONAL = {"MASK_KEY"}  # the template sets it, perhaps to nothing
+OPTIONAL = {"CHANNELS", "MASK_KEY", "SUBSCRIBER_PARTS"}  # the template sets them, two perhaps to nothing
 SETTINGS = {
     "broadcast_records": {
         "SUBSCRIPTIONS_TABLE": "subscriptions",
@@ -37,6 +37,8 @@ SETTINGS = {
         "TOPICS": '{"records": "stack-RecordsStream-1"}',
         "ACCESS": '{"records": "public"}',
         "MASK_KEY": MASK_KEY,
+        "SUBSCRIBER_PARTS": "1",
+        "CHANNELS": "",
     },
     "filter_records": {
         "RULES_TABLE": "rules",
@@ -84,6 +86,7 @@ SETTINGS = {
         "SUBSCRIPTIONS_TABLE": "subscriptions",
         "TOPICS": '{"records": "stack-RecordsStream-1"}',
         "ACCESS": '{"records": "public"}',
+        "SUBSCRIBER_PARTS": "4",
         "CONNECTIONS_URL": "https://abc.execute-api.eu-west-1.amazonaws.com/v1",
         "WORKER_FUNCTION": "stream-answer",
         "IDEMPOTENCY_TABLE": "keys",
