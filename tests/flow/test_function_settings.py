@@ -243,6 +243,7 @@ async def test_parts_and_channels_are_opened_where_they_are_set(monkeypatch: pyt
         assert (services.parting.parts, services.roll.parts) == (8, tuple(range(8)))
         assert services.channels.of_topic["records"].name == "/records/live"
     opening = opened(monkeypatch, "broadcast_records")
+    monkeypatch.setenv("SUBSCRIBER_PARTS", "8")
     monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME")
     with pytest.raises(Misconfigured) as caught:
         async with opening:
