@@ -100,6 +100,10 @@ async def test_the_registry_of_the_page() -> None:
     async with front.serve(open_listener("127.0.0.1", 0)) as address:
         settings = environ(AWS_ENDPOINT_URL=address)
         async with Wire.open(settings) as wire:
+            for each in (await wire.call(GLUE, "ListRegistries", {})).json()[
+                "Registries"
+            ]:  # moto has one for a process
+                await wire.call(GLUE, "DeleteRegistry", {"RegistryId": {"RegistryName": each["RegistryName"]}})
             await wire.call(GLUE, "CreateRegistry", {"RegistryName": "mesh"})
             first = {"RegistryId": {"RegistryName": "mesh"}, "SchemaName": "orders", "DataFormat": "JSON"}
             await wire.call(GLUE, "CreateSchema", {**first, "Compatibility": "NONE", "SchemaDefinition": ORDERS})

@@ -75,16 +75,19 @@ class AvroSchema:
         record = dict(data)
         if _is_deep(record):
             raise Rejected(f"is nested more than {MAX_NESTING} deep", reason="schema-mismatch")
+        written = io.BytesIO()
         try:
             # never with raise_errors: its text of a record that nests grows with the cube of the depth, for minutes
-            if not self._validate(record, self._parsed, raise_errors=False, strict=True):
-                place = (_find_fault(self.document, record, "") or "")[:MAX_PATH] or None
-                raise Rejected("has another type than the schema", reason="schema-mismatch", field=place)
-            written = io.BytesIO()
+            if not self._validate(record, self._parsed, raise_errors=False):
+                raise self._refuse(record)
             self._write(written, self._parsed, record, strict=True)
-        except (OverflowError, ValueError):  # such as half of a surrogate pair
-            raise Rejected("is nothing that the schema takes", reason="schema-mismatch") from None
+        except (OverflowError, ValueError):  # a member that no field takes, half of a surrogate pair
+            raise self._refuse(record) from None
         return written.getvalue()
+
+    def _refuse(self, record: object) -> Rejected:
+        place = (_find_fault(self.document, record, "") or "")[:MAX_PATH]
+        return Rejected("has another type than the schema", reason="schema-mismatch", field=place or None)
 
 
 def _find_binary(root: AvroNode) -> str:
