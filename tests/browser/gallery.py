@@ -12,6 +12,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.browser.browser import running_browser
 from tests.browser.fake_service import Answer, FakeService
+from tests.browser.mesh import told_record
 from tests.browser.spans import span
 
 DESKTOP = {"viewport": {"width": 1360, "height": 860}}
@@ -156,8 +157,26 @@ class Gallery:
         await expect(self.page.locator(".connection").first).to_be_visible()
         await self.take("connections")
 
+    async def streams(self) -> None:
+        """A stream that was split, with a hot shard and something wrong everywhere; all of the view in one picture."""
+        page = self.page
+        await self.show("Streams")
+        await expect(page.locator(".record")).to_have_count(9)
+        await page.locator(".record summary").nth(1).click()
+        await page.get_by_role("button", name="Why").click()
+        await expect(page.locator(".reasons").filter(has_text="invalid-json")).to_be_visible()
+        await self.take("streams")
+        tall = await page.evaluate("document.querySelector('#streams').scrollHeight")
+        size = page.viewport_size
+        assert size is not None
+        await page.set_viewport_size({"width": size["width"], "height": tall + 150})
+        await self.take("streams-whole")
+        await page.set_viewport_size(size)
+
 
 def _fill(service: FakeService) -> None:
+    service.records = [told_record(number) for number in range(8)]
+    service.records.append(told_record(8, data=None, base64="84mawgo=", fault="corrupt-aggregate"))
     for turn, name in enumerate(("POST /jobs", "GET /jobs/{job_id}", "$connect", "resume", "ask")):
         spans = answer_spans(f"1-past-{turn}")[: 3 + 2 * turn]
         service.traces[f"1-past-{turn}"] = [spans[0] | {"name": name}, *spans[1:]]
@@ -186,6 +205,7 @@ async def _make(browser: Browser, folder: Path) -> None:
                 await gallery.chat()
                 await gallery.jobs()
                 await gallery.panels()
+                await gallery.streams()
                 await context.close()
     async with FakeService(local=False).serving() as service:
         page = await browser.new_page(**DESKTOP)
