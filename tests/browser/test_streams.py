@@ -192,3 +192,13 @@ async def test_the_newest_two_hundred_are_shown(page: Page, service: FakeService
     await service.arrive(*(told_record(number) for number in range(1, 251)))
     await expect(page.locator(".record").first).to_contain_text("customer-250")
     await expect(page.locator(".record")).to_have_count(200)
+
+
+async def test_a_reader_keeps_the_focus_while_its_numbers_change(page: Page, service: FakeService) -> None:
+    """The list is drawn anew each time; whoever is in it by keyboard stays there."""
+    await go(page, "Streams")
+    link = page.get_by_role("link", name="Its last batch").first
+    await link.focus()
+    service.mesh["readers"][0]["age_ms"] = 77.0
+    await expect(page.get_by_role("list", name="Readers")).to_contain_text("77 ms behind")
+    await expect(link).to_be_focused()

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from localcloud.console.api import ApiError
 from localcloud.json_text import MalformedJson, read_json
+from sluiceway.errors import Rejected
 from sluiceway.events.kinesis import KinesisRecord
 from sluiceway.rules.patterns import InvalidPattern, Pattern
 from sluiceway.rules.patterns import compile as compile_pattern
@@ -84,5 +85,5 @@ def is_wanted(pattern: Pattern | None, record: KinesisRecord) -> bool:
         return False
     try:
         return pattern.matches(record.data)
-    except (InvalidPattern, ValueError, RecursionError):
+    except (Rejected, ValueError, RecursionError):
         return False

@@ -23,7 +23,7 @@ from localcloud.console.mesh.rates import Rate, Rates
 from localcloud.console.mesh.records import describe_record, is_wanted
 from localcloud.console.mesh.streams import CONSUMER
 from sluiceway.aws.kinesis import KINESIS
-from sluiceway.aws.streams import KinesisReader
+from sluiceway.aws.streams import KinesisReader, StreamConsumer
 from sluiceway.errors import Retryable, ServiceError, SluicewayError
 from sluiceway.events.kinesis import KinesisRecord
 from sluiceway.flows.consume.opening import Opened, ShardOpening
@@ -39,6 +39,7 @@ __all__ = ["KEPT", "LOOK_BACK_MS", "Tail", "Tails"]
 KEPT: Final = 200  # records
 MAX_TAILS: Final = 8  # streams that are read at a time
 LOOK_BACK_MS: Final = 30_000
+AGAIN_S: Final = 3.0  # after trouble
 LINGER_S: Final = 5.0  # a page that is loaded anew finds its tail again
 SHARDS_S: Final = 2.0  # how often new shards are looked for
 WAIT_S: Final = 0.2
@@ -62,9 +63,14 @@ class Tail:
         self._clock = clock
         self._kept: deque[_Kept] = deque(maxlen=KEPT)
         self._rates = Rates()
+        self._last: dict[str, tuple[int, int]] = {}
 
     def take(self, record: KinesisRecord) -> None:
-        """One more record."""
+        """One more record; one that was taken before, where a shard is read again, is left out."""
+        place = (int(record.sequence_number), -1 if record.sub_sequence is None else record.sub_sequence)
+        if place <= self._last.get(record.shard_id, (-1, -1)):
+            return
+        self._last[record.shard_id] = place
         self._rates.note(record.shard_id, len(record.data) + len(record.partition_key), record.arrived_ms)
         kept = _Kept(record, describe_record(record))
         self._kept.append(kept)
@@ -149,6 +155,11 @@ class Tails:
             del self._tails[stream]
 
     async def _read(self, arn: str, tail: Tail) -> None:
+        while True:
+            await self._read_once(arn, tail)
+            await asyncio.sleep(AGAIN_S)
+
+    async def _read_once(self, arn: str, tail: Tail) -> None:
         try:
             async with _consuming(self._cloud, arn) as reader:
                 tail.say("live")
@@ -176,12 +187,7 @@ async def _until_nobody_looks(tail: Tail) -> None:
 async def _consuming(cloud: Cloud, arn: str) -> AsyncGenerator[KinesisReader]:
     """The stream, pushed to the console's consumer. One that an earlier console has left is taken over."""
     reader = KinesisReader(cloud.wire, arn)
-    try:
-        consumer = await reader.register_consumer(CONSUMER)
-    except ServiceError as error:
-        if error.code != "ResourceInUseException":
-            raise
-        consumer = await reader.describe_consumer(CONSUMER)
+    consumer = await _register(reader)
     try:
         for _ in range(MAX_WAITS):
             if consumer.status == "ACTIVE":
@@ -194,6 +200,26 @@ async def _consuming(cloud: Cloud, arn: str) -> AsyncGenerator[KinesisReader]:
             await cloud.ask(KINESIS, "DeregisterStreamConsumer", {"ConsumerARN": consumer.arn})
         except SluicewayError:
             _LOG.debug("console.consumer_left")
+
+
+async def _register(reader: KinesisReader) -> StreamConsumer:
+    """The consumer, once an earlier one that is on its way out has gone. Raises SluicewayError."""
+    for _ in range(MAX_WAITS):
+        try:
+            return await reader.register_consumer(CONSUMER)
+        except ServiceError as error:
+            if error.code != "ResourceInUseException":
+                raise
+        try:
+            consumer = await reader.describe_consumer(CONSUMER)
+        except ServiceError as error:
+            if error.code != "ResourceNotFoundException":
+                raise
+            continue
+        if consumer.status != "DELETING":
+            return consumer
+        await asyncio.sleep(WAIT_S)
+    raise Retryable(f"the consumer {CONSUMER} does not go away")
 
 
 async def _read_shards(reader: KinesisReader, tail: Tail, since_ms: int) -> None:

@@ -47,7 +47,7 @@ function readerCard(reader, letters, now) {
     reader.filters.length > 0 && counted(reader.filters.length, "filter"),
     letters > 0 && counted(letters, "dead letter"),
   ].filter(Boolean);
-  const link = last && h("a", { href: `#requests/${encodeURIComponent(last.trace)}` }, "Its last batch");
+  const link = last && h("a", { href: `#requests/${encodeURIComponent(last.trace)}`, "data-key": reader.id }, "Its last batch");
   return h(
     "li",
     { class: "reader", "data-wrong": isWrong || letters > 0 },

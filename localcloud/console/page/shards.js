@@ -4,6 +4,7 @@ import { perSecond, size } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDE = 250; // a box has room for its rates
+const NARROW = 130; // a box has no room for words
 const ROW = 30; // of an open shard of its share
 const GAP = 26; // between generations, where the lines run
 const MOST_COLUMNS = 5; // older generations are left out
@@ -78,10 +79,17 @@ function boxOf(shard, { x, y, width, height }) {
   if (height >= 14) {
     const flow = shard.open && shard.records_s !== null ? `  ${perSecond(shard.records_s)} records/s, ${size(shard.bytes_s)}/s` : "";
     const label = part("text", { x: x + 10, y: y + height / 2, "dominant-baseline": "central" });
-    label.textContent = `${shortId(shard.id)}${state === "closed" ? ", closed" : ""}${shard.hot ? ", hot" : ""}${width > WIDE ? flow : ""}`;
+    label.textContent = labelOf(shard, width) + (width > WIDE ? flow : "");
     group.append(label);
   }
   return group;
+}
+
+// The list of shards says all; here stands what there is room for.
+function labelOf(shard, width) {
+  const name = width < NARROW ? shortId(shard.id).replace(/^shard /, "") : shortId(shard.id);
+  if (shard.hot) return width < NARROW ? `${name} hot` : `${name}, hot`;
+  return shard.open || width < NARROW ? name : `${name}, closed`;
 }
 
 function part(tag, attributes) {

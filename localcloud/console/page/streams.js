@@ -137,7 +137,10 @@ export class Streams {
     const text = JSON.stringify(value);
     if (this.drawn.get(id) === text) return;
     this.drawn.set(id, text);
-    draw(byId(id));
+    const place = byId(id);
+    const focused = place.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+    draw(place);
+    if (focused) place.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   }
 
   #complain(sentence) {
