@@ -149,6 +149,10 @@ def test_a_rate_is_of_the_last_ten_whole_seconds() -> None:
         (b"{", {"data": None, "text": "{", "base64": None, "cut": False}),
         ("grüße".encode(), {"data": None, "text": "grüße", "base64": None, "cut": False}),
         (b"\xff\x00", {"data": None, "text": None, "base64": "/wA=", "cut": False}),
+        (
+            b"{}" + b" " * MAX_SHOWN_BYTES,
+            {"data": None, "text": "{}" + " " * (MAX_SHOWN_BYTES - 2), "base64": None, "cut": True},
+        ),
         (b"x" * (MAX_SHOWN_BYTES + 1), {"data": None, "text": "x" * MAX_SHOWN_BYTES, "base64": None, "cut": True}),
         (
             b"x" * (MAX_SHOWN_BYTES - 1) + "ü".encode(),
