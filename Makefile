@@ -28,6 +28,7 @@ check: $(VENV)/test.stamp $(VENV)/model.stamp ## Lint, types, import contracts, 
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
+	$(BIN)/sluiceway product check
 	@! grep -nE 'https?://|--(extra-)?index|--find-links|file:' requirements/*.txt layers/*/requirements.txt functions/*/requirements.txt
 
 format: $(VENV)/test.stamp ## Format and mend what ruff can
