@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from http.client import HTTPConnection
 from typing import Any
@@ -11,10 +14,21 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from sluiceway.aws.kinesis import KINESIS
+from sluiceway.aws.wire import Wire
 from tests.local.conftest import RunningCloud
 from tests.local.console_api import ask, reader_of
 
 pytestmark = pytest.mark.local
+
+LOCAL_KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+
+
+async def put_record(environ: Mapping[str, str], stream: str, key: str, data: bytes) -> None:
+    """Straight into the stream, past the API and its checks."""
+    async with Wire.open(environ) as wire:
+        record = {"StreamName": stream, "PartitionKey": key, "Data": base64.b64encode(data).decode()}
+        await wire.call(KINESIS, "PutRecord", record)
 
 
 def read_tail(cloud: RunningCloud, stream: str, wanted: int) -> list[dict[str, Any]]:
@@ -96,3 +110,24 @@ def test_no_secret_is_told(cloud: RunningCloud) -> None:
     told = json.dumps(ask(cloud, "GET", "api/streams")[1])
     for word in ("MASK_KEY", "SECRET", "DEAD_LETTERS_URL", "TOKEN"):
         assert word not in told
+
+
+def test_a_dead_letter_says_why_and_stays(cloud: RunningCloud) -> None:
+    """A record that no filter can read goes to the dead letters with its reason; looking twice finds it twice."""
+    reader = reader_of(cloud, "FilterRecords")
+    environ = {"AWS_ENDPOINT_URL": cloud.status["endpoints"]["aws"], "AWS_REGION": cloud.status["region"]}
+    asyncio.run(put_record(environ | LOCAL_KEYS, reader["stream"], "poison", b"no JSON"))
+    ends = time.monotonic() + 60
+    while True:
+        told = ask(cloud, "GET", "api/streams")[1]["letters"]
+        if next(each for each in told if each["queue"] == reader["letters"])["count"]:
+            break
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+    for _ in range(2):
+        status, found = ask(cloud, "POST", f"api/letters/{reader['letters']}", b"")
+        assert (status, found["seen"]) == (200, 1)
+        (letter,) = found["letters"]
+        assert (letter["reason"], letter["records"]) == ("malformed-event", 1)
+        assert letter["shard"].startswith("shardId-")
+        assert "no JSON" not in json.dumps(found)
