@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 
 class Gap(NamedTuple):
-    """Messages are missing of this shard between these two sequence numbers; `after` is 0 where nothing came before."""
+    """Messages are missing of this shard between these two sequence numbers, which are of one epoch.
+
+    `after` is 0 where nothing of the epoch came before.
+    """
 
     shard: str
     after: int
@@ -33,6 +36,7 @@ class Ticker:
     _answers: list[dict[str, Any]] = field(default_factory=list)
     _last_n: dict[tuple[str, str], int] = field(default_factory=dict)
     _last_seq: dict[str, int] = field(default_factory=dict)
+    _last_of_epoch: dict[tuple[str, str], int] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def read(self) -> None:
@@ -42,12 +46,13 @@ class Ticker:
             self.texts.append(text)
             frame = json.loads(text)
             if frame["t"] == "records":
-                self._take(frame)
+                self.take(frame)
             else:
                 self._answers.append(frame)
             self._news.set()
 
-    def _take(self, frame: dict[str, Any]) -> None:
+    def take(self, frame: dict[str, Any]) -> None:
+        """One frame of records."""
         shard, series = frame["shard"], (frame["shard"], frame["epoch"])
         places = [(shard, int(record["seq"])) for record in frame["d"]]
         self.raw += places
@@ -55,8 +60,9 @@ class Ticker:
         if frame["n"] <= last:
             return  # a post whose answer was lost is made again
         if frame["n"] > last + 1:
-            self.gaps.append(Gap(shard, self._last_seq.get(shard, 0), places[0][1]))
+            self.gaps.append(Gap(shard, self._last_of_epoch.get(series, 0), places[0][1]))
         self._last_n[series] = frame["n"]
+        self._last_of_epoch[series] = places[-1][1]
         for place, record in zip(places, frame["d"], strict=True):
             if place[1] > self._last_seq.get(shard, 0):
                 self._last_seq[shard] = place[1]
@@ -74,6 +80,13 @@ class Ticker:
         await self.client.say({"action": "subscribe", "req": "s1", "topic": "records", **members})
         await self.until(lambda: bool(self._answers), wait_s)
         assert self._answers.pop()["t"] == "subscribed"
+
+    async def cover(self, places: Sequence[tuple[str, int]], wait_s: float) -> None:
+        """Wait until it covers all of these."""
+        try:
+            await self.until(lambda: all(map(self.covers, places)), wait_s)
+        except TimeoutError:
+            assert [place for place in places if not self.covers(place)] == []
 
     def covers(self, place: tuple[str, int]) -> bool:
         """Whether it has this record, or knows that it may have missed it."""

@@ -22,11 +22,14 @@ from sluiceway.events.kinesis import KinesisRecord
 from sluiceway.flows.consume import ConsumeDesk, ConsumeOptions, Consumer, Manner
 from sluiceway.rules.consuming.spans import Span
 
+WORK_S = 0.01  # of a record, as a write to a database takes: so there is something in hand when a worker is killed
+
 
 async def main(path: str) -> None:
     file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
 
     async def handle(record: KinesisRecord) -> None:
+        await asyncio.sleep(WORK_S)
         line = {
             "at": time.monotonic_ns(),
             "shard": record.shard_id,
@@ -35,7 +38,6 @@ async def main(path: str) -> None:
             "message": json.loads(record.data),
         }
         os.write(file, json.dumps(line).encode() + b"\n")  # one call: a kill leaves whole lines
-        await asyncio.sleep(0)
 
     async with Wire.open(settings.environ()) as wire:
         consumer = Consumer(
