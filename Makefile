@@ -20,8 +20,8 @@ run: $(VENV)/run.stamp $(VENV)/model.stamp ## Start the local cloud on template.
 test: $(VENV)/test.stamp $(VENV)/model.stamp .venv-sam/sam.stamp ## Run every test, a file on each core (ARGS=... to pytest: a part, one by one)
 	$(BIN)/python -m pytest $(or $(ARGS),$(PARALLEL))
 
-versions: | $(BIN)/python ## Run unit and flow tests on the other Pythons from 3.11 to 3.13 found here
-	$(BIN)/python tests/versions.py
+versions: | $(BIN)/python ## Run unit and flow tests on the other Pythons from 3.11 to 3.13 found here (VERSIONS=python3.13: that one)
+	$(BIN)/python tests/versions.py $(VERSIONS)
 
 check: $(VENV)/test.stamp $(VENV)/model.stamp ## Lint, types, import contracts, locks: what CI runs beside the tests
 	$(BIN)/ruff check .

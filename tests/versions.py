@@ -1,7 +1,8 @@
 """Run the unit and flow tests on every supported Python that this machine has, beside the one of `make test`.
 
 Each version gets an environment of its own, `.venv-<version>`, from the same pins, and runs beside the others; what it
-said comes in one piece when it has ended. A version that is not here is said.
+said comes in one piece when it has ended. A version that is not here is said. `python tests/versions.py python3.13` runs
+that one alone.
 """
 
 from __future__ import annotations
@@ -85,10 +86,13 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def main() -> int:
-    """0 when every version that is here passes."""
+def main(wanted: Sequence[str]) -> int:
+    """0 when every one of the wanted versions (all where none is named) that is here passes."""
+    if unknown := sorted(set(wanted) - set(VERSIONS)):
+        _say(f"{unknown[0]} is none of {', '.join(VERSIONS)}\n")
+        return 2
     found: dict[str, Path] = {}
-    for name in VERSIONS:
+    for name in wanted or VERSIONS:
         choice = find_interpreter(name, environ=os.environ)
         if name == f"python3.{sys.version_info[1]}":
             continue  # the one that `make test` runs on
@@ -106,4 +110,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
