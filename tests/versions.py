@@ -1,8 +1,7 @@
 """Run the unit and flow tests on every supported Python that this machine has, beside the one of `make test`.
 
 Each version gets an environment of its own, `.venv-<version>`, from the same pins, and runs beside the others; what it
-said comes in one piece when it has ended. A version that is not here is said. `python tests/versions.py python3.13` runs
-that one alone.
+said comes in one piece when it has ended. A version that is not here is said. `tests/versions.py python3.13` runs that one.
 """
 
 from __future__ import annotations
