@@ -85,14 +85,19 @@ async def find_shards(world: World, *found: Ticker) -> dict[str, int]:
         {"Data": json.dumps(order).encode(), "PartitionKey": shop.key_of(order), "ExplicitHashKey": hash_key}
         for hash_key, order in orders.items()
     ]
-    heard: list[set[str]] = [set()]
+
+    def hears_all(ticker: Ticker) -> bool:
+        return len({shard for shard, _ in ticker.kept}) == len(entries)
+
     async with asyncio.timeout(PATIENCE_S):
-        while not all(len(each) == len(entries) for each in heard):
+        while not all(map(hears_all, found)):
             put = await asyncio.to_thread(world.kinesis.put_records, StreamName=world.source, Records=entries)
             assert put["FailedRecordCount"] == 0
-            await asyncio.sleep(1)
-            heard = [{shard for shard, _ in each.kept} for each in found]
-    return {shard: max(min(n for at, n in each.kept if at == shard) for each in found) for shard in heard[0]}
+            for each in found:
+                with contextlib.suppress(TimeoutError):
+                    await each.until(lambda each=each: hears_all(each), 2.0)
+    first = [dict(reversed(each.kept)) for each in found]
+    return {shard: max(each[shard] for each in first) for shard in first[0]}
 
 
 def judge_source(
