@@ -1,7 +1,8 @@
 """Run the unit and flow tests on every supported Python that this machine has, beside the one of `make test`.
 
 Each version gets an environment of its own, `.venv-<version>`, from the same pins, and runs beside the others; what it
-said comes in one piece when it has ended. A version that is not here is said. `tests/versions.py python3.13` runs that one.
+said comes in one piece when it has ended. A version that is not here is said. With names
+(`python3.13`) only those are run.
 """
 
 from __future__ import annotations
