@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from sluiceway.aws.endpoints import parse_url
 from sluiceway.aws.reply import Reply
 from sluiceway.aws.sigv4 import Credentials
 from sluiceway.errors import Misconfigured, ServiceUnavailable
 
-__all__ = ["CredentialSource", "Fetch"]
+__all__ = ["Anonymous", "CredentialProvider", "CredentialSource", "Fetch", "names_web_identity"]
 
 # Ahead of expiry: from the first on one caller fetches and the others go on; from the second on all wait (botocore)
 ADVISORY_S: Final = 15 * 60
@@ -32,6 +32,44 @@ RELATIVE_HOST: Final = "http://169.254.170.2"
 PLAIN_HOSTS: Final = frozenset({"169.254.170.2", "169.254.170.23", "fd00:ec2::23", "localhost", "::1"})
 
 Fetch = Callable[[str, Mapping[str, str]], Awaitable[Reply]]
+
+
+class CredentialProvider(Protocol):
+    """What signs a Wire's calls, for as long as the Wire is open."""
+
+    def check(self) -> None:
+        """Raise Misconfigured where there can be no credentials, without asking for any."""
+        ...
+
+    def at_hand(self) -> Credentials | None:
+        """The credentials in use, while they need no renewal."""
+        ...
+
+    async def get(self) -> Credentials:
+        """Valid credentials. Raises Misconfigured, Retryable."""
+        ...
+
+    def forget(self, refused: Credentials) -> None:
+        """A service calls these expired."""
+        ...
+
+
+class Anonymous:
+    """Calls that are not signed: the few operations that need no credentials."""
+
+    def check(self) -> None:
+        """There is nothing to miss."""
+
+    def at_hand(self) -> Credentials:
+        """None: an empty access key, for which no request is signed."""
+        return Credentials("", "")
+
+    async def get(self) -> Credentials:
+        """As `at_hand`."""
+        return self.at_hand()
+
+    def forget(self, refused: Credentials) -> None:
+        """There is nothing to forget."""
 
 
 class CredentialSource:
@@ -117,6 +155,11 @@ class CredentialSource:
             operation="GetCredentials",
             code="CredentialsUnavailable",
         )
+
+
+def names_web_identity(environ: Mapping[str, str]) -> bool:
+    """Whether a token is to be exchanged for a role: after keys and before the container endpoint, as in the SDKs."""
+    return not environ.get("AWS_ACCESS_KEY_ID") and bool(environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"))
 
 
 def _read_environment(environ: Mapping[str, str]) -> Credentials | None:

@@ -31,6 +31,7 @@ TRANSIENT_CODES: Final = frozenset(
     {
         "RequestTimeout",
         "RequestTimeoutException",
+        "IDPCommunicationError",  # modelled as retryable by STS
         "InternalError",  # S3 with status 200 and the query protocols
         "ModelNotReadyException",  # modelled as retryable by Bedrock
     }

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, Protocol
 
 from sluiceway import settings
 from sluiceway.aws.connection import Exchange, Failure, TransportError
-from sluiceway.aws.credentials import CredentialSource
+from sluiceway.aws.credentials import CredentialProvider, CredentialSource, names_web_identity
 from sluiceway.aws.endpoints import Endpoint, ServiceSpec, parse_url, read_region, resolve_endpoint
 from sluiceway.aws.http import Origin, Pool, Reading
 from sluiceway.aws.reply import SIGNATURE_CODES, Fault, Reply, read_fault
@@ -103,13 +103,15 @@ def _draw() -> float:
 class Outside(NamedTuple):
     """What a Wire asks of the world, so that a test can be deterministic.
 
-    `now`: epoch seconds; `draw`: 0 to 1; `sleep`: seconds; `trace_header`: the invocation's X-Ray header or "".
+    `now`: epoch seconds; `draw`: 0 to 1; `sleep`: seconds; `trace_header`: the invocation's X-Ray header or "";
+    `credentials`: those to sign with, None for what the environment names.
     """
 
     now: Callable[[], float] = time.time  # noqa: TID251 - signatures need the wall clock; this is its port
     draw: Callable[[], float] = _draw
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     trace_header: Callable[[], str] = settings.trace_header
+    credentials: CredentialProvider | None = None
 
 
 class _Target:
@@ -186,7 +188,8 @@ class Wire:
         self._targets: dict[ServiceSpec, _Target] = {}
         self._quota = RetryQuota()
         self._tls: ssl.SSLContext | None = None
-        self._credentials = CredentialSource(environ, fetch=self._fetch, now=outside.now, sleep=outside.sleep)
+        own = CredentialSource(environ, fetch=self._fetch, now=outside.now, sleep=outside.sleep)
+        self._credentials: CredentialProvider = outside.credentials or own
         self._credentials.check()
 
     @classmethod
@@ -196,7 +199,14 @@ class Wire:
 
         Opens no connection: the first call does. Raises Misconfigured when Region or credentials are not set.
         """
-        wire = cls(environ, outside or Outside())
+        outside = outside or Outside()
+        if outside.credentials is None and names_web_identity(environ):
+            from sluiceway.aws.assume_role import identify  # noqa: PLC0415 - outside AWS only: not on the cold path
+
+            async with identify(environ, outside) as identified, cls.open(environ, outside=identified) as wire:
+                yield wire
+            return
+        wire = cls(environ, outside)
         try:
             yield wire
         finally:
