@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -17,7 +17,7 @@ from sluiceway.flows.publish.options import ProducerOptions
 from sluiceway.flows.publish.shards import Outlet
 from sluiceway.ports import SystemChance
 from sluiceway.region.records import open_records
-from sluiceway.rules.publishing import read_publishers
+from sluiceway.rules.publishing import Check, encode_data, read_publishers
 from sluiceway.rules.topics import read_topics
 from sluiceway.steps.log_context import log_context
 from sluiceway.steps.metrics import metrics
@@ -34,6 +34,7 @@ async def lifespan() -> AsyncGenerator[PublishDesk]:
     """Settings and connections. Raises `Misconfigured` that names the setting."""
     streams = {topic: stream for stream, topic in read_topics(settings.json_object("TOPICS"), "TOPICS").items()}
     publishers = read_publishers(settings.json_object("PUBLISHERS"), streams, "PUBLISHERS")
+    checks = _find_checks(streams)
     origin = settings.url("CONSOLE_ORIGIN")
     options = ProducerOptions(
         aggregate=settings.choice("AGGREGATE", ("true", "false")) == "true",
@@ -43,7 +44,9 @@ async def lifespan() -> AsyncGenerator[PublishDesk]:
     async with Wire.open(environ) as wire, open_records(environ, wire) as records:
         yield PublishDesk(
             topics={
-                topic: Topic(Outlet(KinesisStream(wire, stream), name=stream), publishers[topic])
+                topic: Topic(
+                    Outlet(KinesisStream(wire, stream), name=stream), publishers[topic], checks.get(topic, encode_data)
+                )
                 for topic, stream in streams.items()
             },
             ledger=PublishLedger(records.store),
@@ -51,6 +54,15 @@ async def lifespan() -> AsyncGenerator[PublishDesk]:
             origin=origin,
             options=options,
         )
+
+
+def _find_checks(topics: Collection[str]) -> Mapping[str, Check]:
+    """The checks of `SCHEMAS`, by topic; none where it is not set."""
+    if not settings.text("SCHEMAS", default=""):
+        return {}
+    from sluiceway.flows.publish.topic_schemas import read_checks  # noqa: PLC0415 - cold start: who has schemas pays
+
+    return read_checks(settings.json_object("SCHEMAS"), topics, "SCHEMAS", beside=__file__)
 
 
 handler = App(publish_records, source=rest, steps=[log_context, metrics, trace], lifespan=lifespan)

@@ -29,7 +29,7 @@ ROLLUP = (
     '"metrics":[{"source_field":"t","metrics":["avg"]}],"retention_s":{"minute":2592000},"lateness_s":3600,'
     '"raw_retention_s":172800,"stream_retention_s":86400}'
 )
-OPTIONAL = {"CHANNELS", "MASK_KEY", "SUBSCRIBER_PARTS"}  # the template sets them, two perhaps to nothing
+OPTIONAL = {"CHANNELS", "MASK_KEY", "SCHEMAS", "SUBSCRIBER_PARTS"}  # the template sets them, three perhaps to nothing
 SETTINGS = {
     "broadcast_records": {
         "SUBSCRIPTIONS_TABLE": "subscriptions",
@@ -62,6 +62,7 @@ SETTINGS = {
     "publish_records": {
         "TOPICS": '{"records": "stack-RecordsStream-1"}',
         "PUBLISHERS": '{"records": "*"}',
+        "SCHEMAS": "",
         "AGGREGATE": "false",
         "GIVE_UP_S": "10",
         "IDEMPOTENCY_TABLE": "keys",
@@ -142,6 +143,10 @@ WRONG = [
     ("publish_records", "AGGREGATE", "yes"),
     ("publish_records", "GIVE_UP_S", "29"),
     ("publish_records", "PUBLISHERS", '{"others": "*"}'),
+    ("publish_records", "SCHEMAS", "schema.json"),
+    ("publish_records", "SCHEMAS", '{"others": {"file": "schema.json", "format": "JSON"}}'),
+    ("publish_records", "SCHEMAS", '{"records": {"file": "nowhere.json", "format": "JSON"}}'),
+    ("publish_records", "SCHEMAS", '{"records": {"file": "app.py", "format": "JSON"}}'),
     ("read_job", "QUEUE_RETENTION_S", "59"),
     ("roll_up_records", "DEAD_LETTERS_URL", "dead"),
     ("roll_up_records", "ROLLUP", '{"rollup_id": "records"}'),

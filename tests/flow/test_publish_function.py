@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from functions.publish_records import app
 from localcloud.replay.cases import differences, load_cases
 from sluiceway.aws.kinesis import KINESIS
 from sluiceway.aws.wire import Wire
+from sluiceway.codec import glue
 from sluiceway.errors import Misconfigured
 from tests.contract.idempotency_tables import TABLE
 from tests.producing_cloud import STREAM, serve_kinesis
@@ -72,23 +74,62 @@ def test_a_repeat_through_the_whole_function(aggregate: str, stream: str, monkey
         assert count_records(address) == (1 if aggregate == "true" else 2)
 
 
+SCHEMA = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "type": "object",
+    "properties": {"order": {"type": "integer"}, "lines": {"items": {"properties": {"sku": {"type": "string"}}}}},
+    "required": ["order"],
+}
+VERSION = "b7b4a7f0-9c96-4e4a-a687-fb5de9ef0c63"
+
+
+@pytest.mark.parametrize("version", [{}, {"version_id": VERSION}])
+def test_records_are_held_against_the_topics_schema(
+    version: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that breaks it is a problem that names its path and no value, and nothing is put; good ones are taken."""
+    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
+    monkeypatch.setattr(app, "__file__", str(tmp_path / "app.py"))
+    schemas = json.dumps({"records": {"file": "schema.json", "format": "JSON", **version}})
+    (case,) = [each for each in CASES if each.name == "two_records"]
+    good = {"key": "ann", "data": {"order": 7}}
+    broken = {"key": "bob", "data": {"order": 8, "lines": [{"sku": "secret"}, {"sku": 0}]}}
+    with running(monkeypatch, SCHEMAS=schemas, AGGREGATE="false") as address:
+        sent = {**case.event, "body": json.dumps({"records": [good, broken]})}
+        refused: Any = app.handler(sent, CONTEXT)
+        assert (refused["statusCode"], list_data(address)) == (400, [])
+        problem = json.loads(refused["body"])
+        assert problem["type"] == "/problems/schema-mismatch"
+        assert problem["detail"].startswith("records[1].data.lines[1].sku: ")
+        assert "secret" not in refused["body"]
+        taken: Any = app.handler({**sent, "body": json.dumps({"records": [good]})}, CONTEXT)
+        (data,) = list_data(address)
+        framed = glue.read_frame(data).payload if version else data
+        assert (taken["statusCode"], framed) == (200, b'{"order":7}')
+
+
 def count_records(address: str) -> int:
     """Kinesis records in the stream."""
+    return len(list_data(address))
+
+
+def list_data(address: str) -> list[bytes]:
+    """The data of the stream's Kinesis records, shard by shard."""
     import asyncio
 
-    async def count() -> int:
-        found = 0
+    async def collect() -> list[bytes]:
+        found: list[bytes] = []
         async with Wire.open(environ(AWS_ENDPOINT_URL=address)) as wire:
             shards = (await wire.call(KINESIS, "ListShards", {"StreamName": STREAM})).json()["Shards"]
             for shard in shards:
                 asked = {"StreamName": STREAM, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
                 told = (await wire.call(KINESIS, "GetShardIterator", asked)).json()
                 told = (await wire.call(KINESIS, "GetRecords", {"ShardIterator": told["ShardIterator"]})).json()
-                found += len(told["Records"])
+                found += [base64.b64decode(each["Data"]) for each in told["Records"]]
         return found
 
     with asyncio.Runner() as runner:
-        return runner.run(count())
+        return runner.run(collect())
 
 
 @pytest.mark.parametrize(
@@ -103,6 +144,7 @@ def count_records(address: str) -> int:
         ("AGGREGATE", "yes"),
         ("GIVE_UP_S", ""),
         ("GIVE_UP_S", "29"),
+        ("SCHEMAS", '{"other":{"file":"schema.json","format":"JSON"}}'),
         ("CONSOLE_ORIGIN", ""),
         ("AWS_REGION", ""),
     ],

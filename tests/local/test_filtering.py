@@ -15,7 +15,7 @@ from sluiceway.aws.filter_rules import DynamoDbFilterRuleStore
 from sluiceway.aws.wire import Wire
 from sluiceway.ports import SystemClock
 from sluiceway.rules.filtering import parse_rule
-from tests.local.conftest import RunningCloud, start_cloud
+from tests.local.conftest import RunningCloud, call_api, start_cloud
 
 pytestmark = pytest.mark.local
 
@@ -26,7 +26,9 @@ SECRET = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 class World:
     """The application's stack, and clients of it."""
 
-    def __init__(self, cloud: RunningCloud) -> None:
+    def __init__(self, cloud: RunningCloud, fan_out: str) -> None:
+        self.cloud = cloud
+        self.fan_out = fan_out
         self.outputs: dict[str, str] = cloud.status["outputs"]
         self.url = cloud.status["endpoints"]["aws"]
         self.stack = self.outputs["RecordsStreamName"].partition("-RecordsStream")[0]
@@ -75,16 +77,32 @@ class World:
         return found
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    cloud = start_cloud(tmp_path_factory.mktemp("filtering"), "--parameter-overrides", f"MaskKey={SECRET}")
-    yield World(cloud)
+@pytest.fixture(scope="module", params=["false", "true"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    overrides = (f"MaskKey={SECRET}", f"RecordsFanOut={request.param}")
+    cloud = start_cloud(tmp_path_factory.mktemp("filtering"), "--parameter-overrides", *overrides)
+    yield World(cloud, request.param)
     cloud.sluiceway("down")
+
+
+def test_the_function_reads_the_stream_or_a_consumer_that_nobody_else_has(world: World) -> None:
+    """With RecordsFanOut it is the consumer `filter`; every other mapping goes on reading the stream."""
+    kinesis = world.client("kinesis")
+    stream = kinesis.describe_stream_summary(StreamName=world.outputs["RecordsStreamName"])["StreamDescriptionSummary"]
+    consumers = kinesis.list_stream_consumers(StreamARN=stream["StreamARN"])["Consumers"]
+    names = {each["ConsumerARN"]: each["ConsumerName"] for each in consumers}
+    assert sorted(names.values()) == (["filter", "mesh"] if world.fan_out == "true" else [])
+    mappings = world.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    read = {each["FunctionArn"].rpartition(":")[2]: each["EventSourceArn"] for each in mappings}
+    own = read[world.outputs["FilterRecordsName"]]
+    assert names.get(own, own) == ("filter" if world.fan_out == "true" else stream["StreamARN"])
+    others = {read[world.outputs[name]] for name in ("BroadcastRecordsName", "RollUpRecordsName")}
+    assert others == {stream["StreamARN"]}
 
 
 async def test_a_rule_filters_masks_and_changes_without_a_deployment(world: World) -> None:
     """Rows, columns and a token, in the order of the stream; what is no JSON is a dead letter. Then the rule is
-    another, and so is what it shows, in seconds."""
+    another, and so is what it shows, in seconds; what is published over HTTP goes the same way."""
     sqs = world.client("sqs")
     name = f"{world.stack}-mesh-{uuid.uuid4().hex[:8]}.fifo"
     url = sqs.create_queue(QueueName=name, Attributes={"FifoQueue": "true"})["QueueUrl"]
@@ -127,4 +145,12 @@ async def test_a_rule_filters_masks_and_changes_without_a_deployment(world: Worl
                 await world.put({"order": 7, "total": 777, "customer": {}})
                 (message, *_) = await world.drain(url, bool)
                 if json.loads(message["Body"]) == {"total": 777}:
-                    return
+                    break
+        body = {"records": [{"key": "ann", "data": {"order": 8, "total": 888, "customer": {}}}]}
+        token = world.cloud.sluiceway("token").stdout.strip()
+        reply = await asyncio.to_thread(
+            call_api, world.cloud.api, "POST", "topics/records/records", token=token, body=body
+        )
+        assert reply.status == 200
+        found = await world.drain(url, lambda found: any(json.loads(each["Body"]) == {"total": 888} for each in found))
+        assert {json.loads(each["Body"])["total"] for each in found} <= {777, 888}

@@ -198,16 +198,20 @@ def test_each_function_has_a_role_of_its_own_that_names_every_resource(
     roles = {name: resources[name]["Properties"]["Role"]["Fn::GetAtt"][0] for name in _functions(source)}
     assert len(set(roles.values())) == len(roles)
     made = {name for name, resource in resources.items() if resource["Type"] == "AWS::IAM::Role"}
-    assert made == {*roles.values(), "ApiRole"}
+    others = {"ApiRole", "RecordsFirehoseRole"}
+    assert made == {*roles.values(), *others}
     traces = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"}
     for name in made:
         properties = resources[name]["Properties"]
-        managed = [{"Fn::If": ["TracesRequests", traces, {"Ref": "AWS::NoValue"}]}] if name != "ApiRole" else []
+        managed = [{"Fn::If": ["TracesRequests", traces, {"Ref": "AWS::NoValue"}]}] if name not in others else []
         assert properties.get("ManagedPolicyArns", []) == managed, name
         for statement, named in _each_resource(properties["Policies"]):
             parts = ("${ResultsBucket.Arn}/results/", "${RawBucket.Arn}/raw/", "${RawBucket.Arn}/deleting/", "arn:")
             parts += ("${SubscriptionsTable.Arn}/index/", "${RulesTable.Arn}/index/")
+            parts += ("${RawBucket.Arn}/firehose/", "${RawBucket.Arn}/firehose-errors/")
             if named == source["Parameters"]["RecordsKeyArn"]["Default"]:  # the key that a deployment names
+                continue
+            if named == {"Ref": "FilterRecordsConsumer"}:  # a consumer's Ref is its ARN
                 continue
             assert "Fn::GetAtt" in named or named["Fn::Sub"].startswith(parts), name
             assert "*" not in json.dumps(statement["Action"]), name
@@ -248,6 +252,58 @@ def test_the_stream_drives_the_broadcast_as_written(source: dict[str, Any], reso
     assert "FunctionResponseTypes" not in made
     stream = resources["RecordsStream"]["Properties"]
     assert stream["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
+
+
+def test_a_consumer_of_the_stream_has_one_mapping_and_its_function_may_subscribe(resources: dict[str, Any]) -> None:
+    """Two mappings on one would take each shard from one another; the role has the consumer where the mapping does."""
+    mappings = {name: each for name, each in resources.items() if each["Type"] == "AWS::Lambda::EventSourceMapping"}
+    sources = {name: list(branches(each["Properties"]["EventSourceArn"])) for name, each in mappings.items()}
+    consumers = [each["Ref"] for found in sources.values() for each in found if "Ref" in each]
+    assert consumers == ["FilterRecordsConsumer"]
+    made = resources["FilterRecordsRecords"]["Properties"]["EventSourceArn"]
+    stream = {"Fn::GetAtt": ["RecordsStream", "Arn"]}
+    assert made == {"Fn::If": ["FansOutRecords", {"Ref": "FilterRecordsConsumer"}, stream]}
+    assert resources["FilterRecordsConsumer"]["Condition"] == "FansOutRecords"
+    (policy,) = resources["FilterRecordsRole"]["Properties"]["Policies"]
+    conditional = [each["Fn::If"] for each in policy["PolicyDocument"]["Statement"] if "Fn::If" in each]
+    (granted,) = [each[1] for each in conditional if each[0] == "FansOutRecords"]
+    assert granted == {
+        "Effect": "Allow",
+        "Action": ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"],
+        "Resource": {"Ref": "FilterRecordsConsumer"},
+    }
+
+
+def test_nothing_is_aggregated_while_a_mapping_filters_the_stream(resources: dict[str, Any]) -> None:
+    """Lambda drops aggregates unseen there, and readings would be lost."""
+    filtering = [
+        name
+        for name, each in resources.items()
+        if each["Type"] == "AWS::Lambda::EventSourceMapping" and "FilterCriteria" in each["Properties"]
+    ]
+    assert filtering == ["RollUpRecordsReadings"]
+    assert resources["PublishRecords"]["Properties"]["Environment"]["Variables"]["AGGREGATE"] == "false"
+
+
+def test_firehose_reads_the_stream_and_writes_beside_the_raw_records(resources: dict[str, Any]) -> None:
+    """All of it is there on one condition; its role writes under its two prefixes, a line for each record."""
+    parts = [name for name in resources if name.startswith("RecordsFirehose")]
+    assert len(parts) == 4
+    assert {resources[name]["Condition"] for name in parts} == {"HasRecordsFirehose"}
+    made = resources["RecordsFirehoseStream"]["Properties"]
+    role = {"Fn::GetAtt": ["RecordsFirehoseRole", "Arn"]}
+    stream = {"Fn::GetAtt": ["RecordsStream", "Arn"]}
+    assert made["KinesisStreamSourceConfiguration"] == {"KinesisStreamARN": stream, "RoleARN": role}
+    told = made["ExtendedS3DestinationConfiguration"]
+    assert (told["Prefix"], told["ErrorOutputPrefix"], told["RoleARN"]) == ("firehose/", "firehose-errors/", role)
+    (processor,) = told["ProcessingConfiguration"]["Processors"]
+    assert processor["Parameters"] == [{"ParameterName": "Delimiter", "ParameterValue": "\\n"}]
+    written = [
+        named
+        for each, named in _each_resource(resources["RecordsFirehoseRole"]["Properties"]["Policies"])
+        if "s3:PutObject" in each["Action"]
+    ]
+    assert written == [{"Fn::Sub": "${RawBucket.Arn}/firehose/*"}, {"Fn::Sub": "${RawBucket.Arn}/firehose-errors/*"}]
 
 
 def test_topics_are_the_same_for_who_subscribes_and_who_posts(resources: dict[str, Any]) -> None:
