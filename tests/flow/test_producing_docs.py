@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import re
+import signal
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from sluiceway.aws.kinesis import KINESIS, KinesisStream
+from sluiceway.aws.wire import Wire
 from sluiceway.codec import glue, refusals
 from sluiceway.errors import Rejected
 from sluiceway.events.http import Problem
@@ -18,8 +23,10 @@ from sluiceway.flows.publish.options import ProducerOptions
 from sluiceway.flows.publish.producer import Producer
 from sluiceway.flows.publish.sending import CALL_S
 from sluiceway.flows.publish.shards import HEAT_RECORDS, HOT_SHARE
+from sluiceway.ports.producing import Entry
 from sluiceway.rules.producing.hot_keys import DEFAULT_CAPACITY
 from sluiceway.rules.publishing import MAX_BODY_BYTES, MAX_IDEMPOTENCY_KEY, MAX_RECORDS
+from tests.contract.idempotency_tables import TABLE
 from tests.producing_cloud import STREAM, serve_kinesis
 from tests.unit.wire_server import environ
 
@@ -54,6 +61,51 @@ def test_the_check_frames_and_refuses() -> None:
         names["check_order"]("records", {"order": "7"})
     assert (caught.value.reason, caught.value.field) == ("schema-mismatch", "order")
     assert f"records[0].data.{caught.value.field}: {caught.value}" in TEXT
+
+
+def test_records_are_put_again_in_another_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them, those of a key in their order, as they were; a signal ends it."""
+    orders = [(f"customer-{at % 3}", b'{"order":%d}' % at) for at in range(60)]
+    with serve_kinesis() as address:
+        here = environ(AWS_ENDPOINT_URL=address)
+        more = {
+            "STREAM": STREAM,
+            "OTHER_REGION": "eu-central-1",
+            "OTHER_STREAM": "mirror",
+            "LEASES_TABLE": TABLE,
+            "DEAD_LETTERS_URL": "http://127.0.0.1/1/dead",
+        }
+        for name, value in {**here, **more}.items():
+            monkeypatch.setenv(name, value)
+
+        async def run() -> list[tuple[str, bytes]]:
+            async with Wire.open({**here, "AWS_REGION": "eu-central-1"}) as there, Wire.open(here) as wire:
+                await there.call(KINESIS, "CreateStream", {"StreamName": "mirror", "ShardCount": 1})
+                for key, data in orders:
+                    await KinesisStream(wire, STREAM).put([Entry(key, data)])
+                async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+                    group.create_task(run_block(2)["main"]())
+                    while len(found := await read_mirror(there)) < len(orders):  # noqa: ASYNC110 - on a real socket
+                        await asyncio.sleep(0.1)
+                    signal.raise_signal(signal.SIGTERM)
+                return found
+
+        with asyncio.Runner() as runner:
+            found = runner.run(run())
+    assert sorted(found) == sorted(orders)
+    for key in {key for key, _ in orders}:
+        assert [each for each in found if each[0] == key] == [each for each in orders if each[0] == key]
+
+
+async def read_mirror(wire: Wire) -> list[tuple[str, bytes]]:
+    """Keys and data of the stream `mirror`, once it is there."""
+    summary = (await wire.call(KINESIS, "DescribeStreamSummary", {"StreamName": "mirror"})).json()
+    if summary["StreamDescriptionSummary"]["StreamStatus"] != "ACTIVE":
+        return []
+    asked = {"StreamName": "mirror", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"}
+    told = (await wire.call(KINESIS, "GetShardIterator", asked)).json()
+    told = (await wire.call(KINESIS, "GetRecords", {"ShardIterator": told["ShardIterator"]})).json()
+    return [(each["PartitionKey"], base64.b64decode(each["Data"])) for each in told["Records"]]
 
 
 def test_every_option_is_in_the_table_with_its_default() -> None:
