@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from urllib.parse import parse_qs
 
 import pytest
@@ -149,10 +151,16 @@ def test_keys_go_before_a_web_identity(tmp_path):
     ],
 )
 def test_a_wrong_web_identity_fails_when_the_client_opens(tmp_path, token, more, what):
-    """The setting is named, nobody is asked, and the token is not told."""
-    network, raised = call_as([], settings=web_identity(tmp_path, token, **more))
-    assert isinstance(raised, Misconfigured)
-    assert (raised.what, network.requests, token in str(raised)) == (what, [], False)
+    """The setting is named before anybody calls, and the token is not told."""
+
+    async def main():
+        with pytest.raises(Misconfigured) as caught:
+            async with Wire.open(web_identity(tmp_path, token, **more), outside=OUTSIDE):
+                pass
+        return caught.value
+
+    raised = MemoryNetwork([]).run(main)
+    assert (raised.what, token in str(raised)) == (what, False)
 
 
 @pytest.mark.parametrize(
@@ -273,3 +281,18 @@ def test_a_role_at_its_limits_is_taken():
     tags = {f"k{at}": "v" * 256 for at in range(49)} | {"Équipe 1": ""}
     role = Role(ARN.replace("aws", "aws-us-gov"), "ab", duration_s=43_200, external_id="a" * 1224, tags=tags)
     assert len(role.tags) == 50
+
+
+def test_a_wire_with_keys_loads_none_of_this():
+    """A function in Lambda pays nothing for roles: neither module is imported where the environment has keys."""
+    code = (
+        "import asyncio, sys\n"
+        "from sluiceway.aws.wire import Wire\n"
+        "async def main():\n"
+        "    keys = {'AWS_ACCESS_KEY_ID': 'a', 'AWS_SECRET_ACCESS_KEY': 'b'}\n"
+        "    async with Wire.open({'AWS_REGION': 'eu-west-1', **keys}):\n"
+        "        print(sorted(name for name in sys.modules if 'role' in name or 'session_cred' in name))\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

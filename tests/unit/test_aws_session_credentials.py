@@ -110,6 +110,19 @@ def test_near_expiry_everybody_waits():
     assert run_virtual(main) == ({"KEY2"}, 2, 30.0)
 
 
+@pytest.mark.parametrize(("left_s", "limit_s"), [(151, 5.0), (149, 30.0)])
+def test_a_short_session_presses_in_its_last_sixth(left_s, limit_s):
+    """Of 15 minutes that is two and a half: until then a renewal may take no more than 5 s."""
+
+    async def main():
+        issuer = Issuer(lasts_s=900.0)
+        await issuer.key()
+        await asyncio.sleep(900 - left_s)
+        return await issuer.key(), issuer.limits[-1]
+
+    assert run_virtual(main) == ("KEY2", limit_s)
+
+
 @pytest.mark.parametrize("failure", [DOWN, REFUSED])
 def test_old_credentials_are_used_to_their_end(failure, lines):
     """Nothing is raised while they are good; tries are 30 s apart; then it is what the last one raised."""
