@@ -344,7 +344,7 @@ def test_a_built_function_answers_under_the_emulator(emulated: Emulated) -> None
 
 
 def test_both_roads_give_the_same_reply(emulated: Emulated) -> None:
-    """What the emulator gives is what the local cloud gives, byte for byte but for ids, dates, file paths and answers."""
+    """What the emulator gives is what the local cloud gives, byte for byte but for ids, dates, paths and answers."""
     for case in emulated.cases:
         assert _comparable(_send(emulated.cloud, case)) == _comparable(emulated.send(case))
 
