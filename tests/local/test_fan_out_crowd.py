@@ -27,59 +27,22 @@ pytestmark = pytest.mark.local
 CROWD = int(os.environ.get("CROWD", "60"))
 AT_ONCE = 8  # handshakes; each is a function's call or two
 PATIENCE_S = 60.0 + CROWD / 10
-VARIABLES = """          SUBSCRIPTIONS_TABLE: !Ref SubscriptionsTable
+CHANNELS = """          CHANNELS: !If [HasRecordsChannel,"""
+EARLY = """          FAN_OUT_FROM: "20"
 """
-PARTED = """          SUBSCRIPTIONS_TABLE: !Ref SubscriptionsTable
-          SUBSCRIBER_PARTS: "4"
-"""
-BROADCASTS = """          MASK_KEY: !Ref MaskKey
-          CONNECTIONS_URL: *connections_url
-"""
-CHANNELLED = """          MASK_KEY: !Ref MaskKey
-          CONNECTIONS_URL: *connections_url
-          FAN_OUT_FROM: "20"
-          CHANNELS: !Sub '{"records":{"url":"https://${RecordEvents.Dns.Http}","channel":"/records/live"}}'
-"""
-RESOURCES = """
-  RecordEvents:
-    Type: AWS::AppSync::Api
-    Properties:
-      Name: !Sub "${AWS::StackName}-records"
-      EventConfig:
-        AuthProviders: [{AuthType: AWS_IAM}, {AuthType: API_KEY}]
-        ConnectionAuthModes: [{AuthType: API_KEY}]
-        DefaultPublishAuthModes: [{AuthType: AWS_IAM}]
-        DefaultSubscribeAuthModes: [{AuthType: API_KEY}]
-  RecordChannels:
-    Type: AWS::AppSync::ChannelNamespace
-    Properties: {ApiId: !GetAtt RecordEvents.ApiId, Name: records}
-  RecordEventsKey:
-    Type: AWS::AppSync::ApiKey
-    Properties: {ApiId: !GetAtt RecordEvents.ApiId}
-  PublishRecordEvents:
-    Type: AWS::IAM::Policy
-    Properties:
-      PolicyName: publish-record-events
-      Roles: [!Ref BroadcastRecordsRole]
-      PolicyDocument:
-        Version: "2012-10-17"
-        Statement:
-          - Effect: Allow
-            Action: appsync:EventPublish
-            Resource: !Sub "${RecordEvents.ApiArn}/channelNamespace/records"
-
+OUTPUTS = """
 Outputs:
   RecordEventsKey: {Value: !GetAtt RecordEventsKey.ApiKey}
   RecordEventsDomain: {Value: !GetAtt RecordEvents.Dns.Http}
-  RecordEventsUrl: {Value: !Sub "wss://${RecordEvents.Dns.Realtime}/event/realtime"}
+  RecordEventsRealtime: {Value: !Sub "wss://${RecordEvents.Dns.Realtime}/event/realtime"}
 """
 
 
 def write_template(folder: Path) -> Path:
-    """The application's template with parts and a channel, beside the code."""
+    """The application's template with workers for twenty clients and more, beside the code."""
     text = (ROOT / "template.yaml").read_text(encoding="utf-8")
-    assert (text.count(VARIABLES), text.count(BROADCASTS), text.count("\nOutputs:\n")) == (2, 1, 1)
-    text = text.replace(VARIABLES, PARTED).replace(BROADCASTS, CHANNELLED).replace("\nOutputs:\n", RESOURCES)
+    assert (text.count(CHANNELS), text.count("\nOutputs:\n")) == (1, 1)
+    text = text.replace(CHANNELS, EARLY + CHANNELS).replace("\nOutputs:\n", OUTPUTS)
     for name in ("functions", "layers"):
         (folder / name).symlink_to(ROOT / name)
     path = folder / "template.yaml"
@@ -90,7 +53,10 @@ def write_template(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
     folder = tmp_path_factory.mktemp("crowd")
-    running = start_cloud(folder / "state", "--template", str(write_template(folder)), "--model", "scripted")
+    running = start_cloud(
+        folder / "state", "--template", str(write_template(folder)), "--model", "scripted",
+        "--parameter-overrides", "SubscriberParts=4", "RecordsChannel=true",
+    )  # fmt: skip
     yield running
     running.sluiceway("down")
 
@@ -119,7 +85,7 @@ async def heard_on_channel(cloud: RunningCloud) -> AsyncIterator[aiohttp.ClientW
     protocols = ("aws-appsync-event-ws", f"header-{header}")
     async with (
         aiohttp.ClientSession() as session,
-        session.ws_connect(outputs["RecordEventsUrl"], protocols=protocols) as socket,
+        session.ws_connect(outputs["RecordEventsRealtime"], protocols=protocols) as socket,
     ):
         ask = {"type": "subscribe", "id": "s", "channel": "/records/*", "authorization": shown}
         await socket.send_json(ask)
