@@ -22,9 +22,10 @@ from typing import Any, Final, cast
 from localcloud.replay.items import Item, item_of_record
 from localcloud.replay.queue_api import Letter
 
-__all__ = ["Extent", "Reading", "read_letter"]
+__all__ = ["REASONS", "Extent", "Reading", "members", "read_letter", "read_object"]
 
-_REASONS: Final = (("reason", "detail"), ("ERROR_CODE", "ERROR_MESSAGE"), ("ErrorCode", "ErrorMessage"))
+# What flows, EventBridge and Lambda write beside a letter: the reason's attribute, and the detail's.
+REASONS: Final = (("reason", "detail"), ("ERROR_CODE", "ERROR_MESSAGE"), ("ErrorCode", "ErrorMessage"))
 _OF_BUS: Final = ("RULE_ARN", "TARGET_ARN")
 _OF_LAMBDA: Final = ("RequestID", "ErrorCode")
 _OWN: Final = frozenset({"reason", "detail"})  # what a flow put on a letter; the source never had it
@@ -60,7 +61,7 @@ class Reading:
 def read_letter(letter: Letter) -> Reading:
     """What it says. One of no form known here is a message of a queue."""
     reason, detail = _find_reason(letter)
-    body = _read_object(letter.body)
+    body = read_object(letter.body)
     extent = _find_extent(body) or _find_left_out(letter)
     if extent is not None:
         why, more = _find_condition(body)
@@ -129,29 +130,29 @@ def _with_letter(item: Item, letter: Letter, origin: str = "") -> Item:
 def _read_invocation(letter: Letter, body: Mapping[str, Any]) -> Reading:
     """A document of an asynchronous invocation's failure: the event is in it."""
     why, more = _find_condition(body)
-    context = _members(body, "requestContext")
+    context = members(body, "requestContext")
     origin = str(context.get("functionArn") or "")
     content = json.dumps(body["requestPayload"], separators=(",", ":")).encode()
     item = Item(kind="event", key=letter.message_id, content=content, origin=origin, letter=letter.message_id)
-    response = _members(body, "responsePayload")
+    response = members(body, "responsePayload")
     return Reading(why, more or str(response.get("errorMessage") or ""), origin, item)
 
 
 def _find_reason(letter: Letter) -> tuple[str, str]:
-    for reason, detail in _REASONS:
+    for reason, detail in REASONS:
         if letter.text(reason):
             return letter.text(reason), letter.text(detail)
     return "", ""
 
 
 def _find_condition(body: Mapping[str, Any]) -> tuple[str, str]:
-    context = _members(body, "requestContext") or _members(body, "context")
-    error = str(_members(body, "responseContext").get("functionError") or "")
+    context = members(body, "requestContext") or members(body, "context")
+    error = str(members(body, "responseContext").get("functionError") or "")
     return str(context.get("condition") or ""), error
 
 
 def _find_extent(body: Mapping[str, Any]) -> Extent | None:
-    batch = _members(body, "KinesisBatchInfo") or _members(body, "DDBStreamBatchInfo")
+    batch = members(body, "KinesisBatchInfo") or members(body, "DDBStreamBatchInfo")
     names = ("streamArn", "shardId", "startSequenceNumber", "endSequenceNumber")
     found = [str(batch.get(name) or "") for name in names]
     if not all(found) or not (found[2].isdecimal() and found[3].isdecimal()):
@@ -169,7 +170,8 @@ def _find_left_out(letter: Letter) -> Extent | None:
     return Extent(letter.text("source_arn"), shard, number, number, int(sub) if sub.isdecimal() else None)
 
 
-def _read_object(text: str) -> Mapping[str, Any]:
+def read_object(text: str) -> Mapping[str, Any]:
+    """The JSON object in a letter's body, empty where it is none."""
     try:
         value: object = json.loads(text)
     except (RecursionError, ValueError):
@@ -177,7 +179,8 @@ def _read_object(text: str) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def _members(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def members(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The object that `name` is in a body, empty where it is none."""
     value = body.get(name)
     return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 

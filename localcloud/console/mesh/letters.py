@@ -5,11 +5,11 @@ They are received and shown again at once, so each look counts as a receive, as 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from localcloud.console.mesh.cloud import Cloud, Json
+from localcloud.replay.letters import REASONS, members, read_object
 from sluiceway.aws.sqs import SQS
 
 __all__ = ["MOST", "describe_letter", "read_letters"]
@@ -17,8 +17,6 @@ __all__ = ["MOST", "describe_letter", "read_letters"]
 MOST: Final = 10
 LOOKS: Final = 10  # of ten letters each: a queue gives them in no order
 HIDDEN_S: Final = 30  # while the others are looked at; shown again at the end
-# What flows, Lambda and EventBridge write beside a letter.
-_REASONS: Final = (("reason", "detail"), ("ERROR_CODE", "ERROR_MESSAGE"), ("ErrorCode", "ErrorMessage"))
 
 
 async def read_letters(cloud: Cloud, queue: str) -> Json:
@@ -61,11 +59,11 @@ def describe_letter(message: Mapping[str, Any]) -> Json:
     """LETTER of the API's docstring. What the letter carries is not shown, only where it came from."""
     attributes = cast("Mapping[str, Mapping[str, str]]", message.get("MessageAttributes") or {})
     texts = {name: str(value.get("StringValue", "")) for name, value in attributes.items()}
-    body = _read(str(message.get("Body", "")))
-    context = _members(body, "requestContext")
-    batch = _members(body, "KinesisBatchInfo") or _members(body, "DDBStreamBatchInfo")
-    named = next(((texts[why], texts.get(more, "")) for why, more in _REASONS if texts.get(why)), ("", ""))
-    response = _members(body, "responseContext")
+    body = read_object(str(message.get("Body", "")))
+    context = members(body, "requestContext")
+    batch = members(body, "KinesisBatchInfo") or members(body, "DDBStreamBatchInfo")
+    named = next(((texts[why], texts.get(more, "")) for why, more in REASONS if texts.get(why)), ("", ""))
+    response = members(body, "responseContext")
     error = str(response.get("functionError") or "")
     return {
         "id": message["MessageId"],
@@ -76,16 +74,3 @@ def describe_letter(message: Mapping[str, Any]) -> Json:
         "first": texts.get("sequence_number") or str(batch.get("startSequenceNumber") or "") or None,
         "records": batch.get("batchSize", 1),
     }
-
-
-def _read(text: str) -> Mapping[str, Any]:
-    try:
-        value: object = json.loads(text)
-    except (RecursionError, ValueError):
-        return {}
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _members(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = body.get(name)
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}

@@ -6,14 +6,12 @@ https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
 
 from __future__ import annotations
 
-from binascii import b2a_base64
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
 from sluiceway.aws.batch_entries import Failures, refuse_entry
-from sluiceway.aws.kinesis import KINESIS
+from sluiceway.aws.kinesis import name_stream, put_entries
 from sluiceway.aws.wire import Caller
-from sluiceway.errors import ServiceUnavailable
+from sluiceway.ports.producing import Entry
 
 __all__ = ["put_records"]
 
@@ -25,17 +23,8 @@ async def put_records(
 
     Records of one request are in no order. Raises what `Caller.call` raises, and then nobody knows of any.
     """
-    request = {
-        "StreamName": stream,
-        "Records": [
-            {"PartitionKey": key, "Data": b2a_base64(data, newline=False).decode("ascii")} for key, data in records
-        ],
-    }
-    reply = (await caller.call(KINESIS, "PutRecords", request, deadline=deadline)).json()
-    answers = cast("Sequence[Mapping[str, Any]]", reply.get("Records") or ())
-    if len(answers) != len(records):
-        why = "the answer has another number of records than the request"
-        raise ServiceUnavailable(why, service="kinesis", operation="PutRecords", code="MalformedReply", status=200)
+    entries = [Entry(key, data) for key, data in records]
+    answers = await put_entries(caller, name_stream(stream), entries, deadline=deadline)
     return {
         at: refuse_entry(
             service="kinesis",

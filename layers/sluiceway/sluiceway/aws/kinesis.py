@@ -16,7 +16,7 @@ from sluiceway.aws.wire import Caller
 from sluiceway.errors import ServiceUnavailable
 from sluiceway.ports.producing import Declined, Entry, OpenShard, Placed, PutAnswer
 
-__all__ = ["KINESIS", "KinesisStream", "name_stream"]
+__all__ = ["KINESIS", "KinesisStream", "name_stream", "put_entries"]
 
 KINESIS: Final = ServiceSpec("kinesis", "kinesis", "json-1.1", "KINESIS", target_prefix="Kinesis_20131202")
 MAX_PAGES: Final = 1_000  # of ListShards, 1,000 shards each; more is an answer that never ends
@@ -40,11 +40,7 @@ class KinesisStream:
 
     async def put(self, entries: Sequence[Entry], *, deadline: float | None = None) -> list[PutAnswer]:
         """PutRecords, as the port says."""
-        request = {**self._named, "Records": [_write_entry(entry) for entry in entries]}
-        reply = await self._caller.call(KINESIS, "PutRecords", request, deadline=deadline)
-        answers = cast("Sequence[Mapping[str, Any]]", reply.json().get("Records") or ())
-        if len(answers) != len(entries):
-            raise _malformed("PutRecords", "the answer has another number of records than the request")
+        answers = await put_entries(self._caller, self._named, entries, deadline=deadline)
         return [_read_answer(answer) for answer in answers]
 
     async def open_shards(self, *, deadline: float | None = None) -> list[OpenShard]:
@@ -60,6 +56,21 @@ class KinesisStream:
                 return found
             request = {"NextToken": token}  # alone: the token names the stream and the filter
         raise _malformed("ListShards", f"the answer has more than {MAX_PAGES} pages")
+
+
+async def put_entries(
+    caller: Caller, named: Mapping[str, object], entries: Sequence[Entry], *, deadline: float | None = None
+) -> Sequence[Mapping[str, Any]]:
+    """PutRecords into the stream that `named` names (`name_stream`): what it says of each entry, in their order.
+
+    Raises what `Caller.call` raises, and then nobody knows of any.
+    """
+    request = {**named, "Records": [_write_entry(entry) for entry in entries]}
+    reply = await caller.call(KINESIS, "PutRecords", request, deadline=deadline)
+    answers = cast("Sequence[Mapping[str, Any]]", reply.json().get("Records") or ())
+    if len(answers) != len(entries):
+        raise _malformed("PutRecords", "the answer has another number of records than the request")
+    return answers
 
 
 def _write_entry(entry: Entry) -> dict[str, str]:

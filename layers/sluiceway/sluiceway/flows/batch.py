@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
 from sluiceway import log
 from sluiceway.errors import Misconfigured, Rejected, Retryable
 from sluiceway.events.sqs import BatchReport, SqsBatch, SqsMessage
+from sluiceway.flows.causes import find_cause
 from sluiceway.ports import Chance, DeadLetters, Redelivery, SystemChance
 from sluiceway.rules.backoff import FIRST_S, MENDING_FIRST_S, choose_return_s
 from sluiceway.steps.metrics import count
@@ -201,7 +202,7 @@ class _Run(ABC, Generic[R]):
                 await self._shake_off(worker)
                 await self.send_back(at, self.choose_wait_s(at))
             except Exception as error:  # noqa: BLE001 - once a record: it must not take the batch with it
-                await self._settle_failure(at, _find_cause(error))
+                await self._settle_failure(at, find_cause(error))
             else:
                 self.fates[at] = _DONE
             if worker.cancelling():
@@ -380,13 +381,3 @@ def _refuse_faulty(one: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awa
         await one(record)
 
     return refuse_or_hand_on
-
-
-def _find_cause(error: Exception) -> Exception:
-    """What a task group wrapped, where that is one error alone."""
-    while isinstance(error, ExceptionGroup):
-        first, *others = cast("ExceptionGroup[Exception]", error).exceptions
-        if others:
-            break
-        error = first
-    return cast("Exception", error)

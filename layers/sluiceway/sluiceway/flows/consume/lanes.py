@@ -16,6 +16,7 @@ from sluiceway import log
 from sluiceway.errors import Misconfigured, Rejected, Retryable
 from sluiceway.events.kinesis import KinesisRecord
 from sluiceway.flows.batch_letters import write_letter
+from sluiceway.flows.causes import find_cause
 from sluiceway.flows.consume.options import ConsumeDesk, ConsumeOptions, Handler
 from sluiceway.rules.backoff import FIRST_S, MENDING_FIRST_S, choose_return_s
 from sluiceway.rules.consuming.progress import Entry, Progress
@@ -146,7 +147,7 @@ class Lanes:
                 log.failure("record.failed", error)  # somebody's stray cancellation: one record's trouble
                 self._wait_for_next_try(item)
             except Exception as error:  # noqa: BLE001 - once a record: it must not take the shard with it
-                await self._settle_failure(item, _find_cause(error))
+                await self._settle_failure(item, find_cause(error))
             else:
                 self._end(item)
             while worker.cancelling() and not self._is_ours():
@@ -204,13 +205,3 @@ class Lanes:
             first_s=first_s,
         )
         self._loop.call_later(wait_s, self._make_ready, item)
-
-
-def _find_cause(error: Exception) -> Exception:
-    """What a task group wrapped, where that is one error alone."""
-    while isinstance(error, ExceptionGroup):
-        first, *others = cast("ExceptionGroup[Exception]", error).exceptions
-        if others:
-            break
-        error = first
-    return cast("Exception", error)
