@@ -10,6 +10,8 @@ Fields carry the facts; `str()` is for people. Must not know which code of a ser
 
 from __future__ import annotations
 
+from typing import cast
+
 __all__ = [
     "ConditionFailed",
     "DeadlineExceeded",
@@ -29,6 +31,7 @@ __all__ = [
     "SluicewayError",
     "StillInProgress",
     "Withheld",
+    "find_cause",
 ]
 
 
@@ -167,3 +170,13 @@ class ConditionFailed(ServiceRefused):
     """A conditional write did not hold; `item` is the item found, where ALL_OLD asked for it (wire form), else None."""
 
     item: dict[str, object] | None = None
+
+
+def find_cause(error: Exception) -> Exception:
+    """What a task group wrapped, where that is one error alone."""
+    while isinstance(error, ExceptionGroup):
+        first, *others = cast("ExceptionGroup[Exception]", error).exceptions
+        if others:
+            break
+        error = first
+    return cast("Exception", error)

@@ -26,9 +26,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
 
 from sluiceway import log
-from sluiceway.errors import Misconfigured, Rejected, Retryable
+from sluiceway.errors import Misconfigured, Rejected, Retryable, find_cause
 from sluiceway.events.sqs import BatchReport, SqsBatch, SqsMessage
-from sluiceway.flows.causes import find_cause
 from sluiceway.ports import Chance, DeadLetters, Redelivery, SystemChance
 from sluiceway.rules.backoff import FIRST_S, MENDING_FIRST_S, choose_return_s
 from sluiceway.steps.metrics import count

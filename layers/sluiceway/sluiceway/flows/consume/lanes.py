@@ -13,10 +13,9 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from sluiceway import log
-from sluiceway.errors import Misconfigured, Rejected, Retryable
+from sluiceway.errors import Misconfigured, Rejected, Retryable, find_cause
 from sluiceway.events.kinesis import KinesisRecord
 from sluiceway.flows.batch_letters import write_letter
-from sluiceway.flows.causes import find_cause
 from sluiceway.flows.consume.options import ConsumeDesk, ConsumeOptions, Handler
 from sluiceway.rules.backoff import FIRST_S, MENDING_FIRST_S, choose_return_s
 from sluiceway.rules.consuming.progress import Entry, Progress
