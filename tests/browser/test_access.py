@@ -201,6 +201,7 @@ async def test_a_waterfall_needs_no_mouse(page: Page, service: FakeService) -> N
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="POST /jobs")).to_be_focused()
+    await expect(page.locator("#trace .span")).to_have_count(6)  # drawn in the frame after the heading's
     for _ in range(3):
         await page.keyboard.press("Tab")
     await expect(page.get_by_role("button", name="Queue JobsQueue, 200 ms")).to_be_focused()
