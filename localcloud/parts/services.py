@@ -97,7 +97,8 @@ async def open_services(
     def may_list(access_key: str, bucket_arn: str) -> bool:
         return iam.decide(iam.principal_of(access_key), "s3:ListBucket", bucket_arn).allowed
 
-    streams = Streams(clock=clock, rng=rng)
+    metrics = Metrics(clock, region=options.region)
+    streams = Streams(clock=clock, rng=rng, metrics=metrics)
     policies = FunctionPolicies()
     return Services(
         logs=logs,
@@ -110,7 +111,7 @@ async def open_services(
         s3=open_s3(delegate, may_list=may_list),
         engine=engine,
         alarms=Alarms(),
-        metrics=Metrics(clock, region=options.region),
+        metrics=metrics,
         policies=policies,
         recorder=recorder,
         queue_spans=queue_spans,

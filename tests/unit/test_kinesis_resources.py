@@ -237,12 +237,11 @@ def test_a_policy_of_a_stream_or_a_consumer() -> None:
 
 
 def test_the_ledger_tells_what_differs() -> None:
-    """Encryption, metrics and on-demand are partial, warm throughput is refused; kept state is said to be none."""
+    """Encryption and on-demand are partial, warm throughput is refused; kept state is said to be none."""
 
     async def test(streams: Streams) -> None:
         table = StreamHandler(streams).properties
         assert {name for name, entry in table.items() if entry.support is not Support.SERVED} == {
-            "DesiredShardLevelMetrics",
             "StreamEncryption.EncryptionType",
             "StreamEncryption.KeyId",
             "WarmThroughputMiBps",

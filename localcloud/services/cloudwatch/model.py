@@ -8,7 +8,7 @@ Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -179,13 +179,19 @@ class Metrics:
     def __init__(self, clock: Clock, *, region: str = HOME_REGION) -> None:
         self.clock = clock
         self._regions: dict[str, _Region] = {}
+        self._sources: list[Callable[[], None]] = []
         self._region = region
 
     def in_region(self, region: str) -> Metrics:
         """These metrics, seen from `region`."""
         other = Metrics(self.clock, region=region)
         other._regions = self._regions
+        other._sources = self._sources
         return other
+
+    def before_reading(self, hand_over: Callable[[], None]) -> None:
+        """Call `hand_over` each time before anything is read, of whatever Region: it puts what it has counted."""
+        self._sources.append(hand_over)
 
     def put(
         self, namespace: str, name: str, value: float, *, dimensions: Mapping[str, str], unit: str = "None"
@@ -203,17 +209,24 @@ class Metrics:
 
     def all(self) -> Iterable[Metric]:
         """Every metric, by namespace, name and dimensions."""
+        self._collect()
         return self._store().all()
 
     def read(self, metric_id: MetricId, reading: Reading) -> list[Point]:
         """The points of one metric, by date and unit; empty where there is no such metric."""
+        self._collect()
         metric = self._store().find(metric_id)
         return [] if metric is None else metric.read(reading, self.clock.time())
 
     def size(self, metric_id: MetricId) -> int:
         """How many points are kept of one metric, 0 where there is no such metric."""
+        self._collect()
         metric = self._store().find(metric_id)
         return 0 if metric is None else len(metric)
+
+    def _collect(self) -> None:
+        for hand_over in self._sources:
+            hand_over()
 
     def _store(self) -> _Region:
         return self._regions.setdefault(self._region, _Region(self.clock))

@@ -14,6 +14,7 @@ from typing import Final
 from localcloud.services.contract import ACCOUNT_ID
 from localcloud.services.kinesis.errors import KinesisError, in_use
 from localcloud.services.kinesis.limits import MAX_ANSWER_RECORDS, MIB, PUSH_BYTES_S
+from localcloud.services.kinesis.metering import Meter
 from localcloud.services.kinesis.shard import Reading, Shard
 
 __all__ = ["LIFE_S", "Consumer", "Subscription"]
@@ -25,9 +26,9 @@ EVENT_BYTES: Final = 1 * MIB  # of one event, unless a record is larger; AWS tel
 
 
 class Consumer:
-    """A registered consumer. `status`: CREATING, ACTIVE, DELETING."""
+    """A registered consumer. `status`: CREATING, ACTIVE, DELETING. `meter` None: no metrics."""
 
-    def __init__(self, name: str, arn: str, *, stream_name: str, created_s: float) -> None:
+    def __init__(self, name: str, arn: str, *, stream_name: str, created_s: float, meter: Meter | None = None) -> None:
         self.name = name
         self.arn = arn
         self.stream_name = stream_name
@@ -35,6 +36,7 @@ class Consumer:
         self.status = "CREATING"
         self.tags: dict[str, str] = {}
         self.policy = ""
+        self._meter = meter
         self._held: dict[str, Subscription] = {}
         self._began: dict[str, float] = {}
 
@@ -56,11 +58,16 @@ class Consumer:
 
     def subscribe(self, shard: Shard, position: int, clock: Callable[[], float], *, paced: bool) -> Subscription:
         """Hold a shard from `position` on; whoever held it loses it. Raises what `check_free` raises."""
-        self.check_free(shard.shard_id)
+        try:
+            self.check_free(shard.shard_id)
+        except KinesisError:
+            self._count(refused=True)
+            raise
+        self._count(refused=False)
         before = self._held.get(shard.shard_id)
         if before is not None:
             before.end(in_use(f"The subscription was taken over by another call: {_place(self, shard.shard_id)}"))
-        subscription = Subscription(shard, position, clock, paced=paced)
+        subscription = Subscription(shard, position, clock, paced=paced, pushed=self._push)
         self._held[shard.shard_id] = subscription
         self._began[shard.shard_id] = _now()
         return subscription
@@ -71,15 +78,35 @@ class Consumer:
             subscription.end(error)
         self._held.clear()
 
+    def _count(self, *, refused: bool) -> None:
+        if self._meter is not None:
+            self._meter.subscribe(self.name, refused=refused)
+
+    def _push(self, reading: Reading) -> None:
+        if self._meter is not None:
+            self._meter.push(self.name, reading)
+
 
 class Subscription:
-    """One shard, held for one consumer. `position` is where it goes on; `over` says that it holds it no more."""
+    """One shard, held for one consumer. `position` is where it goes on; `over` says that it holds it no more.
 
-    def __init__(self, shard: Shard, position: int, clock: Callable[[], float], *, paced: bool) -> None:
+    `pushed` is told of each reading that it gives.
+    """
+
+    def __init__(
+        self,
+        shard: Shard,
+        position: int,
+        clock: Callable[[], float],
+        *,
+        paced: bool,
+        pushed: Callable[[Reading], None],
+    ) -> None:
         self.shard = shard
         self.position = position
         self._clock = clock
         self._paced = paced
+        self._pushed = pushed
         self._ends_at = _now() + LIFE_S
         self._error: KinesisError | None = None
         self._resumes_at = 0.0
@@ -111,7 +138,7 @@ class Subscription:
             if now + AHEAD_S >= self._resumes_at and self.shard.has_news(self.position):
                 return self._take(most)
             if now >= idle_at:
-                return Reading((), self.position, 0, 0, full=False, more=self.shard.has_records(self.position))
+                return self._rest()
             await self.shard.wait(min(idle_at, self._ends_at, self._next_look(now)))
 
     def checkpoint(self) -> int:
@@ -122,12 +149,18 @@ class Subscription:
         resumes_at = self._resumes_at - AHEAD_S
         return resumes_at if resumes_at > now else self._ends_at
 
+    def _rest(self) -> Reading:
+        reading = Reading((), self.position, 0, 0, full=False, more=self.shard.has_records(self.position))
+        self._pushed(reading)
+        return reading
+
     def _take(self, most: int) -> Reading:
         reading = self.shard.read(self.position, self._clock(), most=most, max_bytes=EVENT_BYTES)
         if reading.next is not None:
             self.position = reading.next
         if self._paced:
             self._resumes_at = max(_now(), self._resumes_at) + reading.size_bytes / PUSH_BYTES_S
+        self._pushed(reading)
         return reading
 
 

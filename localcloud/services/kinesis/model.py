@@ -23,6 +23,7 @@ from localcloud.services.kinesis.errors import (
     stream_missing,
 )
 from localcloud.services.kinesis.limits import Limits, shard_quota
+from localcloud.services.kinesis.metering import Metering, MetricStore
 from localcloud.services.kinesis.shard import Shard
 from localcloud.services.kinesis.stream import (
     ON_DEMAND,
@@ -52,6 +53,7 @@ class Streams:
     """The streams of the account. State lives here and nowhere else; one event loop.
 
     `limits`: which of AWS's limits hold. `delay_s`: how long a stream or consumer stays in a state of change.
+    `metrics`: where CloudWatch's are kept, None for nowhere.
     """
 
     def __init__(
@@ -61,18 +63,18 @@ class Streams:
         rng: random.Random,
         limits: Limits | None = None,
         delay_s: float = DELAY_S,
-        partition: str = "aws",
+        metrics: MetricStore | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.account = Account(clock)
         self.secret = rng.randbytes(16)  # marks iterators and tokens as this account's own
-        self._around = Surroundings(clock, rng, self.limits, delay_s)
-        self._partition = partition
+        metering = None if metrics is None else Metering(metrics, clock)
+        self._around = Surroundings(clock, rng, self.limits, delay_s, metering)
         self._streams: dict[str, Stream] = {}  # by ARN
 
     def arn_of(self, name: str, region: str) -> str:
         """The ARN that a stream of this name has."""
-        return f"arn:{self._partition}:kinesis:{region}:{ACCOUNT_ID}:stream/{name}"
+        return f"arn:aws:kinesis:{region}:{ACCOUNT_ID}:stream/{name}"
 
     def now(self) -> float:
         """The date, in epoch seconds."""

@@ -64,13 +64,12 @@ def _put_records(call: Call) -> Result:
         raise invalid("Records size exceeds 10 MB limit")
     results: list[Result] = []
     failed = 0
-    for content, hash_key in contents:
-        try:
-            shard, record = stream.put(content, hash_key)
-        except Throttled as error:
+    for stored in stream.put_all(contents):
+        if isinstance(stored, Throttled):
             failed += 1
-            results.append({"ErrorCode": error.code, "ErrorMessage": error.message})
+            results.append({"ErrorCode": stored.code, "ErrorMessage": stored.message})
         else:
+            shard, record = stored
             results.append({"SequenceNumber": str(record.sequence), "ShardId": shard.shard_id})
     return {"FailedRecordCount": failed, "Records": results, **_encryption(stream)}
 

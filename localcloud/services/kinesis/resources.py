@@ -51,9 +51,7 @@ class StreamHandler:
             else Supported()
         )
         self.properties: Mapping[str, Supported] = {
-            "DesiredShardLevelMetrics": Supported(
-                Support.PARTIAL, "recorded and told; no shard-level metrics are made"
-            ),
+            "DesiredShardLevelMetrics": Supported(),
             "MaxRecordSizeInKiB": Supported(),
             "Name": Supported(),
             "RecordDistributionStrategy": Supported(),

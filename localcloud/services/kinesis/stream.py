@@ -11,15 +11,16 @@ import asyncio
 import hashlib
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from localcloud.clock import Clock
 from localcloud.services.contract import ACCOUNT_ID
 from localcloud.services.kinesis.consumers import Consumer
 from localcloud.services.kinesis.errors import KinesisError, Throttled, not_active, shard_missing, stream_missing
 from localcloud.services.kinesis.limits import MAX_ANSWER_RECORDS, CallMeter, Limits
+from localcloud.services.kinesis.metering import Meter, Metering, Put
 from localcloud.services.kinesis.shard import Content, Reading, Record, Shard
 from localcloud.services.kinesis.shards import Shards
 
@@ -39,16 +40,18 @@ ON_DEMAND: Final = "ON_DEMAND"
 ON_DEMAND_SHARDS: Final = 4  # how-do-i-size-a-stream: 4 MB/s of writes to begin with
 MIN_RETENTION_H: Final = 24
 HOUR_S: Final = 3_600.0
+_Stored: TypeAlias = tuple[Shard, Record | Throttled]
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every stream shares. `delay_s`: how long a change of state takes, 0 for none."""
+    """What every stream shares. `delay_s`: how long a change of state takes, 0 for none; no `metering`: no metrics."""
 
     clock: Clock
     rng: random.Random
     limits: Limits
     delay_s: float
+    metering: Metering | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +90,7 @@ class Stream:
         self._settled: asyncio.Event = asyncio.Event()
         self._meters: dict[str, CallMeter] = {}
         self._encrypted = bool(definition.key_id)
+        self._meter = _open_meter(self, around.metering)
         self._timer: tuple[asyncio.TimerHandle, Callable[[], None]] | None = None
         self._change_later(self._activate)
 
@@ -152,25 +156,41 @@ class Stream:
         return self.shards.route(hash_key)
 
     def put(self, content: Content, hash_key: int | None = None) -> tuple[Shard, Record]:
-        """Store a record. Raises Throttled where its shard takes no more now."""
-        shard = self.route(content.key, hash_key)
-        if self._around.limits.writes:
-            after_s = shard.writes.take(_loop_s(), content.size_bytes)
-            if after_s:
-                raise Throttled(shard.shard_id, self.name, after_s=after_s)
-        now_s = round(self._around.clock.time(), 3)
-        shard.trim(now_s - self.definition.retention_h * HOUR_S)
-        return shard, shard.put(content, now_s, encrypted=self._encrypted)
+        """Store a record, as PutRecord does. Raises Throttled where its shard takes no more now."""
+        began = _loop_s()
+        shard, stored = self._store(content, hash_key)
+        if self._meter is not None:
+            size = None if isinstance(stored, Throttled) else content.size_bytes
+            self._meter.put_record(size, _loop_s() - began)
+            self._tell_shards([(shard, stored)], [(content, hash_key)])
+        if isinstance(stored, Throttled):
+            raise stored
+        return shard, stored
+
+    def put_all(self, entries: Sequence[tuple[Content, int | None]]) -> list[tuple[Shard, Record] | Throttled]:
+        """Store records with their explicit hash keys, as PutRecords does; each for itself, in order."""
+        began = _loop_s()
+        stored = [self._store(content, hash_key) for content, hash_key in entries]
+        if self._meter is not None:
+            outcomes = zip(entries, stored, strict=True)
+            sizes = [content.size_bytes for (content, _), (_, each) in outcomes if not isinstance(each, Throttled)]
+            self._meter.put_records(sizes, len(entries) - len(sizes), _loop_s() - began)
+            self._tell_shards(stored, entries)
+        return [each if isinstance(each, Throttled) else (shard, each) for shard, each in stored]
 
     def read(self, shard: Shard, position: int, *, most: int = MAX_ANSWER_RECORDS) -> Reading:
         """Read as GetRecords does, within the shard's read limits. Raises Throttled."""
-        if self._around.limits.reads:
-            after_s = shard.reads.take(_loop_s())
-            if after_s:
-                raise Throttled(shard.shard_id, self.name, after_s=after_s)
-        shard.trim(self.horizon_s)
-        reading = shard.read(position, self.now(), most=most)
-        shard.reads.note(_loop_s(), reading.size_bytes, full=reading.full)
+        began = _loop_s()
+        after_s = shard.reads.take(began) if self._around.limits.reads else 0.0
+        reading = None
+        if not after_s:
+            shard.trim(self.horizon_s)
+            reading = shard.read(position, self.now(), most=most)
+            shard.reads.note(_loop_s(), reading.size_bytes, full=reading.full)
+        if self._meter is not None:
+            self._meter.get_records(shard.shard_id, reading, _loop_s() - began)
+        if reading is None:
+            raise Throttled(shard.shard_id, self.name, after_s=after_s)
         return reading
 
     def find_shard(self, shard_id: str) -> Shard | None:
@@ -212,7 +232,8 @@ class Stream:
 
     def register(self, name: str, arn: str) -> Consumer:
         """Add a consumer, CREATING and then ACTIVE."""
-        consumer = self.consumers[name] = Consumer(name, arn, stream_name=self.name, created_s=self.now())
+        consumer = Consumer(name, arn, stream_name=self.name, created_s=self.now(), meter=self._meter)
+        self.consumers[name] = consumer
         self._later(consumer.activate)
         return consumer
 
@@ -229,6 +250,24 @@ class Stream:
         self._later(forget)
 
     # ------------------------------------------------------------------ inside
+
+    def _store(self, content: Content, hash_key: int | None) -> _Stored:
+        shard = self.route(content.key, hash_key)
+        if self._around.limits.writes:
+            after_s = shard.writes.take(_loop_s(), content.size_bytes)
+            if after_s:
+                return shard, Throttled(shard.shard_id, self.name, after_s=after_s)
+        now_s = round(self._around.clock.time(), 3)
+        shard.trim(now_s - self.definition.retention_h * HOUR_S)
+        return shard, shard.put(content, now_s, encrypted=self._encrypted)
+
+    def _tell_shards(self, stored: Sequence[_Stored], entries: Sequence[tuple[Content, int | None]]) -> None:
+        if self._meter is not None and self.definition.metrics:
+            outcomes = zip(stored, entries, strict=True)
+            self._meter.put_into_shards(
+                Put(shard.shard_id, None if isinstance(each, Throttled) else content.size_bytes)
+                for (shard, each), (content, _) in outcomes
+            )
 
     def _later(self, act: Callable[[], None]) -> asyncio.TimerHandle | None:
         if self._around.delay_s:
@@ -260,6 +299,12 @@ class Stream:
         self._gone(self)
         self._settled.set()
         self.shards.wake()
+
+
+def _open_meter(stream: Stream, metering: Metering | None) -> Meter | None:
+    if metering is None:
+        return None
+    return metering.meter(stream.name, stream.region, lambda: stream.definition.metrics)
 
 
 def _loop_s() -> float:
