@@ -203,6 +203,15 @@ def test_an_object_is_masked_as_a_whole_unless_more_of_it_is_shown() -> None:
     assert hidden == {"customer": masked({"name": "Ann"}, HASH)}
 
 
+def test_of_a_redacted_array_not_even_its_length_is_told() -> None:
+    """Also where a member of its elements is spoken of: one restriction more must not count them."""
+    record = {"a": [{"b": 1}, {"b": 2}], "n": [[{"b": 1}], 5]}
+    whole = Spec((), (("a", REDACT), ("n", REDACT)))
+    for more in (("a.b", REDACT), ("a.zz", DROP), ("n.b", DROP), ("a.b.c", HASH)):
+        assert combine([whole], [Spec((), (more,))], KEY).show(record) == {"a": "***", "n": "***"}
+    assert combine([whole, Spec(("a.b",))], [], KEY).show(record) == {"a": record["a"], "n": "***"}
+
+
 def test_pseudonyms_need_a_key() -> None:
     """Without one they are refused when the plan is made, never shown in clear; the other masks need none."""
     for cell in (HASH, TOKEN):

@@ -163,9 +163,10 @@ def test_other_times_are_none(time: object) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"[1]", b"\xff", b'{"a":NaN}', b'{"a":Infinity}', b"7", b"[" * 100_000,
-                                  b'{"a":' + b"9" * 5_000 + b"}", '{"a":1}'.encode("utf-16")])  # fmt: skip
+                                  b'{"a":' + b"9" * 5_000 + b"}", '{"a":1}'.encode("utf-16"),
+                                  b'{"a":1e9999999999999999999}', b'{"a":0e-9999999999999999999}'])  # fmt: skip
 def test_what_is_no_json_object_in_utf_8_is_poison(data: bytes) -> None:
-    """Also what only Python takes for JSON, and what is too deep or too long for it."""
+    """Also what only Python takes for JSON, and what is too deep, too long or too large for it."""
     assert why(data) == "invalid-json"
 
 

@@ -229,7 +229,9 @@ class Plan:
             left = self._walk_object(members, node, CLEAR, depth=depth)
             return _ABSENT if left is _ABSENT else self._treat(left, node.cell, depth)
         if isinstance(value, list):
-            return _left([self._walk(each, node, depth + 1) for each in cast("list[object]", value)])
+            elements = _left([self._walk(each, node, depth + 1) for each in cast("list[object]", value)])
+            is_redacted = node.is_unit and node.cell.treatment is Treatment.REDACT
+            return REDACTED if is_redacted and elements is not _ABSENT else elements  # nor how many there are
         return self._treat(value, node.cell, depth)
 
     def _walk_object(self, members: dict[str, object], node: _Node, other: Cell, *, depth: int) -> object:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple, cast
 
 from sluiceway.errors import Rejected
@@ -82,7 +82,17 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(name)
 
 
-_decode: Final[Callable[[str], Any]] = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant).decode
+def _read_decimal(text: str) -> Decimal:
+    """The number that a JSON text says. Raises: ValueError for an exponent that no decimal has."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError("a number is beyond any decimal") from None
+
+
+_decode: Final[Callable[[str], Any]] = json.JSONDecoder(
+    parse_float=_read_decimal, parse_constant=_refuse_constant
+).decode
 
 
 def _find(value: object, path: list[str]) -> object:
