@@ -13,7 +13,7 @@ from sluiceway.aws.jobs import SqsDeadLetters
 from sluiceway.aws.sqs import Queue
 from sluiceway.aws.wire import Wire
 from sluiceway.codec import kinesis
-from sluiceway.flows.filter import FilterDesk, filter_records
+from sluiceway.flows.filter import RULES_TOLD, FilterDesk, filter_records
 from sluiceway.flows.filter_rules import RuleWatch
 from sluiceway.ports import SystemChance, SystemClock
 from sluiceway.rules.masking import parse_mask_key
@@ -32,6 +32,7 @@ async def lifespan() -> AsyncGenerator[FilterDesk]:
     topics = read_topics(settings.json_object("TOPICS"), "TOPICS")
     secret = settings.text("MASK_KEY", default="")  # without one, rules that need it are passed over
     key = parse_mask_key(secret, "MASK_KEY") if secret else None
+    rules_told = settings.integer("RULE_METRICS", minimum=0, maximum=1_000, default=RULES_TOLD)
     clock = SystemClock()
     async with Wire.open(settings.environ()) as wire:
         yield FilterDesk(
@@ -39,6 +40,7 @@ async def lifespan() -> AsyncGenerator[FilterDesk]:
             destinations=AwsDestinations(wire, SystemChance()),
             dead_letters=SqsDeadLetters(Queue(wire, dead_letters_url)),
             topics=topics,
+            rules_told=rules_told,
         )
 
 

@@ -248,7 +248,7 @@ def test_what_cannot_be_written_is_refused_for_the_rule_that_writes_it() -> None
     [letter] = world.letters.letters
     assert letter.reason == "unwritable-record"
     assert letter.detail == "rule part: the record cannot be written as JSON"
-    assert world.desk.counts.rules == {"whole": {"sent": 1}, "other": {"sent": 1}, "part": {"refused": 1}}
+    assert world.desk.counts.rules == {"whole": {"sent": 1}, "other": {"sent": 1}, "part": {"unwritable": 1}}
 
 
 def test_a_refusal_is_a_dead_letter_that_names_the_rules() -> None:
@@ -269,7 +269,7 @@ def test_a_refusal_is_a_dead_letter_that_names_the_rules() -> None:
     assert world.orders("a") == [1, 2]
     assert world.desk.counts.rules == {
         "a": {"sent": 2},
-        "b": {"refused": 1, "sent": 1},
+        "b": {"too_large": 1, "sent": 1},
         "c": {"misconfigured": 1, "sent": 1},
     }
     assert world.metrics["Misconfigured"] == 1
@@ -337,7 +337,7 @@ def test_after_the_deadline_no_record_is_looked_at() -> None:
     async def scene(world: World) -> None:
         assert await world.bring(record(1), timeout_s=0.0) == BatchReport(("1001",))
 
-    assert play(scene, rule("none", {"total": [-1]})).desk.counts.records == {}
+    assert play(scene, rule("none", {"total": [-1]})).desk.counts.records == {"again": 1}
 
 
 def test_a_destination_that_breaks_is_one_destinations_trouble() -> None:

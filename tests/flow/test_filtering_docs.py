@@ -12,6 +12,7 @@ from typing import Any
 from localcloud.template.source import read_template
 from sluiceway.aws.filter_rules import DynamoDbFilterRuleStore
 from sluiceway.flows import filter as flow
+from sluiceway.flows.filter_account import OTHERS, RULE_METRICS
 from sluiceway.flows.filter_rules import FRESH_MS, STALE_MS
 from sluiceway.rules.access import AccessRules, Viewer
 from sluiceway.rules.filtering import parse_rule
@@ -94,14 +95,17 @@ def test_a_pseudonym_is_made_as_the_page_says() -> None:
 
 
 def test_the_numbers_of_the_page_are_the_codes() -> None:
-    """Five seconds, thirty, five hundred records, a second before the deadline; every mask, reason and metric."""
+    """Five seconds, thirty, five hundred records, a second before the deadline; every mask, reason and metric, and no
+    other reason."""
     assert (FRESH_MS, STALE_MS, flow.WINDOW, flow.RESERVE_S) == (5_000, 30_000, 500, 1.0)
-    source = Path(flow.__file__).read_text(encoding="utf-8") + Path(flow.__file__).with_name(
-        "filter_rules.py"
-    ).read_text(encoding="utf-8")
+    files = [Path(flow.__file__).with_name(name) for name in ("filter.py", "filter_rules.py", "filter_account.py")]
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
     for name in re.findall(r'"((?:Records|Messages|Rules)[A-Z]\w+)"', source):
         assert name in PAGE or name == "RecordsMatched" or name == "MessagesSent", name
     parameters = read_template(Path(__file__).resolve().parents[2] / "template.yaml").body["Parameters"]
+    assert re.findall(r"^\| `(Rule\w+)` \|", PAGE, re.MULTILINE) == list(RULE_METRICS.values())
+    assert f"`RULE_METRICS` says how many rules an invocation names, {flow.RULES_TOLD} " in PAGE
+    assert f"`{OTHERS}`" in PAGE
     for name in re.findall(r"`((?:Records|Messages|Rules)[A-Z]\w+)`", PAGE):
         assert f'"{name}"' in source or name in parameters, name
     assert all(f"| `{mask}` |" in PAGE for mask in MASKS)

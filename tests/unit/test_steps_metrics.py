@@ -12,7 +12,7 @@ import pytest
 
 from sluiceway.errors import DeadlineExceeded, Misconfigured
 from sluiceway.events.invocation import Invocation
-from sluiceway.steps.metrics import count, metrics
+from sluiceway.steps.metrics import MAX_COUNTS, count, count_of, metrics
 
 
 def call(name: str = "read_job", *, cold: bool = False) -> Invocation:
@@ -130,3 +130,42 @@ def test_powertools_is_imported_when_the_environment_opens():
         check=True,
     )
     assert done.stdout.strip() == b"[False, True]"
+
+
+async def test_what_has_dimensions_of_its_own_is_a_document_each(capsys: pytest.CaptureFixture[str]):
+    """Beside the function's: one set of dimensions, members of the document; what is 0 is left out, and who counts
+    nothing writes nothing. A failed invocation writes its own, too."""
+
+    async def flow(_event: object, _call: Invocation) -> object:
+        count_of({"topic": "orders", "rule": "large"}, {"RuleSent": 3, "RuleReturned": 0, "RuleDroppedRefused": 2})
+        count_of({"topic": "orders", "rule": "small"}, {"RuleSent": 0})
+        assert capsys.readouterr().out == ""
+        raise DeadlineExceeded("late")
+
+    with pytest.raises(DeadlineExceeded):
+        await metrics(flow)(None, call())
+    late, large = documents(capsys)
+    assert late["DeadlineExceeded"] == [1]
+    stamp = large["_aws"].pop("Timestamp")
+    assert abs(stamp - late["_aws"]["Timestamp"]) < 60_000
+    directive = {
+        "Namespace": "Sluiceway",
+        "Dimensions": [["service", "topic", "rule"]],
+        "Metrics": [{"Name": "RuleSent", "Unit": "Count"}, {"Name": "RuleDroppedRefused", "Unit": "Count"}],
+    }
+    assert large == {
+        "_aws": {"CloudWatchMetrics": [directive]},
+        "service": "read_job",
+        "topic": "orders",
+        "rule": "large",
+        "RuleSent": 3,
+        "RuleDroppedRefused": 2,
+    }
+
+
+@pytest.mark.parametrize(("dimensions", "numbers"), [(0, 1), (30, 1), (1, MAX_COUNTS + 1)])
+def test_a_document_is_within_the_formats_limits(dimensions: int, numbers: int):
+    """30 dimensions, the function's among them, and 100 metrics: CloudWatch would take none of it otherwise."""
+    count_of({str(each): "x" for each in range(29)}, {str(each): 1 for each in range(100)})
+    with pytest.raises(ValueError, match="1 to 29 dimensions and 100 metrics"):
+        count_of({str(each): "x" for each in range(dimensions)}, {str(each): 1 for each in range(numbers)})

@@ -7,7 +7,8 @@ for now, or the deadline overtakes, comes again, with all later records of the s
 the destinations that had it already it goes once more, under the same id.
 
 Records are taken in windows, and after a window of which something comes again no other begins: so few messages are
-sent twice. Must not know AWS, nor what a pattern or a mask means.
+sent twice. Every record is counted once for each rule (`filter_account`). Must not know AWS, nor what a pattern or a
+mask means.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from sluiceway.events.invocation import Invocation
 from sluiceway.events.kinesis import KinesisBatch, KinesisRecord
 from sluiceway.events.sqs import BatchReport
 from sluiceway.flows.batch import BatchDesk, process_batch
+from sluiceway.flows.filter_account import RULE_METRICS, FilterAccount, FilterSums, choose_poison, choose_word
 from sluiceway.flows.filter_messages import write_message
 from sluiceway.flows.filter_rules import RuleWatch
 from sluiceway.ports import DeadLetters
@@ -31,42 +33,49 @@ from sluiceway.ports.filtering import Destinations, Outgoing
 from sluiceway.rules.filtering import Destination
 from sluiceway.rules.patterns.decoding import read_event
 from sluiceway.rules.rule_set import Match, RuleSet
-from sluiceway.steps.metrics import count
+from sluiceway.steps.metrics import count, count_of
 
-__all__ = ["FilterCounts", "FilterDesk", "filter_records"]
+__all__ = ["RULES_TOLD", "FilterCounts", "FilterDesk", "filter_records"]
 
 WINDOW: Final = 500  # records: as many as one PutRecords takes
 DESTINATIONS_AT_ONCE: Final = 8
 RESERVE_S: Final = 1.0  # of the invocation, for dead letters and the report
 RESERVE_SHARE: Final = 0.2  # never more than this share of a short one
 MAX_TOLD: Final = 20  # rules that are named in the log at once
+RULES_TOLD: Final = 100  # rules that an invocation's metrics name: a line of 0.3 kB and two metrics or more each
 
 
 class FilterCounts:
     """What became of records, and by rule of their messages, since the execution environment began.
 
-    `records`: `matched`, `unmatched`, `poison`. Of a rule's messages: `sent`, `refused` (dead letters), `misconfigured`
-    (dead letters as well) and `returned` (they come again). What a rule does not match it does not count.
+    `records`: `matched`, `unmatched`, `poison`, and `again` of those that came again. Of a rule's messages: `sent`,
+    `returned`, or why they were dropped. What a rule does not match it does not count here; its metrics do.
     """
 
     def __init__(self) -> None:
         self.records: Counter[str] = Counter()
         self.rules: dict[str, Counter[str]] = {}
 
-    def note(self, rule_id: str, fate: str) -> None:
-        """One message of a rule."""
-        self.rules.setdefault(rule_id, Counter())[fate] += 1
+    def add(self, sums: FilterSums) -> None:
+        """The sums of a batch."""
+        self.records += Counter(sums.records)
+        for rule_id, words in sums.messages.items():
+            self.rules.setdefault(rule_id, Counter()).update(words)
 
 
 @dataclass(frozen=True, slots=True)
 class FilterDesk:
-    """What filtering needs. `topics`: topics by the name of the stream that carries them."""
+    """What filtering needs. `topics`: topics by the name of the stream that carries them.
+
+    `rules_told`: how many rules an invocation's metrics name at most; the others are told together. 0 names none.
+    """
 
     watch: RuleWatch
     destinations: Destinations
     dead_letters: DeadLetters
     topics: Mapping[str, str]
     counts: FilterCounts = field(default_factory=FilterCounts)
+    rules_told: int = RULES_TOLD
 
 
 async def filter_records(batch: KinesisBatch, call: Invocation, desk: FilterDesk) -> BatchReport:
@@ -76,13 +85,33 @@ async def filter_records(batch: KinesisBatch, call: Invocation, desk: FilterDesk
     """
     if not batch.records:
         return BatchReport()
-    stream = batch.records[0].stream_arn.partition(":stream/")[2].partition("/")[0]
+    is_counted = False
+    try:
+        topic, rules = await _read_rules(batch.records[0], desk)
+        report, sums = await _filter(batch, rules, call=call, desk=desk)
+        desk.counts.add(sums)
+        is_counted = True
+    finally:
+        if not is_counted:  # the invocation fails, and nobody knows what it has sent: all of it comes again
+            count("RecordsReturned", len(batch.records))
+    _tell(sums, rules, topic=topic, most=desk.rules_told)
+    return report
+
+
+async def _read_rules(record: KinesisRecord, desk: FilterDesk) -> tuple[str, RuleSet]:
+    stream = record.stream_arn.partition(":stream/")[2].partition("/")[0]
     if stream not in desk.topics:
         raise Misconfigured("the stream of this event carries no topic", what="TOPICS")
-    rules = await desk.watch.read(desk.topics[stream], stream)
+    topic = desk.topics[stream]
+    return topic, await desk.watch.read(topic, stream)
+
+
+async def _filter(
+    batch: KinesisBatch, rules: RuleSet, *, call: Invocation, desk: FilterDesk
+) -> tuple[BatchReport, FilterSums]:
     reserve_s = min(RESERVE_S, call.remaining_s() * RESERVE_SHARE)
-    tally = FilterCounts()
-    run = _Run(desk, tally, stop_at=call.deadline - reserve_s, cut_at=call.deadline - reserve_s / 2)
+    account = FilterAccount(len(batch.records))
+    run = _Run(desk, account, stop_at=call.deadline - reserve_s, cut_at=call.deadline - reserve_s / 2)
     outcomes = await _send_all(batch.records, rules, run)
 
     async def one(record: KinesisRecord) -> None:
@@ -91,8 +120,13 @@ async def filter_records(batch: KinesisBatch, call: Invocation, desk: FilterDesk
             raise outcome
 
     report = await process_batch(batch, one, desk=BatchDesk(desk.dead_letters), deadline=call.deadline)
-    _account(tally, desk.counts, len(batch.records))
-    return report
+    return report, account.settle(_find_again(batch.records, report))
+
+
+def _find_again(records: Sequence[KinesisRecord], report: BatchReport) -> int:
+    """The place from which on all records come again; behind the last where none does."""
+    numbers = (at for at, record in enumerate(records) if record.sequence_number in report.failed)
+    return next(numbers, len(records))
 
 
 # ---------------------------------------------------------------- windows
@@ -105,7 +139,7 @@ class _Run(NamedTuple):
     """One call: what it has, what it counts; when it stops, and when what has not stopped is cut off (loop's clock)."""
 
     desk: FilterDesk
-    tally: FilterCounts
+    account: FilterAccount
     stop_at: float
     cut_at: float
 
@@ -124,7 +158,7 @@ async def _send_all(records: Sequence[KinesisRecord], rules: RuleSet, run: _Run)
             log.warning("filter.deadline", unreached=len(records) - start)
             break
         window = records[start : start + WINDOW]
-        for record, outcome in zip(window, await _send_window(window, rules, run), strict=True):
+        for record, outcome in zip(window, await _send_window(window, rules, run, start=start), strict=True):
             outcomes[_place(record)] = outcome
             if outcome is not None and not isinstance(outcome, Rejected):
                 return outcomes  # what follows keeps "not reached", sent or not: the shard is read again from here
@@ -132,7 +166,7 @@ async def _send_all(records: Sequence[KinesisRecord], rules: RuleSet, run: _Run)
 
 
 class _Parcel(NamedTuple):
-    """One message, and the place in the window of the record that it is of."""
+    """One message, and the place in the batch of the record that it is of."""
 
     at: int
     rule_id: str
@@ -142,21 +176,24 @@ class _Parcel(NamedTuple):
 _Parcels = dict[tuple[Destination, str], list[_Parcel]]
 
 
-async def _send_window(window: Sequence[KinesisRecord], rules: RuleSet, run: _Run) -> Sequence[Exception | None]:
-    outcomes: list[Exception | None] = [None] * len(window)
+async def _send_window(
+    window: Sequence[KinesisRecord], rules: RuleSet, run: _Run, *, start: int
+) -> Sequence[Exception | None]:
+    """What is to be done with each record of the window, whose first has the place `start` in the batch."""
+    outcomes: dict[int, Exception | None] = {}
     parcels: _Parcels = {}
-    for at, record in enumerate(window):
+    for at, record in enumerate(window, start):
+        outcomes[at] = None
         if record.fault is not None:
-            run.tally.records["poison"] += 1
+            run.account.note_poison(at, "aggregate")
             continue  # the batch's own runner has a dead letter for it
         try:
             matches = rules.match(read_event(record.data))
         except Rejected as error:
-            run.tally.records["poison"] += 1
+            run.account.note_poison(at, choose_poison(error))
             outcomes[at] = error
             continue
-        run.tally.records["matched" if matches else "unmatched"] += 1
-        outcomes[at] = _pack(at, record, matches, parcels=parcels, tally=run.tally)
+        outcomes[at] = _pack(at, record, matches, parcels=parcels, account=run.account)
     troubles: dict[int, list[tuple[str, Exception]]] = {}
     waiting = iter(parcels.items())
     async with asyncio.TaskGroup() as workers:
@@ -164,11 +201,11 @@ async def _send_window(window: Sequence[KinesisRecord], rules: RuleSet, run: _Ru
             workers.create_task(_work(waiting, run, troubles))
     for at, found in troubles.items():
         outcomes[at] = _judge(found, outcomes[at])
-    return outcomes
+    return list(outcomes.values())
 
 
 def _pack(
-    at: int, record: KinesisRecord, matches: Sequence[Match], *, parcels: _Parcels, tally: FilterCounts
+    at: int, record: KinesisRecord, matches: Sequence[Match], *, parcels: _Parcels, account: FilterAccount
 ) -> Exception | None:
     """Put the messages of a record with those of their destinations; an object of a bucket is of one rule."""
     unwritable: list[tuple[str, Exception]] = []
@@ -177,7 +214,7 @@ def _pack(
         try:
             message = write_message(record, match)
         except Rejected as error:
-            tally.note(rule.rule_id, "refused")
+            account.note(at, rule.rule_id, choose_word(error))
             unwritable.append((rule.rule_id, error))
             continue
         of = (rule.destination, rule.rule_id if rule.destination.kind == "s3" else "")
@@ -192,7 +229,7 @@ async def _work(
 ) -> None:
     for (destination, _), parcels in waiting:
         for parcel, fate in zip(parcels, await _send(destination, parcels, run), strict=True):
-            run.tally.note(parcel.rule_id, _word(fate))
+            run.account.note(parcel.at, parcel.rule_id, choose_word(fate))
             if fate is not None:
                 troubles.setdefault(parcel.at, []).append((parcel.rule_id, fate))
 
@@ -205,14 +242,6 @@ async def _send(destination: Destination, parcels: Sequence[_Parcel], run: _Run)
     except Exception as error:  # noqa: BLE001 - once a destination: the others go on, and these records come again
         log.failure("filter.destination_failed", error)
         return [error] * len(messages)
-
-
-def _word(fate: Exception | None) -> str:
-    if fate is None:
-        return "sent"
-    if isinstance(fate, Rejected):
-        return "refused"
-    return "misconfigured" if isinstance(fate, Misconfigured) else "returned"
 
 
 def _judge(troubles: Sequence[tuple[str, Exception]], before: Exception | None) -> Exception | None:
@@ -232,26 +261,25 @@ def _judge(troubles: Sequence[tuple[str, Exception]], before: Exception | None) 
 # ---------------------------------------------------------------- accounts
 
 
-def _account(tally: FilterCounts, counts: FilterCounts, records: int) -> None:
-    """Metrics for the whole, a line for each rule that something went wrong with, and the lasting counts."""
-    fates: Counter[str] = Counter()
-    wrong = 0
-    for rule_id, numbers in sorted(tally.rules.items()):
-        fates += numbers
-        counts.rules.setdefault(rule_id, Counter()).update(numbers)
-        if numbers.keys() - {"sent"} and (wrong := wrong + 1) <= MAX_TOLD:
-            log.warning("filter.rule", rule=rule_id, **dict(numbers))
-    counts.records.update(tally.records)
+def _tell(sums: FilterSums, rules: RuleSet, *, topic: str, most: int) -> None:
+    """Metrics of the whole and of each rule, and a line for each rule that something went wrong with."""
+    for rule_id in sorted(sums.find_wrong())[:MAX_TOLD]:
+        log.warning("filter.rule", rule=rule_id, **sums.messages[rule_id])
+    words = Counter(sums.words)
     metrics = {
-        "RecordsMatched": tally.records["matched"],
-        "RecordsUnmatched": tally.records["unmatched"],
-        "RecordsPoison": tally.records["poison"],
-        "MessagesSent": fates["sent"],
-        "MessagesRefused": fates["refused"],
-        "MessagesReturned": fates["returned"],
-        "Misconfigured": fates["misconfigured"],
+        "RecordsMatched": sums.records["matched"],
+        "RecordsUnmatched": sums.records["unmatched"],
+        "RecordsPoison": sums.records["poison"],
+        "RecordsReturned": sums.records["again"],
+        "MessagesSent": words["sent"],
+        "MessagesRefused": words["refused"] + words["too_large"] + words["unwritable"],
+        "MessagesReturned": words["returned"],
+        "Misconfigured": words["misconfigured"],
     }
     for name, number in metrics.items():
         if number:
             count(name, number)
-    log.info("filter.done", records=records, **dict(tally.records), **dict(fates))
+    for rule_id, told in sums.tell(rules.ids, rules.unusable, most=most):
+        of = {"topic": topic, "rule": rule_id} if most else {"topic": topic}
+        count_of(of, {RULE_METRICS[word]: number for word, number in told.items()})
+    log.info("filter.done", records=sum(sums.records.values()), **sums.records, **dict(words))
