@@ -21,6 +21,7 @@ from sluiceway.rules import patterns
 from sluiceway.rules.index import PatternIndex
 from sluiceway.rules.index.nodes import MAX_PLACES
 from sluiceway.rules.patterns import InvalidPattern, Limits
+from sluiceway.rules.patterns.paths import Found
 
 FREE = Limits(wildcard_complexity=10**9)
 
@@ -136,6 +137,31 @@ def test_an_event_that_says_paths_in_many_ways_is_given_up() -> None:
             call(event)
         assert caught.value.reason == "ambiguous-event"
         assert time.process_time() - begun < 20  # seconds, on any machine
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        {"b": {"c": ["x1"], "d": [2]}},
+        {"b": {"c": [{"anything-but": ["z"]}], "d": [{"exists": False}]}},
+        {"b.c": [{"wildcard": "*y*"}, {"suffix": "z"}]},
+        {"b.c": [{"anything-but": {"prefix": [f"x{number}" for number in range(40)]}}]},
+    ],
+)
+def test_an_event_of_long_arrays_is_given_up_after_so_much_work(
+    monkeypatch: pytest.MonkeyPatch, pattern: dict[str, Any]
+) -> None:
+    """All patterns together: what one array costs one pattern, it costs each that cannot be told apart by an index."""
+    monkeypatch.setattr(Found, "work_left", 10_000)
+    event = {"b": [{"c": f"x{number}", "d": number} for number in range(200)]}
+    index, alone = PatternIndex[int](), patterns.compile(pattern)
+    for number in range(100):
+        index.add(number, {**pattern, "a": [{"anything-but": [number]}]})
+    event["a"] = "x"
+    assert alone.matches(event) in {True, False}
+    with pytest.raises(Rejected) as caught:
+        index.match(event)
+    assert caught.value.reason == "ambiguous-event"
 
 
 @pytest.mark.parametrize(

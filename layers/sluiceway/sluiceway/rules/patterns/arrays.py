@@ -25,6 +25,7 @@ from sluiceway.rules.patterns.values import Key, key_of
 
 __all__ = ["match_arrays"]
 
+ELEMENT_WORK: Final = 10  # values that could be tried in the time that a look into an element takes
 MAX_TRIES: Final = 10_000  # of an event with two arrays in one place; others need none
 
 
@@ -48,6 +49,7 @@ def match_arrays(fields: Sequence[Field], found: Found, event: Mapping[str, obje
     spread = [field for field in fields if found.get(field.path).__class__ is Spread]
     if len(spread) == 1:
         return spread[0].accepts_any(cast("Spread", found[spread[0].path]))
+    found.spend(found.elements * len(spread) * ELEMENT_WORK)
     wanted = [_Wanted(tuple(each.path.split(".")), each, not each.may_be_absent) for each in spread]
     try:
         return _match_object(event, wanted, at=0, depth=0)

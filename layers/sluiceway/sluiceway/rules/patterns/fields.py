@@ -146,11 +146,11 @@ Alternative = Prefix | Suffix | EqualFolded | Wildcard | NumberIn | AddressIn | 
 class Field:
     """One path of a pattern: its value is one of `keys`, or one of the alternatives takes it; or there is none.
 
-    `may_be_absent`: the list has `{"exists": false}`. `accepts` tells whether a key will do. Fields that accept the
+    `may_be_absent`: the list has `{"exists": false}`. `accepts` tells whether a key will do, in so many `tests`. Fields that accept the
     same are equal, if their alternatives are written in the same order.
     """
 
-    __slots__ = ("_hash", "accepts", "alternatives", "keys", "may_be_absent", "path")
+    __slots__ = ("_hash", "accepts", "alternatives", "keys", "may_be_absent", "path", "tests")
 
     def __init__(
         self, path: str, keys: frozenset[Key], alternatives: tuple[Alternative, ...], *, may_be_absent: bool
@@ -160,6 +160,7 @@ class Field:
         self.alternatives = alternatives
         self.may_be_absent = may_be_absent
         self.accepts = _any_of(keys, alternatives)
+        self.tests = sum(len(each.alternatives) if isinstance(each, NoneOf) else 1 for each in alternatives)
         self._hash = hash((path, keys, alternatives, may_be_absent))
 
     def __hash__(self) -> int:

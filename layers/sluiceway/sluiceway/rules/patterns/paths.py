@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
+from sluiceway.errors import Rejected
 from sluiceway.rules.patterns.limits import MAX_DEPTH
 from sluiceway.rules.patterns.values import InexactNumber, Key, key_of
 
 __all__ = ["Found", "Paths", "Several", "Spread", "is_beyond"]
+
+
+MAX_WORK: Final = 20_000_000  # values tried of one event, by all patterns together: some seconds of a busy core
 
 
 class Several(set[Key]):
@@ -28,8 +32,21 @@ class Spread(Several):
     __slots__ = ()
 
 
-Found = dict[str, Key | Several]
-"""What an event has at the paths asked for. A path without a value is not in it."""
+class Found(dict[str, Key | Several]):
+    """What an event has at the paths asked for. A path without a value is not in it.
+
+    `elements`: how many objects and arrays lie in arrays that lead there, which a look at the arrays may have to try.
+    `work_left`: how many values may still be tried. Of the class, until an event has arrays: every event pays for more.
+    """
+
+    elements: int = 0
+    work_left: int = MAX_WORK
+
+    def spend(self, work: int) -> None:
+        """Before so many values are tried. Raises: Rejected (`ambiguous-event`) where that is too much altogether."""
+        self.work_left -= work
+        if self.work_left < 0:
+            raise Rejected("the event's arrays are too long for so many patterns", reason="ambiguous-event")
 
 
 _SCALARS: Final = frozenset({int, float, bool, type(None), InexactNumber})
@@ -84,7 +101,7 @@ class Paths:
 
     def find(self, event: Mapping[str, object]) -> Found:
         """What `event` has at the paths. Raises: TypeError for what is no JSON there."""
-        found: Found = {}
+        found = Found()
         dotted: list[tuple[_Step, object]] = []
         _walk(event, self._root, found, dotted=dotted)
         for step, value in dotted:
@@ -130,6 +147,7 @@ def _gather(value: object, step: _Step, found: Found, *, depth: int, inside: boo
 def _gather_elements(array: Sequence[object], step: _Step, found: Found, *, depth: int, inside: bool) -> None:
     for element in array:
         if isinstance(element, Mapping | list | tuple):
+            found.elements += 1
             _gather(cast("object", element), step, found, depth=depth, inside=True)
         elif step.path is not None:
             _add(key_of(element), step.path, found, inside=inside)

@@ -27,23 +27,28 @@ class Way:
         self.fields = fields
 
     def holds(self, found: Found, event: Mapping[str, object]) -> bool:
-        """Whether `event` matches; `found` is what it has at the paths of the fields, and perhaps at others."""
+        """Whether `event` matches; `found` is what it has at the paths of the fields, and perhaps at others.
+
+        Raises: Rejected (`ambiguous-event`).
+        """
         spread = False
         for field in self.fields:
             value = found.get(field.path)
             if value.__class__ is str:  # most values are, and this is the loop that everything waits for
                 if not field.accepts(cast("str", value)):
                     return False
-            elif not _fits(field, value):
+            elif not _fits(field, value, found):
                 return False
             elif value.__class__ is Spread:
                 spread = True
         return not spread or match_arrays(self.fields, found, event)
 
 
-def _fits(field: Field, value: Key | Several | None) -> bool:
+def _fits(field: Field, value: Key | Several | None, found: Found) -> bool:
     if value is None:
         return field.may_be_absent
     if not isinstance(value, Several):
         return field.accepts(value)
+    if field.tests:
+        found.spend(len(value) * field.tests)
     return field.accepts_any(value) or (field.may_be_absent and isinstance(value, Spread))
