@@ -146,8 +146,8 @@ Alternative = Prefix | Suffix | EqualFolded | Wildcard | NumberIn | AddressIn | 
 class Field:
     """One path of a pattern: its value is one of `keys`, or one of the alternatives takes it; or there is none.
 
-    `may_be_absent`: the list has `{"exists": false}`. `accepts` tells whether a key will do, in so many `tests`. Fields that accept the
-    same are equal, if their alternatives are written in the same order.
+    `may_be_absent`: the list has `{"exists": false}`. `accepts` tells whether a key will do; beside a look at `keys` it
+    takes so many `tests`. Fields that accept the same are equal, if their alternatives are written in the same order.
     """
 
     __slots__ = ("_hash", "accepts", "alternatives", "keys", "may_be_absent", "path", "tests")
