@@ -105,7 +105,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         front.add(_lambda_api(compute, messaging, options.region))
         backends = _backends(services, compute, front)
         function_urls = _function_urls(services, backends)
-        appsync = open_appsync(services, compute.functions, front, group=compute.group, state=options.state)
+        appsync = open_appsync(services, compute.functions, front, group=compute.group, state=options.issuer_folder)
         gateway = Gateway(backends=backends, clock=clock, random=rng, urls=function_urls, events=appsync.http)
         http = await _serve_http(gateway, options, cleanup)
         sockets = WebSocketGateway(backends, group=compute.group, clock=clock, random=rng)
@@ -125,7 +125,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         ledger = make_ledger(stack.graph, handlers, allow=options.allow)
         if ledger.refused:
             raise LedgerRefused(ledger)
-        sweeper = compute.group.create_task(services.dynamodb.run())
+        sweeper = compute.group.create_task(services.tables.run())
         cleanup.callback(sweeper.cancel)
         deployed = await deploy(stack, handlers, ledger)
         cleanup.push_async_callback(undeploy, deployed)
@@ -156,12 +156,18 @@ def _front(services: Services) -> Front:
         SqsService(services.queues),
         KinesisService(services.streams),
         CloudWatchService(services.metrics, services.alarms),
-        services.dynamodb,
+        services.tables.service,
         services.s3,
         open_glue(services.delegate),
         bedrock,
     ]
-    return Front(apis, authorise=services.authoriser(), rng=services.rng, spans=CallSpans(services.recorder))
+    return Front(
+        apis,
+        authorise=services.authoriser(),
+        rng=services.rng,
+        spans=CallSpans(services.recorder),
+        elsewhere=services.tables.elsewhere,
+    )
 
 
 @asynccontextmanager
@@ -218,7 +224,7 @@ def _facts(options: CloudOptions, parts: Parts, state: RunningState) -> Facts:
     return Facts(
         state=state,
         model=kind_of(options.model),
-        folder=options.state,
+        folder=options.issuer_folder,
         clock=services.clock,
         recorder=services.recorder,
         logs=services.logs,

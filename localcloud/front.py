@@ -10,37 +10,47 @@ from __future__ import annotations
 import logging
 import random
 import socket
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from aiohttp import web
 
 from localcloud.chunked import MalformedChunks, decode_aws_chunked
 from localcloud.http_log import SERVER_LOG
-from localcloud.http_server import serve_http
+from localcloud.http_server import read_body, serve_http
 from localcloud.identify import guess_service, read_scope
 from localcloud.refusals import refuse, refuse_denied
-from localcloud.services.contract import Authorise, BodyCut, Service, WireRequest, WireResponse
+from localcloud.services.contract import (
+    Authorise,
+    BodyCut,
+    Elsewhere,
+    NoAnswer,
+    Service,
+    WireRequest,
+    WireResponse,
+)
 from localcloud.sites import is_from_elsewhere
 from localcloud.traces.calls import CallSpans
 from localcloud.uuids import new_uuid
 
-__all__ = ["HEALTH_PATH", "Front", "TakesUnsigned"]
+__all__ = ["HEALTH_PATH", "OWN_PATHS", "Answer", "Front", "TakesUnsigned"]
 
-HEALTH_PATH: Final = "/_sluiceway/health"  # no bucket may be named so
+OWN_PATHS: Final = "/_sluiceway/"  # no bucket may be named so
+HEALTH_PATH: Final = f"{OWN_PATHS}health"
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024  # above every request limit of the APIs served (DynamoDB batches: 16 MB)
 MAX_OBJECT_BYTES: Final = 512 * 1024 * 1024  # of an S3 object in one PUT; AWS takes 5 GB, memory here does not
 MAX_NAME_CHARS: Final = 64  # of a service that is none, in the log
 GRACE_S: Final = 0.5  # for requests under way when the front stops; long polls are cut
 _LOG: Final = logging.getLogger(__name__)
+Answer: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _HOP_BY_HOP: Final = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
 
 
 class Front:
     """Hands AWS requests to services. `authorise` is asked about everything that a service says it needs; `spans` are
-    made of calls that name a trace.
+    made of calls that name a trace. What `elsewhere` takes is authorised here and answered there.
     """
 
     def __init__(
@@ -50,28 +60,38 @@ class Front:
         authorise: Authorise,
         rng: random.Random,
         spans: CallSpans | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._services = {service.name: service for service in services}
         self._authorise = authorise
         self._rng = rng
         self._spans = spans
+        self._elsewhere = elsewhere
+        self._own: Answer | None = None
 
     def add(self, service: Service) -> None:
         """Serve one more API."""
         self._services[service.name] = service
+
+    def answer_own(self, own: Answer) -> None:
+        """Let `own` answer what is no AWS API: whatever is asked at paths that begin with OWN_PATHS."""
+        self._own = own
 
     def new_request_id(self) -> str:
         """An id in the form of AWS's."""
         return new_uuid(self._rng)
 
     async def dispatch(self, request: WireRequest) -> WireResponse:
-        """Authorise `request` and let its service answer. An error inside is a logged 500, never an exception."""
+        """Authorise `request` and let its service answer. Of exceptions only NoAnswer gets out."""
         if self._spans is None:
             return await self._dispatch(request)
         return await self._spans.watch(request, self._dispatch)
 
     async def _dispatch(self, request: WireRequest) -> WireResponse:
         service = self._services.get(request.service)
+        beyond = self._elsewhere if self._elsewhere is not None and self._elsewhere.takes(request) else None
+        if service is None and beyond is not None:
+            return await beyond.handle(request)
         if service is None:
             _LOG.warning("front.unknown_service service=%r", request.service[:MAX_NAME_CHARS])
             served = ", ".join(sorted(self._services))
@@ -87,7 +107,9 @@ class Front:
             if denied is not None:
                 response = refuse_denied(request, denied)
             else:
-                response = await service.handle(request)
+                response = await (beyond or service).handle(request)
+        except NoAnswer:
+            raise
         except Exception:  # noqa: BLE001 - the outermost edge: what a service did not foresee is its failure, aloud
             _LOG.exception("front.failed service=%s request_id=%s", request.service, request.request_id)
             response = refuse(request, 500, code="InternalFailure", message="The local cloud failed; its log says why.")
@@ -108,25 +130,34 @@ class Front:
         if is_from_elsewhere(headers):
             return web.Response(status=403, text="The AWS port of the local cloud answers no other site's web pages.\n")
         path, query = _split_target(request.raw_path)
-        if path == HEALTH_PATH:
-            return web.json_response({"status": "ok", "services": sorted(self._services)})
+        if path == HEALTH_PATH or (path.startswith(OWN_PATHS) and self._own is not None):
+            return await self._answer_own(path, request)
         if headers.get("expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
         wire = self._identify(request.method, path, query, headers=headers)
         limit = MAX_OBJECT_BYTES if wire.service == "s3" else MAX_BODY_BYTES
-        body = await _read(request, limit)
+        body = await read_body(request, limit)
         if body is None:
             answer = refuse(
                 wire, 413, code="RequestEntityTooLarge", message=f"The request's body is over {limit} bytes."
             )
             return await _write(request, _with_id(answer, wire))
         try:
-            wire = _unchunk(replace(wire, body=body))
+            answer = await self.dispatch(_unchunk(replace(wire, body=body)))
         except MalformedChunks as error:
             answer = refuse(wire, 400, code="InvalidRequest", message=f"The aws-chunked body is malformed: {error}.")
-            return await _write(request, _with_id(answer, wire))
-        return await _write(request, await self.dispatch(wire))
+            answer = _with_id(answer, wire)
+        except NoAnswer:
+            if request.transport is not None:
+                request.transport.abort()
+            answer = WireResponse(504)  # to nobody
+        return await _write(request, answer)
+
+    async def _answer_own(self, path: str, request: web.BaseRequest) -> web.StreamResponse:
+        if path != HEALTH_PATH and self._own is not None:
+            return await self._own(request)
+        return web.json_response({"status": "ok", "services": sorted(self._services)})
 
     def _identify(self, method: str, path: str, query: str, *, headers: Mapping[str, str]) -> WireRequest:
         scope = read_scope(headers, query)
@@ -178,18 +209,6 @@ def _refuse_unsigned(request: WireRequest) -> WireResponse:
         return refuse(request, 403, code="AccessDenied", message="Access Denied")
     message = "Request is missing Authentication Token"
     return refuse(request, 403, code="MissingAuthenticationToken", message=message)
-
-
-async def _read(request: web.BaseRequest, limit: int) -> bytes | None:
-    """The whole body, None where it is over the limit."""
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.content.iter_any():
-        size += len(chunk)
-        if size > limit:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def _unchunk(request: WireRequest) -> WireRequest:

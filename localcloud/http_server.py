@@ -15,7 +15,7 @@ from aiohttp import web
 
 from localcloud.listening import finish_accepting, stop_accepting
 
-__all__ = ["serve_http"]
+__all__ = ["read_body", "serve_http"]
 
 _POLL_S: Final = 0.01
 
@@ -43,6 +43,18 @@ async def serve_http(server: web.Server, listener: socket.socket, *, grace_s: fl
                 if transport.get_write_buffer_size():  # the others are closed; asyncio cannot abort one that is lost
                     transport.abort()
             await asyncio.sleep(0)  # for the `connection_lost` of each
+
+
+async def read_body(request: web.BaseRequest, limit: int) -> bytes | None:
+    """The whole body, None where it is over `limit` bytes."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 async def _flush(transports: list[asyncio.Transport], limit_s: float) -> None:

@@ -21,6 +21,8 @@ class CloudOptions:
     `state` is the folder of state.json, logs and the issuer's key; `cache` that of translations and builds.
     `environ` is the developer's own environment, for finding interpreters; functions see nothing of it.
     `model_key` is what the server of `model` asks for, "" for nothing: sent to that server alone.
+    `joins` is the address of the process that holds several Regions together, "" for a cloud of one Region; `issuer`
+    the folder of the issuer's key where that is not `state`.
     """
 
     template: Path
@@ -36,6 +38,13 @@ class CloudOptions:
     allow: tuple[str, ...] = ()
     model: str = "scripted"
     model_key: str = field(default="", repr=False)
+    joins: str = ""
+    issuer: Path | None = None
+
+    @property
+    def issuer_folder(self) -> Path:
+        """Where the issuer's key is."""
+        return self.issuer or self.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,7 @@ def cloud_parameters(options: CloudOptions, source: Source, machine: str, *, con
     metadata = cast("dict[str, Any]", source.body.get("Metadata") or {})
     named = read_issuer(metadata, declared)
     if named.issuer and named.keys:
-        values |= {named.issuer: ISSUER, named.keys: read_key_set(options.state)}
+        values |= {named.issuer: ISSUER, named.keys: read_key_set(options.issuer_folder)}
     origin = read_console(metadata, declared)
     if origin and console:
         values[origin] = console

@@ -15,6 +15,7 @@ from localcloud.caller import LambdaEndpoint, Unreachable
 from sluiceway.aws.sigv4 import Credentials
 
 __all__ = [
+    "READY_FD",
     "STATE_FOLDER",
     "FolderTaken",
     "NotRunning",
@@ -26,6 +27,7 @@ __all__ = [
     "write_state",
 ]
 
+READY_FD: Final = "SLUICEWAY_READY_FD"  # the variable that names a descriptor, closed by a cloud when it answers
 STATE_FOLDER: Final = Path(".sluiceway")
 
 
@@ -41,7 +43,8 @@ class FolderTaken(Exception):
 class RunningState:
     """The running cloud. `endpoints`: `aws`, and each API by its lower-case logical id; no URL ends in a slash.
     `functions` maps logical ids to names, `logs` names to log files. `born` tells the process from a later one with
-    the same number; "" where the system does not tell, and in what is not written yet.
+    the same number; "" where the system does not tell, and in what is not written yet. `issuer` is the folder of the
+    issuer's key; `regions` the folders of the clouds that this one holds together, by Region.
     """
 
     pid: int
@@ -55,6 +58,8 @@ class RunningState:
     ledger: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     ready: bool = True
     born: str = ""
+    issuer: str = ""
+    regions: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def known(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -23,6 +24,7 @@ from localcloud.state import STATE_FOLDER, NotRunning
 __all__ = ["main"]
 
 DEFAULT_PORT: Final = 4600
+MAX_REGIONS: Final = 4  # each is a cloud of its own, of some 100 MB and its functions
 LAST_PORT: Final = 65_532  # of 65,535: HTTP and WebSocket endpoints and the console are on the three after it
 
 
@@ -40,6 +42,18 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _regions(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(","))
+    if not 2 <= len(names) <= MAX_REGIONS or len(set(names)) != len(names):
+        message = f"2 to {MAX_REGIONS} different Regions with commas between them, not {text}"
+        raise argparse.ArgumentTypeError(message)
+    for name in names:
+        if not re.fullmatch(r"[a-z]{2,4}(-[a-z]+)+-[0-9]+", name):
+            message = f"{name!r} is no Region's name"
+            raise argparse.ArgumentTypeError(message)
+    return names
+
+
 def _add_up(add: Callable[..., argparse.ArgumentParser]) -> None:
     up = add("up", help="start the local cloud on a template")
     up.add_argument(
@@ -54,7 +68,16 @@ def _add_up(add: Callable[..., argparse.ArgumentParser]) -> None:
     up.add_argument(
         "--parameter-overrides", nargs="*", default=[], metavar="KEY=VALUE", help="the template's parameters"
     )
-    up.add_argument("--region", default="us-east-1", help="default: us-east-1")
+    up.add_argument("--region", default="", help="default: us-east-1")
+    up.add_argument(
+        "--regions",
+        type=_regions,
+        default=(),
+        metavar="A,B",
+        help="a cloud for each of these Regions, which can fail over",
+    )
+    up.add_argument("--joins", default="", help=argparse.SUPPRESS)  # said by the host of several Regions
+    up.add_argument("--issuer", type=Path, help=argparse.SUPPRESS)  # the same
     up.add_argument(
         "--port",
         type=_port,

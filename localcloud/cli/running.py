@@ -65,7 +65,7 @@ def _token(options: argparse.Namespace, state: RunningState) -> int:
     from localcloud.issuer import LocalIssuer  # noqa: PLC0415 - cryptography costs 0.1 s, only this command needs it
 
     try:
-        token = LocalIssuer.open(options.state).token(
+        token = LocalIssuer.open(Path(state.issuer or options.state)).token(
             subject=options.subject, audience=state.audience, minutes=options.minutes, clock=SystemClock()
         )
     except ValueError as error:

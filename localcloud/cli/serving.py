@@ -8,14 +8,19 @@ import random
 import signal
 import sys
 import webbrowser
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from localcloud.clock import SystemClock
-from localcloud.cloud import LedgerRefused, PortTaken, RunningCloud, open_cloud
+from localcloud.cloud import LedgerRefused, PortTaken, open_cloud
 from localcloud.options import CloudOptions
-from localcloud.state import remove_state, write_state
+from localcloud.regions.host import HostOptions, open_host
+from localcloud.regions.processes import GO_DARK, RegionFailed
+from localcloud.state import RunningState, remove_state, write_state
 from localcloud.template.errors import TemplateError
+from localcloud.template.ledger import Ledger
 from sluiceway.errors import Misconfigured
 
 __all__ = ["Ended", "serve"]
@@ -31,38 +36,72 @@ class Ended:
     message: str = ""
 
 
-def serve(settings: CloudOptions, ready: int, *, opens: bool) -> Ended:
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """What runs. `go_dark` kills what the cloud has started; None where no other process may ask for that."""
+
+    state: RunningState
+    ledger: Ledger | None = None
+    go_dark: Callable[[], None] | None = None
+
+
+def serve(settings: CloudOptions | HostOptions, ready: int, *, opens: bool) -> Ended:
     """Run the local cloud until a signal ends it. `ready`: a descriptor to close once it answers, -1 for none."""
     with asyncio.Runner() as runner:
         return runner.run(_serve(settings, ready, opens=opens))
 
 
-async def _serve(settings: CloudOptions, ready: int, *, opens: bool) -> Ended:
-    rng = random.Random()  # noqa: S311 - ids and jitter, not secrets; keys come from the secrets module
+async def _serve(settings: CloudOptions | HostOptions, ready: int, *, opens: bool) -> Ended:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    folder = settings.cloud.state if isinstance(settings, HostOptions) else settings.state
     ended = Ended(0)
     try:
-        async with open_cloud(settings, clock=SystemClock(), rng=rng) as cloud:
-            write_state(settings.state, cloud.state)
-            _say(cloud, ends="`sluiceway down` stops" if ready >= 0 else "Ctrl-C or `sluiceway down` stops")
-            if ready >= 0:
-                os.close(ready)
-            if opens:
-                await asyncio.to_thread(_open_browser, cloud.state.endpoints["console"])
+        async with _open(settings) as started:
+            write_state(folder, started.state)
+            await _tell(started, ready, opens=opens)
             await stop.wait()
             sys.stderr.write("stopping\n")
     except* LedgerRefused as group:
         ended = _refuse(group)
+    except* RegionFailed as group:
+        ended = Ended(max(_leaf.code for _leaf in _leaves(group) if isinstance(_leaf, RegionFailed)), _sentence(group))
     except* PortTaken as group:
         ended = Ended(1, f"{_sentence(group)}; choose other ports with --port N, or --port 0 for free ones")
     except* (TemplateError, Misconfigured, ValueError, OSError) as group:
         ended = Ended(1, _sentence(group))
     finally:
-        remove_state(settings.state)
+        remove_state(folder)
     return ended
+
+
+async def _tell(started: _Started, ready: int, *, opens: bool) -> None:
+    if started.go_dark is not None:
+        asyncio.get_running_loop().add_signal_handler(GO_DARK, _go_dark, started.go_dark)
+    _say(started, ends="`sluiceway down` stops" if ready >= 0 else "Ctrl-C or `sluiceway down` stops")
+    if ready >= 0:
+        os.close(ready)
+    if opens and "console" in started.state.endpoints:
+        await asyncio.to_thread(_open_browser, started.state.endpoints["console"])
+
+
+@asynccontextmanager
+async def _open(settings: CloudOptions | HostOptions) -> AsyncGenerator[_Started]:
+    rng = random.Random()  # noqa: S311 - ids and jitter, not secrets; keys come from the secrets module
+    if isinstance(settings, HostOptions):
+        async with open_host(settings, clock=SystemClock(), rng=rng) as host:
+            yield _Started(host.state)
+    else:
+        async with open_cloud(settings, clock=SystemClock(), rng=rng) as cloud:
+            yield _Started(cloud.state, cloud.ledger, cloud.compute.reaper.kill if settings.joins else None)
+
+
+def _go_dark(kill: Callable[[], None]) -> None:
+    """As when a Region is lost: what ran is dead, and this process stands still until somebody lets it go on."""
+    kill()
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def _sentence(group: BaseExceptionGroup[Exception]) -> str:
@@ -91,14 +130,16 @@ def _refuse(group: BaseExceptionGroup[LedgerRefused]) -> Ended:
     return Ended(REFUSED, said)
 
 
-def _say(cloud: RunningCloud, *, ends: str) -> None:
-    state = cloud.state
+def _say(started: _Started, *, ends: str) -> None:
+    state = started.state
     known = state.known
     width = max(map(len, known))
-    sys.stdout.write(cloud.ledger.text() + "\n\n")
+    if started.ledger is not None:
+        sys.stdout.write(started.ledger.text() + "\n\n")
     sys.stdout.writelines(f"  {name:<{width}}  {value}\n" for name, value in known.items())
     token = "`sluiceway token` gives a bearer token, " if state.audience else ""
-    sys.stdout.write(f"\n  Console: {state.endpoints['console']}\n")
+    if "console" in state.endpoints:
+        sys.stdout.write(f"\n  Console: {state.endpoints['console']}\n")
     sys.stdout.write(f"\nready; {token}{ends}\n")
     sys.stdout.flush()
 

@@ -13,15 +13,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from localcloud.log_lines import FieldsFormatter
 from localcloud.options import CloudOptions
-from localcloud.state import FolderTaken, NotRunning, hold_state, read_state
+from localcloud.state import READY_FD, FolderTaken, NotRunning, hold_state, read_state
+
+if TYPE_CHECKING:
+    from localcloud.regions.host import HostOptions
 
 __all__ = ["run"]
 
-READY_FD: Final = "SLUICEWAY_READY_FD"
+DEFAULT_REGION: Final = "us-east-1"
 _ANOTHER: Final = "or start another with --port 0 and a --state folder of its own"
 MODEL_KEY: Final = "OPENAI_API_KEY"  # the name that OpenAI's own clients read
 
@@ -44,7 +47,9 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         with hold_state(options.state):
-            ended = serve(settings, int(environ.get(READY_FD, "-1")), opens=options.open)
+            ready = int(environ.pop(READY_FD, "-1"))
+            started = _host_options(options, settings, environ) if options.regions else settings
+            ended = serve(started, ready, opens=options.open)
     except FolderTaken:
         return _fail(f"a local cloud starts from here at this moment; wait until it is ready, {_ANOTHER}", 1)
     return _fail(ended.message, ended.code) if ended.message else ended.code
@@ -84,6 +89,9 @@ def _settings(options: argparse.Namespace, environ: dict[str, str]) -> CloudOpti
             raise ValueError(message)
         overrides[name] = value
     cache = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/tmp") / ".cache") / "sluiceway"  # noqa: S108 - where there is no home
+    if options.regions and options.region:
+        message = "--region names the Region of one cloud; with --regions there are several"
+        raise ValueError(message)
     return CloudOptions(
         template=options.template,
         state=options.state,
@@ -92,13 +100,26 @@ def _settings(options: argparse.Namespace, environ: dict[str, str]) -> CloudOpti
         progress=_tell,
         config_env=options.config_env,
         overrides=overrides,
-        region=options.region,
+        region=options.region or DEFAULT_REGION,
         port=options.port,
         persist=options.persist,
         allow=tuple(options.allow),
         model=options.model,
         model_key=environ.get(MODEL_KEY, "").strip(),
+        joins=options.joins,
+        issuer=options.issuer,
     )
+
+
+def _host_options(options: argparse.Namespace, cloud: CloudOptions, environ: dict[str, str]) -> HostOptions:
+    """Several Regions: samconfig.toml's `primary` for the first and `secondary` for the others, where it has them."""
+    from localcloud.regions.host import HostOptions  # noqa: PLC0415 - the whole local cloud, as above
+    from localcloud.template.source import environment_names  # noqa: PLC0415 - the same
+
+    names = environment_names(cloud.template.parent / "samconfig.toml")
+    roles = {region: "primary" if number == 0 else "secondary" for number, region in enumerate(options.regions)}
+    chosen = {region: cloud.config_env or (role if role in names else "") for region, role in roles.items()}
+    return HostOptions(cloud=cloud, environments=chosen, environ=environ)
 
 
 def _fail(message: str, code: int) -> int:

@@ -40,11 +40,15 @@ class ComputeSettings:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """Lambda, running. `group` may own the tasks of what invokes functions (event source mappings)."""
+    """Lambda, running. `group` may own the tasks of what invokes functions (event source mappings).
+
+    `reaper` has every process that is alive.
+    """
 
     functions: Functions
     runtimes: Runtimes
     group: asyncio.TaskGroup
+    reaper: Reaper
 
 
 @asynccontextmanager
@@ -79,7 +83,7 @@ async def open_compute(
                 recorder=settings.recorder,
             )
             try:
-                yield Compute(functions, runtimes, group)
+                yield Compute(functions, runtimes, group, reaper)
             finally:
                 await functions.close()
     finally:

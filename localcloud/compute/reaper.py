@@ -38,6 +38,7 @@ class Reaper:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._scratch: Path | None = None
+        self._groups: set[int] = set()
 
     def scratch(self) -> Path:
         """The folder, of mode 0700, that goes when the local cloud does."""
@@ -48,11 +49,18 @@ class Reaper:
 
     def add(self, group: int) -> None:
         """Kill this process group should the local cloud end before `remove`."""
+        self._groups.add(group)
         self._tell(f"+{group}\n")
 
     def remove(self, group: int) -> None:
         """The group is gone."""
+        self._groups.discard(group)
         self._tell(f"-{group}\n")
+
+    def kill(self) -> None:
+        """Kill every group now, as when the power goes."""
+        for group in self._groups:
+            kill_group(group)
 
     def close(self) -> None:
         """End it, killing what is still on its list; the scratch folder is gone after that."""

@@ -37,6 +37,7 @@ def describe_state(
         functions={entry.resource.logical_id: entry.physical.ref for entry in functions},
         logs={entry.physical.ref: str(_log_of(options, entry.resource)) for entry in functions},
         ledger=ledger.to_json(),
+        issuer=str(options.issuer_folder.resolve()),
     )
 
 

@@ -23,8 +23,6 @@ from localcloud.parts.services import Services
 from localcloud.services.appsync.model import EventApis
 from localcloud.services.appsync.resources import appsync_handlers
 from localcloud.services.cloudwatch.resources import AlarmHandler
-from localcloud.services.dynamodb.global_resources import GlobalTableHandler
-from localcloud.services.dynamodb.resources import TableHandler
 from localcloud.services.events.archive_resources import ArchiveHandler
 from localcloud.services.events.resources import EventBusHandler, EventBusPolicyHandler, RuleHandler
 from localcloud.services.events.resources import refused_handlers as refused_events_handlers
@@ -72,8 +70,7 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
         LogGroupHandler(services.logs),
         QueueHandler(services.queues, keeps=keeps),
         QueuePolicyHandler(services.queues),
-        TableHandler(services.dynamodb.database, keeps=keeps),
-        GlobalTableHandler(services.dynamodb.database, keeps=keeps),
+        *services.tables.handlers,
         BucketHandler(services.s3.prepare, keeps=keeps),
         BucketPolicyHandler(services.s3.prepare),
         StreamHandler(services.streams, keeps=keeps),

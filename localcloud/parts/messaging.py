@@ -17,7 +17,6 @@ from localcloud.compute.functions import Functions, InvokeResult
 from localcloud.compute.mappings.destinations import DestinationCaller
 from localcloud.compute.mappings.pollers import MappingPollers
 from localcloud.compute.mappings.registry import Mappings
-from localcloud.compute.source_dynamodb import DynamoSource
 from localcloud.compute.source_kinesis import KinesisSource
 from localcloud.compute.stream_source import StreamSource
 from localcloud.front import Front
@@ -166,7 +165,7 @@ def _open_pipes(services: Services, outlets: _Outlets, buses: Buses, *, group: a
 
 def _open_stream(services: Services, arn: str, role_arn: str, *, opens_aggregates: bool = False) -> StreamSource:
     if ":dynamodb:" in arn:
-        return DynamoSource(services.dynamodb, arn)
+        return services.tables.open_stream(arn)
     return KinesisSource(
         services.streams,
         arn,

@@ -16,10 +16,9 @@ from localcloud.delegate import Delegate, DelegatedService, Keeper
 from localcloud.models.choose import choose_engine
 from localcloud.models.engine import Engine
 from localcloud.options import CloudOptions
+from localcloud.parts.tables import OwnTables, SharedTables, open_tables
 from localcloud.services.cloudwatch.model import Metrics
 from localcloud.services.cloudwatch.resources import Alarms
-from localcloud.services.dynamodb.store import Store
-from localcloud.services.dynamodb.wire import DynamoService
 from localcloud.services.iam.calls import Authoriser, CallRecord
 from localcloud.services.iam.model import Iam, Principal
 from localcloud.services.iam.policy import Document, read_resource_policy
@@ -46,7 +45,7 @@ class Services:
     record: CallRecord
     queues: Queues
     streams: Streams
-    dynamodb: DynamoService
+    tables: OwnTables | SharedTables
     delegate: Delegate
     s3: DelegatedService
     engine: Engine
@@ -85,9 +84,7 @@ async def open_services(
     queues = Queues(clock=clock, rng=rng, keeper=_open_queue_store(options, clock, cleanup), watch=queue_spans)
     queue_spans.is_dead_letters = queues.takes_dead_letters
     delegate = _open_delegate(options, cleanup)
-    tables = Store(options.persist) if options.persist else None
-    dynamodb = DynamoService(clock, store=tables, randomness=rng)
-    cleanup.callback(dynamodb.close)
+    tables = await open_tables(options, clock=clock, rng=rng, cleanup=cleanup)
     engine = await _open_engine(options, cleanup)
     logs = _open_logs(options, clock, cleanup)
     calls = options.state / "calls.jsonl"
@@ -106,7 +103,7 @@ async def open_services(
         record=CallRecord(calls),
         queues=queues,
         streams=streams,
-        dynamodb=dynamodb,
+        tables=tables,
         delegate=delegate,
         s3=open_s3(delegate, may_list=may_list),
         engine=engine,

@@ -3,9 +3,10 @@
 Owns lag, partition and pause; knows nothing of what the messages say. Everything waits on the event loop and every lag
 is drawn from the given randomness, so a seed gives the same run again.
 
-A direction (source, target) is blocked while it is cut, or while a channel is paused at one of its ends. A message that
-arrives at a blocked direction is held. A lane holds the latest message alone: what a later message of the lane replaces
-is never delivered, so that what is held is bounded by the number of lanes, however long a partition lasts.
+A direction (source, target) is blocked while it is cut, while a Region at one of its ends is dark, or while a channel
+is paused there. A message that arrives at a blocked direction is held. A lane holds the latest message alone: what a
+later message of the lane replaces is never delivered, so that what is held is bounded by the number of lanes, however
+long a partition lasts.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class Links:
         self._rng = rng
         self._cuts: set[tuple[str, str]] = set()
         self._pauses: set[tuple[str, str]] = set()
+        self._dark: set[str] = set()
         self._flying: dict[int, _Message] = {}
         self._held: dict[tuple[Route, Hashable], _Message] = {}
         self._count = 0
@@ -96,10 +98,30 @@ class Links:
             self.cut(region, other)
             self.cut(other, region)
 
+    def darken(self, region: str) -> None:
+        """Let nothing in or out of `region`, whatever is cut beside."""
+        self._dark.add(region)
+
+    def light(self, region: str) -> None:
+        """Undo `darken`; what was held sets out now."""
+        self._dark.discard(region)
+        self._release()
+
+    @property
+    def dark(self) -> frozenset[str]:
+        """The Regions that nothing reaches."""
+        return frozenset(self._dark)
+
+    @property
+    def cuts(self) -> frozenset[tuple[str, str]]:
+        """The directions that are cut."""
+        return frozenset(self._cuts)
+
     def heal_all(self) -> None:
-        """Undo every cut and pause."""
+        """Undo every cut, pause and darkness."""
         self._cuts.clear()
         self._pauses.clear()
+        self._dark.clear()
         self._release()
 
     def pause(self, channel: str, region: str) -> None:
@@ -113,7 +135,7 @@ class Links:
 
     def is_blocked(self, route: Route) -> bool:
         """Whether nothing passes now."""
-        is_cut = (route.source, route.target) in self._cuts
+        is_cut = (route.source, route.target) in self._cuts or not self._dark.isdisjoint((route.source, route.target))
         return is_cut or any((route.channel, end) in self._pauses for end in (route.source, route.target))
 
     def send(self, route: Route, lane: Hashable, deliver: Callable[[], None], *, lag: Lag | None = None) -> None:

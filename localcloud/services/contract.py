@@ -16,6 +16,8 @@ __all__ = [
     "BodyCut",
     "Denied",
     "Dispatch",
+    "Elsewhere",
+    "NoAnswer",
     "Permission",
     "Service",
     "ServiceRefusal",
@@ -51,6 +53,10 @@ class WireRequest:
         return self.headers.get("x-amz-target", "")
 
 
+class NoAnswer(Exception):
+    """Nothing comes back: the Region that was asked cannot be reached. The caller's connection ends."""
+
+
 class BodyCut(Exception):
     """A streamed body breaks off here: a fault that was asked for, not one of the local cloud's."""
 
@@ -72,7 +78,8 @@ class WireResponse:
 class Permission:
     """An IAM action that a request needs (`sqs:SendMessage`), and the ARN it needs it on (`*` where IAM has none).
 
-    `context`: the action's own condition keys, with this request's values.
+    `context`: the action's own condition keys, with this request's values, and its and the resource's tags. A key with
+    several values stands several times.
     """
 
     action: str
@@ -107,6 +114,18 @@ class Service(Protocol):
 
     def permissions(self, request: WireRequest) -> tuple[Permission, ...]:
         """What IAM would check before `handle`; empty where AWS checks nothing or the request is malformed."""
+        ...
+
+
+class Elsewhere(Protocol):
+    """Where requests go that are not for here: another Region, or a service that all Regions share."""
+
+    def takes(self, request: WireRequest) -> bool:
+        """Whether `request` is one of them."""
+        ...
+
+    async def handle(self, request: WireRequest) -> WireResponse:
+        """Its answer from there. Raises NoAnswer."""
         ...
 
 

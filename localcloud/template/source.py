@@ -17,7 +17,7 @@ import yaml
 
 from localcloud.template.errors import TemplateError
 
-__all__ = ["Settings", "Source", "parse_template", "read_settings", "read_template"]
+__all__ = ["Settings", "Source", "environment_names", "parse_template", "read_settings", "read_template"]
 
 MAX_TEMPLATE_BYTES: Final = 1024 * 1024
 """CloudFormation's limit for a template in S3.
@@ -169,12 +169,9 @@ def read_settings(path: Path, *, environment: str = "default") -> Settings:
     Raises TemplateError for a file that is no TOML, and for an environment that a present file does not have.
     Source: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-config.html
     """
-    if not path.is_file():
+    document = _read_toml(path)
+    if document is None:
         return Settings()
-    try:
-        document = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TemplateError(f"is no TOML: {error}", where=path.name) from error
     section: Any = document.get(environment)
     if not isinstance(section, dict):
         if environment == "default":
@@ -189,6 +186,21 @@ def read_settings(path: Path, *, environment: str = "default") -> Settings:
         template=str(merged.get("template_file", merged.get("template", ""))),
         parameters=_read_overrides(merged.get("parameter_overrides", ()), where=f"{path.name}.{environment}"),
     )
+
+
+def environment_names(path: Path) -> frozenset[str]:
+    """The environments of samconfig.toml; none where there is no file. Raises TemplateError for one that is no TOML."""
+    document = _read_toml(path) or {}
+    return frozenset(name for name, section in document.items() if isinstance(section, dict))
+
+
+def _read_toml(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TemplateError(f"is no TOML: {error}", where=path.name) from error
 
 
 _OVERRIDE = re.compile(r"""([A-Za-z0-9]+)=("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|(?:\\.|[^\s\\])*)(?:\s+|$)""")

@@ -36,7 +36,7 @@ from localcloud.services.dynamodb.store import Store
 from localcloud.services.dynamodb.streams import StreamLimits
 from localcloud.services.dynamodb.strong_requests import perform_strong
 
-__all__ = ["DynamoService"]
+__all__ = ["DynamoService", "read_needs"]
 
 CONTENT_TYPE: Final = "application/x-amz-json-1.0"
 SWEEP_S: Final = 30.0  # AWS promises "within a few days"; a person at a laptop should see it happen
@@ -138,14 +138,7 @@ class DynamoService:
 
     def permissions(self, request: WireRequest) -> tuple[Permission, ...]:
         """What IAM would check; empty for a malformed request or an unknown operation."""
-        version, _, operation = request.target.partition(".")
-        try:
-            raw = _parse(request.body)
-        except DynamoError:
-            return ()
-        if operation not in _TARGETS.get(version, {}):
-            return ()
-        return needed_permissions(operation, raw, f"arn:aws:dynamodb:{request.region}:{ACCOUNT_ID}:")
+        return read_needs(request)
 
     async def _perform(self, request: WireRequest) -> dict[str, Any]:
         version, _, operation = request.target.partition(".")
@@ -158,6 +151,18 @@ class DynamoService:
         database, raw = self.database(request.region), _parse(request.body)
         answer = await perform_strong(database, operation, raw, perform=perform)
         return perform(database, Members(raw)) if answer is None else answer
+
+
+def read_needs(request: WireRequest) -> tuple[Permission, ...]:
+    """What IAM would check; empty for a malformed request or an unknown operation."""
+    version, _, operation = request.target.partition(".")
+    try:
+        raw = _parse(request.body)
+    except DynamoError:
+        return ()
+    if operation not in _TARGETS.get(version, {}):
+        return ()
+    return needed_permissions(operation, raw, f"arn:aws:dynamodb:{request.region}:{ACCOUNT_ID}:")
 
 
 def _parse(body: bytes) -> dict[str, Any]:

@@ -1,0 +1,136 @@
+"""What people and the clouds of Regions ask of the host, beside AWS's APIs: JSON at paths that begin with /_sluiceway/.
+
+| | |
+|---|---|
+| `GET regions` | each Region, what is cut, what is under way between them |
+| `POST regions/<Region>/kill`, `.../recover` | make it dark, light it again |
+| `POST links` | `{"source", "target", "cut": true, "both": true}` |
+| `POST resources` | from the cloud of a Region: see `sharing` |
+
+On loopback; pages of other sites are refused before they get here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeAlias, cast
+
+from aiohttp import web
+
+from localcloud.front import OWN_PATHS
+from localcloud.http_server import read_body
+from localcloud.regions.links import Links
+from localcloud.regions.processes import RegionProcess
+from localcloud.regions.sharing import RESOURCES_PATH, perform
+from localcloud.template.handler import ResourceHandler
+
+__all__ = ["Control", "ControlError"]
+
+MAX_BODY_BYTES: Final = 1024 * 1024  # a resource's properties; a template has 1 MB
+_REGIONS: Final = f"{OWN_PATHS}regions"
+_Told: TypeAlias = dict[str, Any]
+
+
+class ControlError(Exception):
+    """What was asked cannot be done; `status` is HTTP's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Control:
+    """The host's own API. `regions` are the processes by Region, `handlers` those of what all Regions share."""
+
+    def __init__(
+        self, regions: Mapping[str, RegionProcess], links: Links, handlers: Mapping[str, ResourceHandler]
+    ) -> None:
+        self._regions = regions
+        self._links = links
+        self._handlers = handlers
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; errors are `{"error": ...}`."""
+        body = await read_body(request, MAX_BODY_BYTES)
+        if body is None:
+            return web.json_response({"error": f"a body has {MAX_BODY_BYTES} bytes at most"}, status=413)
+        try:
+            told = await self._do(request.method, request.path, body)
+        except ControlError as error:
+            return web.json_response({"error": str(error)}, status=error.status)
+        return web.json_response(told)
+
+    async def _do(self, method: str, path: str, body: bytes) -> _Told:
+        if path == RESOURCES_PATH and method == "POST":
+            return await perform(self._handlers, body)
+        if path == _REGIONS and method == "GET":
+            return self.tell()
+        if path == f"{OWN_PATHS}links" and method == "POST":
+            return self._link(_object(body))
+        region, _, action = path.removeprefix(f"{_REGIONS}/").partition("/")
+        actions: dict[str, Callable[[str], Awaitable[None]]] = {"kill": self.kill, "recover": self.recover}
+        if not path.startswith(f"{_REGIONS}/") or action not in actions or method != "POST":
+            raise ControlError(404, f"there is no {method} {path}")
+        await actions[action](region)
+        return self.tell()
+
+    def tell(self) -> _Told:
+        """Regions, cuts and what is under way, for pages and commands."""
+        lags = [
+            {
+                "source": source,
+                "target": target,
+                "pending": self._links.pending(source, target),
+                "oldest_s": round(self._links.oldest_lag_s(source, target), 3),
+            }
+            for source, target in self._links.directions()
+        ]
+        regions = [
+            {"region": name, "dark": name in self._links.dark, "endpoints": process.state.endpoints}
+            for name, process in self._regions.items()
+        ]
+        others = [{"region": name, "dark": True} for name in sorted(self._links.dark - set(self._regions))]
+        return {
+            "regions": regions + others,
+            "cuts": [list(cut) for cut in sorted(self._links.cuts)],
+            "lags": lags,
+        }
+
+    async def kill(self, region: str) -> None:
+        """Make a Region dark: its cloud's process stopped with its functions dead, its replicas out of reach."""
+        self._links.darken(_known(region))
+        if region in self._regions:
+            await self._regions[region].go_dark()
+
+    async def recover(self, region: str) -> None:
+        """Light a Region again. Raises ControlError where it was not dark."""
+        if region not in self._links.dark:
+            raise ControlError(409, f"{region} is not dark")
+        if region in self._regions:
+            self._regions[region].light()
+        self._links.light(region)
+
+    def _link(self, asked: Mapping[str, Any]) -> _Told:
+        source, target = _known(asked.get("source")), _known(asked.get("target"))
+        change = self._links.cut if asked.get("cut", True) else self._links.heal
+        change(source, target)
+        if asked.get("both", True):
+            change(target, source)
+        return self.tell()
+
+
+def _known(region: object) -> str:
+    if not isinstance(region, str) or not region or len(region) > 32:
+        raise ControlError(400, "a Region's name is missing")
+    return region
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    try:
+        told = json.loads(body)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise ControlError(400, "the body is no JSON object")
+    return cast("Mapping[str, Any]", told)

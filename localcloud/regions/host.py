@@ -1,0 +1,132 @@
+"""Several Regions on one machine: a process for each, and this one, which holds what all of them share.
+
+Here are DynamoDB (global tables, with the links between Regions), and the way from one Region's AWS APIs to another's.
+A Region's cloud is the same program as a cloud of its own (`sluiceway up`); it is told where this process answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, field
+
+from localcloud.clock import Clock
+from localcloud.compute.reaper import Reaper
+from localcloud.front import Front
+from localcloud.options import CloudOptions
+from localcloud.parts.ports import listen
+from localcloud.parts.tables import table_handlers
+from localcloud.regions.control import Control
+from localcloud.regions.crossing import Linked, ToRegions
+from localcloud.regions.forward import open_forwarder
+from localcloud.regions.processes import RegionProcess
+from localcloud.services.dynamodb.store import Store
+from localcloud.services.dynamodb.wire import DynamoService
+from localcloud.state import RunningState
+
+__all__ = ["PORTS_OF_A_REGION", "HostOptions", "RunningHost", "open_host"]
+
+PORTS_OF_A_REGION = 10  # those of the first begin so many after the host's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostOptions:
+    """One start. `cloud` is what every Region's cloud is started with; its `region`, `port` and folders are the host's.
+
+    `environments` names each Region's environment of samconfig.toml, "" for none.
+    """
+
+    cloud: CloudOptions
+    environments: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningHost:
+    """Regions that run. `state` is what other processes read."""
+
+    state: RunningState
+    regions: Mapping[str, RegionProcess]
+    control: Control
+
+
+@asynccontextmanager
+async def open_host(options: HostOptions, *, clock: Clock, rng: random.Random) -> AsyncGenerator[RunningHost]:
+    """Start what is shared, and then each Region in turn; all of it is gone after the block.
+
+    Raises PortTaken, KeptStateUnusable, RegionFailed.
+    """
+    cloud = options.cloud
+    async with AsyncExitStack() as cleanup:
+        listener = cleanup.enter_context(closing(listen(cloud.port)))
+        dynamodb = DynamoService(clock, store=Store(cloud.persist) if cloud.persist else None, randomness=rng)
+        cleanup.callback(dynamodb.close)
+        reaper = Reaper()
+        cleanup.callback(reaper.close)
+        regions = {
+            region: RegionProcess(region, cloud.state / region, reaper=reaper, tell=cloud.progress)
+            for region in options.environments
+        }
+        addresses: dict[str, str] = {}
+        forwarder = await cleanup.enter_async_context(open_forwarder(""))
+        front = Front(
+            [Linked(dynamodb, dynamodb.links)],
+            authorise=_nobody_is_bound,
+            rng=rng,
+            elsewhere=ToRegions(forwarder, dynamodb.links, addresses=addresses, own=frozenset({dynamodb.name})),
+        )
+        shared = {each.type: each for each in table_handlers(dynamodb, keeps=cloud.persist is not None)}
+        control = Control(regions, dynamodb.links, shared)
+        front.answer_own(control.answer)
+        aws = await cleanup.enter_async_context(front.serve(listener))
+        sweeper = asyncio.create_task(dynamodb.run())  # noqa: TID251 - ended below, and fails only with the process
+        cleanup.callback(sweeper.cancel)
+        for number, process in enumerate(regions.values()):
+            cleanup.push_async_callback(process.end)
+            await process.start(_words(options, process.region, number, aws=aws), options.environ)
+            addresses[process.region] = process.state.endpoints["aws"]
+        yield RunningHost(_describe(options, regions, aws), regions, control)
+
+
+def _nobody_is_bound(_access_key: str, _needs: Sequence[object]) -> None:
+    """IAM was asked in the Region that a request came from; who asks here directly is a person at this machine."""
+
+
+def _words(options: HostOptions, region: str, number: int, *, aws: str) -> list[str]:
+    """The words of `sluiceway up` for a Region."""
+    cloud = options.cloud
+    port = cloud.port and cloud.port + PORTS_OF_A_REGION * (number + 1)
+    words = ["--template", str(cloud.template), "--region", region, "--port", str(port), "--joins", aws]
+    words += ["--issuer", str(cloud.issuer_folder), "--model", cloud.model]
+    if options.environments[region]:
+        words += ["--config-env", options.environments[region]]
+    if cloud.persist is not None:
+        words += ["--persist", str(cloud.persist / region)]
+    if cloud.overrides:
+        words += ["--parameter-overrides", *(f"{name}={value}" for name, value in cloud.overrides.items())]
+    for allowed in cloud.allow:
+        words += ["--allow", allowed]
+    return words
+
+
+def _describe(options: HostOptions, regions: Mapping[str, RegionProcess], aws: str) -> RunningState:
+    cloud = options.cloud
+    first = next(iter(regions.values())).state
+    endpoints = {"aws": aws}
+    for region, process in regions.items():
+        endpoints |= {f"{name}-{region}": address for name, address in process.state.endpoints.items()}
+    return RunningState(
+        pid=os.getpid(),
+        template=str(cloud.template.resolve()),
+        region=first.region,
+        audience=first.audience,
+        endpoints=endpoints,
+        outputs={},
+        functions={},
+        logs={},
+        issuer=str(cloud.issuer_folder.resolve()),
+        regions={region: str(process.folder.resolve()) for region, process in regions.items()},
+    )
