@@ -478,9 +478,10 @@ def test_what_iam_would_check() -> None:
             return world.service.permissions(request(method, path, raw))
 
         role = Permission("iam:PassRole", ROLE, (("iam:PassedToService", "pipes.amazonaws.com"),))
+        given = (("aws:RequestTag/a", "b"), ("aws:TagKeys", "a"))
         assert needed("POST", "/v1/pipes/p", {**pipe(), "Tags": {"a": "b"}}) == (
-            Permission("pipes:CreatePipe", PIPE),
-            Permission("pipes:TagResource", PIPE),
+            Permission("pipes:CreatePipe", PIPE, given),
+            Permission("pipes:TagResource", PIPE, given),
             role,
         )
         assert needed("PUT", "/v1/pipes/p", {"RoleArn": ROLE}) == (Permission("pipes:UpdatePipe", PIPE), role)

@@ -21,6 +21,7 @@ from localcloud.services.appsync.ports import Access
 from localcloud.services.appsync.settings import API_KEY, AWS_IAM, AWS_LAMBDA, COGNITO, OPENID
 from localcloud.services.appsync.tokens import TokenReader, bare_token, looks_like_token
 from localcloud.services.contract import Permission
+from localcloud.services.iam.tags import resource_tags
 
 __all__ = ["CONNECT", "PUBLISH", "SUBSCRIBE", "Admission", "Asked", "Caller"]
 
@@ -101,7 +102,9 @@ class Admission:
         if scope.region != asked.api.region:
             raise unauthorized("Credential should be scoped to a valid region.")
         arn = asked.api.arn if asked.channel is None else asked.api.namespace_arn(asked.channel.namespace)
-        if self._access.refuse(scope.access_key, Permission(_ACTIONS[asked.operation], arn)) is not None:
+        action = _ACTIONS[asked.operation]
+        tags = resource_tags(self._apis.tags_of(action, arn) or {})
+        if self._access.refuse(scope.access_key, Permission(action, arn, tags)) is not None:
             raise unauthorized("Permission denied")
         signer = self._access.signer_of(scope.access_key)
         return {

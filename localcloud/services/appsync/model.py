@@ -154,6 +154,16 @@ class EventApis:
         """An API by its ARN. Raises AppSyncError."""
         return self.get(arn.rpartition(":apis/")[2], region)
 
+    def tags_of(self, action: str, arn: str) -> Mapping[str, str] | None:  # noqa: ARG002 - they count for every action
+        """The tags of an API or of a channel namespace, None where there is none."""
+        name, _, namespace = arn.rpartition(":apis/")[2].partition("/channelNamespace/")
+        api = self._apis.get(name)
+        if api is None or arn not in {api.arn, api.namespace_arn(namespace)}:
+            return None
+        if not namespace:
+            return api.tags
+        return api.namespaces[namespace].tags if namespace in api.namespaces else None
+
     def all(self) -> tuple[EventApi, ...]:
         """The APIs of every Region."""
         return tuple(self._apis.values())

@@ -19,6 +19,7 @@ from localcloud.services.appsync.operations import ACTIONS, Call
 from localcloud.services.appsync.shapes import read_request
 from localcloud.services.appsync.unserved import find_unserved
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
+from localcloud.services.iam.tags import ContextPairs, read_tag_map, request_tags, tag_keys, with_resource_tags
 
 __all__ = ["AppSyncService"]
 
@@ -83,17 +84,10 @@ class AppSyncService:
         """
         try:
             action, found = _route(request)
+            context = _tags_in(action, request, found)
         except AppSyncError:
             return ()
-        if action.endswith(("TagResource", "UntagResource", "ListTagsForResource")):
-            return (Permission(f"appsync:{action}", unquote(found["name"])),)
-        arn = "*"
-        if found.get("api"):
-            partition = "aws-cn" if request.region.startswith("cn-") else "aws"
-            arn = f"arn:{partition}:appsync:{request.region}:{ACCOUNT_ID}:apis/{unquote(found['api'])}"
-            if found.get("name") and "ChannelNamespace" in action:
-                arn += f"/channelNamespace/{unquote(found['name'])}"
-        return (Permission(f"appsync:{action}", arn),)
+        return with_resource_tags((_needed(action, request.region, found, context=context),), self._apis.tags_of)
 
 
 def _route(request: WireRequest) -> tuple[str, Mapping[str, str]]:
@@ -108,6 +102,25 @@ def _route(request: WireRequest) -> tuple[str, Mapping[str, str]]:
         raise not_served(f"{unserved} is")
     message = f"{request.method} {request.path[:200]} is not an action of AppSync."
     raise AppSyncError("UnknownOperationException", message, 404)
+
+
+def _needed(action: str, region: str, found: Mapping[str, str], *, context: ContextPairs) -> Permission:
+    if action.endswith(("TagResource", "UntagResource", "ListTagsForResource")):
+        return Permission(f"appsync:{action}", unquote(found["name"]), context)
+    arn = "*"
+    if found.get("api"):
+        partition = "aws-cn" if region.startswith("cn-") else "aws"
+        arn = f"arn:{partition}:appsync:{region}:{ACCOUNT_ID}:apis/{unquote(found['api'])}"
+        if found.get("name") and "ChannelNamespace" in action:
+            arn += f"/channelNamespace/{unquote(found['name'])}"
+    return Permission(f"appsync:{action}", arn, context)
+
+
+def _tags_in(action: str, request: WireRequest, found: Mapping[str, str]) -> ContextPairs:
+    """The tags that a request gives, or the keys of those that it takes. Raises AppSyncError."""
+    if action in {"CreateApi", "CreateChannelNamespace", "TagResource"}:
+        return request_tags(read_tag_map(_read_values(request, found).get("tags")))
+    return tag_keys(parse_qs(request.query).get("tagKeys", [])) if action == "UntagResource" else ()
 
 
 def _read_values(request: WireRequest, found: Mapping[str, str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
 from localcloud.services.contract import Permission
+from localcloud.services.iam.tags import read_tag_list, request_tags
 
 __all__ = ["needed_permissions"]
 
@@ -49,7 +50,8 @@ _TRANSACTION_ACTIONS: Final = {
 
 def needed_permissions(operation: str, request: Mapping[str, Any], prefix: str) -> tuple[Permission, ...]:
     """The permissions of `operation`; `prefix` is `arn:aws:dynamodb:<region>:<account>:`. Without repeats, in order."""
-    found = (Permission(f"dynamodb:{action}", place) for action, place in _walk(operation, request, prefix))
+    context = request_tags(read_tag_list(request.get("Tags"))) if operation == "CreateTable" else ()
+    found = (Permission(f"dynamodb:{action}", place, context) for action, place in _walk(operation, request, prefix))
     return tuple(dict.fromkeys(found))
 
 

@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from localcloud.services.contract import Permission
+from localcloud.services.events.errors import EventsError
+from localcloud.services.events.model import Buses
+from localcloud.services.iam.tags import read_keys, read_tag_list, request_tags, tag_keys
 
-__all__ = ["needed_permissions"]
+__all__ = ["needed_permissions", "tags_of"]
 
 ArnOf = Callable[[str], str]
 """The ARN of a bus, by its name or ARN."""
@@ -31,6 +34,8 @@ _ON_RULE: Final = {
 _ON_ARCHIVE: Final = frozenset({"CreateArchive", "DeleteArchive", "DescribeArchive", "UpdateArchive"})
 _ON_REPLAY: Final = frozenset({"CancelReplay", "DescribeReplay", "StartReplay"})
 _ON_TAGGED: Final = frozenset({"ListTagsForResource", "TagResource", "UntagResource"})
+_GIVES_TAGS: Final = frozenset({"CreateEventBus", "PutRule", "TagResource"})
+_WITHOUT_TAGS: Final = frozenset({"events:PutPermission", "events:RemovePermission"})  # the reference: on no resource
 _DEFAULT: Final = "default"
 
 
@@ -40,8 +45,20 @@ def needed_permissions(action: str, request: Mapping[str, Any], arn_of: ArnOf) -
         found = _of_entries(request.get("Entries"), arn_of)
     else:
         resource = _resource(action, request, arn_of)
-        found = iter((Permission(f"events:{action}", resource), *_of_extras(action, request, resource)))
+        tags = read_tag_list(request.get("Tags")) if action in _GIVES_TAGS else {}
+        context = tag_keys(read_keys(request.get("TagKeys"))) if action == "UntagResource" else request_tags(tags)
+        found = iter((Permission(f"events:{action}", resource, context), *_of_extras(action, request, resource)))
     return tuple(dict.fromkeys(found))
+
+
+def tags_of(buses: Buses, action: str, arn: str) -> Mapping[str, str] | None:
+    """The tags of a bus or rule that count for an action, None where there are none."""
+    if action in _WITHOUT_TAGS or arn.count(":") < 5 or arn.split(":")[2] != "events":
+        return None
+    try:
+        return buses.tagged(arn).tags
+    except EventsError:
+        return None
 
 
 def _resource(action: str, request: Mapping[str, Any], arn_of: ArnOf) -> str:
@@ -73,7 +90,7 @@ def _of_extras(action: str, request: Mapping[str, Any], resource: str) -> Iterat
         yield Permission("events:StartReplay", str(request.get("EventSourceArn", "*")))
         yield Permission("events:StartReplay", str(_mapping(request.get("Destination")).get("Arn", "*")))
     if action in {"CreateEventBus", "PutRule"} and _items(request.get("Tags")):
-        yield Permission("events:TagResource", resource)
+        yield Permission("events:TagResource", resource, request_tags(read_tag_list(request.get("Tags"))))
     passing = (("iam:PassedToService", "events.amazonaws.com"),)
     roles = [request.get("RoleArn")] if action == "PutRule" else []
     if action == "PutTargets":

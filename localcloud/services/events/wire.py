@@ -12,13 +12,14 @@ from typing import Any, Final, cast
 
 from localcloud.json_text import MalformedJson, read_json
 from localcloud.services.contract import Permission, WireRequest, WireResponse
-from localcloud.services.events.access import needed_permissions
+from localcloud.services.events.access import needed_permissions, tags_of
 from localcloud.services.events.archive_operations import ARCHIVE_ACTIONS
 from localcloud.services.events.errors import EventsError
 from localcloud.services.events.model import Buses
 from localcloud.services.events.operations import ACTIONS, Call, Result
 from localcloud.services.events.requests import NOT_SERVED, REQUESTS
 from localcloud.services.events.shapes import check_request
+from localcloud.services.iam.tags import with_resource_tags
 
 __all__ = ["EventsService"]
 
@@ -52,7 +53,8 @@ class EventsService:
             action, values = _read_action(request), _read_body(request.body)
         except EventsError:
             return ()
-        return needed_permissions(action, values, lambda name: self._buses.arn_of(name, request.region))
+        needed = needed_permissions(action, values, lambda name: self._buses.arn_of(name, request.region))
+        return with_resource_tags(needed, lambda needed_action, arn: tags_of(self._buses, needed_action, arn))
 
 
 def _read_action(request: WireRequest) -> str:

@@ -9,21 +9,26 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from localcloud.services.contract import Denied, Permission
 from localcloud.services.iam.model import Iam, Principal
 from localcloud.services.iam.policy import Decision, Document, Outcome
+from localcloud.services.iam.tags import RESOURCE_TAG, ContextPairs, TagsOf, group_context, resource_tags
 
 __all__ = ["Authoriser", "Call", "CallRecord", "read_calls", "recheck_calls"]
 
 MAX_CALLS: Final = 100_000  # 30 MB of memory
 MAX_DECISIONS: Final = 10_000
+MAX_KEPT: Final = 200  # condition keys of one call that are kept: fifty tags of the request, and of the resource
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One permission that one request needed. `function` is the session's name, "" for the account's root user."""
+    """One permission that one request needed. `function` is the session's name, "" for the account's root user.
+
+    `context`: the request's condition keys, none where they were over 200; `session_tags` as the principal has them.
+    """
 
     function: str
     role_arn: str
@@ -31,6 +36,8 @@ class Call:
     resource: str
     allowed: bool
     policy: str = ""
+    context: ContextPairs = ()
+    session_tags: ContextPairs = ()
 
 
 class CallRecord:
@@ -66,23 +73,36 @@ class CallRecord:
 
 def read_calls(text: str) -> list[Call]:
     """The calls of a record's lines."""
-    return [Call(**json.loads(line)) for line in text.splitlines() if line]
+    return [_read_call(json.loads(line)) for line in text.splitlines() if line]
 
 
-def recheck_calls(calls: Iterable[Call], iam: Iam) -> list[Call]:
-    """The calls of roles that their policies, as they are now, do not allow."""
-    return [
-        call
-        for call in calls
-        if call.role_arn
-        and not iam.decide(
-            Principal(
-                arn=call.role_arn, account=call.role_arn.split(":")[4], role_arn=call.role_arn, session=call.function
-            ),
-            call.action,
-            call.resource,
-        ).allowed
-    ]
+def _read_call(members: dict[str, Any]) -> Call:
+    for name in ("context", "session_tags"):
+        members[name] = tuple((key, value) for key, value in members.get(name, ()))
+    return Call(**members)
+
+
+def recheck_calls(calls: Iterable[Call], iam: Iam, *, tags_of: TagsOf | None = None) -> list[Call]:
+    """The calls of roles that their policies and tags, as they are now, do not allow.
+
+    Resources have the tags that `tags_of` tells, without it, and where it tells none, those of the time of the call.
+    """
+    return [call for call in calls if call.role_arn and not _is_allowed(call, iam, tags_of)]
+
+
+def _is_allowed(call: Call, iam: Iam, tags_of: TagsOf | None) -> bool:
+    context = call.context
+    now = tags_of(call.action, call.resource) if tags_of is not None else None
+    if now is not None:
+        context = tuple(pair for pair in context if not pair[0].startswith(RESOURCE_TAG)) + resource_tags(now)
+    principal = Principal(
+        arn=call.role_arn,
+        account=call.role_arn.split(":")[4],
+        role_arn=call.role_arn,
+        session=call.function,
+        session_tags=call.session_tags,
+    )
+    return iam.decide(principal, call.action, call.resource, context=group_context(context)).allowed
 
 
 class Authoriser:
@@ -120,9 +140,10 @@ class Authoriser:
             principal,
             permission.action,
             permission.resource,
-            context=dict(permission.context),
+            context=group_context(permission.context),
             resource_policy=attached,
         )
+        is_kept = len(permission.context) <= MAX_KEPT
         call = Call(
             function=principal.session,
             role_arn=principal.role_arn,
@@ -130,9 +151,11 @@ class Authoriser:
             resource=permission.resource,
             allowed=decision.allowed,
             policy=decision.policy,
+            context=permission.context if is_kept else (),
+            session_tags=principal.session_tags,
         )
         denied = None if decision.allowed else Denied(principal.arn, permission, _reason(permission, decision))
-        if attached is None:  # a resource's own policy may change without a word
+        if attached is None and is_kept:  # a resource's own policy may change without a word; its tags are in the key
             self._decided[access_key, permission] = (call, denied)
         return call, denied
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["IamError", "MalformedPolicy", "NoSuchEntity", "RoleNotAssumable"]
+__all__ = ["IamError", "InvalidTags", "MalformedPolicy", "NoSuchEntity", "RoleNotAssumable"]
 
 
 class IamError(Exception):
     """Root of this service's errors; `code` is the API's error code."""
 
     code = "ServiceFailure"
+
+
+class InvalidTags(IamError):
+    """Tags that a role or session cannot have."""
+
+    code = "InvalidInput"
 
 
 class MalformedPolicy(IamError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import random
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,6 +17,7 @@ from localcloud.services.contract import ACCOUNT_ID
 from localcloud.services.iam.errors import NoSuchEntity, RoleNotAssumable
 from localcloud.services.iam.managed import read_managed_policy
 from localcloud.services.iam.policy import Caller, Decision, Document, Outcome, combine, evaluate
+from localcloud.services.iam.tags import check_tags, group_context, principal_tags, request_tags
 
 __all__ = ["Credentials", "Iam", "Principal", "Role"]
 
@@ -36,7 +37,10 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role. `inline` by policy name, `managed` ARNs of AWS's and the account's policies, `boundary` "" for none."""
+    """A role. `inline` by policy name, `managed` ARNs of AWS's and the account's policies, `boundary` "" for none.
+
+    `tags` are what its sessions' `aws:PrincipalTag` is.
+    """
 
     name: str
     arn: str
@@ -45,16 +49,21 @@ class Role:
     inline: Mapping[str, Document] = field(default_factory=dict[str, Document])
     managed: tuple[str, ...] = ()
     boundary: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who signed a request. `role_arn` "" for the account's root user; `session` is the function's name."""
+    """Who signed a request. `role_arn` "" for the account's root user; `session` is the function's name.
+
+    `session_tags`: what the session was given over its role's own tags.
+    """
 
     arn: str
     account: str
     role_arn: str = ""
     session: str = ""
+    session_tags: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_root(self) -> bool:
@@ -86,13 +95,15 @@ class Iam:
         """Every role by ARN."""
         return self._roles
 
-    def create_role(self, name: str, trust: Document, *, path: str = "/") -> Role:
-        """A role without policies. Raises ValueError where the name is taken."""
+    def create_role(self, name: str, trust: Document, *, path: str = "/", tags: Iterable[tuple[str, str]] = ()) -> Role:
+        """A role without policies. Raises ValueError where the name is taken, InvalidTags."""
         self._revision += 1
+        own = check_tags(tags)
         arn = f"arn:{self._partition}:iam::{self._account}:role{path}{name}"
         if any(role.name == name for role in self._roles.values()):
             raise ValueError(f"Role with name {name} already exists.")
-        role = Role(name=name, arn=arn, unique_id=f"AROA{self._characters(_KEY_CHARACTERS, 17)}", trust=trust)
+        unique_id = f"AROA{self._characters(_KEY_CHARACTERS, 17)}"
+        role = Role(name=name, arn=arn, unique_id=unique_id, trust=trust, tags=own)
         self._roles[arn] = role
         return role
 
@@ -102,6 +113,23 @@ class Iam:
             if role.name == name:
                 return role
         raise NoSuchEntity(f"The role with name {name} cannot be found.")
+
+    def tag_role(self, name: str, tags: Mapping[str, str]) -> None:
+        """Add or replace tags, for sessions that there are as well. Raises NoSuchEntity, InvalidTags.
+
+        Source: https://docs.aws.amazon.com/IAM/latest/APIReference/API_TagRole.html
+        """
+        self._revision += 1
+        role = self.role_named(name)
+        added = check_tags(tags.items())
+        kept = _without(role.tags, added)
+        self._roles[role.arn] = replace(role, tags=check_tags((kept | added).items()))
+
+    def untag_role(self, name: str, keys: Iterable[str]) -> None:
+        """Take tags away; a key that is not there is no error. Raises NoSuchEntity."""
+        self._revision += 1
+        role = self.role_named(name)
+        self._roles[role.arn] = replace(role, tags=_without(role.tags, keys))
 
     def delete_role(self, arn: str) -> None:
         """Forget the role; a session that still has its credentials may do nothing any more."""
@@ -170,30 +198,49 @@ class Iam:
     # ------------------------------------------------------------ credentials
 
     def issue_credentials(
-        self, role_arn: str, *, function_name: str, service: str = "lambda.amazonaws.com"
+        self,
+        role_arn: str,
+        *,
+        function_name: str,
+        service: str = "lambda.amazonaws.com",
+        tags: Mapping[str, str] | None = None,
     ) -> Credentials:
         """Credentials of a role for a session named `function_name`, assumed by `service` as the trust policy allows.
 
-        Valid until the role is deleted. Raises NoSuchEntity, RoleNotAssumable.
+        `tags` of the session stand above the role's; the trust policy must allow `sts:TagSession` for them. Valid until
+        the role is deleted. Raises NoSuchEntity, RoleNotAssumable, InvalidTags.
+        Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html
         """
         role = self._role(role_arn)
-        if not self.may_assume(role_arn, service):
+        given = check_tags((tags or {}).items())
+        if not self._trusts(role, service, "sts:AssumeRole", tags=given):
             raise RoleNotAssumable(f"The role {role.name} cannot be assumed by {service}.")
+        if given and not self._trusts(role, service, "sts:TagSession", tags=given):
+            raise RoleNotAssumable(f"The role {role.name} lets {service} give its sessions no tags: sts:TagSession.")
         credentials = Credentials(
             access_key=f"ASIA{self._characters(_KEY_CHARACTERS, 16)}",
             secret_key=self._characters(_SECRET_CHARACTERS, 40),
             session_token=base64.b64encode(self._chance.randbytes(180)).decode(),
         )
         session = f"arn:{self._partition}:sts::{self._account}:assumed-role/{role.name}/{function_name}"
-        principal = Principal(arn=session, account=self._account, role_arn=role_arn, session=function_name)
+        principal = Principal(
+            arn=session,
+            account=self._account,
+            role_arn=role_arn,
+            session=function_name,
+            session_tags=tuple(given.items()),
+        )
         self._issued[credentials.access_key] = (credentials, principal)
         return credentials
 
     def may_assume(self, role_arn: str, service: str) -> bool:
         """Whether the trust policy of a role, which is there, lets a service assume it."""
         role = self._roles.get(role_arn)
-        caller = Caller(service=service)
-        return role is not None and evaluate([role.trust], "sts:AssumeRole", role_arn, caller=caller).allowed
+        return role is not None and self._trusts(role, service, "sts:AssumeRole", tags={})
+
+    def _trusts(self, role: Role, service: str, action: str, *, tags: Mapping[str, str]) -> bool:
+        context = group_context(request_tags(tags))
+        return evaluate([role.trust], action, role.arn, context=context, caller=Caller(service=service)).allowed
 
     def revoke(self, access_key: str) -> None:
         """Forget the secret of credentials that nothing uses any more; who had them stays known."""
@@ -221,11 +268,16 @@ class Iam:
         action: str,
         resource: str,
         *,
-        context: Mapping[str, str] | None = None,
+        context: Mapping[str, str | tuple[str, ...]] | None = None,
         resource_policy: Document | None = None,
     ) -> Decision:
-        """Whether `principal` may. `resource_policy`: the one of the resource, where it has one."""
-        keys = {
+        """Whether `principal` may. `resource_policy`: the one of the resource, where it has one.
+
+        `context`: the request's own condition keys, with the tags of its resource; those of the principal are known.
+        """
+        role = self._roles.get(principal.role_arn)
+        keys: dict[str, str | tuple[str, ...]] = {
+            **principal_tags(role.tags if role is not None else {}, dict(principal.session_tags)),
             "aws:PrincipalAccount": principal.account,
             "aws:PrincipalArn": principal.role_arn or principal.arn,
             "aws:SecureTransport": "true",  # as the same call to AWS would be
@@ -237,12 +289,17 @@ class Iam:
         if principal.is_root:
             denied = attached.outcome is Outcome.EXPLICIT_DENY
             return attached if denied else Decision(Outcome.ALLOWED, ROOT)
-        if principal.role_arn not in self._roles:
+        if role is None:
             return Decision(Outcome.IMPLICIT_DENY)
-        own = evaluate(self.policies_of(principal.role_arn), action, resource, context=keys)
-        boundary = self._role(principal.role_arn).boundary
-        bound = evaluate([self._managed(boundary)], action, resource, context=keys) if boundary else None
+        own = evaluate(self.policies_of(role.arn), action, resource, context=keys)
+        bound = evaluate([self._managed(role.boundary)], action, resource, context=keys) if role.boundary else None
         return combine(own, attached, boundary=bound)
 
     def _characters(self, alphabet: str, count: int) -> str:
         return "".join(self._chance.choice(alphabet) for _ in range(count))
+
+
+def _without(tags: Mapping[str, str], keys: Iterable[str]) -> dict[str, str]:
+    """Tags but those of these keys, in whatever case they are written."""
+    gone = {key.lower() for key in keys}
+    return {key: value for key, value in tags.items() if key.lower() not in gone}

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from localcloud.services.iam.errors import IamError
+from localcloud.services.iam.errors import IamError, InvalidTags
 from localcloud.services.iam.model import Iam
 from localcloud.services.iam.policy import Document, parse_document
 from localcloud.template.errors import TemplateError
@@ -46,7 +46,7 @@ class RoleHandler:
         "Policies.PolicyDocument": Supported(),
         "Policies.PolicyName": Supported(),
         "RoleName": Supported(),
-        "Tags": _RECORDED,
+        "Tags": Supported(),
     }
 
     def __init__(self, iam: Iam) -> None:
@@ -58,10 +58,13 @@ class RoleHandler:
         name = read.text("RoleName", generate_name(resource))
         trust = _document(read, "AssumeRolePolicyDocument", name=name, resource_policy=True)
         inline = [_document(entry, "PolicyDocument", name=entry.text("PolicyName")) for entry in read.each("Policies")]
+        tags = [(tag.text("Key"), tag.text("Value")) for tag in read.each("Tags")]
         try:
-            role = self._iam.create_role(name, trust, path=read.text("Path", "/"))
+            role = self._iam.create_role(name, trust, path=read.text("Path", "/"), tags=tags)
         except ValueError as error:
             raise read.error("RoleName", str(error)) from error
+        except InvalidTags as error:
+            raise read.error("Tags", str(error)) from error
         try:
             self._attach(name, read, inline)
         except TemplateError:

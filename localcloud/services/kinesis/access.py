@@ -10,13 +10,27 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from localcloud.services.contract import Permission
+from localcloud.services.iam.tags import (
+    ContextPairs,
+    read_keys,
+    read_tag_map,
+    request_tags,
+    tag_keys,
+    with_resource_tags,
+)
 from localcloud.services.kinesis.model import Streams
 from localcloud.services.kinesis.records import iterator_arn
 from localcloud.services.kinesis.tokens import open_token
 
-__all__ = ["needed_permissions"]
+__all__ = ["needed_permissions", "tags_of"]
 
 _ACCOUNT_WIDE: Final = ("DescribeAccountSettings", "DescribeLimits", "ListStreams", "UpdateAccountSettings")
+_WITHOUT_TAGS: Final = frozenset(  # the reference names no resource, and so no tags of one, for these
+    f"kinesis:{operation}"
+    for operation in ("DisableEnhancedMonitoring", "EnableEnhancedMonitoring", "UpdateShardCount", "UpdateStreamMode")
+)
+_GIVES_TAGS: Final = ("AddTagsToStream", "CreateStream", "RegisterStreamConsumer", "TagResource")
+_TAKES_TAGS: Final = ("RemoveTagsFromStream", "UntagResource")
 _OF_CONSUMERS: Final = ("DeregisterStreamConsumer", "DescribeStreamConsumer", "SubscribeToShard")
 
 
@@ -27,12 +41,29 @@ def needed_permissions(
     arn = "*" if operation in _ACCOUNT_WIDE else _arn(operation, request, streams, region=region)
     if not arn:
         return ()
-    needed = [Permission(f"kinesis:{operation}", arn)]
+    context = _tags_in(operation, request)
+    needed = [Permission(f"kinesis:{operation}", arn, context)]
     if request.get("Tags") and operation == "CreateStream":
-        needed.append(Permission("kinesis:AddTagsToStream", arn))
+        needed.append(Permission("kinesis:AddTagsToStream", arn, context))
     if request.get("Tags") and operation == "RegisterStreamConsumer":
-        needed.append(Permission("kinesis:TagResource", f"{arn}/consumer/{request.get('ConsumerName')}:*"))
-    return tuple(needed)
+        needed.append(Permission("kinesis:TagResource", f"{arn}/consumer/{request.get('ConsumerName')}:*", context))
+    return with_resource_tags(needed, lambda action, resource: tags_of(streams, action, resource))
+
+
+def tags_of(streams: Streams, action: str, arn: str) -> Mapping[str, str] | None:
+    """The tags of a stream or consumer that count for an action, None where there are none."""
+    if action in _WITHOUT_TAGS:
+        return None
+    stream, consumer = streams.find(arn), streams.find_consumer(arn)
+    if stream is not None:
+        return stream.definition.tags
+    return consumer[1].tags if consumer is not None else None
+
+
+def _tags_in(operation: str, request: Mapping[str, Any]) -> ContextPairs:
+    if operation in _GIVES_TAGS:
+        return request_tags(read_tag_map(request.get("Tags")))
+    return tag_keys(read_keys(request.get("TagKeys"))) if operation in _TAKES_TAGS else ()
 
 
 def _arn(operation: str, request: Mapping[str, Any], streams: Streams, *, region: str) -> str:

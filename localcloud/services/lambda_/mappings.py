@@ -11,13 +11,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import parse_qs, unquote
 
 from localcloud.compute.function import parse_reference
 from localcloud.compute.mappings.registry import EventSourceMapping, Mappings
 from localcloud.compute.stream_config import StreamMappingConfig
+from localcloud.json_text import MalformedJson, read_json
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
+from localcloud.services.iam.tags import ContextPairs, read_tag_map, request_tags, resource_tags
 from localcloud.services.lambda_.errors import LambdaError
 from localcloud.services.lambda_.mapping_members import bad_constraint, read_members, refused
 from localcloud.template.errors import TemplateError
@@ -44,7 +46,7 @@ def is_mappings(request: WireRequest) -> bool:
     return _ROUTE.fullmatch(request.path) is not None
 
 
-def mapping_permissions(request: WireRequest) -> tuple[Permission, ...]:
+def mapping_permissions(request: WireRequest, mappings: Mappings | None) -> tuple[Permission, ...]:
     """What IAM checks: the mapping itself, or * where none is named.
 
     Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
@@ -53,7 +55,19 @@ def mapping_permissions(request: WireRequest) -> tuple[Permission, ...]:
     if not action:
         return ()
     arn = f"arn:aws:lambda:{request.region}:{ACCOUNT_ID}:event-source-mapping:{mapping_id}"
-    return (Permission(f"lambda:{action}", arn if mapping_id else "*"),)
+    if action == "CreateEventSourceMapping":
+        return (Permission(f"lambda:{action}", "*", _tags_in(request)),)
+    known = [each for each in mappings.list() if each.mapping_id == mapping_id] if mappings is not None else []
+    tags = resource_tags(known[0].tags) if known else ()
+    return (Permission(f"lambda:{action}", arn if mapping_id else "*", tags),)
+
+
+def _tags_in(request: WireRequest) -> ContextPairs:
+    try:
+        body = read_json(request.body or b"{}")
+    except MalformedJson:
+        return ()
+    return request_tags(read_tag_map(cast("dict[str, Any]", body).get("Tags"))) if isinstance(body, dict) else ()
 
 
 def answer_mappings(mappings: Mappings, request: WireRequest) -> WireResponse:

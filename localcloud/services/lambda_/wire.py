@@ -10,7 +10,7 @@ import base64
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -21,6 +21,7 @@ from localcloud.compute.functions import Functions, InvokeResult
 from localcloud.compute.mappings.registry import Mappings
 from localcloud.json_text import parse_json
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
+from localcloud.services.iam.tags import with_resource_tags
 from localcloud.services.lambda_.errors import LambdaError, no_such_function, service_failed
 from localcloud.services.lambda_.event_stream import EVENT_STREAM, EventStreamBody
 from localcloud.services.lambda_.mappings import answer_mappings, is_mappings, mapping_permissions
@@ -80,14 +81,24 @@ class LambdaService:
         Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
         """
         if is_mappings(request):
-            return mapping_permissions(request)
+            return mapping_permissions(request, self._mappings(request.region))
         target = _read_target(request)
         if not target.action:
             return ()
         if target.action == "ListFunctions":
             return (Permission("lambda:ListFunctions", "*"),)
         action = "InvokeFunction" if target.action == _STREAM_ACTION else target.action
-        return (Permission(f"lambda:{action}", _arn(target.name, request.region)),)
+        needed = (Permission(f"lambda:{action}", _arn(target.name, request.region)),)
+        return with_resource_tags(needed, self.tags_of)
+
+    def tags_of(self, action: str, arn: str) -> Mapping[str, str] | None:  # noqa: ARG002 - they count for every action
+        """The tags of a function, None where there is none."""
+        reference = parse_reference(arn)
+        functions = self._functions(reference.region) if reference is not None else None
+        try:
+            return functions.get(arn).tags if functions is not None else None
+        except LambdaError:
+            return None
 
     async def _answer(self, request: WireRequest, target: _Target) -> WireResponse:
         functions = self._functions(request.region)

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, unquote
 
 from localcloud.json_text import MalformedJson, read_json
 from localcloud.services.contract import Permission, WireRequest, WireResponse
+from localcloud.services.iam.tags import ContextPairs, read_tag_map, request_tags, tag_keys, with_resource_tags
 from localcloud.services.pages import MalformedToken, cut_page
 from localcloud.services.pipes.errors import PipesError, validation
 from localcloud.services.pipes.model import Pipe, Pipes
@@ -93,13 +94,21 @@ class PipesService:
         if action == "ListPipes":
             return (Permission("pipes:ListPipes", "*"),)
         arn = name if action in _ON_TAGS else self._pipes.arn_of(name, request.region)
-        needed = [Permission(f"pipes:{action}", arn)]
+        context = _tags_in(action, body, request.query)
+        needed = [Permission(f"pipes:{action}", arn, context)]
         if action == "CreatePipe" and body.get("Tags"):
-            needed.append(Permission("pipes:TagResource", arn))
+            needed.append(Permission("pipes:TagResource", arn, context))
         role = body.get("RoleArn")
         if action in {"CreatePipe", "UpdatePipe"} and isinstance(role, str) and role:
             needed.append(Permission("iam:PassRole", role, (("iam:PassedToService", "pipes.amazonaws.com"),)))
-        return tuple(needed)
+        return with_resource_tags(needed, self.tags_of)
+
+    def tags_of(self, action: str, arn: str) -> Mapping[str, str] | None:  # noqa: ARG002 - they count for every action
+        """The tags of a pipe, None where there is none."""
+        try:
+            return self._pipes.get_by_arn(arn).tags
+        except PipesError:
+            return None
 
     # ------------------------------------------------------------------ actions
 
@@ -172,6 +181,13 @@ def _route(request: WireRequest) -> tuple[str, str]:
             return actions[request.method], unquote(found.groupdict().get("name", ""))
     message = f"{request.method} {request.path} is not an action of EventBridge Pipes."
     raise PipesError("UnknownOperationException", message, 404)
+
+
+def _tags_in(action: str, body: Mapping[str, Any], query: str) -> ContextPairs:
+    """The tags that a request gives, or the keys of those that it takes."""
+    if action in {"CreatePipe", "TagResource"}:
+        return request_tags(read_tag_map(body.get("Tags" if action == "CreatePipe" else "tags")))
+    return tag_keys(parse_qs(query).get("tagKeys", [])) if action == "UntagResource" else ()
 
 
 def _read_body(body: bytes) -> Mapping[str, Any]:

@@ -5,11 +5,12 @@ Owns the protocol's envelope and which IAM actions a request needs; the actions 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
+from localcloud.services.iam.tags import ContextPairs, request_tags, tag_keys, with_resource_tags
 from localcloud.services.sns.errors import SnsError
 from localcloud.services.sns.model import Topics
 from localcloud.services.sns.operations import ACTIONS, NOT_SERVED, Call
@@ -72,12 +73,18 @@ class SnsService:
         try:
             decoded = self._decode(request)
             resource = self._resource(decoded, request.region)
-            tags = decoded.action == "CreateTopic" and bool(decoded.parameters.tags())
+            context = _context(decoded)
         except SnsError:
             return ()
-        context = _context(decoded) if decoded.action == "Subscribe" else ()
-        needed = Permission(f"sns:{_SAME_AS.get(decoded.action, decoded.action)}", resource, context)
-        return (needed, Permission("sns:TagResource", resource)) if tags else (needed,)
+        needed = [Permission(f"sns:{_SAME_AS.get(decoded.action, decoded.action)}", resource, context)]
+        if decoded.action == "CreateTopic" and context:
+            needed.append(Permission("sns:TagResource", resource, context))
+        return with_resource_tags(needed, self.tags_of)
+
+    def tags_of(self, action: str, arn: str) -> Mapping[str, str] | None:  # noqa: ARG002 - they count for every action
+        """The tags of a topic, None where there is none."""
+        topic = self._topics.find(arn)
+        return topic.tags if topic is not None else None
 
     def _resource(self, decoded: _Decoded, region: str) -> str:
         parameters = decoded.parameters
@@ -110,7 +117,14 @@ class SnsService:
         return decoded
 
 
-def _context(decoded: _Decoded) -> tuple[tuple[str, str], ...]:
+def _context(decoded: _Decoded) -> ContextPairs:
+    """The condition keys of an action. Raises SnsError: InvalidParameter, MalformedInput."""
     parameters = decoded.parameters
+    if decoded.action in {"CreateTopic", "TagResource"}:
+        return request_tags(parameters.tags())
+    if decoded.action == "UntagResource":
+        return tag_keys(parameters.texts("TagKeys"))
+    if decoded.action != "Subscribe":
+        return ()
     found = {"sns:Endpoint": parameters.text("Endpoint"), "sns:Protocol": parameters.text("Protocol")}
     return tuple((key, value) for key, value in found.items() if value)

@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from localcloud.json_text import MalformedJson, parse_json
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
+from localcloud.services.iam.tags import ContextPairs, request_tags, tag_keys, with_resource_tags
 from localcloud.services.sqs.errors import SqsError
 from localcloud.services.sqs.model import Queues
 from localcloud.services.sqs.operations import ACTIONS, NOT_SERVED, Call, queue_name
@@ -72,13 +73,25 @@ class SqsService:
         return WireResponse(200, body, {"content-type": "application/x-amz-json-1.0"})
 
     def permissions(self, request: WireRequest) -> tuple[Permission, ...]:
-        """The action on its queue's ARN; none where the request is malformed, for that is answered first."""
+        """The action on its queue's ARN; none where the request is malformed, for that is answered first.
+
+        Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html
+        """
         try:
             decoded = self._decode(request)
             arn = self._arn(decoded, request.region)
+            context = _tags_in(decoded)
         except SqsError:
             return ()
-        return (Permission(f"sqs:{_BATCHES.get(decoded.action, decoded.action)}", arn),)
+        needed = [Permission(f"sqs:{_BATCHES.get(decoded.action, decoded.action)}", arn, context)]
+        if decoded.action == "CreateQueue" and context:  # API_CreateQueue: tags need both permissions
+            needed.append(Permission("sqs:TagQueue", arn, context))
+        return with_resource_tags(needed, self.tags_of)
+
+    def tags_of(self, action: str, arn: str) -> Mapping[str, str] | None:  # noqa: ARG002 - they count for every action
+        """The tags of a queue, None where there is none."""
+        queue = self._queues.find(arn)
+        return queue.tags if queue is not None else None
 
     def _arn(self, decoded: _Decoded, region: str) -> str:
         if decoded.action == "ListQueues":
@@ -98,6 +111,16 @@ class SqsService:
             raise SqsError("UnknownOperationException", f"The action {decoded.action} is not valid for this endpoint.")
         self._last = (request, decoded)
         return decoded
+
+
+def _tags_in(decoded: _Decoded) -> ContextPairs:
+    """The tags that a request gives, or the keys of those that it takes. Raises SqsError: SerializationException."""
+    parameters = decoded.parameters
+    if decoded.action == "CreateQueue":
+        return request_tags(parameters.text_map("tags") or parameters.text_map("Tags"))
+    if decoded.action == "TagQueue":
+        return request_tags(parameters.text_map("Tags"))
+    return tag_keys(parameters.texts("TagKeys")) if decoded.action == "UntagQueue" else ()
 
 
 def _decode_json(request: WireRequest) -> _Decoded:
