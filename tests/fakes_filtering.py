@@ -30,8 +30,10 @@ class MemoryFilterRuleStore:
     async def put(self, rule: FilterRule) -> FilterRule:
         await self.trouble.before("put")
         kept = self.rules.get((rule.topic, rule.rule_id))
-        if (0 if kept is None else kept[0].version) != rule.version:
-            raise Rejected("another version of the rule is kept", reason="conflict", field="version")
+        found = 0 if kept is None else kept[0].version
+        if found != rule.version:
+            why = f"version {found} of the rule is kept, and {rule.version} was to be replaced"
+            raise Rejected(why if found else "no such rule is kept", reason="conflict", field="version")
         written = parse_rule({**write_rule(rule), "version": rule.version + 1})
         self.rules[rule.topic, rule.rule_id] = (written, self._next(rule.topic))
         self.gone.pop((rule.topic, rule.rule_id), None)

@@ -1,7 +1,8 @@
 """Which cloud a replay talks to, and what its words mean there.
 
 `--endpoint-url` first, then the endpoint settings of the AWS SDKs, then the local cloud that runs from the state
-folder. AWS itself is meant only where `--aws` says so: a local cloud that was forgotten is no reason to replay there.
+folder, which settings may name as well. AWS itself is meant only where `--aws` says so: a local cloud that was
+forgotten is no reason to replay there.
 """
 
 from __future__ import annotations
@@ -61,12 +62,18 @@ def find_reach(options: argparse.Namespace) -> Reach:
         named = {name: value for name, value in environ.items() if not name.startswith(_URL) and name != _IGNORED}
         is_own = state is not None and state.endpoints.get("aws") == options.endpoint_url.rstrip("/")
         return Reach(named | {_URL: options.endpoint_url}, options.endpoint_url, state if is_own else None)
-    if any(name.startswith(_URL) for name in environ) and environ.get(_IGNORED, "").lower() != "true":
+    if _names_another(environ, state) and environ.get(_IGNORED, "").lower() != "true":
         return Reach(environ, f"{environ.get(_URL, 'the services that AWS_ENDPOINT_URL_* name')} {region}".strip())
     if state is None:
         raise NotRunning("no local cloud runs from this folder; start one with `sluiceway up`, or say --aws")
     own = {_URL: state.endpoints["aws"], "AWS_REGION": options.region or state.region, **LOCAL_KEYS}
     return Reach({name: value for name, value in environ.items() if name != _IGNORED} | own, "the local cloud", state)
+
+
+def _names_another(environ: Mapping[str, str], state: RunningState | None) -> bool:
+    """Whether an endpoint setting leads elsewhere than to the local cloud of `state`."""
+    own = None if state is None else state.endpoints.get("aws")
+    return any(value.rstrip("/") != own for name, value in environ.items() if name.startswith(_URL))
 
 
 def _find_state(options: argparse.Namespace) -> RunningState | None:

@@ -124,12 +124,15 @@ async def test_a_rule_that_was_removed_can_be_made_again(store: FilterRuleStore)
 
 
 async def test_a_write_over_what_was_not_seen_is_a_conflict(store: FilterRuleStore) -> None:
-    """By version: nobody undoes what somebody else has written since."""
+    """By version, and it says which is kept: nobody undoes what somebody else has written since."""
     await store.put(ONE)
     for stale in (ONE._replace(columns=()), ONE._replace(version=2), ONE._replace(version=7)):
         with pytest.raises(Rejected) as caught:
             await store.put(stale)
-        assert caught.value.reason == "conflict"
+        told = f"version 1 of the rule is kept, and {stale.version} was to be replaced"
+        assert (str(caught.value), caught.value.reason, caught.value.field) == (told, "conflict", "version")
+    with pytest.raises(Rejected, match=r"^no such rule is kept$"):
+        await store.put(ONE._replace(rule_id="other", version=1))
     assert await store.get("orders", "large") == ONE._replace(version=1)
 
 

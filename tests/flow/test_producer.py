@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
@@ -378,6 +379,8 @@ def test_what_is_declined_is_given_up_in_time() -> None:
                 with pytest.raises(NotPut) as caught:
                     await future
                 assert (caught.value.perhaps_put, caught.value.throttled) == (False, throttled)
+                last = "; the last call: ProvisionedThroughputExceededException" if throttled else ""
+                assert str(caught.value) == f"the time is over{last}"
                 assert caught.value.after_s is not None
             assert now() == pytest.approx(3.0)
             stream.declined_keys = set()
@@ -486,11 +489,27 @@ def test_a_refused_entry_takes_no_other_with_it() -> None:
     play(scene)
 
 
-def test_a_wrong_deployment_is_told_at_once() -> None:
-    """No permission, no stream: every record of the call raises it."""
+def test_what_is_given_up_says_what_its_last_call_came_to() -> None:
+    """Whoever reads the error learns why the time was not enough."""
 
     async def scene() -> None:
         stream = MemoryStream()
+        stream.lose = 1.0
+        async with make_producer(stream, give_up_s=3, linger_s=0) as producer:
+            with pytest.raises(NotPut, match=r"^the time is over; the last call: lost$") as caught:
+                await producer.put("k", b"1")
+        assert caught.value.perhaps_put
+
+    play(scene)
+
+
+def test_a_wrong_deployment_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """No permission, no stream: every record of the call raises it; log and metrics tell it once."""
+
+    async def scene() -> None:
+        stream = MemoryStream()
+        gathered: list[tuple[str, float, str]] = []
+        token = _gathered.set(gathered)
         stream.refusal = Misconfigured("no", what="kinesis:PutRecords")
         async with make_producer(stream, linger_s=0) as producer:
             futures = [await producer.submit(f"k{at}", b"x") for at in range(3)]
@@ -499,8 +518,12 @@ def test_a_wrong_deployment_is_told_at_once() -> None:
             assert now() < 0.01
             stream.refusal = None
             assert await producer.put("k0", b"x")
+        _gathered.reset(token)
+        assert gathered == [("Misconfigured", 1, "Count")]
 
     play(scene)
+    (line,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (line["message"], line["what"], line["error"]) == ("publish.call_refused", "kinesis:PutRecords", "no")
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,20 @@ def test_the_local_cloud_is_meant_where_nothing_else_is(tmp_path: Path, monkeypa
     assert [reach.find_function(name) for name in ("read_job", "ReadJob", "x")] == ["s-ReadJob", "s-ReadJob", "x"]
 
 
+def test_settings_that_name_the_local_cloud_mean_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the pages export for other programs takes no name away; a setting that leads elsewhere does."""
+    cloud(tmp_path, OrdersStream="orders-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1/")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    reach = find_reach(options())
+    assert (reach.place, reach.resolve("OrdersStream")) == ("the local cloud", "orders-1")
+    assert (reach.environ["AWS_ENDPOINT_URL"], reach.environ["AWS_REGION"]) == ("http://127.0.0.1:1", "eu-west-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", "http://127.0.0.1:2")
+    elsewhere = find_reach(options())
+    assert (elsewhere.place, elsewhere.state) == ("http://127.0.0.1:1/ us-west-2", None)
+
+
 def test_settings_and_words_go_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The endpoint settings of the SDKs first of all, then the word; `--aws` sweeps both aside."""
     cloud(tmp_path, OrdersStream="orders-1")

@@ -48,8 +48,10 @@ class DynamoDbFilterRuleStore:
             kept = await self._item(rule.topic, rule.rule_id)
             if kept is not None and _members(kept) == item:
                 return wanted
-            if (0 if kept is None else read_integer(kept, "version")) != rule.version:
-                raise Rejected("another version of the rule is kept", reason="conflict", field="version")
+            found = 0 if kept is None else read_integer(kept, "version")
+            if found != rule.version:
+                why = f"version {found} of the rule is kept, and {rule.version} was to be replaced"
+                raise Rejected(why if found else "no such rule is kept", reason="conflict", field="version")
         raise Retryable("the topic's rules are being written by many")
 
     async def remove(self, topic: str, rule_id: str) -> None:

@@ -308,9 +308,15 @@ class Producer:
         """What was not put, or is not known to be, comes back; what never will be is told."""
         if isinstance(answer, Declined):
             count("RecordsDeclined", len(part.records))
-            self._return(part, throttled=answer.is_throttled)
+            self._return(part, trouble=answer.code, throttled=answer.is_throttled)
         elif isinstance(answer, NotPut):
-            self._return(part, perhaps_put=answer.perhaps_put, throttled=answer.throttled, after_s=answer.after_s)
+            self._return(
+                part,
+                trouble=str(answer),
+                perhaps_put=answer.perhaps_put,
+                throttled=answer.throttled,
+                after_s=answer.after_s,
+            )
         else:
             for record in part.records:
                 record.fail(answer)
@@ -336,7 +342,13 @@ class Producer:
         self._return(part, perhaps_put=True)
 
     def _return(
-        self, part: Part, *, perhaps_put: bool = False, throttled: bool = False, after_s: float | None = None
+        self,
+        part: Part,
+        *,
+        trouble: str = "",
+        perhaps_put: bool = False,
+        throttled: bool = False,
+        after_s: float | None = None,
     ) -> None:
         """Back to the front of their lanes, in order, after a pause that does not outlast the first of them."""
         by_key: dict[str, list[Pending]] = {}
@@ -345,6 +357,7 @@ class Producer:
             record.is_under_way = False
             record.perhaps_put = record.perhaps_put or perhaps_put
             record.throttled = throttled
+            record.trouble = trouble
             by_key.setdefault(record.key, []).append(record)
         attempts = max(record.attempts for record in part.records)
         pause_s = choose_pause_s(attempts=attempts, chance=self._chance.draw(), advice_s=after_s)

@@ -47,6 +47,7 @@ class Pending:
         "perhaps_put",
         "size_bytes",
         "throttled",
+        "trouble",
     )
 
     def __init__(  # noqa: PLR0913 - the parts of one record, keyword-only
@@ -69,6 +70,7 @@ class Pending:
         self.is_under_way = False
         self.perhaps_put = False
         self.throttled = False
+        self.trouble = ""
 
     def tell(self, receipt: Receipt) -> None:
         """It is stored. Nothing where nobody waits for that any more."""
@@ -83,4 +85,5 @@ class Pending:
     def give_up(self, why: str, *, after_s: float | None = None) -> None:
         """Nobody tries any more; what is in a call that has no answer yet is perhaps stored."""
         perhaps_put = self.perhaps_put or self.is_under_way
+        why = f"{why}; the last call: {self.trouble}" if self.trouble else why
         self.fail(NotPut(why, perhaps_put=perhaps_put, throttled=self.throttled, after_s=after_s))

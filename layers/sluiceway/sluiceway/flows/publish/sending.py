@@ -16,6 +16,7 @@ from sluiceway.flows.publish.packing import Part
 from sluiceway.flows.publish.records import NotPut
 from sluiceway.flows.publish.shards import ShardRoll
 from sluiceway.ports.producing import PutAnswer, RecordStream
+from sluiceway.steps.metrics import count
 
 __all__ = ["Answer", "learn_shard", "relist_shards", "send"]
 
@@ -47,6 +48,10 @@ async def send(stream: RecordStream, parts: Sequence[Part]) -> list[Answer]:
             middle = (low + high) // 2
             todo += [(middle, high), (low, middle)]
         else:
+            if isinstance(told, (Rejected, Misconfigured)):
+                log.failure("publish.call_refused", told)
+            if isinstance(told, Misconfigured):
+                count("Misconfigured")
             answers += [told] * (high - low) if isinstance(told, Exception) else told
     return answers
 
