@@ -35,6 +35,7 @@ from localcloud.services.dynamodb.model import Database
 from localcloud.services.dynamodb.store import Store
 from localcloud.services.dynamodb.streams import StreamLimits
 from localcloud.services.dynamodb.strong_requests import perform_strong
+from localcloud.services.iam.tags import with_resource_tags
 
 __all__ = ["DynamoService", "read_needs"]
 
@@ -138,7 +139,26 @@ class DynamoService:
 
     def permissions(self, request: WireRequest) -> tuple[Permission, ...]:
         """What IAM would check; empty for a malformed request or an unknown operation."""
-        return read_needs(request)
+        needed = read_needs(request)
+        if needed:
+            self.database(request.region)  # what was kept of its tables has tags
+        return with_resource_tags(needed, self.tags_of)
+
+    def tags_of(self, action: str, arn: str) -> Mapping[str, str] | None:  # noqa: ARG002 - they count for every action
+        """The tags of a table, for its indexes as well; None where there is none, and for its stream, which has none.
+
+        Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
+        """
+        parts = arn.split(":", 5)
+        kind, _, path = parts[-1].partition("/")
+        name, _, rest = path.partition("/")
+        database = self._databases.get(parts[3]) if len(parts) == 6 else None
+        if database is None or kind != "table" or rest.startswith("stream/"):
+            return None
+        try:
+            return dict(database.table(name).definition.tags)
+        except DynamoError:
+            return None
 
     async def _perform(self, request: WireRequest) -> dict[str, Any]:
         version, _, operation = request.target.partition(".")
