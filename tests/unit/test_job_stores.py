@@ -247,3 +247,14 @@ def test_dead_letters_keep_sqs_limits(body_bytes: int, detail: str, attributes: 
     assert len(fitted) <= 10
     assert fitted["reason"] == "invalid-body"
     assert all(fitted.values())
+
+
+def test_a_dead_letter_says_nothing_that_sqs_refuses() -> None:
+    """A detail may quote a record: a character that no message may have gives way, or it came again for ever."""
+    detail = "no such name: \x00\x1f\ud800\ufffe, line\n\U0001f600"
+    fitted = fit_attributes("{}", "odd\x00", detail=detail, attributes={"name": "\x0b"})
+    assert fitted == {
+        "reason": "odd\ufffd",
+        "name": "\ufffd",
+        "detail": "no such name: \ufffd\ufffd\ufffd\ufffd, line\n\U0001f600",
+    }

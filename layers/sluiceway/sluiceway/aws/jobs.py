@@ -6,6 +6,7 @@ is the flow's. The table's key is `job_id`, its TTL attribute `expires_s`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, cast
 
@@ -19,6 +20,8 @@ from sluiceway.ports import JobRecord
 __all__ = ["DynamoDbJobStore", "S3BlobStore", "SqsDeadLetters", "SqsRedelivery", "fit_attributes"]
 
 MAX_DETAIL: Final = 1_000  # characters: a sentence, not a payload
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+_UNSENDABLE: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _FREE: Final = Expression("attribute_not_exists(#job_id)", names={"#job_id": "job_id"})
 _EXISTS: Final = Expression("attribute_exists(#job_id)", names={"#job_id": "job_id"})
@@ -113,12 +116,14 @@ def fit_attributes(body: str, reason: str, *, detail: str, attributes: Mapping[s
     """The attributes of a dead letter: reason first, then the original ones, then the detail, within SQS's limits.
 
     At most 10 attributes, and 1,048,576 bytes with the body (each counts its name, type and value). Originals named
-    `reason` or `detail` give way. Empty values cannot be sent. Raises `Rejected` (`dead-letter-too-large`).
+    `reason` or `detail` give way. Empty values cannot be sent. A character that SQS refuses is U+FFFD: what a record
+    says of itself must not keep it from being buried. Raises `Rejected` (`dead-letter-too-large`).
     """
     left = MAX_MESSAGE_BYTES - len(body.encode("utf-8", "surrogatepass"))
     fitted: dict[str, str] = {}
     originals = {name: value for name, value in attributes.items() if name not in {"reason", "detail"}}
-    for name, value in {"reason": reason, **originals, "detail": detail[:MAX_DETAIL]}.items():
+    for name, text in {"reason": reason, **originals, "detail": detail[:MAX_DETAIL]}.items():
+        value = _UNSENDABLE.sub("\ufffd", text)
         size = len(name.encode()) + len("String") + len(value.encode("utf-8", "surrogatepass"))
         reserved = 0 if name == "detail" else 1  # the detail's own place, kept while there are others
         if not value or size > left or len(fitted) + reserved >= MAX_ATTRIBUTES:
