@@ -17,7 +17,7 @@ from localcloud.gateway.definition import Authorizer
 from localcloud.gateway.errors import GatewayError
 from localcloud.gateway.exchange import Exchange
 from localcloud.gateway.mapping import evaluate_expression
-from localcloud.gateway.policies import Malformed, Verdict, judge
+from localcloud.gateway.policies import Malformed, Verdict, judge, make_context
 from localcloud.gateway.ports import Functions, FunctionUnavailableError
 from localcloud.gateway.vtl import as_text
 from localcloud.json_text import parse_json
@@ -59,7 +59,8 @@ class Authorizers:
             self._keep(key, grant, authorizer)
         exchange.authorizer = {"principalId": grant.principal, **grant.context}
         try:
-            verdict = judge(grant.policy, exchange.method_arn())
+            context = make_context(now_s=self._clock.time(), source_ip=exchange.request.source_ip)
+            verdict = judge(grant.policy, exchange.method_arn(), context)
         except Malformed as error:
             raise GatewayError("AUTHORIZER_CONFIGURATION_ERROR", reason=f"{authorizer.name}: {error}") from error
         if verdict is not Verdict.ALLOWED:

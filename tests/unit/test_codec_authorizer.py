@@ -1,6 +1,8 @@
-"""codec.authorizer: REQUEST authorizers of API Gateway REST APIs."""
+"""codec.authorizer: Lambda authorizers of REST, HTTP and WebSocket APIs."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -88,10 +90,92 @@ def test_an_arn_that_would_widen_the_policy_is_malformed(arn: object):
     assert (caught.value.reason, caught.value.field) == ("malformed-event", "methodArn")
 
 
-def test_a_token_authorizers_event_is_malformed():
-    """TOKEN authorizers have another event; the template says REQUEST."""
-    with pytest.raises(Rejected, match="type"):
-        authorizer.decode({"type": "TOKEN", "methodArn": ARN, "authorizationToken": "Bearer x"})
+def test_a_token_authorizers_event_has_the_token_alone():
+    """Method and path are the ARN's; there is no request id."""
+    request = authorizer.decode({"type": "TOKEN", "methodArn": ARN, "authorizationToken": "Bearer t.o.k"})
+    assert (request.token, request.method, request.path, request.request_id) == ("t.o.k", "GET", "/jobs/j1", "")
+    assert (request.method_arn, request.takes_simple) == (ARN, False)
+    assert authorizer.decode({"type": "TOKEN", "methodArn": ARN, "authorizationToken": "Basic x"}).token == ""
+    with pytest.raises(Rejected, match="authorizationToken"):
+        authorizer.decode({"type": "TOKEN", "methodArn": ARN})
+
+
+@pytest.mark.parametrize("changes", [{"type": "SOMETHING"}, {"type": None}, {"version": "3.0"}, {"version": 2}])
+def test_an_event_of_another_kind_is_malformed(changes: dict[str, object]):
+    """It is told, and nobody is let in or refused by a guess."""
+    with pytest.raises(Rejected) as caught:
+        authorizer.decode(event(**changes))
+    assert (caught.value.reason, caught.value.field) == ("malformed-event", next(iter(changes)))
+
+
+def http_event(**changes: object) -> dict[str, object]:
+    """A request as an HTTP API asks about it, payload 2.0."""
+    return {
+        "version": "2.0",
+        "type": "REQUEST",
+        "routeArn": "arn:aws:execute-api:eu-west-1:123456789012:abc123/$default/GET/jobs/j1",
+        "identitySource": ["Bearer t.o.k"],
+        "routeKey": "GET /jobs/{job_id}",
+        "rawPath": "/jobs/j1",
+        "headers": {"authorization": "Bearer t.o.k", "accept": "*/*"},
+        "requestContext": {
+            "http": {"method": "GET", "path": "/jobs/j1", "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7"},
+            "requestId": "gateway-id",
+            "stage": "$default",
+        },
+        **changes,
+    }
+
+
+def test_an_http_apis_event_is_decoded():
+    """Payload 2.0 alone may want a simple response; payload 1.0 has a REST API's members."""
+    request = authorizer.decode(http_event())
+    assert (request.token, request.method, request.path) == ("t.o.k", "GET", "/jobs/j1")
+    assert (request.request_id, request.takes_simple) == ("gateway-id", True)
+    assert authorizer.stage_resource(request.method_arn).endswith(":abc123/$default/*")
+    first = authorizer.decode(event(version="1.0", identitySource="x", authorizationToken="x"))
+    assert (first.token, first.takes_simple) == ("the.token.here", False)
+
+
+def test_two_authorization_headers_of_an_http_api_are_no_good_token():
+    """It joins them with a comma, which no token has in it."""
+    two = http_event(headers={"authorization": "Bearer a.b.c,Bearer d.e.f"})
+    assert authorizer.decode(two).token == "a.b.c,Bearer d.e.f"
+
+
+@pytest.mark.parametrize(
+    ("member", "changes"),
+    [
+        ("routeArn", {"routeArn": ARN.replace("abc123", "*")}),
+        ("routeArn", {"routeArn": None, "methodArn": ARN}),
+        ("requestContext.http", {"requestContext": {"requestId": "r"}}),
+        ("requestContext", {"requestContext": []}),
+    ],
+)
+def test_an_http_apis_event_without_its_members_is_malformed(member: str, changes: dict[str, object]):
+    """The member is named."""
+    with pytest.raises(Rejected) as caught:
+        authorizer.decode(http_event(**changes))
+    assert caught.value.field == member
+
+
+def test_an_allowance_ends_with_its_token():
+    """Whatever time the answer is kept for: the gateway holds the date against each request."""
+    reply = AuthorizerReply("caller", "arn/*", allow=True, until_s=1_800_000_030)
+    document: Any = authorizer.encode(reply)["policyDocument"]
+    assert document["Statement"][0]["Condition"] == {"DateLessThan": {"aws:CurrentTime": "2027-01-15T08:00:30Z"}}
+    latest: Any = authorizer.encode(AuthorizerReply("c", "arn/*", allow=True, until_s=10**12))["policyDocument"]
+    assert latest["Statement"][0]["Condition"] == {"DateLessThan": {"aws:CurrentTime": "9999-12-31T23:59:59Z"}}
+
+
+def test_a_simple_response_is_a_truth_value():
+    """A real one: an HTTP API takes the text `true` for an error."""
+    reply = AuthorizerReply("caller", "arn/*", allow=True, context={"a": "b"}, until_s=5, simple=True)
+    assert authorizer.encode(reply) == {"isAuthorized": True, "context": {"a": "b"}}
+    assert authorizer.encode(AuthorizerReply("", "", allow=False, simple=True)) == {
+        "isAuthorized": False,
+        "context": {},
+    }
 
 
 @pytest.mark.parametrize("effect", ["Allow", "Deny"])

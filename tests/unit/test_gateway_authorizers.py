@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from localcloud.clock import LoopClock, run_virtual
-from localcloud.gateway.policies import Malformed, Verdict, judge
+from localcloud.gateway.policies import Malformed, Verdict, judge, make_context
 from localcloud.gateway.ports import FunctionReply, FunctionUnavailableError
 from localcloud.gateway.rest import Backends, RestStage
 from tests.unit.gateway_setup import FakeFunctions, FakeRoles, Recorder, allow, ask, lambda_uri, make_stage, proxy
 
 OK = b'{"statusCode":200,"body":"ok"}'
 ARN = "arn:aws:execute-api:eu-central-1:123456789012:abc123/v1/GET/a"
+NOW_S = 1_800_000_000  # 2027-01-15T08:00:00Z
+NOW = make_context(now_s=NOW_S, source_ip="203.0.113.7")
 
 
 def _stage(functions: FakeFunctions, *, scheme: dict[str, Any] | None = None, **more: object) -> RestStage:
@@ -268,18 +270,75 @@ POLICIES = [
 def test_a_policy_is_judged_as_iam_judges(statements: list[tuple[str, Any, Any]], expected: Verdict) -> None:
     """Deny wins, wildcards match, actions ignore case, resources do not."""
     parts = [{"Effect": effect, "Action": action, "Resource": resource} for effect, action, resource in statements]
-    assert judge({"Version": "2012-10-17", "Statement": parts}, ARN) is expected
+    assert judge({"Version": "2012-10-17", "Statement": parts}, ARN, NOW) is expected
 
 
 def test_a_lone_statement_and_the_negative_forms() -> None:
     """Statement may be one object; NotAction and NotResource exclude."""
-    assert judge({"Statement": {"Effect": "Allow", "NotAction": "s3:*", "NotResource": "x"}}, ARN) is Verdict.ALLOWED
-    assert judge({"Statement": {"Effect": "Allow", "Action": "*", "NotResource": ARN}}, ARN) is Verdict.NOT_ALLOWED
+    assert (
+        judge({"Statement": {"Effect": "Allow", "NotAction": "s3:*", "NotResource": "x"}}, ARN, NOW) is Verdict.ALLOWED
+    )
+    assert judge({"Statement": {"Effect": "Allow", "Action": "*", "NotResource": ARN}}, ARN, NOW) is Verdict.NOT_ALLOWED
 
 
-def test_a_condition_is_refused_rather_than_left_out() -> None:
+DATES = [
+    ({"DateLessThan": {"aws:CurrentTime": "2027-01-15T08:00:01Z"}}, True),
+    ({"DateLessThan": {"aws:CurrentTime": "2027-01-15T08:00:00Z"}}, False),
+    ({"DateLessThan": {"AWS:currenttime": ["2027-01-15T07:00:00Z", "2027-01-15T09:00:00+00:00"]}}, True),
+    ({"DateGreaterThan": {"aws:CurrentTime": "2027-01-15T08:00:01Z"}}, False),
+    ({"DateLessThan": {"aws:CurrentTime": "not a date"}}, False),
+    ({"DateLessThan": {"aws:EpochTime": str(NOW_S + 1)}}, True),
+    ({"NumericLessThanEquals": {"aws:EpochTime": str(NOW_S)}}, True),
+    ({"NumericLessThan": {"aws:EpochTime": str(NOW_S)}}, False),
+    ({"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}}, True),
+    ({"NotIpAddress": {"aws:SourceIp": "203.0.113.0/24"}}, False),
+    ({"IpAddress": {"aws:SourceIp": "0.0.0.0/0"}, "DateLessThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}, False),
+    ({"Null": {"aws:SourceIp": "false"}}, True),
+    ({}, True),
+]
+
+
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+@pytest.mark.parametrize(("condition", "holds"), DATES)
+def test_a_condition_decides_whether_its_statement_counts(condition: Any, holds: bool, effect: str) -> None:
+    """All lines of it must hold; a value of several is enough, and keys have no case."""
+    statement = {"Effect": effect, "Action": "*", "Resource": "*", "Condition": condition}
+    verdict = judge({"Version": "2012-10-17", "Statement": [statement]}, ARN, NOW)
+    assert verdict is ({"Allow": Verdict.ALLOWED, "Deny": Verdict.DENIED}[effect] if holds else Verdict.NOT_ALLOWED)
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ({"StringEquals": {"aws:PrincipalOrgID": "o-1"}}, "aws:PrincipalOrgID, which is not served"),
+        ({"DateSooner": {"aws:CurrentTime": "2027-01-15T08:00:01Z"}}, "DateSooner is not known"),
+        ({"DateLessThan": "aws:CurrentTime"}, "DateLessThan is not an object"),
+        ([], "Condition is not an object"),
+        ({"DateLessThan": {"aws:CurrentTime": [1]}}, "not a string"),
+        ({"IpAddress": {"aws:SourceIp": "192.0.2.1"}, "Bool": {"aws:Unknown": "true"}}, "aws:Unknown"),
+    ],
+)
+def test_a_condition_that_cannot_be_judged_is_refused_rather_than_left_out(condition: Any, message: str) -> None:
     """Ignoring it would let people pass whom AWS would not."""
-    condition = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
     statement = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": condition}
-    with pytest.raises(Malformed, match="Condition"):
-        judge({"Statement": [statement]}, ARN)
+    with pytest.raises(Malformed, match=message):
+        judge({"Statement": [statement]}, ARN, NOW)
+
+
+def test_a_kept_policy_ends_with_its_date() -> None:
+    """Within the cache's time and beyond the date: 403 without another call; the cache's end asks anew."""
+
+    async def main() -> list[tuple[int, int]]:
+        until = LoopClock(asyncio.get_running_loop()).time() + 20
+        condition = {"DateLessThan": {"aws:EpochTime": str(int(until))}}
+        statement = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": condition}
+        functions = _functions(json.dumps({"principalId": "x", "policyDocument": {"Statement": [statement]}}).encode())
+        stage = make_stage_with_clock(_stage(functions), functions)
+        seen: list[tuple[int, int]] = []
+        for wait_s in (0, 19, 1, 39, 1):
+            await asyncio.sleep(wait_s)
+            status = (await ask(stage, "GET", "/a", Authorization="x")).status
+            seen.append((status, sum(name == "auth" for name, _ in functions.events)))
+        return seen
+
+    assert run_virtual(main) == [(200, 1), (200, 1), (403, 1), (403, 1), (403, 2)]

@@ -21,6 +21,7 @@ __all__ = [
     "in_lambda",
     "initialization_type",
     "integer",
+    "json_array",
     "json_object",
     "text",
     "trace_header",
@@ -135,15 +136,32 @@ def json_object(name: str) -> Mapping[str, object]:
 
     Raises: Misconfigured where it is unset, not JSON, or JSON of another kind.
     """
-    value = text(name)
-    try:
-        parsed: object = json.loads(value)
-    except (ValueError, RecursionError):
-        # The decoder's error carries the whole text, which may be a secret: it is not kept as the cause.
-        raise Misconfigured(f"{name} is not JSON", what=name) from None
+    parsed = _parse(name, text(name))
     if not isinstance(parsed, dict):
         raise Misconfigured(f"{name} is not a JSON object", what=name)
     return cast("Mapping[str, object]", parsed)
+
+
+def json_array(name: str, *, default: Sequence[object] | None = None) -> Sequence[object]:
+    """The JSON array of setting `name`.
+
+    Raises: Misconfigured where it is unset without a default, not JSON, or JSON of another kind.
+    """
+    value = (_raw(name) or "").strip()
+    if not value:
+        return _given(name, default)
+    parsed = _parse(name, value)
+    if not isinstance(parsed, list):
+        raise Misconfigured(f"{name} is not a JSON array", what=name)
+    return cast("Sequence[object]", parsed)
+
+
+def _parse(name: str, value: str) -> object:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        # The decoder's error carries the whole text, which may be a secret: it is not kept as the cause.
+        raise Misconfigured(f"{name} is not JSON", what=name) from None
 
 
 def in_lambda() -> bool:

@@ -14,7 +14,7 @@ from localcloud.gateway.authorizers import Grant, function_error, read_grant
 from localcloud.gateway.definition import Authorizer
 from localcloud.gateway.errors import GatewayError
 from localcloud.gateway.mapping import evaluate_expression
-from localcloud.gateway.policies import Malformed, Verdict, judge
+from localcloud.gateway.policies import Malformed, Verdict, judge, make_context
 from localcloud.gateway.ports import Functions, FunctionUnavailableError
 from localcloud.gateway.websocket.exchange import Exchange
 
@@ -34,7 +34,8 @@ async def authorize(exchange: Exchange, authorizer: Authorizer, *, functions: Fu
     grant = await _ask(exchange, authorizer, functions, clock=clock)
     exchange.integration_latency_ms = int((clock.time() - before_s) * 1000)
     try:
-        verdict = judge(grant.policy, exchange.route_arn())
+        context = make_context(now_s=clock.time(), source_ip=exchange.client.source_ip)
+        verdict = judge(grant.policy, exchange.route_arn(), context)
     except Malformed as error:
         raise GatewayError("AUTHORIZER_CONFIGURATION_ERROR", reason=f"{authorizer.name}: {error}") from error
     if verdict is not Verdict.ALLOWED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from localcloud.compute.functions import Functions as FunctionRegistry
 from localcloud.compute.policies import FunctionPolicies
@@ -94,4 +94,5 @@ class LocalTokenKeys:
         """Its public keys by id; made where there are none."""
         from sluiceway.rules.tokens import read_keys  # noqa: PLC0415 - cryptography: only who sends a token pays
 
-        return read_keys(json.loads(read_key_set(self._folder)))
+        found = read_keys(json.loads(read_key_set(self._folder)))
+        return {key_id: cast("RSAPublicKey", key.public) for key_id, key in found.keys.items()}
