@@ -42,7 +42,7 @@ from localcloud.replay.words import (
 )
 from localcloud.state import NotRunning
 from sluiceway.aws.wire import Wire
-from sluiceway.errors import Misconfigured, Retryable, SluicewayError
+from sluiceway.errors import Misconfigured, Retryable, ServiceError, SluicewayError
 from sluiceway.ports import SystemChance, SystemClock
 
 __all__ = ["main"]
@@ -81,6 +81,7 @@ class Session:
         self._bookmark: Bookmark | None = None
         self._meter: Meter | None = None
         self._run: Run | None = None
+        self._place = ""
 
     # ------------------------------------------------------------------ the course
 
@@ -91,6 +92,7 @@ class Session:
         target = read_named(options.target, allowed=TARGETS, word="--target") if options.target else None
         refuse_misused(options, source, target)
         reach = find_reach(options)
+        self._place = reach.place
         self._meter = Meter(sys.stderr.write, clock=asyncio.get_running_loop().time, is_terminal=sys.stderr.isatty())
         with _Signals(self):
             async with Wire.open(reach.environ) as wire, AsyncExitStack() as stack:
@@ -135,7 +137,8 @@ class Session:
 
     def break_off(self, error: SluicewayError) -> None:
         """Say why, and what was done until then."""
-        self.meter_line(f"replay: {error}")
+        place = f" (asked: {self._place})" if self._place and isinstance(error, ServiceError) else ""
+        self.meter_line(f"replay: {error}{place}")
         if self._run is not None and self.began:
             self._finish(self._run.report, error=str(error))
 

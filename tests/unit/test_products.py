@@ -455,6 +455,7 @@ def test_the_command_adds(project: Path, capsys: pytest.CaptureFixture[str]) -> 
     shown = capsys.readouterr().out
     assert "would add" in shown
     assert "+  ToolEventsStream:\n" in shown
+    assert "no function serves the topic yet" in shown.splitlines()[-1]
     assert (project / "template.yaml").read_text() == TEMPLATE
     assert not (project / "products" / "tool-events").exists()
     assert main(words) == 0

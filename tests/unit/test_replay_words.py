@@ -96,6 +96,19 @@ def test_without_a_cloud_nothing_is_replayed(capsys: pytest.CaptureFixture[str])
     )
 
 
+def test_an_error_of_a_service_says_where_it_was_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting of a cloud that was stopped since is what nobody thinks of."""
+    for name, value in (("ENDPOINT_URL", "http://127.0.0.1:1"), ("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "x")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    assert main(["--from", "queue:letters", "--list"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("replay: sqs GetQueueUrl: ConnectFailed: ")
+    assert told.endswith(" (asked: http://127.0.0.1:1 us-west-2)\n")
+
+
 def test_the_words_of_recorded_events_are_theirs_still(capsys: pytest.CaptureFixture[str]) -> None:
     """Without `--from` it is the other command; `--from` behind `--` is sam's."""
     assert main(["--target", "sam", "--", "--from", "x"]) == 2
