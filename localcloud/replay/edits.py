@@ -11,9 +11,10 @@ import json
 import re
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from sluiceway.errors import Misconfigured, Rejected
+from sluiceway.rules.patterns.values import InexactNumber, read_number
 
 __all__ = ["Edit", "Editor", "edit_by_command", "edit_by_paths", "read_edit"]
 
@@ -41,13 +42,16 @@ def read_edit(text: str) -> Edit:
         if found is None:
             break
         name, place, quoted = found.groups()
-        steps.append(int(place) if place else str(json.loads(quoted)) if quoted else name)
+        try:
+            steps.append(int(place) if place else str(json.loads(quoted)) if quoted else name)
+        except ValueError:
+            break  # an escape that JSON has not
         rest = rest[found.end() :]
     if not steps or not rest.startswith("="):
         raise Misconfigured(f"--edit is PATH=VALUE, such as order.total=5 or $.items[0].sku=A, not {text}", what="edit")
     try:
-        return Edit(tuple(steps), json.loads(rest[1:]))
-    except ValueError:
+        return Edit(tuple(steps), _VALUE.decode(rest[1:]))
+    except (ValueError, RecursionError):
         return Edit(tuple(steps), rest[1:])
 
 
@@ -55,15 +59,53 @@ def edit_by_paths(edits: Sequence[Edit]) -> Editor:
     """Sets each path in turn. Content that is no JSON, or has not where a path leads, is rejected (`edit-failed`)."""
 
     async def edit(content: bytes) -> bytes:
-        try:
-            value: Any = json.loads(content)
-        except ValueError as error:
-            raise Rejected("it is no JSON, and has no paths", reason="edit-failed") from error
+        value = _read(content)
         for each in edits:
             _set(value, each)
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+        try:
+            return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "backslashreplace")
+        except RecursionError as error:
+            raise Rejected("it is nested too deeply", reason="edit-failed") from error
 
     return edit
+
+
+def _read(content: bytes) -> Any:
+    """JSON whose other members will be written as they came. Raises Rejected."""
+    try:
+        return _CONTENT.decode(content.decode())
+    except RecursionError as error:
+        raise Rejected("it is nested too deeply", reason="edit-failed") from error
+    except _Changed as error:
+        raise Rejected(str(error), reason="edit-failed") from error
+    except ValueError as error:
+        raise Rejected("it is no JSON, and has no paths", reason="edit-failed") from error
+
+
+class _Changed(ValueError):
+    """What an edit would change beside what it names."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _Changed("an object in it has a name twice, of which one would be lost")
+    return members
+
+
+def _read_number(text: str) -> float:
+    number = read_number(text)
+    if isinstance(number, InexactNumber):
+        raise _Changed("it has a number that no double holds, and would be changed")
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_CONTENT: Final = json.JSONDecoder(parse_float=_read_number, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+_VALUE: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _set(value: Any, edit: Edit) -> None:

@@ -238,7 +238,7 @@ def test_members_are_set_by_path(edits: list[str], content: str, edited: Any) ->
     assert json.loads(run_virtual(lambda: editor(content.encode()))) == edited
 
 
-@pytest.mark.parametrize("text", ["", "a", "=1", "$=1", "a..b=1", "a[x]=1", "a b=1", "a[=1"])
+@pytest.mark.parametrize("text", ["", "a", "=1", "$=1", "a..b=1", "a[x]=1", "a b=1", "a[=1", '["\\q"]=1'])
 def test_a_path_that_is_none_is_called_that(text: str) -> None:
     """Before anything is sent."""
     with pytest.raises(Misconfigured, match="--edit is PATH=VALUE"):
@@ -255,6 +255,29 @@ def test_an_edit_that_leads_nowhere_refuses_the_item(edit: str, content: str) ->
     with pytest.raises(Rejected) as caught:
         run_virtual(lambda: edit_by_paths([read_edit(edit)])(content.encode()))
     assert caught.value.reason == "edit-failed"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"a":1,"b":NaN}',
+        '{"a":1,"b":1e400}',
+        '{"a":1,"b":0.12345678901234567890123}',
+        '{"a":1,"b":1,"b":2}',
+        '{"a":1,"b":' + "[" * 100_000,
+    ],
+)
+def test_an_edit_that_would_change_more_than_it_names_refuses_the_item(content: str) -> None:
+    """A number that no double holds, a name twice, what is no JSON: none of it comes out as something else."""
+    with pytest.raises(Rejected) as caught:
+        run_virtual(lambda: edit_by_paths([read_edit("a=2")])(content.encode()))
+    assert caught.value.reason == "edit-failed"
+
+
+def test_an_edit_keeps_the_escape_of_half_a_surrogate_pair() -> None:
+    """UTF-8 has no such character, and whoever read it back would find no text."""
+    edited = run_virtual(lambda: edit_by_paths([read_edit("a=NaN")])(b'{"a":1,"b":"\\ud800"}'))
+    assert edited == b'{"a":"NaN","b":"\\ud800"}'
 
 
 def test_a_command_edits_and_may_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
