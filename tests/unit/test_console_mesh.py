@@ -335,12 +335,15 @@ def test_a_rule_that_cannot_be_used_says_so(more: dict[str, Value], problem: str
 
 
 def test_filter_counts_are_what_the_function_logs() -> None:
-    """All of a batch, and what went wrong by rule; lines of other functions and of no such form do not count."""
+    """All of a batch, and what went wrong by rule, whatever a message was refused for; lines of other functions and of
+    no such form do not count."""
     tally = FilterTally(lambda group: group == "f")
     lines = [
         ("f", {"message": "filter.done", "records": 3, "matched": 2, "unmatched": 1, "sent": 2}),
         ("f", {"message": "filter.done", "matched": 1, "refused": 1}),
+        ("f", {"message": "filter.done", "matched": 2, "too_large": 1, "unwritable": 1, "again": 7, "returned": 2}),
         ("f", {"message": "filter.rule", "rule": "large", "refused": 1, "sent": 4}),
+        ("f", {"message": "filter.rule", "rule": "large", "too_large": 2, "unwritable": 1, "returned": 3}),
         ("other", {"message": "filter.done", "matched": 100}),
         ("f", {"message": "filter.done", "matched": "many"}),
     ]
@@ -349,8 +352,9 @@ def test_filter_counts_are_what_the_function_logs() -> None:
     tally.hear(LogEvent("f", "s", NOW_MS, '{"filter.'))
     tally.hear(LogEvent("f", "s", NOW_MS, '["filter.done"]'))
     whole = tally.whole()
-    assert (whole["matched"], whole["unmatched"], whole["sent"], whole["refused"], whole["poison"]) == (3, 1, 2, 1, 0)
-    assert tally.of_rule("large") == {"refused": 1, "returned": 0, "misconfigured": 0}
+    assert (whole["matched"], whole["unmatched"], whole["sent"], whole["refused"], whole["poison"]) == (5, 1, 2, 3, 0)
+    assert whole["returned"] == 2
+    assert tally.of_rule("large") == {"refused": 4, "returned": 3, "misconfigured": 0}
     assert tally.of_rule("small") is None
 
 

@@ -17,6 +17,7 @@ __all__ = ["FilterTally"]
 
 _OF_RECORDS: Final = ("matched", "unmatched", "poison")
 _OF_MESSAGES: Final = ("sent", "refused", "returned", "misconfigured")
+_REFUSED: Final = ("refused", "too_large", "unwritable")  # one to whoever looks; metrics tell them apart
 
 
 class FilterTally:
@@ -55,6 +56,7 @@ class FilterTally:
 
 def _add(counter: Counter[str], line: Json, names: tuple[str, ...]) -> None:
     for name in names:
-        value = line.get(name)
-        if type(value) is int and value > 0:
-            counter[name] += value
+        for part in _REFUSED if name == "refused" else (name,):
+            value = line.get(part)
+            if type(value) is int and value > 0:
+                counter[name] += value
