@@ -233,3 +233,18 @@ def test_a_record_is_bounded() -> None:
     for resource in ("a", "b", "c", "a", "d"):
         record.add(Call("fn", WORKER, "s3:GetObject", resource, allowed=True))
     assert ([call.resource for call in record], record.left_out) == (["a", "b"], 2)
+
+
+def test_a_resource_policy_that_comes_or_goes_counts_at_once(iam: Iam) -> None:
+    """Though the same call was denied, or allowed, and kept before."""
+    allow = {"Effect": "Allow", "Principal": {"AWS": WORKER}, "Action": "sqs:*", "Resource": OTHER}
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": QUEUE}
+    policies: dict[str, Document] = {}
+    authorise = Authoriser(iam, CallRecord(), policy_of=policies.get)
+    key = iam.issue_credentials(WORKER, function_name="fn").access_key
+    other, own = (Permission("sqs:SendMessage", OTHER),), (Permission("sqs:SendMessage", QUEUE),)
+    assert (authorise(key, other) is None, authorise(key, own) is None) == (False, True)
+    policies |= {OTHER: _document("queue", allow, trust=True), QUEUE: _document("queue", deny, trust=True)}
+    assert (authorise(key, other) is None, authorise(key, own) is None) == (True, False)
+    policies.clear()
+    assert (authorise(key, other) is None, authorise(key, own) is None) == (False, True)

@@ -106,6 +106,13 @@ def test_roles_and_policies_of_a_stack_decide_about_its_functions() -> None:
             {"Policies": [{"PolicyName": "p", "PolicyDocument": {"Statement": {"Effect": "Yes"}}}]},
             "Role.Properties.Policies[0].PolicyDocument: p.Statement[0]: Effect must be Allow or Deny",
         ),
+        (
+            "Role",
+            {"Tags": [{"Key": "Team", "Value": "a"}, {"Key": "team", "Value": "b"}]},
+            "Role.Properties.Tags: Duplicate tag keys found. Please note that Tag keys are case insensitive.",
+        ),
+        ("Role", {"Tags": [{"Key": "aws:team", "Value": "a"}]}, "Role.Properties.Tags: The tag 'aws:team' begins with"),
+        ("Role", {"Tags": [{"Key": "team"}]}, "Role.Properties.Tags[0].Value: is required"),
         ("Shared", {"Roles": ["nobody"]}, "Shared.Properties.Roles[0]: The role with name nobody cannot be found."),
         ("More", {"Roles": []}, "More.Properties.Roles: at least one role is needed"),
         ("More", {"Users": ["u"]}, "ledger: refused   More.Users (AWS::IAM::Policy): the local cloud has roles, no"),
@@ -120,6 +127,32 @@ def test_a_fault_names_resource_and_property(logical_id: str, changes: dict, mes
         run_virtual(lambda: _deploy(resources, iam))
     assert str(caught.value)[: len(message)] == message
     assert dict(iam.roles) == {}
+
+
+def test_a_functions_role_has_the_functions_tags() -> None:
+    """SAM passes them on, beside its own; so they are the function's `aws:PrincipalTag`."""
+    function = {
+        "Type": "AWS::Serverless::Function",
+        "Properties": {
+            "Runtime": "python3.13", "Handler": "a.b", "InlineCode": "x",
+            "Tags": {"domain": "shop", "clearance": "public"},
+            "Policies": [{"Statement": [{
+                "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*",
+                "Condition": {"StringEquals": {"aws:PrincipalTag/domain": "shop"}},
+            }]}],
+        },
+    }  # fmt: skip
+    body = {"Transform": "AWS::Serverless-2016-10-31", "Resources": {"F": function}}
+    stack = prepare_stack(Source(Path("t.yaml"), body), stack_context(Path()))
+    iam = Iam(random.Random(1))
+    resource = Resource("FRole", "AWS::IAM::Role", stack.graph.nodes["FRole"].properties, stack_context(Path()))
+    made = run_virtual(lambda: RoleHandler(iam).create(resource))
+    tags = {"domain": "shop", "clearance": "public", "lambda:createdBy": "SAM"}
+    assert iam.roles[made.attributes["Arn"]].tags == tags
+    key = iam.issue_credentials(made.attributes["Arn"], function_name="F").access_key
+    assert iam.decide(iam.principal_of(key), "sqs:SendMessage", QUEUE).allowed
+    iam.tag_role(made.ref, {"domain": "billing"})
+    assert not iam.decide(iam.principal_of(key), "sqs:SendMessage", QUEUE).allowed
 
 
 def test_a_role_name_is_taken_once() -> None:

@@ -126,16 +126,17 @@ class Authoriser:
             self._decided.clear()
             self._revision = self._iam.revision
         for permission in permissions:
-            decided = self._decided.get((access_key, permission))
-            call, denied = decided if decided is not None else self._decide(access_key, permission)
+            attached = self._policy_of(permission.resource) if self._policy_of is not None else None
+            # a resource's own policy may come and change without a word; its tags are in the permission
+            decided = self._decided.get((access_key, permission)) if attached is None else None
+            call, denied = decided if decided is not None else self._decide(access_key, permission, attached)
             self._record.add(call)
             if denied is not None:
                 return denied
         return None
 
-    def _decide(self, access_key: str, permission: Permission) -> tuple[Call, Denied | None]:
+    def _decide(self, access_key: str, permission: Permission, attached: Document | None) -> tuple[Call, Denied | None]:
         principal = self._iam.principal_of(access_key)
-        attached = self._policy_of(permission.resource) if self._policy_of is not None else None
         decision = self._iam.decide(
             principal,
             permission.action,
@@ -155,7 +156,7 @@ class Authoriser:
             session_tags=principal.session_tags,
         )
         denied = None if decision.allowed else Denied(principal.arn, permission, _reason(permission, decision))
-        if attached is None and is_kept:  # a resource's own policy may change without a word; its tags are in the key
+        if attached is None and is_kept:
             self._decided[access_key, permission] = (call, denied)
         return call, denied
 
