@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from localcloud.clock import Clock
 
@@ -23,6 +24,7 @@ __all__ = ["ISSUER", "LocalIssuer", "read_key_set"]
 ISSUER: Final = "https://issuer.sluiceway.localhost"
 KEY_BITS: Final = 2048  # RS256 minimum, RFC 7518 section 3.3
 MAX_MINUTES: Final = 24 * 60
+_OWN_CLAIMS: Final = frozenset({"iss", "aud", "sub", "iat", "exp"})
 
 
 def read_key_set(folder: Path) -> str:
@@ -79,13 +81,21 @@ class LocalIssuer:
         jwk = {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.key_id}
         return json.dumps({"keys": [jwk | {"n": _number(numbers.n), "e": _number(numbers.e)}]}, separators=(",", ":"))
 
-    def token(self, *, subject: str, audience: str, minutes: int, clock: Clock) -> str:
-        """A signed token for `subject`, good for `minutes` (1 to 1,440)."""
+    def token(
+        self, *, subject: str, audience: str, minutes: int, clock: Clock, claims: Mapping[str, object] | None = None
+    ) -> str:
+        """A signed token for `subject`, good for `minutes` (1 to 1,440), with `claims` beside the issuer's own.
+
+        Raises ValueError for other minutes, and for a claim that is the issuer's.
+        """
         if not 1 <= minutes <= MAX_MINUTES:
             message = f"minutes must be 1 to {MAX_MINUTES}, not {minutes}"
+            raise ValueError(message)
+        if own := sorted(_OWN_CLAIMS & (claims or {}).keys()):
+            message = f"the claim {own[0]} is the issuer's own"
             raise ValueError(message)
         import jwt  # noqa: PLC0415 - see the module's docstring
 
         now = int(clock.time())
-        claims: dict[str, Any] = {"iss": ISSUER, "aud": audience, "sub": subject, "iat": now, "exp": now + minutes * 60}
-        return jwt.encode(claims, self.key, algorithm="RS256", headers={"kid": self.key_id})
+        own_claims = {"iss": ISSUER, "aud": audience, "sub": subject, "iat": now, "exp": now + minutes * 60}
+        return jwt.encode({**(claims or {}), **own_claims}, self.key, algorithm="RS256", headers={"kid": self.key_id})

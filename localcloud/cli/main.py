@@ -112,6 +112,14 @@ def _add_running(add: Callable[..., argparse.ArgumentParser]) -> None:
     token = add("token", help="a bearer token of the local issuer")
     token.add_argument("--subject", default="developer", metavar="NAME", help="who calls; default: developer")
     token.add_argument("--minutes", type=int, default=60, metavar="N", help="how long it is good; default: 60")
+    token.add_argument(
+        "--claim",
+        dest="claims",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help='another claim, such as cognito:groups=["admin"]; a value is JSON where it is, else text; more than once',
+    )
     for parser in (down, status, logs, token):
         parser.set_defaults(module="running")
 

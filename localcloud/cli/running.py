@@ -66,13 +66,28 @@ def _token(options: argparse.Namespace, state: RunningState) -> int:
 
     try:
         token = LocalIssuer.open(Path(state.issuer or options.state)).token(
-            subject=options.subject, audience=state.audience, minutes=options.minutes, clock=SystemClock()
+            subject=options.subject,
+            audience=state.audience,
+            minutes=options.minutes,
+            clock=SystemClock(),
+            claims=dict(map(_read_claim, options.claims)),
         )
     except ValueError as error:
         sys.stderr.write(f"sluiceway: {error}\n")
         return 2
     sys.stdout.write(f"{token}\n")
     return 0
+
+
+def _read_claim(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        message = f"--claim is NAME=VALUE, not {text}"
+        raise ValueError(message)
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _logs(options: argparse.Namespace, state: RunningState) -> int:

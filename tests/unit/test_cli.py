@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import webbrowser
+from base64 import urlsafe_b64decode
 from pathlib import Path
 from typing import Any
 from webbrowser import BackgroundBrowser, GenericBrowser
@@ -138,6 +139,22 @@ def test_without_a_cloud_the_next_step_is_said(
     """Exit code 1."""
     assert main(command) == 1
     assert "start one with `sluiceway up`" in capsys.readouterr().err
+
+
+def test_a_token_is_made_with_claims(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON where a value is it, else text; what is no claim, or not for the asking, is code 2."""
+    _run(folder)
+    words = ["token", "--state", "there"]
+    assert main([*words, "--claim", 'cognito:groups=["a","b"]', "--claim", "custom:tenant=acme"]) == 0
+    payload = capsys.readouterr().out.split(".")[1]
+    claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    assert (claims["cognito:groups"], claims["custom:tenant"]) == (["a", "b"], "acme")
+    for wrong, said in (
+        ("groups", "--claim is NAME=VALUE, not groups"),
+        ("sub=x", "the claim sub is the issuer's own"),
+    ):
+        assert main([*words, "--claim", wrong]) == 2
+        assert capsys.readouterr().err == f"sluiceway: {said}\n"
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,19 @@ def test_a_lifetime_outside_its_range_is_refused(tmp_path: Path, minutes: int) -
         LocalIssuer.open(tmp_path).token(subject="a", audience="b", minutes=minutes, clock=SystemClock())
 
 
+def test_a_token_has_the_claims_that_were_asked_for(tmp_path: Path) -> None:
+    """Groups and a tenant are told to the functions by claims; the issuer's own are not for the asking."""
+    issuer, clock = LocalIssuer.open(tmp_path), SystemClock()
+    told = {"cognito:groups": ["admin"], "custom:tenant": "acme"}
+    token = issuer.token(subject="alice", audience="sluiceway", minutes=5, clock=clock, claims=told)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert told.items() <= claims.items()
+    assert claims.keys() - told.keys() == {"iss", "aud", "sub", "iat", "exp"}
+    for name in ("iss", "aud", "sub", "iat", "exp"):
+        with pytest.raises(ValueError, match=f"the claim {name} is the issuer's own"):
+            issuer.token(subject="alice", audience="sluiceway", minutes=5, clock=clock, claims={name: 1})
+
+
 def test_a_file_that_is_no_rsa_key_is_named(tmp_path: Path) -> None:
     """Another kind of key in issuer.pem is an error that names the file."""
     from cryptography.hazmat.primitives import serialization
