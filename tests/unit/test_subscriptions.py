@@ -141,7 +141,7 @@ def test_what_connections_share_is_done_once(monkeypatch: pytest.MonkeyPatch) ->
         ]
     )
     assert len(held) == 10
-    assert len(held._index) == 10
+    assert [len(index) for index in held._indexes.values()] == [10]
     assert shown(held, ORDER).keys() == {f"c{number}" for number in range(7, 1000, 10)}
     assert done == {"match": 1, "show": 2}
 
@@ -153,6 +153,27 @@ def test_a_record_that_no_pattern_can_be_judged_on_goes_to_those_without_one() -
         patterns.compile(pattern).matches(puzzle)
     held = SubscriptionSet([(filter_of(pattern=pattern), "judging"), (filter_of(), "all")])
     assert shown(held, puzzle) == {"all": puzzle}
+    assert held.unjudged == 1
+
+
+class Blinkers:
+    """A lens that shows some members."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def show(self, record: Mapping[str, object]) -> Mapping[str, object] | None:
+        return {name: value for name, value in record.items() if name in self.names}
+
+
+def test_what_one_view_cannot_judge_is_nothing_to_another() -> None:
+    """Else a record would be missed for what it hides, and anybody's pattern could take it from all."""
+    pattern, puzzle = pigeons(9)
+    record = {**puzzle, "id": 7}
+    views = {"few": Blinkers("id"), "all": Blinkers(*puzzle)}
+    made = filter_of(pattern=pattern)._replace(view="all")
+    held = SubscriptionSet([(made, "judging"), (filter_of(pattern={"id": [7]})._replace(view="few"), "few")], views)
+    assert shown(held, record) == {"few": {"id": 7}}
     assert held.unjudged == 1
 
 

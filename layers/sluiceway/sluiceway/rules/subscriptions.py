@@ -2,8 +2,8 @@
 
 A subscription is a filter: a pattern (or none) and the columns that are wanted of a record (or all). A record is
 shown once for each distinct view, projected once for each distinct list of columns of it and matched once for each
-distinct filter, however many share it: one index holds them all, each pattern under the slot of its view and columns,
-and what is put to it is an event with every projection in its slot. So a pattern is judged on what its subscriber is
+distinct filter, however many share it: an index holds those of a view, each pattern under the slot of its columns, and
+what is put to it is an event with every projection in its slot. So a pattern is judged on what its subscriber is
 shown, and on nothing else.
 Must not know connections, stores or streams.
 """
@@ -127,10 +127,12 @@ class SubscriptionSet(Generic[H]):
             self._holders.setdefault(wanted, []).append(holder)
         self._slots: dict[_Place, str] = {}
         self._every: dict[_Place, list[Filter]] = {}
-        self._index = PatternIndex[Filter](limits=LIMITS)
+        self._indexes: dict[str, PatternIndex[Filter]] = {}
         for wanted in self._holders:
             self._enter(wanted)
-        self._trees = {place: _plant(place.columns) for place in self._slots}
+        self._trees: dict[str, dict[_Place, _Tree]] = {}
+        for place in self._slots:
+            self._trees.setdefault(place.view, {})[place] = _plant(place.columns)
 
     def _enter(self, wanted: Filter) -> None:
         place = _Place(wanted.view, wanted.columns)
@@ -140,7 +142,8 @@ class SubscriptionSet(Generic[H]):
             always.append(wanted)
             return
         try:
-            self._index.add(wanted, f'{{"{slot}":{wanted.pattern}}}')
+            index = self._indexes.setdefault(wanted.view, PatternIndex[Filter](limits=LIMITS))
+            index.add(wanted, f'{{"{slot}":{wanted.pattern}}}')
         except InvalidPattern:
             self.unusable.append(wanted)
 
@@ -155,30 +158,30 @@ class SubscriptionSet(Generic[H]):
     def match(self, record: Mapping[str, object]) -> list[View]:
         """The views of a decoded record, one for each list of columns of a lens of which a filter matches.
 
-        Where a record says paths in so many ways that no pattern can be judged (`ambiguous-event`), those have it who
-        have no pattern.
+        Where patterns cannot be judged on what a view shows (`ambiguous-event`), those who look through it have the
+        record if they have no pattern. Each view is judged alone: what others see, and ask, is nothing to it.
         """
-        seen = {view: self._look(view, record) for view in {place.view for place in self._trees}}
-        projected = {
-            place: _show(shown, tree) for place, tree in self._trees.items() if (shown := seen[place.view]) is not None
-        }
-        event = {self._slots[place]: each for place, each in projected.items()}
-        found = {place: list(self._every[place]) for place in projected}
-        for wanted in self._judge(event):
-            # of a record that is not seen, its slot is not there; a pattern may match that, and still has nothing of it
-            if (filters := found.get(_Place(wanted.view, wanted.columns))) is not None:
-                filters.append(wanted)
-        return [View(projected[place], place.columns, tuple(filters)) for place, filters in found.items() if filters]
+        views: list[View] = []
+        is_judged = True
+        for view, places in self._trees.items():
+            shown = self._look(view, record)
+            if shown is None:
+                continue
+            projected = {place: _show(shown, tree) for place, tree in places.items()}
+            found = {place: list(self._every[place]) for place in places}
+            index = self._indexes.get(view)
+            try:
+                matched = index.match({self._slots[place]: each for place, each in projected.items()}) if index else ()
+            except Rejected:
+                matched, is_judged = (), False
+            for wanted in matched:
+                found[_Place(view, wanted.columns)].append(wanted)
+            views += [View(projected[at], at.columns, tuple(filters)) for at, filters in found.items() if filters]
+        self.unjudged += not is_judged
+        return views
 
     def _look(self, view: str, record: Mapping[str, object]) -> Mapping[str, object] | None:
         if not view:
             return record
         lens = self._lenses.get(view)
         return None if lens is None else lens.show(record)
-
-    def _judge(self, event: Mapping[str, object]) -> Iterable[Filter]:
-        try:
-            return self._index.match(event) if len(self._index) else ()
-        except Rejected:
-            self.unjudged += 1
-            return ()
