@@ -110,7 +110,7 @@ async def may(call: Callable[..., Any], **members: Any) -> bool:
 
 
 async def test_who_writes_and_who_reads_across_domains_and_classifications(mesh: Mesh) -> None:
-    """By each role's own keys: writers write their own domain's, readers read it and what is public, up to clearance."""
+    """By each role's own keys: writers write their own domain's, readers read it and what is public, as cleared."""
     told_so: set[tuple[str, ...]] = set()
     wanted: set[tuple[str, ...]] = set()
     for kind, of, clearance in itertools.product(KINDS, DOMAINS, CLEARANCES):
