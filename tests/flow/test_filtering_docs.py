@@ -28,8 +28,8 @@ ACCESS = json.loads(re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.
 KEY = MaskKey("k1", bytes(range(32)))
 
 
-def test_the_example_keeps_a_rule_and_switches_it_off(monkeypatch: Any) -> None:
-    """Against the local cloud's table: two writes, of which the second is of the first's version."""
+def test_the_example_keeps_a_rule_however_often_it_is_run(capsys: Any) -> None:
+    """Against the local cloud's table: the second write is of the first's version, and to the queue that was named."""
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(BLOCK, "docs/filtering.md", "exec", dont_inherit=True), names)
     post = Post(local_rules())
@@ -49,11 +49,14 @@ def test_the_example_keeps_a_rule_and_switches_it_off(monkeypatch: Any) -> None:
     names["Wire"] = Wire
 
     async def run() -> None:
-        await names["main"](RULES)
+        url = "http://127.0.0.1:4600/123456789012/sluiceway-mesh-large-orders"
+        await names["main"](RULES, url)
+        await names["main"](RULES, url)
         kept = await DynamoDbFilterRuleStore(post, RULES, LoopClockMs()).get("records", "large-orders")
-        assert kept == parse_rule(names["LARGE"])._replace(enabled=False, version=2)
+        assert kept == parse_rule({**names["LARGE"], "destination": {"type": "sqs", "url": url}})._replace(version=2)
 
     names["asyncio"].run(run())
+    assert capsys.readouterr().out == "large-orders version 1\nlarge-orders version 2\n"
 
 
 def test_the_statements_of_the_page_show_what_the_page_says() -> None:
