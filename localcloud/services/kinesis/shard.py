@@ -8,10 +8,9 @@ Source: https://docs.aws.amazon.com/streams/latest/dev/key-concepts.html
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
-from operator import attrgetter
 from typing import Final, NamedTuple
 
+from localcloud.services.kinesis.kept import Content, Kept, Record
 from localcloud.services.kinesis.limits import MAX_ANSWER_BYTES, MAX_ANSWER_RECORDS, CallMeter, ReadMeter, WriteMeter
 from localcloud.services.kinesis.sequence import (
     LAST_PLACE,
@@ -26,29 +25,6 @@ __all__ = ["MAX_HASH", "Content", "Reading", "Record", "Shard", "shard_name"]
 
 MAX_HASH: Final = (1 << 128) - 1
 ITERATORS_S: Final = 5  # GetShardIterator: calls a second for each open shard
-_COMPACT: Final = 4_096
-_SEQUENCE: Final = attrgetter("sequence")
-_ARRIVED: Final = attrgetter("arrived_s")
-
-
-class Content(NamedTuple):
-    """What a producer puts: `data` in base64, the partition key (None where the stream asks for none).
-
-    `size_bytes` is that of the decoded data and the key.
-    """
-
-    data: str
-    key: str | None
-    size_bytes: int
-
-
-class Record(NamedTuple):
-    """One record; `arrived_s` in epoch seconds, to the millisecond."""
-
-    sequence: int
-    arrived_s: float
-    content: Content
-    encrypted: bool = False
 
 
 class Reading(NamedTuple):
@@ -87,21 +63,21 @@ class Shard:
         self.iterators = CallMeter(ITERATORS_S)
         self._prefix = first_prefix(index, created_s)
         self._place = 0
-        self._records: list[Record] = []
-        self._trimmed = 0  # of the list's front
+        self._records = Kept()
         self._waiters: set[asyncio.Future[None]] = set()
 
     @property
     def held(self) -> int:
         """How many records it holds."""
-        return len(self._records) - self._trimmed
+        return len(self._records)
 
     # ------------------------------------------------------------------ writing
 
     def put(self, content: Content, now_s: float, *, encrypted: bool = False) -> Record:
         """Append a record that arrived at `now_s`."""
         self._place += 1
-        arrived_s = max(now_s, self._records[-1].arrived_s) if self._records else now_s
+        last = self._records.last
+        arrived_s = now_s if last is None else max(now_s, last.arrived_s)
         record = Record(make_sequence(self._prefix, self._place, int(now_s)), arrived_s, content, encrypted)
         self._records.append(record)
         if self._waiters:
@@ -117,13 +93,7 @@ class Shard:
 
     def trim(self, horizon_s: float) -> None:
         """Forget the records that arrived before `horizon_s`."""
-        records, at = self._records, self._trimmed
-        while at < len(records) and records[at].arrived_s < horizon_s:
-            at += 1
-        if at > _COMPACT or at == len(records):
-            del records[:at]
-            at = 0
-        self._trimmed = at
+        self._records.trim(horizon_s)
 
     # ------------------------------------------------------------------ reading
 
@@ -133,8 +103,8 @@ class Shard:
 
     def at_time(self, timestamp_s: float, now_s: float) -> int:
         """The position of the first record that arrived at `timestamp_s` or later; `latest` where there is none."""
-        at = bisect_left(self._records, timestamp_s, lo=self._trimmed, key=_ARRIVED)
-        return self._records[at].sequence if at < len(self._records) else self.latest(now_s)
+        found = self._records.find_arrival(timestamp_s)
+        return self.latest(now_s) if found is None else found.sequence
 
     def owns(self, sequence: str) -> bool:
         """Whether a sequence number is one of this shard's. Raises ValueError where it is none at all."""
@@ -151,26 +121,20 @@ class Shard:
 
     def has_records(self, position: int) -> bool:
         """Whether a record lies at `position` or after it."""
-        return self.held > 0 and self._records[-1].sequence >= position
+        last = self._records.last
+        return last is not None and last.sequence >= position
 
     def read(
         self, position: int, now_s: float, *, most: int = MAX_ANSWER_RECORDS, max_bytes: int = MAX_ANSWER_BYTES
     ) -> Reading:
         """Up to `most` records and `max_bytes` bytes from `position` on; one record at least, where there is one."""
-        records = self._records
-        start = at = bisect_left(records, position, lo=self._trimmed, key=_SEQUENCE)
-        end = min(len(records), start + most)
-        size = 0
-        while at < end and (at == start or size + records[at].content.size_bytes <= max_bytes):
-            size += records[at].content.size_bytes
-            at += 1
-        taken = tuple(records[start:at])
-        more = at < len(records)
+        taken, size, full = self._records.read(position, most=most, max_bytes=max_bytes)
+        more = self.has_records(taken[-1].sequence + 1) if taken else False
         following: int | None = taken[-1].sequence + 1 if taken else position
         behind_ms = max(0, round((now_s - taken[-1].arrived_s) * 1000)) if taken and more else 0
         if not more and self.closed_s is not None:
             following = None
-        return Reading(taken, following, behind_ms, size, full=at < end, more=more)
+        return Reading(tuple(taken), following, behind_ms, size, full=full, more=more)
 
     # ------------------------------------------------------------------ waiting
 
