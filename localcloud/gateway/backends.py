@@ -10,6 +10,7 @@ from localcloud.compute.streamed import StreamedInvocation
 from localcloud.gateway.ports import FunctionReply, FunctionUnavailableError, Identity
 from localcloud.services.contract import Authorise, Permission
 from localcloud.services.iam.model import Iam
+from localcloud.services.iam.tags import resource_tags
 from localcloud.services.lambda_.errors import LambdaError
 
 __all__ = ["PRINCIPAL", "SESSION", "LambdaFunctions", "MayInvoke", "UrlPolicies"]
@@ -76,11 +77,14 @@ class UrlPolicies:
         """Whether the function's policy lets everybody in through a URL with AuthType NONE."""
         return self._policies.allows_anyone(function_arn)
 
-    def identify(self, access_key: str, function_arn: str) -> Identity | None:
-        """Who owns the key, None where they may not invoke the function through its URL."""
+    def identify(
+        self, access_key: str, function_arn: str, *, tags: tuple[tuple[str, str], ...] = ()
+    ) -> Identity | None:
+        """Who owns the key, None where they may not invoke the function, which has these tags, through its URL."""
+        own = resource_tags(dict(tags))
         needs = (
-            Permission("lambda:InvokeFunctionUrl", function_arn, (("lambda:FunctionUrlAuthType", "AWS_IAM"),)),
-            Permission("lambda:InvokeFunction", function_arn, (("lambda:InvokedViaFunctionUrl", "true"),)),
+            Permission("lambda:InvokeFunctionUrl", function_arn, (("lambda:FunctionUrlAuthType", "AWS_IAM"), *own)),
+            Permission("lambda:InvokeFunction", function_arn, (("lambda:InvokedViaFunctionUrl", "true"), *own)),
         )
         if self._authorise(access_key, needs) is not None:
             return None

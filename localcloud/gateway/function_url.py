@@ -46,13 +46,17 @@ _LOG: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionUrl:
-    """One URL. `is_public`: AuthType NONE, else AWS_IAM; `streams`: InvokeMode RESPONSE_STREAM, else BUFFERED."""
+    """One URL. `is_public`: AuthType NONE, else AWS_IAM; `streams`: InvokeMode RESPONSE_STREAM, else BUFFERED.
+
+    `tags`: the function's, for the policies of its callers.
+    """
 
     id: str
     function_arn: str
     is_public: bool
     streams: bool = False
     cors: Cors | None = None
+    tags: tuple[tuple[str, str], ...] = ()
 
     @property
     def domain(self) -> str:
@@ -163,7 +167,7 @@ class FunctionUrls:
         scope = read_scope({name.lower(): value for name, value in request.headers}, request.query)
         if scope is None or scope.service != "lambda":
             raise _Refused(_forbid())
-        identity = self._access.identify(scope.access_key, url.function_arn)
+        identity = self._access.identify(scope.access_key, url.function_arn, tags=url.tags)
         if identity is None:
             raise _Refused(_forbid())
         return identity

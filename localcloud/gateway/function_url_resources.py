@@ -53,6 +53,7 @@ class FunctionUrlHandler:
             is_public=read.choice("AuthType", ("AWS_IAM", "NONE")) == "NONE",
             streams=read.choice("InvokeMode", _MODES, "BUFFERED") == "RESPONSE_STREAM",
             cors=_read_cors(read.nested("Cors")) if "Cors" in read else None,
+            tags=tuple(spec.tags.items()),
         )
         self._urls.add(url)
         return Physical(spec.arn, {"FunctionUrl": f"https://{url.domain}/", "FunctionArn": spec.arn})

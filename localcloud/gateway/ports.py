@@ -60,8 +60,10 @@ class UrlAccess(Protocol):
         """Whether the function's policy lets everybody invoke it through a URL with AuthType NONE."""
         ...
 
-    def identify(self, access_key: str, function_arn: str) -> Identity | None:
-        """Who owns the key, None where they may not invoke the function through its URL."""
+    def identify(
+        self, access_key: str, function_arn: str, *, tags: tuple[tuple[str, str], ...] = ()
+    ) -> Identity | None:
+        """Who owns the key, None where they may not invoke the function, which has these tags, through its URL."""
         ...
 
 

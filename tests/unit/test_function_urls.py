@@ -447,6 +447,27 @@ def test_a_url_with_iam_asks_the_callers_policies() -> None:
     run_virtual(main)
 
 
+def test_a_url_with_iam_tells_the_functions_tags() -> None:
+    """To both actions' policies: a function of another domain, or without a tag, answers 403."""
+    both = ("lambda:InvokeFunctionUrl", "lambda:InvokeFunction")
+    own = {"StringEquals": {"aws:ResourceTag/domain": "shop"}}
+
+    async def main() -> None:
+        for tags, status in (((("domain", "shop"),), 200), ((("domain", "billing"),), 403), ((), 403)):
+            url = FunctionUrl(id="abc", function_arn=ARN, is_public=False, tags=tags)
+            async with world_of(echo, *PUBLIC, url=url) as world:
+                key = await role_key(world.iam, "own", *both, condition=own)
+                world.policies.remove("i")
+                assert (await world.ask(headers=signed(key))).status == status, tags
+        async with world_of(echo, tags={"domain": "shop"}) as world:
+            key = await role_key(world.iam, "own", *both, condition=own)
+            _, _, made = await make_url(world, TargetFunctionArn="f", AuthType="AWS_IAM")
+            domain = made.attributes["FunctionUrl"].removeprefix("https://").removesuffix("/")
+            assert (await world.ask(path="/", host=domain, headers=signed(key))).status == 200
+
+    run_virtual(main)
+
+
 # ---------------------------------------------------------------- CORS
 
 
