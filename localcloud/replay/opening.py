@@ -98,11 +98,15 @@ class Opening:
             raise Misconfigured("an archive in S3 is s3://BUCKET/PREFIX", what="--from")
         now_ms = self.clock.now_ms()
         at, until = self.options.at, self.options.until
+        at_ms = 0 if at in {None, "TRIM_HORIZON"} else read_moment(at, now_ms=now_ms, word="--at")
+        until_ms = read_moment(until, now_ms=now_ms, word="--until") if until else 0
+        if until_ms and at_ms > until_ms:
+            raise Misconfigured("--at lies behind --until", what="at")
         return ObjectPlan(
             self.reach.resolve(bucket),
             prefix,
-            at_ms=0 if at in {None, "TRIM_HORIZON"} else read_moment(at, now_ms=now_ms, word="--at"),
-            until_ms=read_moment(until, now_ms=now_ms, word="--until") if until else 0,
+            at_ms=at_ms,
+            until_ms=until_ms,
             origin=self.reach.resolve(self.options.origin or ""),
         )
 

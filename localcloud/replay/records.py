@@ -105,6 +105,7 @@ class Session:
 
     async def _replay(self, opening: Opening, source: Named, target: Named | None) -> int:
         options = self._options
+        editor = read_editor(options)  # before anything is made
         fresh = Bookmark(options.source, options.target, opening.reach.place, {})
         earlier = read_bookmark(options.resume) if options.resume else None
         if earlier is not None and not earlier.is_of(fresh):
@@ -122,7 +123,7 @@ class Session:
         pace = Pace(options.batch, options.rate)
         self._run = Run(reading, taking, pace=pace, meter=self._need_meter(), note=self._note)
         self._run.report.tally.taken, self._run.report.tally.refused = start.taken, start.refused
-        report = await self._run.run(read_editor(options))
+        report = await self._run.run(editor)
         if not report.interrupted:
             self._note_end()
         return self._finish(report)

@@ -304,6 +304,10 @@ def test_an_archive_of_a_bus_is_replayed_to_its_bus(world: World) -> None:
         (["--from", "queue:LettersUrl", "--target", "queue:LettersUrl"], "cannot go to the same queue"),
         (["--from", "stream:CopiesStream", "--target", "same"], "no event source mapping reads"),
         (["--from", "s3://no-such-bucket-here/x", "--dry-run"], "NoSuchBucket"),
+        (
+            ["--from", "s3://b/x", "--dry-run", "--at", "2027-01-02", "--until", "2027-01-01"],
+            "--at lies behind --until",
+        ),
     ],
 )
 def test_what_is_not_there_is_code_2(world: World, words: list[str], said: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote
@@ -133,6 +134,18 @@ def test_an_object_is_read_in_pieces_of_one_version(monkeypatch: pytest.MonkeyPa
     assert [each for each in bucket.ranges if each.startswith("a")] == ["a 0", "a 7", "a 14"]
 
 
+def test_gzip_of_very_many_members_is_read_in_its_length() -> None:
+    """What lies behind a member is not copied for each of them: that took the square of their number."""
+    spent: list[float] = []
+    for count in (20_000, 80_000):
+        unpacking = objects._Unpacking("a")
+        zipped = gzip.compress(b"") * count
+        begun = time.process_time()
+        assert b"".join(unpacking.feed(zipped)) == b""
+        spent.append(time.process_time() - begun)
+    assert spent[1] < 8 * spent[0]
+
+
 def test_what_is_too_large_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line without an end, a gzip bomb, broken gzip, more records of an hour than can be told apart."""
     monkeypatch.setattr(objects, "MAX_LINE_BYTES", 1000)
@@ -206,7 +219,7 @@ def test_it_goes_on_behind_any_line(seed: int, batch: int, stops: list[int], pag
     run_virtual(main)
 
 
-@pytest.mark.parametrize("done", [{"line": "x"}, {"line": None}])
+@pytest.mark.parametrize("done", [{"line": "x"}, {"line": None}, ["x"]])
 def test_a_cursor_of_another_kind_is_called_that(done: Any) -> None:
     """Not a traceback."""
     with pytest.raises(Misconfigured, match="resume file"):

@@ -27,6 +27,7 @@ from sluiceway.ports import Chance
 __all__ = ["ObjectPlan", "ObjectSource", "read_lines"]
 
 PIECE_BYTES: Final = 8 * 1024 * 1024
+STEP_BYTES: Final = 65_536  # of gzip at a time: what is left behind each member is copied
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024  # a record of 10 MiB, each byte of it escaped
 MAX_UNPACKED_BYTES: Final = 8 * 1024 * 1024 * 1024  # of one gzipped object
 MAX_KNOWN: Final = 2_000_000  # identities of one folder's records
@@ -165,7 +166,7 @@ class ObjectSource:
 def _read_place(done: Mapping[str, Any]) -> _Place:
     try:
         return _Place(str(done.get("before", "")), str(done.get("name", "")), int(done.get("line", 0)))
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise Misconfigured("the resume file's cursor is not one of an archive", what="--resume") from error
 
 
@@ -214,6 +215,10 @@ class _Unpacking:
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """What a piece holds, in parts. Raises Rejected."""
+        for start in range(0, len(piece), STEP_BYTES):
+            yield from self._feed(piece[start : start + STEP_BYTES])
+
+    def _feed(self, piece: bytes) -> Iterator[bytes]:
         while piece:
             try:
                 plain = self._member.decompress(piece, PIECE_BYTES)
