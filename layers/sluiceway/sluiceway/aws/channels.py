@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol, cast
@@ -19,6 +18,7 @@ from sluiceway.aws.endpoints import Endpoint, ServiceSpec, parse_url, resolve_en
 from sluiceway.aws.http import Pool
 from sluiceway.aws.reply import Reply, read_fault
 from sluiceway.aws.request import USER_AGENT
+from sluiceway.aws.tls import make_context
 from sluiceway.aws.wire import FAILURE_CODES, Caller
 from sluiceway.errors import (
     DeadlineExceeded,
@@ -131,7 +131,7 @@ async def open_keyed_channels(url: str, key: str, environ: Mapping[str, str]) ->
         raise Misconfigured("the API key of the Event API cannot be a header", what="x-api-key")
     root, path = _split(url)
     endpoint = resolve_endpoint(describe_service(root), "", environ)
-    pool = Pool(endpoint.origin, tls=lambda: _make_tls(environ))
+    pool = Pool(endpoint.origin, tls=lambda: make_context(environ.get("AWS_CA_BUNDLE") or "", what="AWS_CA_BUNDLE"))
     try:
         yield BatchedChannels(_Keyed(pool, endpoint, path, key=key))
     finally:
@@ -199,15 +199,6 @@ def _split(url: str) -> tuple[str, str]:
     path = parse_url(url, what="the address of the Event API").path
     shown = path.rstrip("/")
     return url.removesuffix(path), shown if shown.endswith("/event") else f"{shown}/event"
-
-
-def _make_tls(environ: Mapping[str, str]) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=environ.get("AWS_CA_BUNDLE") or None)
-    except OSError as error:
-        raise Misconfigured(f"AWS_CA_BUNDLE cannot be read: {error}", what="AWS_CA_BUNDLE") from error
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def _read_failed(reply: Reply, *, start: int, sent: int) -> list[FailedEvent]:

@@ -7,7 +7,6 @@ one that is trusted, and no answer can move it.
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -15,7 +14,8 @@ from typing import Final
 from sluiceway.aws.connection import Exchange, TransportError
 from sluiceway.aws.endpoints import Endpoint, parse_url
 from sluiceway.aws.http import Pool, Reading
-from sluiceway.errors import Misconfigured, Retryable
+from sluiceway.aws.tls import make_context
+from sluiceway.errors import Retryable
 from sluiceway.ports.keys import Published
 from sluiceway.rules.tokens.caching import read_max_age
 
@@ -48,7 +48,7 @@ class HttpKeySource:
         `ca_bundle` is a file of certificates to trust instead of the machine's. Raises: Misconfigured.
         """
         endpoint = parse_url(url, what="the address of an issuer's keys")
-        pool = Pool(endpoint.origin, tls=lambda: _make_tls(ca_bundle), max_connections=MAX_CONNECTIONS)
+        pool = Pool(endpoint.origin, tls=lambda: make_context(ca_bundle), max_connections=MAX_CONNECTIONS)
         try:
             yield cls(endpoint, pool)
         finally:
@@ -79,12 +79,3 @@ async def _read_bounded(reading: Reading) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             raise Retryable(f"more than {MAX_BODY_BYTES} bytes")
     return bytes(body)
-
-
-def _make_tls(ca_bundle: str) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca_bundle or None)
-    except OSError as error:
-        raise Misconfigured(f"the certificates in {ca_bundle} cannot be read: {error}", what="ca_bundle") from error
-    context.set_alpn_protocols(["http/1.1"])
-    return context

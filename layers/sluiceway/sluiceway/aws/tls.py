@@ -9,7 +9,9 @@ from __future__ import annotations
 import ssl
 from typing import Final
 
-__all__ = ["Seal"]
+from sluiceway.errors import Misconfigured
+
+__all__ = ["Seal", "make_context"]
 
 READ_BYTES: Final = 64 * 1024  # at the most; one TLS record has 16 KB
 
@@ -57,3 +59,16 @@ class Seal:
     def to_send(self) -> bytes:
         """What the protocol itself has to say, b"" where it is nothing."""
         return self._outgoing.read() if self._outgoing.pending else b""
+
+
+def make_context(ca_bundle: str = "", *, what: str = "ca_bundle") -> ssl.SSLContext:
+    """What a client verifies with: the certificates in the file `ca_bundle`, "" for the machine's. HTTP/1.1 is spoken.
+
+    Raises: Misconfigured, naming `what`.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_bundle or None)
+    except OSError as error:
+        raise Misconfigured(f"the certificates in {ca_bundle} cannot be read: {error}", what=what) from error
+    context.set_alpn_protocols(["http/1.1"])
+    return context

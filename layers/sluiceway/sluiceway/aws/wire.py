@@ -26,6 +26,7 @@ from sluiceway.aws.request import Request, prepare_request
 from sluiceway.aws.retry import Cause, RetryQuota, choose_pause_s, classify, read_advice_s, read_max_attempts
 from sluiceway.aws.sigv4 import Credentials, Signer, encode_label
 from sluiceway.aws.stream import Stream
+from sluiceway.aws.tls import make_context
 from sluiceway.errors import DeadlineExceeded, Misconfigured
 
 __all__ = ["Caller", "Outside", "Reply", "ServiceSpec", "Stream", "StreamingCaller", "Wire", "encode_label"]
@@ -278,13 +279,7 @@ class Wire:
 
     def _make_tls(self) -> ssl.SSLContext:
         if self._tls is None:
-            bundle = self._environ.get("AWS_CA_BUNDLE") or None
-            try:
-                context = ssl.create_default_context(cafile=bundle)
-            except OSError as error:
-                raise Misconfigured(f"AWS_CA_BUNDLE cannot be read: {error}", what="AWS_CA_BUNDLE") from error
-            context.set_alpn_protocols(["http/1.1"])
-            self._tls = context
+            self._tls = make_context(self._environ.get("AWS_CA_BUNDLE") or "", what="AWS_CA_BUNDLE")
         return self._tls
 
     async def _attempt(self, ask: _Ask) -> Reply | _Miss:

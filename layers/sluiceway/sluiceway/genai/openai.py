@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
@@ -23,6 +22,7 @@ from sluiceway.aws.connection import Exchange, TransportError
 from sluiceway.aws.endpoints import Endpoint, parse_url
 from sluiceway.aws.http import Pool, Reading
 from sluiceway.aws.retry import read_advice_s
+from sluiceway.aws.tls import make_context
 from sluiceway.errors import DeadlineExceeded, Misconfigured
 from sluiceway.genai.faults import Denied, Overloaded, Timeout
 from sluiceway.genai.openai_events import explain_refusal, follow_answer, write_request
@@ -58,7 +58,7 @@ class OpenAIProvider:
         endpoint = parse_url(url.rstrip("/"), what="the model's URL")
         if _VISIBLE.fullmatch(api_key) is None:
             raise Misconfigured("the model's API key holds characters that no header may", what="the model's API key")
-        pool = Pool(endpoint.origin, tls=lambda: _make_tls(ca_bundle))
+        pool = Pool(endpoint.origin, tls=lambda: make_context(ca_bundle))
         try:
             yield cls(endpoint, pool, model=model, api_key=api_key, idle_s=idle_s)
         finally:
@@ -130,10 +130,3 @@ def _explain(error: TransportError) -> Exception:
     if error.failure == "timeout":
         return Timeout(f"the model's server fell silent: {error}")
     return Overloaded(f"the model's server broke off: {error}")
-
-
-def _make_tls(ca_bundle: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_bundle or None)
-    except OSError as error:
-        raise Misconfigured(f"the certificates in {ca_bundle} cannot be read: {error}", what="ca_bundle") from error

@@ -1,0 +1,138 @@
+"""Whether this Region could serve: what `GET /health` answers.
+
+Owns the bounds of a look (time, and how often dependencies are asked whoever calls) and what is told to strangers: the
+names of what was looked at, and no error. Must not know what becomes of the answer: it moves nothing by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from sluiceway import log
+from sluiceway.errors import SluicewayError
+from sluiceway.events.http import HttpReply, HttpRequest
+from sluiceway.events.invocation import Invocation
+from sluiceway.ports import Clock
+from sluiceway.ports.failover import Dependency, Drill, DrillStore
+from sluiceway.steps.metrics import count
+
+__all__ = ["Finding", "HealthDesk", "HealthWatch", "Look", "check_health"]
+
+BOUND_S: Final = 1.5  # a health checker of Route 53 waits 2 s for the answer once it is connected
+KEEP_S: Final = 2.0  # a look serves everybody who asks within it: two are made in each interval of a fast check
+# Source: https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
+
+
+class Finding(NamedTuple):
+    """What came of asking one dependency; `took_ms` until it answered, failed, or time was up."""
+
+    name: str
+    is_well: bool
+    took_ms: int
+
+
+class Look(NamedTuple):
+    """Everything that was found, and the drill that counts now, if there is one."""
+
+    findings: tuple[Finding, ...]
+    drill: Drill | None
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the Region says that it could serve."""
+        return self.drill is None and all(finding.is_well for finding in self.findings)
+
+
+class HealthWatch:
+    """Looks at `dependencies`, at most once in `keep_s`, and never longer than `bound_s`. `drills` may be away too."""
+
+    def __init__(
+        self,
+        dependencies: Sequence[Dependency],
+        drills: DrillStore,
+        clock: Clock,
+        *,
+        bound_s: float = BOUND_S,
+        keep_s: float = KEEP_S,
+    ) -> None:
+        self._dependencies = tuple(dependencies)
+        self._drills = drills
+        self._clock = clock
+        self._bound_s = bound_s
+        self._keep_s = keep_s
+        self._asking = asyncio.Lock()
+        self._last: Look | None = None
+        self._ends_s = 0.0
+
+    async def look(self) -> Look:
+        """What was found within the last `keep_s`, or is found now."""
+        async with self._asking:
+            loop = asyncio.get_running_loop()
+            if self._last is None or loop.time() >= self._ends_s:
+                self._last = await self._ask()
+                self._ends_s = loop.time() + self._keep_s
+            return self._last
+
+    async def _ask(self) -> Look:
+        ends = asyncio.get_running_loop().time() + self._bound_s
+        drill = _Drilled(self._drills)
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(_find(each, ends)) for each in (*self._dependencies, drill)]
+        findings = tuple(task.result() for task in asked)
+        counts = drill.found is not None and drill.found.until_ms > self._clock.now_ms()
+        return Look(findings, drill.found if counts else None)
+
+
+class _Drilled:
+    """The store of drills as one more thing to depend on: who cannot read it cannot tell."""
+
+    def __init__(self, drills: DrillStore) -> None:
+        self._drills = drills
+        self.found: Drill | None = None
+
+    @property
+    def name(self) -> str:
+        return "drills"
+
+    async def ask(self) -> None:
+        self.found = await self._drills.get()
+
+
+async def _find(dependency: Dependency, ends: float) -> Finding:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    is_well = False
+    try:
+        async with asyncio.timeout_at(ends):
+            await dependency.ask()
+        is_well = True
+    except (SluicewayError, TimeoutError, OSError) as error:
+        log.failure("health.unwell", error, dependency=dependency.name)
+    return Finding(dependency.name, is_well, round((loop.time() - began) * 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class HealthDesk:
+    """What answering needs. `region` is this one."""
+
+    watch: HealthWatch
+    region: str
+
+
+async def check_health(_request: HttpRequest, _call: Invocation, desk: HealthDesk) -> HttpReply:
+    """200 where everything is well, 503 where something is not, 500 in a drill; the body says what was looked at."""
+    look = await desk.watch.look()
+    if look.drill is not None:
+        log.warning("health.drill", until_ms=look.drill.until_ms)
+    count("Healthy", int(look.is_well))
+    status = 200 if look.is_well else 500 if look.drill is not None else 503
+    body = {
+        "status": "healthy" if look.is_well else "drill" if look.drill is not None else "unhealthy",
+        "region": desk.region,
+        "checks": {finding.name: "ok" if finding.is_well else "failed" for finding in look.findings},
+    }
+    return HttpReply(status, json.dumps(body), {"content-type": "application/json", "cache-control": "no-store"})

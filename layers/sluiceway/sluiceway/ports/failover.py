@@ -1,0 +1,68 @@
+"""What moving traffic between Regions needs of the outside world: what it depends on, drills, probes and marks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+__all__ = ["Dependency", "Drill", "DrillStore", "Gauge", "MarkStore", "Prober"]
+
+
+class Dependency(Protocol):
+    """Something that a Region cannot serve without."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in answers and logs: a few letters, no name of a resource."""
+        ...
+
+    async def ask(self) -> None:
+        """Returns where it answers as it should. Raises what its adapter raises."""
+        ...
+
+
+class Drill(NamedTuple):
+    """A Region that says it is unwell until `until_ms` (epoch milliseconds), on somebody's word."""
+
+    until_ms: int
+    approval: str
+
+
+class DrillStore(Protocol):
+    """Drills, by Region; each Region's are kept in the Region."""
+
+    async def get(self) -> Drill | None:
+        """The drill of this Region, over or not; None where there was none."""
+        ...
+
+    async def put(self, drill: Drill) -> None:
+        """Begin, change or end (`until_ms` in the past) this Region's drill."""
+        ...
+
+
+class Prober(Protocol):
+    """A look at another Region's health, from outside, as a client of it would."""
+
+    async def status(self, *, within_s: float) -> int:
+        """The HTTP status of its health check; 0 where none came within `within_s` seconds."""
+        ...
+
+
+class MarkStore(Protocol):
+    """Marks in a table that is replicated: whether what is written here arrives there."""
+
+    async def write(self, mark: str) -> None:
+        """Write this Region's mark."""
+        ...
+
+    async def read(self, region: str) -> str:
+        """This Region's mark as `region` has it, "" where none has arrived. Raises where `region` gives no answer."""
+        ...
+
+
+class Gauge(Protocol):
+    """Metrics that count at once, not at an invocation's end."""
+
+    def put(self, values: Mapping[str, float], **dimensions: str) -> None:
+        """Values now, under these dimensions."""
+        ...

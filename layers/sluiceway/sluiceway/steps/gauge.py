@@ -1,0 +1,39 @@
+"""Metrics that count at once: each is a line of the embedded format as soon as it is put.
+
+For what goes on long within one invocation, or what an alarm waits for; all else is counted by the `metrics` step, at
+the invocation's end. They have high resolution, so that an alarm may look every ten seconds.
+Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from sluiceway.ports import Clock
+
+__all__ = ["EmbeddedGauge"]
+
+HIGH_RESOLUTION_S: Final = 1
+_write: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class EmbeddedGauge:
+    """A `Gauge` on standard output. `namespace` is that of the function's other metrics."""
+
+    def __init__(self, namespace: str, clock: Clock) -> None:
+        self._namespace = namespace
+        self._clock = clock
+
+    def put(self, values: Mapping[str, float], **dimensions: str) -> None:
+        """Values now, under these dimensions; names and dimensions are the program's own words."""
+        directive = {
+            "Namespace": self._namespace,
+            "Dimensions": [list(dimensions)],
+            "Metrics": [{"Name": name, "StorageResolution": HIGH_RESOLUTION_S} for name in values],
+        }
+        told = {"_aws": {"Timestamp": self._clock.now_ms(), "CloudWatchMetrics": [directive]}, **dimensions, **values}
+        sys.stdout.write(f"{_write(told)}\n")
+        sys.stdout.flush()
