@@ -55,6 +55,7 @@ def told_mesh() -> dict[str, Any]:
             {"queue": "shop-BroadcastDeadLetters", "count": 2},
         ],
         "topics": {"orders": STREAM},
+        "channels": {"orders": "/orders/live"},
         "filtered": {
             "matched": 1_400, "unmatched": 20, "poison": 1, "sent": 1_398, "refused": 2, "returned": 0,
             "misconfigured": 0,

@@ -210,18 +210,19 @@ def test_a_bad_pattern_is_a_400_with_a_sentence(text: str) -> None:
 
 
 def test_places_are_found_by_the_settings_of_functions() -> None:
-    """Topics by name or ARN, tables, rollups; nothing of any other setting."""
+    """Topics by name or ARN, channels, tables, rollups; nothing of any other setting."""
     rollup = {"rollup_id": "hours", "metrics": [{"source_field": "heat"}, 5, {}]}
     places = find_places(
         [
             spec("a", TOPICS=json.dumps({"orders": STREAM, "news": "news-stream", "odd": 5}), MASK_KEY="k1:secret"),
             spec("b", RULES_TABLE="rules", TOPICS="{"),
-            spec("c", SUBSCRIPTIONS_TABLE="subs"),
+            spec("c", SUBSCRIPTIONS_TABLE="subs", CHANNELS=json.dumps({"orders": {"channel": "/o/live"}, "odd": {}})),
             spec("d", ROLLUPS_TABLE="rows", ROLLUP=json.dumps(rollup)),
             spec("e", ROLLUPS_TABLE="rows", ROLLUP="[]"),
         ]
     )
     assert places.topics == {"orders": "orders", "news": "news-stream"}
+    assert places.channels == {"orders": "/o/live"}
     assert (places.rules, places.subscriptions, places.filters) == (("rules",), ("subs",), {"/aws/lambda/b"})
     assert places.rollups == (Rollup("hours", "rows", ("heat",)),)
     assert "secret" not in repr(places)

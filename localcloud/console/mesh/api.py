@@ -2,6 +2,7 @@
 
 GET /api/streams
     {"streams": [STREAM, ...], "readers": [READER, ...], "letters": [LETTERS, ...], "topics": {<topic>: <stream>},
+     "channels": {<topic>: <channel of an Event API>},
      "rules": [RULE, ...], "filtered": COUNTS, "subscribers": [SUBSCRIBERS, ...], "rollups": [ROLLUP, ...],
      "replays": [REPLAY, ...], "demo": DEMO | null, "now_ms": 1.5}
 
@@ -146,6 +147,7 @@ class Mesh:
         ]
         return {
             "topics": dict(places.topics),
+            "channels": dict(places.channels),
             "rules": [{**rule, "counts": self._tally.of_rule(str(rule["id"]))} for rule in rules],
             "filtered": self._tally.whole() if places.rules else None,
             "subscribers": subscribers,

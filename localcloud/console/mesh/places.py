@@ -26,9 +26,14 @@ class Rollup:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What was found. `topics`: streams by topic. `rules`, `subscriptions`: tables. `filters`: log groups."""
+    """What was found.
+
+    `topics`: streams by topic. `channels`: of an Event API, by topic. `rules`, `subscriptions`: tables. `filters`: log
+    groups.
+    """
 
     topics: Mapping[str, str] = field(default_factory=dict[str, str])
+    channels: Mapping[str, str] = field(default_factory=dict[str, str])
     rules: tuple[str, ...] = ()
     subscriptions: tuple[str, ...] = ()
     rollups: tuple[Rollup, ...] = ()
@@ -38,6 +43,7 @@ class Places:
 def find_places(functions: Iterable[FunctionSpec]) -> Places:
     """What these functions are told. A setting that is not of its form is passed over: the function says so itself."""
     topics: dict[str, str] = {}
+    channels: dict[str, str] = {}
     rules: dict[str, None] = {}
     subscriptions: dict[str, None] = {}
     rollups: dict[str, Rollup] = {}
@@ -46,6 +52,7 @@ def find_places(functions: Iterable[FunctionSpec]) -> Places:
         told = spec.environment
         named = _read(told, "TOPICS").items()
         topics |= {topic: stream.rpartition("stream/")[2] for topic, stream in named if isinstance(stream, str)}
+        channels |= _channels_of(_read(told, "CHANNELS"))
         if told.get("RULES_TABLE"):
             rules[told["RULES_TABLE"]] = None
             filters.add(spec.group)
@@ -55,7 +62,7 @@ def find_places(functions: Iterable[FunctionSpec]) -> Places:
         if told.get("ROLLUPS_TABLE") and isinstance(rollup.get("rollup_id"), str):
             found = Rollup(rollup["rollup_id"], told["ROLLUPS_TABLE"], _fields_of(rollup))
             rollups[found.rollup_id] = found
-    return Places(topics, tuple(rules), tuple(subscriptions), tuple(rollups.values()), frozenset(filters))
+    return Places(topics, channels, tuple(rules), tuple(subscriptions), tuple(rollups.values()), frozenset(filters))
 
 
 def _read(told: Mapping[str, str], name: str) -> dict[str, Any]:
@@ -64,6 +71,11 @@ def _read(told: Mapping[str, str], name: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _channels_of(told: Mapping[str, Any]) -> dict[str, str]:
+    given = {topic: cast("dict[str, object]", each) for topic, each in told.items() if isinstance(each, dict)}
+    return {topic: str(each["channel"]) for topic, each in given.items() if isinstance(each.get("channel"), str)}
 
 
 def _fields_of(rollup: Mapping[str, Any]) -> tuple[str, ...]:

@@ -50,17 +50,18 @@ export function asDestination(destination) {
   return (words[type] ?? [type, ""]).filter(Boolean).join(" ");
 }
 
-/** Who has subscribed to a topic, and to what of it. */
-export function drawSubscribers(place, subscribers) {
+/** Who has subscribed to a topic, and to what of it; the channels to which topics are published as well. */
+export function drawSubscribers(place, subscribers, channels) {
+  const events = Object.entries(channels).map(([topic, channel]) => h("p", { class: "facts" }, `Topic ${topic} is published to ${channel} as well; AppSync does not tell who listens there.`));
   if (subscribers.length === 0) {
-    place.replaceChildren(h("p", { class: "empty" }, "Nobody has subscribed."));
+    place.replaceChildren(h("p", { class: "empty" }, "Nobody has subscribed."), ...events);
     return;
   }
   const cards = subscribers.map(({ topic, connections, wants, is_whole }) => {
     const kinds = wants.map((want) => h("li", {}, `${counted(want.connections, "connection")}: rows `, h("code", {}, want.pattern ?? "all"), `, columns ${want.columns.length ? want.columns.join(", ") : "all"}`));
     return h("li", { class: "reader" }, h("b", {}, topic), h("span", { class: "facts" }, `${is_whole ? "" : "at least "}${counted(connections, "connection")}`), h("ul", { class: "reasons" }, ...kinds));
   });
-  place.replaceChildren(h("ul", { class: "readers", "aria-label": "Subscribers by topic" }, ...cards));
+  place.replaceChildren(h("ul", { class: "readers", "aria-label": "Subscribers by topic" }, ...cards), ...events);
 }
 
 /** Rollups: how many records each of the newest minutes has, averages of the last one, and the job. */

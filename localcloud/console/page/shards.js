@@ -4,8 +4,11 @@ import { perSecond, size } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDE = 250; // a box has room for its rates
+const MIDDLE = 170; // for how many records there are
 const NARROW = 130; // a box has no room for words
 const ROW = 30; // of an open shard of its share
+const LINE = 20; // of a shard with its name
+const [LOWEST, HIGHEST] = [96, 420]; // of the picture
 const GAP = 26; // between generations, where the lines run
 const MOST_COLUMNS = 5; // older generations are left out
 
@@ -49,7 +52,7 @@ export function shortId(id) {
 /** The picture, drawn anew, `width` pixels wide. */
 export function drawShards(shards, width) {
   const laid = layShards(shards);
-  const height = Math.min(420, Math.max(96, ROW * shards.filter((shard) => shard.open).length));
+  const height = heightOf(laid);
   const svg = part("svg", { viewBox: `0 0 ${width} ${height}`, class: "shards", role: "img", "aria-label": shardsSentence(shards) });
   const places = new Map(laid.map((each) => [each.shard.id, placeOf(each, width, height)]));
   for (const { shard } of laid) {
@@ -58,6 +61,13 @@ export function drawShards(shards, width) {
   }
   for (const { shard } of laid) svg.append(boxOf(shard, places.get(shard.id)));
   return svg;
+}
+
+// High enough for the names of the smallest shards, as far as it goes.
+function heightOf(laid) {
+  const open = laid.filter(({ shard }) => shard.open).length;
+  const smallest = Math.min(1, ...laid.map(({ height }) => height));
+  return Math.min(HIGHEST, Math.max(LOWEST, ROW * open, LINE / smallest));
 }
 
 function placeOf({ column, columns, top, height: share }, whole, height) {
@@ -76,13 +86,20 @@ function boxOf(shard, { x, y, width, height }) {
   const group = part("g", { class: "shard", "data-state": state });
   group.append(part("rect", { class: "box", x, y, width, height, rx: 4 }));
   if (shard.load) group.append(part("rect", { class: "load", x, y, width: Math.max(2, width * Math.min(1, shard.load)), height, rx: 4 }));
+  const title = part("title", {});
+  title.textContent = `${labelOf(shard, WIDE)}${flowOf(shard, Infinity)}`;
+  group.append(title);
   if (height >= 14) {
-    const flow = shard.open && shard.records_s !== null ? `  ${perSecond(shard.records_s)} records/s, ${size(shard.bytes_s)}/s` : "";
     const label = part("text", { x: x + 10, y: y + height / 2, "dominant-baseline": "central" });
-    label.textContent = labelOf(shard, width) + (width > WIDE ? flow : "");
+    label.textContent = labelOf(shard, width) + flowOf(shard, width);
     group.append(label);
   }
   return group;
+}
+
+function flowOf({ open, records_s, bytes_s }, width) {
+  if (!open || records_s === null || width <= MIDDLE) return "";
+  return width > WIDE ? `  ${perSecond(records_s)} records/s, ${size(bytes_s)}/s` : `  ${perSecond(records_s)}/s`;
 }
 
 // The list of shards says all; here stands what there is room for.

@@ -7,7 +7,7 @@ import { Problem } from "./problems.js";
 import { Publish } from "./publish.js";
 import { drawReaders, Letters } from "./readers.js";
 import { Replays } from "./replay.js";
-import { drawShards } from "./shards.js";
+import { drawShards, shortId } from "./shards.js";
 import { Tail } from "./tail.js";
 
 const AGAIN_MS = 2_000;
@@ -89,7 +89,7 @@ export class Streams {
     this.publish.offer(told.topics);
     byId("rules-card").hidden = told.filtered === null;
     this.#once("rules", [told.rules, told.filtered], (place) => drawRules(place, told.rules, told.filtered));
-    this.#once("subscribers", told.subscribers, (place) => drawSubscribers(place, told.subscribers));
+    this.#once("subscribers", [told.subscribers, told.channels], (place) => drawSubscribers(place, told.subscribers, told.channels));
     byId("rollups-card").hidden = told.rollups.length === 0;
     this.#once("rollups", told.rollups, (place) => drawRollups(place, told.rollups, told.now_ms));
   }
@@ -150,13 +150,16 @@ export class Streams {
 }
 
 function shardTable(shards) {
+  const names = ["Shard", "State", "Hash keys", "Parents", "Records/s"];
   const rows = shards.map((shard) => {
-    const parents = shard.parents.length ? shard.parents.join(", ") : "none";
+    const parents = shard.parents.length ? shard.parents.map(shortId).join(", ") : "none";
     const keys = `${(100 * shard.from).toFixed(1)} to ${(100 * shard.to).toFixed(1)} %`;
     const flow = shard.records_s === null ? "" : `${perSecond(shard.records_s)}`;
     const state = shard.open ? (shard.hot ? "open, hot" : "open") : "closed";
-    return h("tr", {}, ...[shard.id, state, keys, parents, flow].map((text) => h("td", {}, text)));
+    const cells = [shard.id, state, keys, parents, flow].map((text, at) => h("td", { role: "cell", "data-name": names[at] }, text));
+    return h("tr", { role: "row" }, ...cells);
   });
-  const heads = ["Shard", "State", "Hash keys", "Parents", "Records/s"].map((text) => h("th", { scope: "col" }, text));
-  return h("table", {}, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...rows));
+  // Named, for on a narrow screen the cells of a row stand below one another, and it would be no table.
+  const heads = names.map((text) => h("th", { scope: "col", role: "columnheader" }, text));
+  return h("table", { role: "table" }, h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...heads)), h("tbody", { role: "rowgroup" }, ...rows));
 }
