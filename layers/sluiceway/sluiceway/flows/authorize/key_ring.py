@@ -13,7 +13,7 @@ from contextvars import Context
 from typing import Final
 
 from sluiceway import log
-from sluiceway.errors import Retryable, SluicewayError
+from sluiceway.errors import Retryable
 from sluiceway.ports import Chance, Clock
 from sluiceway.ports.keys import KeySource
 from sluiceway.rules.tokens.caching import Fetch, KeyCache, Moment
@@ -95,7 +95,7 @@ class KeyRing:
             async with asyncio.timeout_at(limit):
                 published = await source.fetch(deadline=limit)
             keys = sift_keys(parse_object(published.body))
-        except (SluicewayError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - nobody awaits it: whatever goes wrong, the keys were not read
             self._fail(error, asked)
         else:
             self._read += 1
