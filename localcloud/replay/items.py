@@ -126,7 +126,7 @@ def item_of_record(record: Mapping[str, Any], *, key: str, origin: str = "") -> 
             return _of_message(record, key, arn)
         if source == "aws:dynamodb":
             return _of_change(record, key, arn)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
     return None
 

@@ -16,6 +16,7 @@ T = TypeVar("T")
 TRIES: Final = 6  # about half a minute
 FIRST_S: Final = 1.0
 LONGEST_S: Final = 30.0
+LONGEST_ADVICE_S: Final = 300.0  # that somebody may ask to be waited for; nobody watches a command for a day
 
 
 def backoff_s(failures: int, chance: float) -> float:
@@ -26,7 +27,7 @@ def backoff_s(failures: int, chance: float) -> float:
 async def keep_trying(attempt: Callable[[], Awaitable[T]], *, chance: Chance, tries: int = TRIES) -> T:
     """What `attempt` gives, tried again while it raises Retryable; what it asks for to wait is waited.
 
-    Raises what the last attempt raised, and what is not Retryable at once.
+    Raises what the last attempt raised, and at once what is not Retryable, or asks for more than five minutes.
     """
     failures = 0
     while True:
@@ -34,6 +35,6 @@ async def keep_trying(attempt: Callable[[], Awaitable[T]], *, chance: Chance, tr
             return await attempt()
         except Retryable as error:
             failures += 1
-            if failures >= tries:
+            if failures >= tries or (error.after_s or 0.0) > LONGEST_ADVICE_S:
                 raise
             await asyncio.sleep(max(backoff_s(failures, chance.draw()), error.after_s or 0.0))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from localcloud.clock import run_virtual
 from localcloud.replay.edits import edit_by_paths, read_edit
+from localcloud.replay.patience import keep_trying
 from localcloud.replay.resume import Bookmark, read_bookmark, write_bookmark
 from localcloud.replay.sources.streams import (
     StreamSource,
@@ -311,3 +312,22 @@ def test_a_resume_file_of_another_kind_is_called_that(text: str, tmp_path: Path)
     with pytest.raises(Misconfigured, match=r"resume\.json"):
         read_bookmark(path)
     assert read_bookmark(tmp_path / "none.json") is None
+
+
+def test_a_target_that_asks_for_a_day_is_not_waited_for() -> None:
+    """The run ends, and goes on another time; five minutes are waited."""
+
+    async def main() -> tuple[int, float]:
+        begun = asyncio.get_running_loop().time()
+        asked = 0
+
+        async def attempt() -> None:
+            nonlocal asked
+            asked += 1
+            raise Retryable("busy", after_s=300.0 if asked == 1 else 86_400.0)
+
+        with pytest.raises(Retryable):
+            await keep_trying(attempt, chance=FixedChance())
+        return asked, asyncio.get_running_loop().time() - begun
+
+    assert run_virtual(main) == (2, 300.0)

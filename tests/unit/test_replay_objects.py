@@ -112,6 +112,21 @@ def test_lines_of_json_plain_and_gzipped_in_members() -> None:
     assert read({"empty": b""}) == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"eventSource":"aws:kinesis","kinesis":{"data":"","sequenceNumber":"1","approximateArrivalTimestamp":1e400}}',
+        b'{"eventSource":"aws:sqs","messageId":"1","body":"x","attributes":{"SentTimestamp":1e400}}',
+        b'{"eventSource":"aws:dynamodb","dynamodb":{"SequenceNumber":"1","ApproximateCreationDateTime":1e400}}',
+        b'["s","1",-1,1e400,"x"]',
+    ],
+)
+def test_a_date_that_is_none_ends_no_run(line: bytes) -> None:
+    """A raw record is refused; a record of an event is an event of its own kind."""
+    first, second = read({"a": line + b'\n{"n": 1}\n'})
+    assert (first.kind, first.arrived_ms, second.content) == ("event", 0, b'{"n": 1}')
+
+
 def test_a_span_chooses_by_arrival() -> None:
     """Both ends included; a line without a date is refused, not guessed at."""
     kept = {"a": encode_lines(raw(1, 2, 3, 4)) + b'{"n": 9}\n'}

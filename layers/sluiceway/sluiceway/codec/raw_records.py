@@ -54,7 +54,7 @@ def decode_lines(body: bytes) -> Iterator[RawRecord]:
             if line:
                 shard, sequence, sub, arrived_ms, data = cast("list[Any]", json.loads(line))
                 yield RawRecord(str(shard), str(sequence), int(sub), int(arrived_ms), str(data).encode("utf-8"))
-    except (ValueError, TypeError, RecursionError) as error:
+    except (OverflowError, ValueError, TypeError, RecursionError) as error:
         raise Rejected("an object has other lines than raw records", reason="malformed-raw-records") from error
 
 
