@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from sluiceway.flows.filter_rules import FRESH_MS, STALE_MS, RuleWatch
 from sluiceway.ports.filtering import Outgoing
 from sluiceway.rules.filtering import FilterRule, parse_rule
 from sluiceway.rules.masking import MaskKey
+from sluiceway.rules.rule_set import Match, RuleSet
 from sluiceway.steps.metrics import _gathered
 from tests.fakes import EPOCH_MS, LoopClockMs, MemoryDeadLetters, unavailable
 from tests.fakes_filtering import MemoryDestinations, MemoryFilterRuleStore
@@ -329,6 +330,27 @@ def test_the_deadline_leaves_what_it_overtakes() -> None:
         assert asyncio.get_running_loop().time() - began <= 5.0
 
     assert len(play(scene, rule("r")).orders("r")) == 1000
+
+
+def test_a_window_that_is_slow_to_judge_is_sent_as_far_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the time is left for sending: else the same batch would come again for ever, and nothing of it be sent."""
+
+    async def scene(world: World) -> None:
+        loop = asyncio.get_running_loop()
+        late, match = [0.0], RuleSet.match
+        time = loop.time
+
+        def match_slowly(rules: RuleSet, record: Mapping[str, object]) -> Sequence[Match]:
+            late[0] += 1.0
+            return match(rules, record)
+
+        monkeypatch.setattr(RuleSet, "match", match_slowly)
+        monkeypatch.setattr(loop, "time", lambda: time() + late[0])
+        assert await world.bring(*(record(number) for number in range(100)), timeout_s=21.0) == BatchReport(("1010",))
+
+    world = play(scene, rule("r"))
+    assert world.orders("r") == [*range(10)]
+    assert world.desk.counts.records == {"matched": 10, "again": 90}
 
 
 def test_after_the_deadline_no_record_is_looked_at() -> None:

@@ -182,7 +182,13 @@ async def _send_window(
     """What is to be done with each record of the window, whose first has the place `start` in the batch."""
     outcomes: dict[int, Exception | None] = {}
     parcels: _Parcels = {}
+    now = asyncio.get_running_loop().time
+    look_until = (now() + run.stop_at) / 2  # the rest is for sending: a batch that is slow to judge must get on as well
     for at, record in enumerate(window, start):
+        if at > start and now() >= look_until:
+            log.warning("filter.slow", unreached=len(window) - (at - start))
+            outcomes |= dict.fromkeys(range(at, start + len(window)), Retryable("not reached in time"))
+            break
         outcomes[at] = None
         if record.fault is not None:
             run.account.note_poison(at, "aggregate")
