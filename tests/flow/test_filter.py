@@ -333,7 +333,7 @@ def test_the_deadline_leaves_what_it_overtakes() -> None:
 
 
 def test_a_window_that_is_slow_to_judge_is_sent_as_far_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of the time is left for sending: else the same batch would come again for ever, and nothing of it be sent."""
+    """Half of the time is left for sending: else the same batch would come again for ever, and nothing be sent."""
 
     async def scene(world: World) -> None:
         loop = asyncio.get_running_loop()
