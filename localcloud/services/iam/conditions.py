@@ -63,7 +63,7 @@ def condition_holds(condition: Condition, context: Context, *, variables: bool) 
     if not present:
         return _without_key(condition)
     wanted = condition.values
-    if variables:
+    if variables and condition.test.startswith(_WITH_VARIABLES):
         filled = [fill_variables(value, context) for value in wanted]
         wanted = tuple(value for value in filled if value is not None)
     test = _TESTS[condition.test]
@@ -155,6 +155,9 @@ _TESTS: Final[Mapping[str, _Test]] = {
     **{f"Numeric{name}": _numeric(compare) for name, compare in _ORDER.items()},
     **{f"Date{name}": _dated(compare) for name, compare in _ORDER.items()},
 }
+
+# reference_policies_variables.html, "Where you can use policy variables": with other operators they are plain text
+_WITH_VARIABLES: Final = ("Arn", "String")
 
 _NEGATED: Final = frozenset({
     "ArnNotEquals", "ArnNotLike", "DateNotEquals", "NotIpAddress", "NumericNotEquals", "StringNotEquals",
