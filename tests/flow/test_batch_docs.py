@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from localcloud.clock import run_virtual
-from sluiceway.events.sqs import SqsBatch, SqsMessage
+from sluiceway.events.sqs import BatchReport, SqsBatch, SqsMessage
 from sluiceway.flows.batch import BatchDesk
 from tests.fakes import MemoryDeadLetters
 from tests.unit.test_app_connections import CONTEXT
@@ -43,6 +43,21 @@ def test_the_function_answers_a_partial_batch_response(monkeypatch: pytest.Monke
         assert handler({"Records": records[:1]}, CONTEXT) == {"batchItemFailures": []}
     finally:
         handler.close()
+
+
+def test_the_functions_test_passes_and_can_fail() -> None:
+    """The last example, with the names of the first one: a flow that hands nothing back does not pass it."""
+    names = run_block(0)
+    code = compile(BLOCKS[-1], "docs/batch.md, the last block", "exec", dont_inherit=True)
+    exec(code, names)
+    names["test_an_order_that_is_not_there_yet_comes_again"]()
+
+    async def index_nothing(*_: object) -> BatchReport:
+        return BatchReport(())
+
+    names["index_orders"] = index_nothing
+    with pytest.raises(AssertionError):
+        names["test_an_order_that_is_not_there_yet_comes_again"]()
 
 
 def test_records_are_typed() -> None:
