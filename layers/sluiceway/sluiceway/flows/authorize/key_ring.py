@@ -105,6 +105,7 @@ class KeyRing:
     def _fail(self, error: Exception, asked: Moment) -> None:
         now = self._now()
         if now.since(asked) >= FROZEN_AFTER_S:
+            self._cache.miss(now)
             return
         self._missed += 1
         self._cache.fail(now, chance=self._chance.draw())

@@ -110,6 +110,10 @@ class KeyCache:
         kept = {key_id: key for key_id, key in self._bundle.keys.items() if keys.keys.get(key_id) == key}
         self._bundle = KeySet(kept)
 
+    def miss(self, now: Moment) -> None:
+        """The keys were not read, through no fault of the issuer's: nothing is known, and it may be asked at once."""
+        self._failed, self._pause_s = now, 0.0
+
     def fail(self, now: Moment, *, chance: float) -> None:
         """The keys could not be read. `chance` (0 to 1) spreads the pauses of environments that failed together."""
         self._failures += 1
