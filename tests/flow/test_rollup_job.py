@@ -500,3 +500,16 @@ def test_a_period_with_too_many_cells_is_refused(monkeypatch: pytest.MonkeyPatch
         assert (await world.run()).last_failure.startswith("too-many-cells: ")
 
     play(scene)
+
+
+def test_the_cells_of_all_shards_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are in memory together: a bound for each would be none."""
+    monkeypatch.setattr(rollup_check, "MAX_CELLS", 3)
+
+    async def scene(world: World) -> None:
+        for shard in ("a", "b", "c"):
+            await world.keep(0, 1, 2, rolled=False, shard=shard)
+        await pass_hours(4)
+        assert (await world.run()).last_failure.startswith("too-many-cells: ")
+
+    play(scene)
