@@ -238,6 +238,7 @@ def test_every_length_of_a_number_is_written_and_read(size: int, count: int, has
         (GOOD + b"\x1a\x06\x08\x00\x1a\x00\x22\x00", "aggregate-protobuf", "records[2].tags.key"),
         (GOOD + b"\x1a\x08\x08\x00\x1a\x00\x22\x02\x12\x00", "aggregate-protobuf", "records[2].tags.key"),
         (GOOD + b"\x0a\x01\xff", "aggregate-protobuf", "partition_key_table[2]"),
+        (GOOD + b"\x0a\x81\x02" + b"k" * 257, "aggregate-key", "partition_key_table[2]"),
         (GOOD + b"\x12\x01\xff", "aggregate-protobuf", "explicit_hash_key_table[1]"),
         (GOOD + b"\x00\x01", "aggregate-protobuf", "message"),
         (GOOD + b"\x4e", "aggregate-protobuf", "message"),

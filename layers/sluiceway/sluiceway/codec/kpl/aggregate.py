@@ -20,6 +20,8 @@ MAGIC: Final = b"\xf3\x89\x9a\xc2"  # no UTF-8: no JSON and no other text begins
 DIGEST_BYTES: Final = 16  # MD5 of the message
 MAX_BYTES: Final = 10 * 1024 * 1024  # the largest record that a stream can be set to take
 # Source: https://docs.aws.amazon.com/streams/latest/dev/large-records.html
+# A key stands in a table once for many records, and with each of them wherever it goes from here.
+MAX_KEY: Final = 256  # characters, https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecord.html
 _SMALLEST_RECORD: Final = 6  # bytes: an index, no data, and their tags and lengths
 MAX_RECORDS: Final = MAX_BYTES // _SMALLEST_RECORD
 
@@ -108,6 +110,10 @@ def open_aggregate(data: bytes | memoryview, *, max_records: int = MAX_RECORDS) 
     if md5(message, usedforsecurity=False).digest() != sent[-DIGEST_BYTES:]:
         raise CorruptAggregate("is not that of the message", reason="aggregate-digest", field="digest")
     columns = read_message(message, max_records=max_records)
+    if max(map(len, columns.partition_keys), default=0) > MAX_KEY:
+        place = next(at for at, key in enumerate(columns.partition_keys) if len(key) > MAX_KEY)
+        rule, field = f"is more than {MAX_KEY} characters", f"partition_key_table[{place}]"
+        raise CorruptAggregate(rule, reason="aggregate-key", field=field)
     keys = _look_up(columns.partition_keys, columns.key_indexes, "partition_key_index")
     hash_keys: Iterable[str | None] = repeat(None)
     if columns.hash_indexes and max(columns.hash_indexes) >= 0:

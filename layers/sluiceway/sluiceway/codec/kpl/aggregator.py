@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from hashlib import md5
 from typing import Final, NamedTuple, TypeAlias
 
-from sluiceway.codec.kpl.aggregate import DIGEST_BYTES, MAGIC, MAX_BYTES
+from sluiceway.codec.kpl.aggregate import DIGEST_BYTES, MAGIC, MAX_BYTES, MAX_KEY
 from sluiceway.codec.kpl.shards import HashRange, ShardMap, encode_key, hash_encoded_key
 from sluiceway.errors import Rejected
 
@@ -17,7 +17,6 @@ __all__ = ["Aggregator", "PutEntry"]
 
 DEFAULT_BYTES: Final = 1024 * 1024  # what a stream takes in one record unless MaxRecordSizeInKiB says more
 DEFAULT_RECORDS: Final = 4_294_967_295  # AggregationMaxCount of the Kinesis Producer Library, its default
-MAX_KEY: Final = 256  # characters of a partition key
 # Source: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecordsRequestEntry.html
 
 _PARTITION_KEY: Final = "a"  # the Kinesis Producer Library's: an aggregate goes where its explicit hash key says
