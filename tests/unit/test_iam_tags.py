@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.services.contract import Permission
-from localcloud.services.iam.calls import MAX_KEPT, Authoriser, CallRecord, read_calls, recheck_calls
+from localcloud.services.iam.calls import MAX_KEPT_CHARS, Authoriser, CallRecord, read_calls, recheck_calls
 from localcloud.services.iam.errors import InvalidTags, NoSuchEntity, RoleNotAssumable
 from localcloud.services.iam.model import Iam
 from localcloud.services.iam.policy import Document, evaluate, parse_document
@@ -309,7 +309,9 @@ def test_a_request_with_very_many_tags_is_decided_and_not_kept(iam: Iam) -> None
     authorise = Authoriser(iam, record)
     key = iam.issue_credentials(WORKER, function_name="f").access_key
     iam.put_inline("Worker", allow({"ForAnyValue:StringEquals": {"aws:TagKeys": "first"}}))
-    many = tag_keys(["first", *(f"k{number}" for number in range(MAX_KEPT))])
+    many = tag_keys(["first", *(f"k{number}" for number in range(MAX_KEPT_CHARS))])
     assert authorise(key, (Permission("kinesis:TagResource", STREAM, many),)) is None
     assert authorise(key, (Permission("kinesis:TagResource", STREAM, many[1:]),)) is not None
-    assert [call.context for call in record] == [(), many[1:]]
+    fits = (*many[:1], ("k", "v" * (MAX_KEPT_CHARS - len("aws:TagKeysfirstk"))))
+    assert authorise(key, (Permission("kinesis:TagResource", STREAM, fits),)) is None
+    assert [call.context for call in record] == [(), (), fits]

@@ -20,14 +20,15 @@ __all__ = ["Authoriser", "Call", "CallRecord", "read_calls", "recheck_calls"]
 
 MAX_CALLS: Final = 100_000  # 30 MB of memory
 MAX_DECISIONS: Final = 10_000
-MAX_KEPT: Final = 200  # condition keys of one call that are kept: fifty tags of the request, and of the resource
+MAX_KEPT_CHARS: Final = 4096  # of the condition keys and values of one call: callers choose what stands in them
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One permission that one request needed. `function` is the session's name, "" for the account's root user.
 
-    `context`: the request's condition keys, none where they were over 200; `session_tags` as the principal has them.
+    `context`: the request's condition keys, none where they were over 4,096 characters; `session_tags` as the principal
+    has them.
     """
 
     function: str
@@ -144,7 +145,7 @@ class Authoriser:
             context=group_context(permission.context),
             resource_policy=attached,
         )
-        is_kept = len(permission.context) <= MAX_KEPT
+        is_kept = sum(len(key) + len(value) for key, value in permission.context) <= MAX_KEPT_CHARS
         call = Call(
             function=principal.session,
             role_arn=principal.role_arn,
