@@ -36,6 +36,7 @@ _ROOT: Final = frozenset(
 )
 _OPERATION: Final = frozenset({"x-amazon-apigateway-integration", "x-amazon-apigateway-request-validator"})
 _EXTENSIONS: Final = "x-amazon-apigateway"
+OPEN: Final = "NONE"  # SAM writes it for `Authorizer: NONE`, with no scheme of the name: API Gateway asks nobody then
 _PLACES: Final = {"header": "header", "query": "querystring", "path": "path"}
 
 
@@ -125,6 +126,8 @@ class _Reader:
         if not requirements[0]:
             return None
         (name, scopes), *_ = requirements[0].items()
+        if name == OPEN and name not in self._authorizers:
+            return None
         if scopes:
             raise given.error("security", "scopes are for Cognito, which is not served here")
         authorizer = self._authorizers.get(name)

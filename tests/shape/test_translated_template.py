@@ -346,10 +346,10 @@ def _operations(resources: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]
 
 
 def test_every_method_has_the_authorizer_but_preflight(resources: dict[str, Any]) -> None:
-    """No route is open, and no browser is asked for a token before it may send one."""
+    """No route is open but the health check, and no browser is asked for a token before it may send one."""
     for name, operation in _operations(resources):
-        expected = None if name.startswith("OPTIONS") else [{"BearerToken": []}]
-        assert operation.get("security") == expected, name
+        closed = [{"NONE": []}] if name == "GET /health" else [{"BearerToken": []}]
+        assert operation.get("security") == (None if name.startswith("OPTIONS") else closed), name
 
 
 def test_integrations_are_as_written(source: dict[str, Any], resources: dict[str, Any]) -> None:
@@ -464,7 +464,10 @@ def test_every_alarm_watches_something_that_is_here(resources: dict[str, Any]) -
     assert {alarm["Namespace"] for alarm in alarms.values()} == watched
     for name, alarm in alarms.items():
         values = [each["Value"] for each in alarm["Dimensions"]]
-        if alarm["Namespace"] == "AWS/ApiGateway":
+        if alarm["MetricName"] in {"IsHome", "RegionHealthy"}:
+            assert [each["Name"] for each in alarm["Dimensions"]] in (["Group"], ["Region"]), name
+            assert values in ([{"Ref": "RegionGroup"}], [{"Ref": "OtherRegion"}]), name
+        elif alarm["Namespace"] == "AWS/ApiGateway":
             assert values == [api["Name"], stage["StageName"]], name
         else:
             assert all((value.get("Ref") or value["Fn::GetAtt"][0]) in resources for value in values), name

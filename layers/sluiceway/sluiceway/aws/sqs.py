@@ -20,6 +20,7 @@ SQS: Final = ServiceSpec(
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MAX_MESSAGE_BYTES: Final = 1_048_576  # body and attributes together
 MAX_ATTRIBUTES: Final = 10
+DEPTH: Final = "ApproximateNumberOfMessages"
 
 
 class ReceivedMessage(NamedTuple):
@@ -83,6 +84,12 @@ class Queue:
         reply = await self._caller.call(SQS, "ReceiveMessage", request, deadline=deadline)
         messages = cast("list[dict[str, Any]]", reply.json().get("Messages") or [])
         return [_read_message(message) for message in messages]
+
+    async def depth(self, *, deadline: float | None = None) -> int:
+        """About how many messages wait to be received."""
+        request = {"QueueUrl": self.url, "AttributeNames": [DEPTH]}
+        reply = await self._caller.call(SQS, "GetQueueAttributes", request, deadline=deadline)
+        return int(reply.json()["Attributes"][DEPTH])
 
     async def delete(self, receipt_handle: str, *, deadline: float | None = None) -> None:
         """Delete the message that `receipt_handle` received."""

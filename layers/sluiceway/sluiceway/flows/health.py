@@ -48,12 +48,15 @@ class Look(NamedTuple):
 
 
 class HealthWatch:
-    """Looks at `dependencies`, at most once in `keep_s`, and never longer than `bound_s`. `drills` may be away too."""
+    """Looks at `dependencies`, at most once in `keep_s`, and never longer than `bound_s`.
+
+    `drills`: where this Region's drill is told, None where there are none; it is one more thing that may be away.
+    """
 
     def __init__(
         self,
         dependencies: Sequence[Dependency],
-        drills: DrillStore,
+        drills: DrillStore | None,
         clock: Clock,
         *,
         bound_s: float = BOUND_S,
@@ -79,12 +82,13 @@ class HealthWatch:
 
     async def _ask(self) -> Look:
         ends = asyncio.get_running_loop().time() + self._bound_s
-        drill = _Drilled(self._drills)
+        drilled = None if self._drills is None else _Drilled(self._drills)
+        dependencies = self._dependencies if drilled is None else (*self._dependencies, drilled)
         async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(_find(each, ends)) for each in (*self._dependencies, drill)]
-        findings = tuple(task.result() for task in asked)
-        counts = drill.found is not None and drill.found.until_ms > self._clock.now_ms()
-        return Look(findings, drill.found if counts else None)
+            asked = [group.create_task(_find(each, ends)) for each in dependencies]
+        drill = None if drilled is None else drilled.found
+        counts = drill is not None and drill.until_ms > self._clock.now_ms()
+        return Look(tuple(task.result() for task in asked), drill if counts else None)
 
 
 class _Drilled:

@@ -21,6 +21,7 @@ from sluiceway.errors import Misconfigured
 from sluiceway.ports import Clock, IdempotencyStore, SystemClock
 
 if TYPE_CHECKING:
+    from sluiceway.aws.dynamodb import Table
     from sluiceway.ports.regions import DoubtStore, RecordShelf, TermStore
     from sluiceway.region.home import HomeStore
     from sluiceway.region.tenure import Tenure
@@ -101,6 +102,12 @@ class Records:
         if caller is None:
             raise Misconfigured(f"{region} is none of the Regions that share keys", what="REGIONS")
         return DynamoDbRecordShelf(caller, self._table)
+
+    def tables(self) -> Mapping[str, Table]:
+        """The records' table in each Region, for what is kept beside them."""
+        from sluiceway.aws.dynamodb import Table  # noqa: PLC0415 - as above
+
+        return {region: Table(caller, self._table) for region, caller in self._callers.items()}
 
     def _of_home(self) -> HomeParts:
         if self._parts is None:

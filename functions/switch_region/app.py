@@ -1,0 +1,51 @@
+"""Multi-Region: moves traffic on a person's approval, and tells the alarm that traffic follows which Region is home."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from sluiceway import settings
+from sluiceway.app import App
+from sluiceway.aws.dynamodb import Table
+from sluiceway.aws.failover import DynamoDbDrillStore, DynamoDbMarkStore, HttpProber
+from sluiceway.aws.wire import Wire
+from sluiceway.codec import switch
+from sluiceway.flows.switch import SwitchDesk, switch_region
+from sluiceway.ports import SystemClock
+from sluiceway.region.records import open_records
+from sluiceway.steps.gauge import EmbeddedGauge
+from sluiceway.steps.log_context import log_context
+from sluiceway.steps.metrics import metrics
+from sluiceway.steps.trace import trace
+
+__all__ = ["handler"]
+
+
+@asynccontextmanager
+async def lifespan() -> AsyncGenerator[SwitchDesk]:
+    """Settings and connections. Raises `Misconfigured` that names the setting."""
+    environ, clock = settings.environ(), SystemClock()
+    doubts_table, url = settings.text("REGIONS_TABLE"), settings.url("PROBE_URL")
+    namespace = settings.text("POWERTOOLS_METRICS_NAMESPACE")
+    async with (
+        Wire.open(environ) as wire,
+        open_records(environ, wire, clock=clock) as records,
+        HttpProber.open(url) as prober,
+    ):
+        yield SwitchDesk(
+            terms=records.terms,
+            home=records.home,
+            doubts=records.doubts,
+            marks=DynamoDbMarkStore(records.tables(), group=records.group, region=records.region, clock=clock),
+            prober=prober,
+            drills=DynamoDbDrillStore(Table(wire, doubts_table), group=records.group, region=records.region),
+            gauge=EmbeddedGauge(namespace, clock),
+            clock=clock,
+            group=records.group,
+            region=records.region,
+            other=settings.text("OTHER_REGION"),
+        )
+
+
+handler = App(switch_region, source=switch, steps=[log_context, metrics, trace], lifespan=lifespan)
