@@ -41,6 +41,7 @@ WINDOW: Final = 500  # records: as many as one PutRecords takes
 DESTINATIONS_AT_ONCE: Final = 8
 RESERVE_S: Final = 1.0  # of the invocation, for dead letters and the report
 RESERVE_SHARE: Final = 0.2  # never more than this share of a short one
+MAX_LETTERS: Final = 1_000  # dead letters of one aggregate: ten seconds or so, one after the other
 MAX_TOLD: Final = 20  # rules that are named in the log at once
 RULES_TOLD: Final = 100  # rules that an invocation's metrics name: a line of 0.3 kB and two metrics or more each
 
@@ -113,6 +114,7 @@ async def _filter(
     account = FilterAccount(len(batch.records))
     run = _Run(desk, account, stop_at=call.deadline - reserve_s, cut_at=call.deadline - reserve_s / 2)
     outcomes = await _send_all(batch.records, rules, run)
+    _spare_letters(batch.records, outcomes)
 
     async def one(record: KinesisRecord) -> None:
         outcome = outcomes[record.sequence_number, record.sub_sequence]
@@ -163,6 +165,23 @@ async def _send_all(records: Sequence[KinesisRecord], rules: RuleSet, run: _Run)
             if outcome is not None and not isinstance(outcome, Rejected):
                 return outcomes  # what follows keeps "not reached", sent or not: the shard is read again from here
     return outcomes
+
+
+def _spare_letters(records: Sequence[KinesisRecord], outcomes: _Outcomes) -> None:
+    """Of an aggregate that is poison through and through, let the last of MAX_LETTERS speak for the rest.
+
+    An aggregate comes again whole: one with more letters than an invocation can send would do so for a day.
+    """
+    poison: dict[str, list[_Place]] = {}
+    for record in records:
+        if record.sub_sequence is not None and isinstance(outcomes[_place(record)], Rejected):
+            poison.setdefault(record.sequence_number, []).append(_place(record))
+    for sequence_number, places in poison.items():
+        last, others = outcomes[places[:MAX_LETTERS][-1]], places[MAX_LETTERS:]
+        if others and isinstance(last, Rejected):
+            said = f"{last}; so are {len(others)} records behind it in its aggregate, which have no letters"
+            outcomes |= {**dict.fromkeys(others), places[MAX_LETTERS - 1]: Rejected(said, reason=last.reason)}
+            log.warning("filter.letters_spared", sequence_number=sequence_number, records=len(others))
 
 
 class _Parcel(NamedTuple):
