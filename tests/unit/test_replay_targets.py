@@ -370,6 +370,11 @@ def test_a_reply_recorded_in_any_form_is_no_trouble(server: Recorded, recorded: 
         (_proxy(requestContext={"authorizer": {"principalId": "p"}}), "", NEEDS_TOKEN),
         (_proxy(requestContext={"authorizer": {"principalId": "p"}}), TOKEN, ""),
         ({"type": "REQUEST", "httpMethod": "GET", "path": "/"}, TOKEN, "no HTTP request alone makes it"),
+        (
+            {"type": "REQUEST", "version": "2.0", "rawPath": "/", "requestContext": {"http": {"method": "GET"}}},
+            TOKEN,
+            "no HTTP request alone makes it",
+        ),
         ({"Records": []}, TOKEN, "no HTTP request alone makes it"),
         (_proxy(headers={"Authorization": "Bearer {{token}}"}), "", NEEDS_TOKEN),
         (_proxy(headers={"Authorization": "Bearer {{token}}"}), TOKEN, ""),

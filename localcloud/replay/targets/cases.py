@@ -154,10 +154,12 @@ class HttpTarget:
 
 def _request_of(event: Mapping[str, Any]) -> tuple[str, str, str] | None:
     """Method, path and query of a proxy event, payload 1.0 or 2.0; None for an event of another kind."""
+    if event.get("type") == "REQUEST":
+        return None  # an authorizer's, which the API makes
     request = _members(_members(event, "requestContext"), "http")
     if request and "rawPath" in event:
         return str(request["method"]), str(event["rawPath"]), str(event.get("rawQueryString") or "")
-    if "httpMethod" not in event or event.get("type") == "REQUEST":
+    if "httpMethod" not in event:
         return None
     lists = cast("Mapping[str, list[str]]", _members(event, "multiValueQueryStringParameters"))
     query = urlencode([(name, value) for name, values in lists.items() for value in values])
