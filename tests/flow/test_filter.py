@@ -417,7 +417,8 @@ def test_whatever_fails_each_keys_records_arrive_in_order(
     async def scene(world: World) -> None:
         for number, kind in failing:
             error = [unavailable("send"), Rejected("no", reason="refused"), Retryable("later")][kind]
-            world.destinations.refusals.setdefault(f"{SHARD}:{1000 + number}::r", []).append(error)
+            times = 20 if isinstance(error, Rejected) else 1  # for good: else it is none, and may come after later ones
+            world.destinations.refusals.setdefault(f"{SHARD}:{1000 + number}::r", []).extend([error] * times)
         records = [record(at, None if good else b"{", key=key) for at, (key, good) in enumerate(asked)]
         for _ in range(20):
             report = await world.bring(*records)
