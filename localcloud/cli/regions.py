@@ -14,7 +14,22 @@ __all__ = ["add_regions"]
 
 MAX_APPROVAL_CHARACTERS: Final = 1_024  # it is in every reading of the term
 MAX_SECONDS: Final = 900  # `rules.terms.first_term`
+MAX_DRILL_MINUTES: Final = 24 * 60  # `codec.switch`
 MAX_EPOCH: Final = 2**53 - 1  # whole in the JSON of every reader
+
+_BY_TABLE: Final = {"show": "the term of the group", "found": "begin the group's first term", "raise": "hand over"}
+_BY_FUNCTION: Final = {
+    "look": "whether the home could be handed over now",
+    "approve": "hand over through switch_region, if nothing speaks against it",
+    "drill": "let a Region say that it is unwell",
+}
+_BY_HOST: Final = {
+    "status": "the Regions of the local cloud, and what is between them",
+    "kill": "lose a Region of the local cloud",
+    "recover": "let a Region that was killed go on",
+    "cut": "let nothing through between two Regions of the local cloud",
+    "heal": "let everything through again",
+}
 
 
 def add_regions(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -23,16 +38,72 @@ def add_regions(add: Callable[..., argparse.ArgumentParser]) -> None:
     regions.set_defaults(module="handing_over", action="show")
     _add_words(regions, first=True)
     actions = regions.add_subparsers(metavar="action", help="show where left out")
-    shown = {"show": "the term of the group", "found": "begin the group's first term", "raise": "hand over"}
-    for name, said in shown.items():
-        action = actions.add_parser(name, help=said, allow_abbrev=False)
-        action.set_defaults(action=name)
-        action.add_argument("--state", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    for name, said in _BY_TABLE.items():
+        action = _add_action(actions, name, said, module="handing_over")
         _add_words(action, first=False)
         if name == "found":
             _add_found(action)
         elif name == "raise":
             _add_raise(action)
+    for name, said in _BY_FUNCTION.items():
+        action = _add_action(actions, name, said, module="switching")
+        _add_switch(action, name)
+    for name, said in _BY_HOST.items():
+        action = _add_action(actions, name, said, module="outages")
+        _add_outage(action, name)
+
+
+def _add_action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser],  # pyright: ignore[reportPrivateUsage] - argparse has no other name for it
+    name: str,
+    said: str,
+    *,
+    module: str,
+) -> argparse.ArgumentParser:
+    action = actions.add_parser(name, help=said, allow_abbrev=False)
+    action.set_defaults(module=module, action=name)
+    action.add_argument("--state", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    return action
+
+
+def _add_switch(action: argparse.ArgumentParser, name: str) -> None:
+    """What `switch_region` is asked for."""
+    if name == "drill":
+        action.add_argument("region", metavar="REGION", help="the Region that is to say that it is unwell")
+        action.add_argument(
+            "--minutes",
+            type=whole_number("a drill", 0, MAX_DRILL_MINUTES),
+            default=10,
+            metavar="N",
+            help="for how long; 0 ends it; default: %(default)s",
+        )
+    else:
+        action.add_argument("--to", required=name == "approve", metavar="REGION", help="the next home Region")
+    if name == "approve":
+        action.add_argument("--force", action="store_true", help="hand over whatever speaks against it")
+    if name != "look":
+        action.add_argument(
+            "--approval",
+            required=True,
+            type=_approval,
+            metavar="TEXT",
+            help="who decided it, and where that is written",
+        )
+    action.add_argument(
+        "--function", default="", metavar="NAME", help="switch_region's name; default: the running local cloud's"
+    )
+    action.add_argument("--json", action="store_true", dest="as_json", default=argparse.SUPPRESS, help="for scripts")
+
+
+def _add_outage(action: argparse.ArgumentParser, name: str) -> None:
+    """What becomes of the Regions of a local cloud."""
+    if name in {"kill", "recover"}:
+        action.add_argument("region", metavar="REGION")
+    elif name in {"cut", "heal"}:
+        action.add_argument("source", metavar="FROM")
+        action.add_argument("target", metavar="TO")
+        action.add_argument("--one-way", action="store_true", help="only what goes from the first to the second")
+    action.add_argument("--json", action="store_true", dest="as_json", default=argparse.SUPPRESS, help="for scripts")
 
 
 def _add_found(action: argparse.ArgumentParser) -> None:

@@ -55,7 +55,7 @@ class RunningHost:
 
 @asynccontextmanager
 async def open_host(options: HostOptions, *, clock: Clock, rng: random.Random) -> AsyncGenerator[RunningHost]:
-    """Start what is shared, and then each Region in turn; all of it is gone after the block.
+    """Start what is shared, and then each Region in turn, the first one last; all of it is gone after the block.
 
     Raises PortTaken, KeptStateUnusable, RegionFailed.
     """
@@ -84,7 +84,7 @@ async def open_host(options: HostOptions, *, clock: Clock, rng: random.Random) -
         aws = await cleanup.enter_async_context(front.serve(listener))
         sweeper = asyncio.create_task(dynamodb.run())  # noqa: TID251 - ended below, and fails only with the process
         cleanup.callback(sweeper.cancel)
-        for number, process in enumerate(regions.values()):
+        for number, process in reversed(list(enumerate(regions.values()))):  # the primary goes by what the others made
             cleanup.push_async_callback(process.end)
             await process.start(_words(options, process.region, number, aws=aws), options.environ)
             addresses[process.region] = process.state.endpoints["aws"]

@@ -1,13 +1,13 @@
-"""Lambda functions that are handed work, and a worker of streamed answers reached so.
+"""Lambda functions that are handed work or asked, and a worker of streamed answers reached so.
 
-Owns the request of an asynchronous invocation. Must not know what a payload means. Source:
+Owns the requests of invocations. Must not know what a payload means. Source:
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from sluiceway.aws.endpoints import ServiceSpec
 from sluiceway.aws.sigv4 import encode_label
@@ -15,10 +15,31 @@ from sluiceway.aws.wire import Caller
 from sluiceway.codec.order import encode_order
 from sluiceway.events.socket import StreamOrder
 
-__all__ = ["LAMBDA", "LambdaDispatcher", "invoke_later"]
+__all__ = ["LAMBDA", "Answered", "LambdaDispatcher", "invoke", "invoke_later"]
 
 LAMBDA: Final = ServiceSpec(endpoint_prefix="lambda", signing_name="lambda", protocol="rest-json", env_name="LAMBDA")
 _AS_EVENT: Final[Mapping[str, str]] = {"x-amz-invocation-type": "Event"}
+
+
+class Answered(NamedTuple):
+    """What a function answered: a JSON object, and where it failed the error's message; "" where it did not."""
+
+    payload: Mapping[str, Any]
+    error: str = ""
+
+
+async def invoke(
+    caller: Caller, function: str, payload: Mapping[str, object], *, deadline: float | None = None
+) -> Answered:
+    """Invoke `function` (a name or an ARN) and wait for its answer. Raises what `Caller.call` raises.
+
+    A retry whose first answer was lost invokes again.
+    """
+    path = f"/2015-03-31/functions/{encode_label(function)}/invocations"
+    reply = await caller.call(LAMBDA, "Invoke", payload, path=path, deadline=deadline)
+    answer = reply.json()
+    failed = "x-amz-function-error" in reply.headers
+    return Answered(answer, str(answer.get("errorMessage", "it failed")) if failed else "")
 
 
 async def invoke_later(
