@@ -12,7 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sluiceway.codec import fan_out
 from sluiceway.errors import Gone, Retryable
@@ -56,6 +56,7 @@ class Gateway:
         self.silent: set[str] = set()
         self.lost: float = 0.0  # the share of the posts that are taken and not answered
         self.inboxes: dict[str, list[bytes]] = {}
+        self.arrived: dict[str, list[float]] = {}  # when each of them came
         self.disconnected: list[str] = []
         self.posts = 0
         self.throttled = 0
@@ -85,6 +86,7 @@ class Gateway:
         if connection_id not in self.open:
             raise Gone("gone")
         self.inboxes.setdefault(connection_id, []).append(data)
+        self.arrived.setdefault(connection_id, []).append(asyncio.get_running_loop().time())
         if self.lost and self.rng.random() < self.lost:
             raise Retryable("the answer was lost")
 
@@ -103,25 +105,57 @@ class Gateway:
         self.disconnected.append(connection_id)
 
 
+class Gap(NamedTuple):
+    """What a client knows to have missed of a shard: between two sequence numbers; `before` None: up to that moment.
+
+    `at` is the place, among all that came, of the frame by which it knows.
+    """
+
+    shard: str
+    after: int
+    before: int | None
+    at: int
+
+
+class Served(NamedTuple):
+    """Records of a shard that an environment has posted to a part, by its order; `by` counts environments."""
+
+    shard: str
+    numbers: tuple[int, ...]
+    part: int
+    by: int
+
+
 @dataclass
 class Client:
     """What a client knows by the rules of docs/subscriptions.md; it subscribed before the first record."""
 
     seqs: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     last: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
-    sees_gap: bool = False
+    ends: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    gaps: list[Gap] = field(default_factory=list["Gap"])
+    frames: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])  # each one's shard, whether a mark
     twice: int = 0
     out_of_order: int = 0
+
+    @property
+    def sees_gap(self) -> bool:
+        return bool(self.gaps)
 
     def take(self, message: bytes) -> None:
         frame: dict[str, Any] = json.loads(message)
         shard, key = frame["shard"], (frame["shard"], frame["epoch"])
+        self.frames.append((shard, frame["t"] == "mark"))
         if frame["n"] <= self.last.get(key, 0):
-            self.twice += 1
+            self.twice += frame["t"] == "records"
             return
-        self.sees_gap |= frame["n"] != self.last.get(key, 0) + 1
+        before = int(frame["d"][0]["seq"]) if frame["d"] else None
+        if frame["n"] != self.last.get(key, 0) + 1 or frame["t"] == "mark":
+            self.gaps.append(Gap(shard, self.ends.get(key, -1), before, len(self.frames) - 1))
         self.last[key] = frame["n"]
         had = self.seqs.setdefault(shard, [])
+        if frame["d"]:
+            self.ends[key] = int(frame["d"][-1]["seq"])
         for record in frame["d"]:
             self.out_of_order += bool(had) and int(record["seq"]) <= had[-1]
             had.append(int(record["seq"]))
@@ -137,7 +171,10 @@ class Workers:
     begun: int = 0
     refused: float = 0.0  # the share of the orders that are throttled
     lost: float = 0.0  # of the answers that are lost
+    killed: float = 0.0  # of the environments that are gone when they have answered
     broken: bool = False
+    served: list[Served] = field(default_factory=list[Served])
+    known: list[BroadcastDesk] = field(default_factory=list[BroadcastDesk])
 
     async def serve(self, order: PartOrder, *, deadline: float) -> PartReport:
         rng = self.world.rng
@@ -153,9 +190,15 @@ class Workers:
             self.made += 1
             await asyncio.sleep(0.3)
             environment = self.world.make_desk(None)
+            self.known.append(environment)
         received = fan_out.decode(json.loads(json.dumps(fan_out.encode_order(order))))
+        numbers = tuple(int(record.sequence_number) for record in order.records)
         reply = await broadcast_records(received, self.world.call(30.0), environment)
-        self.idle.append(environment)
+        assert isinstance(reply, PartReport)
+        if reply.is_begun:
+            self.served.append(Served(order.records[0].shard_id, numbers, order.part, self.known.index(environment)))
+        if not (self.killed and rng.random() < self.killed):
+            self.idle.append(environment)
         if self.lost and rng.random() < self.lost:
             await asyncio.sleep(max(0.0, deadline - asyncio.get_running_loop().time()))
             raise Retryable("the answer was lost")

@@ -38,9 +38,13 @@ ORDER: dict[str, Any] = {
 }
 
 
-@given(st.builds(PartOrder, st.text(min_size=1), COUNTS, COUNTS, st.lists(RECORDS, min_size=1).map(tuple)))
+LOST = st.lists(st.integers(0, 10**60).map(str), max_size=8).map(tuple)
+
+
+@given(st.builds(PartOrder, st.text(min_size=1), COUNTS, COUNTS, st.lists(RECORDS, min_size=1).map(tuple), LOST))
 def test_an_order_arrives_as_it_was_given(order: PartOrder) -> None:
-    """With every record's number, place and data; what only producers and metrics need stays behind."""
+    """With what the part may have lost, and every record's number, place and data; what only producers and metrics need
+    stays behind."""
     assert fan_out.decode(json.loads(json.dumps(fan_out.encode_order(order)))) == order
 
 
@@ -89,6 +93,8 @@ def _changed(path: tuple[str | int, ...], value: object) -> dict[str, Any]:
         (("order", "until_ms"), 1.5, "order.until_ms"),
         (("order", "until_ms"), 1 << 60, "order.until_ms"),
         (("order", "shard"), 5, "order.shard"),
+        (("order", "lost"), "49", "order.lost"),
+        (("order", "lost"), ["49", 50], "order.lost[1]"),
         (("order", "stream"), None, "order.stream"),
         (("records",), None, "records"),
         (("records", 1), ["50", 2], "records[1]"),

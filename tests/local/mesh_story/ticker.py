@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+OPEN_END = 1 << 200  # beyond every sequence number
+
 
 class Gap(NamedTuple):
     """Messages are missing of this shard between these two sequence numbers, which are of one epoch.
 
-    `after` is 0 where nothing of the epoch came before.
+    `after` is 0 where nothing of the epoch came before, `before` OPEN_END where a mark told: up to when that came.
     """
 
     shard: str
@@ -45,20 +47,24 @@ class Ticker:
             text = await self.client._opened.receive_str()
             self.texts.append(text)
             frame = json.loads(text)
-            if frame["t"] == "records":
+            if frame["t"] in {"records", "mark"}:
                 self.take(frame)
             else:
                 self._answers.append(frame)
             self._news.set()
 
     def take(self, frame: dict[str, Any]) -> None:
-        """One frame of records."""
+        """One frame of records, or a mark."""
         shard, series = frame["shard"], (frame["shard"], frame["epoch"])
         places = [(shard, int(record["seq"])) for record in frame["d"]]
         self.raw += places
         last = self._last_n.get(series, 0)
         if frame["n"] <= last:
             return  # a post whose answer was lost is made again
+        if frame["t"] == "mark":
+            self.gaps.append(Gap(shard, self._last_of_epoch.get(series, 0), OPEN_END))
+            self._last_n[series] = frame["n"]
+            return
         if frame["n"] > last + 1:
             self.gaps.append(Gap(shard, self._last_of_epoch.get(series, 0), places[0][1]))
         self._last_n[series] = frame["n"]

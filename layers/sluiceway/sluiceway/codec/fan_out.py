@@ -1,6 +1,6 @@
 """The orders that one invocation of a function gives to others of it, beside the batches that a stream gives it.
 
-    {"order": {"v": 1, "topic": ..., "part": 3, "until_ms": ..., "stream": <ARN>, "shard": ...},
+    {"order": {"v": 1, "topic": ..., "part": 3, "until_ms": ..., "stream": <ARN>, "shard": ..., "lost"?: [<number>]},
      "records": [[<sequence number>, <sub-sequence or null>, <base64 of the data, null where it could not be opened>]]}
 
 The answer is a report's members. Must not know how an invocation is made.
@@ -41,6 +41,10 @@ def decode(raw: object) -> KinesisBatch | PartOrder:
             _record(each, stream=stream, shard=shard, member=f"records[{index}]")
             for index, each in enumerate(sequence(root.get("records"), "records"))
         ),
+        lost=tuple(
+            kinesis.read_sequence_number(each, f"order.lost[{index}]")
+            for index, each in enumerate(sequence(order.get("lost", []), "order.lost"))
+        ),
     )
 
 
@@ -59,8 +63,9 @@ def encode_order(order: PartOrder) -> dict[str, object]:
     """The payload of the invocation. The records are of one shard, and there is one at least."""
     first = order.records[0]
     about = {"v": VERSION, "topic": order.topic, "part": order.part, "until_ms": order.until_ms}
+    lost = {"lost": list(order.lost)} if order.lost else {}
     return {
-        "order": {**about, "stream": first.stream_arn, "shard": first.shard_id},
+        "order": {**about, "stream": first.stream_arn, "shard": first.shard_id, **lost},
         "records": [[each.sequence_number, each.sub_sequence, _write(each)] for each in order.records],
     }
 

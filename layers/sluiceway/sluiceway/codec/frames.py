@@ -9,11 +9,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from sluiceway.events.socket import Frame, RecordsFrame, ShownRecord
+from sluiceway.events.socket import Frame, MarkFrame, RecordsFrame, ShownRecord
 
 __all__ = [
     "decode_event_id",
     "encode_frame",
+    "encode_mark",
     "encode_record",
     "encode_records",
     "encode_sse",
@@ -55,9 +56,18 @@ def encode_record(record: ShownRecord) -> bytes:
 
 def encode_records(frame: RecordsFrame) -> bytes:
     """One WebSocket message of records."""
+    head = _write_head(frame, "records")
+    return b'%s,"d":[%s]}' % (head[:-1], b",".join(frame.records))
+
+
+def encode_mark(frame: MarkFrame) -> bytes:
+    """One WebSocket message that tells a number and holds no record."""
+    return b'%s,"d":[]}' % _write_head(frame, "mark")[:-1]
+
+
+def _write_head(frame: RecordsFrame | MarkFrame, kind: str) -> bytes:
     members = {"v": RECORDS_VERSION, "topic": frame.topic, "shard": frame.shard, "epoch": frame.epoch}
-    head = _write({**members, "n": frame.number, "t": "records"})
-    return b'%s,"d":[%s]}' % (head[:-1].encode(), b",".join(frame.records))
+    return _write({**members, "n": frame.number, "t": kind}).encode()
 
 
 def pack_records(records: Iterable[bytes], most: int) -> Iterator[tuple[bytes, ...]]:

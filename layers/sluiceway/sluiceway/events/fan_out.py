@@ -13,12 +13,15 @@ class PartOrder(NamedTuple):
     """Post these records of one shard, in order, to the subscribers of part `part` of `topic`.
 
     Nothing may be posted after `until_ms` (epoch milliseconds): by then the shard's next records may be on their way.
+    `lost`: the last sequence numbers of batches of the shard that the part may have missed, in the shard's order, which
+    its subscribers are to be told.
     """
 
     topic: str
     part: int
     until_ms: int
     records: tuple[KinesisRecord, ...]
+    lost: tuple[str, ...] = ()
 
 
 class PartReport(NamedTuple):

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
-__all__ = ["Frame", "FrameKind", "RecordsFrame", "ShownRecord", "SocketEvent", "SocketReply", "StreamOrder"]
+__all__ = [
+    "Frame",
+    "FrameKind",
+    "MarkFrame",
+    "RecordsFrame",
+    "ShownRecord",
+    "SocketEvent",
+    "SocketReply",
+    "StreamOrder",
+]
 
 FrameKind: TypeAlias = Literal[
     "delta", "tool", "final", "reset", "retract", "error", "ping", "subscribed", "unsubscribed"
@@ -72,6 +81,15 @@ class RecordsFrame(NamedTuple):
     epoch: str
     number: int
     records: tuple[bytes, ...]
+
+
+class MarkFrame(NamedTuple):
+    """How far the numbers of a shard's messages have come: up to `number` they were due, sent or not."""
+
+    topic: str
+    shard: str
+    epoch: str
+    number: int
 
 
 class ShownRecord(NamedTuple):

@@ -1,16 +1,18 @@
 """Records of a stream to whoever subscribed them, live: matched, projected, posted, and forgotten.
 
 Owns who serves which subscribers. There is no replay: what cannot be posted is dropped, and never fails the batch,
-since every other client would have the whole batch again. The one thing that does is that nobody knows who has
-subscribed. A topic with few subscribers is served by this invocation; one with many by a worker for each part of them,
-which is waited for: so the shard's next batch overtakes nothing. Must not know AWS, nor what a pattern means.
+since every other client would have the whole batch again; whoever has missed something is told (`missing`). The one
+thing that does is that nobody knows who has subscribed. A topic with few subscribers is served by this invocation; one
+with many by a worker for each part of them, which is waited for: so the shard's next batch overtakes nothing. Must not
+know AWS, nor what a pattern means.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from sluiceway import log
@@ -20,12 +22,16 @@ from sluiceway.events.invocation import Invocation
 from sluiceway.events.kinesis import KinesisBatch, KinesisRecord
 from sluiceway.events.sqs import BatchReport
 from sluiceway.flows.channels import ChannelDesk, publish_records
+from sluiceway.flows.missing import ALL, About, Losses, Marks
 from sluiceway.flows.parting import PartDesk, give_parts
-from sluiceway.flows.posting import Parcel, Posting, PostingDesk, PostTally
+from sluiceway.flows.posting import POST_METRICS, Parcel, Posting, PostingDesk, PostTally
 from sluiceway.flows.roll import Subscribers, SubscriptionRoll
-from sluiceway.flows.showing import Showing, ShowTally, write_messages
+from sluiceway.flows.showing import Showing, Shown, ShowTally, write_messages
+from sluiceway.ports import Subscription
 from sluiceway.rules.numbering import Numbering
-from sluiceway.steps.metrics import count
+from sluiceway.rules.subscriptions import Filter
+from sluiceway.rules.topics import part_of
+from sluiceway.steps.metrics import count, count_of
 
 __all__ = ["BroadcastDesk", "broadcast_records"]
 
@@ -47,6 +53,8 @@ class BroadcastDesk:
     numbering: Numbering
     parting: PartDesk | None = None
     channels: ChannelDesk | None = None
+    marks: Marks = field(default_factory=Marks)
+    losses: Losses = field(default_factory=Losses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ class _Tally:
     shown: ShowTally = field(default_factory=ShowTally)
     posts: PostTally = field(default_factory=PostTally)
 
-    def tell(self, records: int) -> None:
+    def tell(self, topic: str, records: int) -> None:
         """Metrics for what went wrong and what was done, and one line."""
         numbers = {
             "MessagesPosted": self.posts.posted,
@@ -68,6 +76,7 @@ class _Tally:
         for name, number in numbers.items():
             if number:
                 count(name, number)
+        count_of({"topic": topic}, {POST_METRICS[reason]: number for reason, number in self.posts.drops.items()})
         log.info(
             "broadcast.done",
             records=records,
@@ -91,8 +100,13 @@ async def broadcast_records(
     if isinstance(event, PartOrder):
         return await _serve_part(event, desk, stop_at)
     if event.records:
-        topic = _topic_of(event.records[0], desk.topics)
-        skipped = await _serve_batch(event.records, topic, desk=desk, stop_at=stop_at)
+        topic, is_served = _topic_of(event.records[0], desk.topics), False
+        desk.losses.begin(topic, event.records, now=asyncio.get_running_loop().time())
+        try:
+            skipped = await _serve_batch(event.records, topic, desk=desk, stop_at=stop_at)
+            is_served = True
+        finally:
+            desk.losses.end(topic, event.records, is_served=is_served)
         if skipped:
             count("RecordsSkipped", skipped)
     return BatchReport()
@@ -125,11 +139,13 @@ async def _serve_connections(
     """Serve a topic with few subscribers here, one with many in parts; how many records were skipped."""
     parting = desk.parting
     if parting is not None and parting.crowds.is_large(topic):
-        return await give_parts(records, topic, desk=parting, stop_at=stop_at)
+        return await give_parts(records, topic, desk=parting, losses=desk.losses, stop_at=stop_at)
     subscribers = await desk.roll.read(topic, desk.roll.parts)
     if parting is not None and parting.crowds.note(topic, subscribers.number):
-        return await give_parts(records, topic, desk=parting, stop_at=stop_at)
-    return (await _post_records(records, topic, subscribers, desk=desk, stop_at=stop_at)).shown.skipped
+        return await give_parts(records, topic, desk=parting, losses=desk.losses, stop_at=stop_at)
+    lost = desk.losses.find(topic, records[0].shard_id, ALL, now=asyncio.get_running_loop().time())
+    showing = Showing(topic, desk.numbering)
+    return (await _post_records(records, showing, subscribers, desk=desk, stop_at=stop_at, lost=lost)).shown.skipped
 
 
 async def _serve_part(order: PartOrder, desk: BroadcastDesk, stop_at: float) -> PartReport:
@@ -141,7 +157,8 @@ async def _serve_part(order: PartOrder, desk: BroadcastDesk, stop_at: float) -> 
     except (Retryable, TimeoutError) as error:
         log.failure("broadcast.part_not_begun", error)
         return PartReport(is_begun=False)
-    tally = await _post_records(order.records, order.topic, subscribers, desk=desk, stop_at=stop_at, series=order.part)
+    showing = Showing(order.topic, desk.numbering, order.part)
+    tally = await _post_records(order.records, showing, subscribers, desk=desk, stop_at=stop_at, lost=order.lost)
     return PartReport(
         subscribers=subscribers.number,
         posted=tally.posts.posted,
@@ -152,21 +169,37 @@ async def _serve_part(order: PartOrder, desk: BroadcastDesk, stop_at: float) -> 
 
 async def _post_records(  # noqa: PLR0913 - what one call is about, keyword-only
     records: Sequence[KinesisRecord],
-    topic: str,
+    showing: Showing,
     subscribers: Subscribers,
     *,
     desk: BroadcastDesk,
     stop_at: float,
-    series: int | None = None,
+    lost: Sequence[str],
 ) -> _Tally:
     tally = _Tally()
     held = subscribers.held
     if not len(held) and not subscribers.over:
         return tally
-    showing = Showing(topic, desk.numbering, series)
-    messages = write_messages(records, held, showing=showing, tally=tally.shown) if len(held) else {}
-    parcels = [Parcel(each, sent) for wanted, sent in messages.items() for each in held.holders(wanted) if sent]
-    parcels += map(Parcel, subscribers.over)
-    await Posting(desk.posting, tally.posts, stop_at=stop_at).run(parcels)
-    tally.tell(len(records))
+    desk.losses.tell(showing.group(records[0].shard_id), lost, served=records, numbering=desk.numbering)
+    written = write_messages(records, held, showing=showing, tally=tally.shown) if len(held) else {}
+    served = partial(_is_served, part=showing.series, parts=len(desk.roll.parts))
+    parcels = desk.marks.add(showing.topic, _pack(written, held.holders), held.holders, is_served=served)
+    posting = Posting(desk.posting, tally.posts, stop_at=stop_at)
+    await posting.run([*parcels, *map(Parcel, subscribers.over)])
+    desk.marks.learn(showing.topic, parcels, tally.posts.missed)
+    tally.tell(showing.topic, len(records))
     return tally
+
+
+def _pack(written: Mapping[Filter, Shown], holders: Callable[[Filter], Iterable[Subscription]]) -> list[Parcel]:
+    """What each connection is due."""
+    parcels: list[Parcel] = []
+    for wanted, shown in written.items():
+        about = About(wanted, shown.last)
+        parcels += [Parcel(each, shown.messages, about) for each in holders(wanted)]
+    return parcels
+
+
+def _is_served(connection_id: str, *, part: Hashable, parts: int) -> bool:
+    """Whether a call for this part, None for all, serves a connection where it has subscribed."""
+    return part is None or part_of(connection_id, parts) == part

@@ -67,7 +67,7 @@ async def publish_records(records: Sequence[KinesisRecord], topic: str, *, desk:
     if channel is None:
         return 0
     written = write_messages(records, desk.look(topic), showing=Showing(topic, desk.numbering, "channel"), tally=tally)
-    events = [message.decode() for messages in written.values() for message in messages]
+    events = [message.decode() for shown in written.values() for message in shown.messages]
     failed = await _publish(channel, events, desk=desk, deadline=deadline) if events else 0
     if failed < len(events):
         count("ChannelEventsPublished", len(events) - failed)

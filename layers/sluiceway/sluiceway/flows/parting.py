@@ -16,6 +16,7 @@ from sluiceway import log
 from sluiceway.errors import Misconfigured, Rejected, Retryable
 from sluiceway.events.fan_out import PartOrder, PartReport
 from sluiceway.events.kinesis import KinesisRecord
+from sluiceway.flows.missing import Losses
 from sluiceway.ports import Chance, Clock
 from sluiceway.ports.fan_out import NotBegun, PartWorkers
 from sluiceway.steps.metrics import count
@@ -64,21 +65,27 @@ class PartDesk:
     chance: Chance
 
 
-async def give_parts(records: Sequence[KinesisRecord], topic: str, *, desk: PartDesk, stop_at: float) -> int:
+async def give_parts(
+    records: Sequence[KinesisRecord], topic: str, *, desk: PartDesk, losses: Losses, stop_at: float
+) -> int:
     """Let a worker serve each part; how many records were skipped. Returns at `stop_at` at the latest.
 
     Raises Retryable where no worker has begun, for certain: then nobody has had anything, and the batch comes again.
-    Any other part that is not served is dropped and counted, since the others have the batch already.
+    Any other part that is not served is dropped and counted, since the others have the batch already; the next order
+    for it says so.
     """
     skipped = 0
     for index, together in enumerate(_split(records)):
-        reports = await _give(together, topic, desk=desk, stop_at=stop_at)
+        reports = await _give(together, topic, desk=desk, losses=losses, stop_at=stop_at)
         begun = [report for report in reports if report is not None and report.is_begun]
         if not index and all(report is not None and not report.is_begun for report in reports):
             raise Retryable("no worker could begin")
         if len(begun) < len(reports):
             count("PartsDropped", len(reports) - len(begun))
             log.warning("broadcast.parts_dropped", parts=len(reports) - len(begun))
+            for part, report in enumerate(reports):
+                if report is None or not report.is_begun:
+                    losses.note(topic, part, together, now=asyncio.get_running_loop().time())
         else:
             desk.crowds.note(topic, sum(report.subscribers for report in begun))
         skipped += max((report.skipped for report in begun), default=0)
@@ -108,13 +115,17 @@ def _split(records: Sequence[KinesisRecord]) -> Iterator[tuple[KinesisRecord, ..
 
 
 async def _give(
-    records: tuple[KinesisRecord, ...], topic: str, *, desk: PartDesk, stop_at: float
+    records: tuple[KinesisRecord, ...], topic: str, *, desk: PartDesk, losses: Losses, stop_at: float
 ) -> list[PartReport | None]:
     """What each worker says; None of one that did not."""
     now = asyncio.get_running_loop().time()
     until = stop_at - min(MARGIN_S, (stop_at - now) * MARGIN_SHARE)
     until_ms = desk.clock.now_ms() + int((until - now) * 1000)
-    orders = [PartOrder(topic, part, until_ms, records) for part in range(desk.parts)]
+    shard = records[0].shard_id
+    orders = [
+        PartOrder(topic, part, until_ms, records, losses.find(topic, shard, part, now=now))
+        for part in range(desk.parts)
+    ]
     async with asyncio.TaskGroup() as group:
         given = [group.create_task(_serve(order, desk, until=until, stop_at=stop_at)) for order in orders]
     return [each.result() for each in given]

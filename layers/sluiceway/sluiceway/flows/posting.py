@@ -1,15 +1,17 @@
 """Messages to many WebSocket connections at once: each connection's in order, none waiting for another's.
 
 Owns what becomes of a connection that is gone, slow or over, and of a gateway that is throttled. Delivery is at most
-once: what cannot be posted within a bounded back-off, or before the call's end, is dropped and counted. Of a connection
-one post is under way at a time; one that has to wait gives its place to others meanwhile. Must not know records.
+once: what cannot be posted within a bounded back-off, or before the call's end, is dropped and counted by its reason.
+Of a connection one post is under way at a time; one that has to wait gives its place to others meanwhile. Must not know
+records.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -19,7 +21,7 @@ from sluiceway.ports import Chance, Connections, Subscription
 from sluiceway.rules.pacing import Rests, Window
 from sluiceway.steps.metrics import count
 
-__all__ = ["POSTS_AT_ONCE", "Parcel", "PostTally", "Posting", "PostingDesk", "PostingRoll"]
+__all__ = ["POSTS_AT_ONCE", "POST_METRICS", "Missed", "Parcel", "PostTally", "Posting", "PostingDesk", "PostingRoll"]
 
 POSTS_AT_ONCE: Final = 64  # the wire client's connections to one origin
 TRIES: Final = 3  # of one message, while the gateway is not throttled altogether
@@ -28,6 +30,15 @@ GROWTH: Final = 4
 LONGEST_PAUSE_S: Final = 1.0
 CONNECTION_S: Final = 10.0  # that a connection has for its messages of one call; one that is silent takes 5 s to tell
 _THROTTLED: Final = 429
+POST_METRICS: Final[Mapping[str, str]] = {
+    "throttled": "PostsDroppedThrottled",
+    "unanswered": "PostsDroppedUnanswered",
+    "resting": "PostsDroppedResting",
+    "refused": "PostsDroppedRefused",
+    "misconfigured": "PostsDroppedMisconfigured",
+    "deadline": "PostsDroppedDeadline",
+}
+"""Why a message is dropped, and the metric that counts it. There are no other reasons."""
 
 
 class PostingRoll(Protocol):
@@ -51,26 +62,43 @@ class PostingRoll(Protocol):
 
 
 class Parcel(NamedTuple):
-    """What one connection gets of a call: its messages in order. One that is over gets none, and is closed."""
+    """What one connection gets of a call: its messages in order. One that is over gets none, and is closed.
+
+    `about` is whatever its giver wants to find again in `PostTally.missed`.
+    """
 
     subscription: Subscription
     messages: tuple[bytes, ...] = ()
+    about: object = None
+
+
+class Missed(NamedTuple):
+    """A parcel of which the messages from the place `at` on were dropped."""
+
+    parcel: Parcel
+    at: int
 
 
 @dataclass(slots=True)
 class PostTally:
-    """What became of messages (`due`, `posted`, and `unwanted` of connections that are gone) and of connections."""
+    """What became of messages and of connections: `due` is the sum of `posted`, `unwanted` and `drops`.
+
+    `unwanted`: messages of connections that are gone or over. `drops`: those that somebody should have had and has not,
+    by the words of POST_METRICS; `missed` says whose they were.
+    """
 
     due: int = 0
     posted: int = 0
     unwanted: int = 0
     gone: int = 0
     expired: int = 0
+    drops: Counter[str] = field(default_factory=Counter[str])
+    missed: list[Missed] = field(default_factory=list[Missed])
 
     @property
     def dropped(self) -> int:
         """Messages that somebody should have had and has not."""
-        return self.due - self.posted - self.unwanted
+        return self.drops.total()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +112,7 @@ class PostingDesk:
     rests: Rests = field(default_factory=Rests)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
     """One connection's parcel while it is posted: `at` is the message that comes next."""
 
@@ -94,6 +122,10 @@ class _Job:
     tries_left: float = TRIES
     pause_s: float = FIRST_PAUSE_S
     is_retried: bool = False
+
+    @property
+    def left(self) -> int:
+        return len(self.parcel.messages) - self.at
 
     def move_on(self) -> None:
         self.at += 1
@@ -112,6 +144,7 @@ class Posting:
         self._now: Callable[[], float] = asyncio.get_running_loop().time
         self._new: Iterator[Parcel] = iter(())
         self._waiting: list[tuple[float, int, _Job]] = []  # a heap, by when they go on
+        self._open: set[_Job] = set()
         self._deferrals = 0
         self._busy = 0
         self._woken: asyncio.Future[None] | None = None
@@ -132,6 +165,9 @@ class Posting:
                     group.create_task(self._work(job))
         except TimeoutError:
             log.warning("posting.deadline")
+            self._drop_rest("misconfigured" if self._is_refused else "deadline")
+        if self._is_refused:
+            self._drop_rest("misconfigured")
 
     def _is_unfinished(self) -> bool:
         return not self._is_refused and bool(self._busy or self._waiting or self._has_new)
@@ -145,10 +181,14 @@ class Posting:
             return heapq.heappop(self._waiting)[2]
         for parcel in self._new:
             subscription = parcel.subscription
+            job = _Job(parcel, now + CONNECTION_S)
             if self._desk.roll.is_struck(subscription):
-                self._tally.unwanted += len(parcel.messages)
-            elif not parcel.messages or not self._desk.rests.is_resting(subscription.connection_id, now):
-                return _Job(parcel, now + CONNECTION_S)
+                self._tally.unwanted += job.left
+            elif parcel.messages and self._desk.rests.is_resting(subscription.connection_id, now):
+                self._drop(job, "resting")
+            else:
+                self._open.add(job)
+                return job
         self._has_new = False
         return None
 
@@ -188,25 +228,28 @@ class Posting:
 
     async def _deliver(self, job: _Job) -> None:
         """One connection's messages, in order, until one has to wait; after one that is dropped the rest is too."""
-        subscription, messages = job.parcel
+        subscription, messages, _ = job.parcel
         roll, rests = self._desk.roll, self._desk.rests
         while True:
             if roll.is_over(subscription):
-                self._tally.unwanted += len(messages) - job.at
+                self._forgo(job)
                 await self._close(subscription)
                 return
-            if job.at == len(messages) or self._is_refused:
+            if not job.left:
+                self._open.discard(job)
+                return
+            if self._is_refused:
                 return
             try:
                 await self._desk.connections.post(subscription.connection_id, messages[job.at])
             except Gone:
                 self._tally.gone += 1
-                self._tally.unwanted += len(messages) - job.at
+                self._forgo(job)
                 rests.forget(subscription.connection_id)
                 await roll.strike(subscription)
                 return
             except (Misconfigured, Rejected) as error:
-                self._refuse(error)
+                self._refuse(job, error)
                 return
             except Retryable as error:
                 self._put_off(job, error)
@@ -216,10 +259,28 @@ class Posting:
             self._tally.posted += 1
             job.move_on()
 
-    def _refuse(self, error: Misconfigured | Rejected) -> None:
+    def _forgo(self, job: _Job) -> None:
+        """Nobody wants the rest of it."""
+        self._tally.unwanted += job.left
+        self._open.discard(job)
+
+    def _drop(self, job: _Job, reason: str) -> None:
+        """The rest of it is lost to somebody who wants it."""
+        self._open.discard(job)
+        self._tally.drops[reason] += job.left
+        self._tally.missed.append(Missed(job.parcel, job.at))
+
+    def _drop_rest(self, reason: str) -> None:
+        """All that has not come to an end when the call does."""
+        for job in (*self._open, *(_Job(parcel, 0.0) for parcel in self._new)):
+            if job.left:
+                self._drop(job, reason)
+
+    def _refuse(self, job: _Job, error: Misconfigured | Rejected) -> None:
         """The message is refused; where it is the deployment that is, so would every other post be."""
         if isinstance(error, Rejected):
             log.failure("posting.refused", error)
+            self._drop(job, "refused")
             return
         if not self._is_refused:
             log.failure("posting.misconfigured", error)
@@ -243,6 +304,7 @@ class Posting:
         job.pause_s = min(LONGEST_PAUSE_S, job.pause_s * GROWTH)
         if job.tries_left <= 0 or now + pause_s >= min(job.give_up_at, self._stop_at):
             log.debug("posting.dropped", error_type=type(error).__name__)
+            self._drop(job, "throttled" if throttled else "unanswered")
             self._desk.rests.give_up(job.parcel.subscription.connection_id, now)
             return
         self._deferrals += 1

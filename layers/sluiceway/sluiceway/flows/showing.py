@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 from sluiceway import log
-from sluiceway.codec.frames import encode_record, encode_records, pack_records
+from sluiceway.codec.frames import encode_mark, encode_record, encode_records, pack_records
 from sluiceway.errors import Rejected
 from sluiceway.events.kinesis import KinesisRecord
-from sluiceway.events.socket import RecordsFrame, ShownRecord
+from sluiceway.events.socket import MarkFrame, RecordsFrame, ShownRecord
 from sluiceway.ports import MAX_MESSAGE_BYTES
 from sluiceway.rules.numbering import Numbering
 from sluiceway.rules.patterns.decoding import read_event
 from sluiceway.rules.subscriptions import Filter, SubscriptionSet
 
-__all__ = ["ShowTally", "Showing", "write_messages"]
+__all__ = ["ShowTally", "Showing", "Shown", "write_messages"]
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 JOINED_BYTES: Final = 32_768  # of the records in one message: a WebSocket frame, and what API Gateway meters as one
@@ -34,6 +34,17 @@ class Showing(NamedTuple):
     numbering: Numbering
     series: Hashable = None
 
+    def group(self, shard: str) -> Hashable:
+        """What the numbers of one shard have in common."""
+        return self.series, self.topic, shard
+
+
+class Shown(NamedTuple):
+    """The messages of a filter, and the last number that was given."""
+
+    messages: tuple[bytes, ...]
+    last: MarkFrame
+
 
 @dataclass(slots=True)
 class ShowTally:
@@ -45,27 +56,37 @@ class ShowTally:
 
 def write_messages(
     records: Sequence[KinesisRecord], held: SubscriptionSet[H], *, showing: Showing, tally: ShowTally
-) -> dict[Filter, tuple[bytes, ...]]:
-    """The messages of each filter that matches anything, in the shard's order; () where none of it can be sent."""
+) -> dict[Filter, Shown]:
+    """The messages of each filter that matches anything, in the shard's order.
+
+    A record that is larger than a message has its number all the same, so that it is missed: by the message that
+    follows, or else by a mark.
+    """
     if not records:
         return {}
     shard = records[0].shard_id
     head = encode_records(RecordsFrame(showing.topic, shard, showing.numbering.epoch, 10**NUMBER_DIGITS - 1, ()))
     wanted = _match(records, held, most=MAX_MESSAGE_BYTES - len(head), tally=tally)
     return {
-        each: tuple(_write_frames(shown, each, showing=showing, shard=shard, most=JOINED_BYTES - len(head)))
+        each: _write_frames(shown, each, showing=showing, shard=shard, most=JOINED_BYTES - len(head))
         for each, shown in wanted.items()
     }
 
 
-def _write_frames(
-    shown: Iterable[bytes], wanted: Filter, *, showing: Showing, shard: str, most: int
-) -> Iterable[bytes]:
-    """The frames; what cannot be sent has its number all the same, so that it is missed."""
+def _write_frames(shown: Iterable[bytes], wanted: Filter, *, showing: Showing, shard: str, most: int) -> Shown:
+    written: list[bytes] = []
+    group = showing.group(shard)
+    mark = MarkFrame(showing.topic, shard, "", 0)
+    is_missed = False
     for together in pack_records(shown, most):
-        number = showing.numbering.next((showing.series, showing.topic, shard, wanted))
-        if together != (b"",):
-            yield encode_records(RecordsFrame(showing.topic, shard, showing.numbering.epoch, number, together))
+        number = showing.numbering.next((group, wanted), group)
+        mark = mark._replace(epoch=showing.numbering.epoch_of(group), number=number)
+        is_missed = together == (b"",)
+        if not is_missed:
+            written.append(encode_records(RecordsFrame(*mark, together)))
+    if is_missed:
+        written.append(encode_mark(mark))
+    return Shown(tuple(written), mark)
 
 
 def _match(
