@@ -104,7 +104,8 @@ def _read_route(mapping: Mapping[str, Any], kind: Kind) -> Route:
     function = str(mapping["FunctionArn"])
     if mapping.get("TumblingWindowInSeconds"):
         raise Misconfigured(
-            f"{function} counts in windows, whose state a replay has not: name a target", what="--target same"
+            f"{function} counts in windows, whose state a replay has not: name one that does not, as lambda:NAME",
+            what="--target same",
         )
     filters = cast("Mapping[str, Any]", mapping.get("FilterCriteria") or {}).get("Filters")
     try:

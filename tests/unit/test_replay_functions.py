@@ -307,7 +307,7 @@ def test_a_mapping_filters_what_is_replayed() -> None:
     [
         ([], STREAM, "no event source mapping reads arn:aws:kinesis"),
         ([mapping()], "", "no event source mapping reads what has no ARN"),
-        ([mapping(TumblingWindowInSeconds=5)], STREAM, "counts in windows"),
+        ([mapping(TumblingWindowInSeconds=5)], STREAM, "counts in windows.*as lambda:NAME"),
         ([mapping(FilterCriteria={"Filters": [{"Pattern": "{"}]})], STREAM, "cannot be read"),
     ],
 )
