@@ -43,9 +43,9 @@ CUT = """() => {
     return left < 0 || right > wide || (isBlock && each.scrollWidth > each.clientWidth + 1);
   }).map((each) => each.outerHTML.slice(0, 200));
 }"""
-PLACES = """() => [...document.querySelectorAll("#streams :is(.card, .reader, form)")]
-  .filter((each) => each.checkVisibility())
-  .map((each) => [each.getBoundingClientRect().x, each.getBoundingClientRect().y])"""
+PLACES = """() => [...document.querySelectorAll("#streams :is(.card, .reader, form, .facts)")]
+  .filter((each) => each.checkVisibility() && !each.closest(".tail"))
+  .map((each) => [each.textContent.trim().slice(0, 60), each.offsetLeft, each.offsetTop])"""
 BOXES = """() => [...document.querySelectorAll(".shards .shard")].map((shard) => {
   const place = (each) => { const {x, y, width, height} = each.getBBox(); return [x, y, x + width, y + height]; };
   const text = shard.querySelector("text");
@@ -269,24 +269,34 @@ async def test_a_split_and_a_merge_are_drawn_with_parents_on_any_screen(
             [shard_id(6), "open", "50.0 to 100.0 %", "shard 2, shard 3"],
             [shard_id(7), "open", "12.5 to 50.0 %", "shard 1, shard 5"],
         ]
-        check_picture(await boxes_of(page), await page.locator("#shards").evaluate("each => each.clientWidth"))
+        shards = {each["id"]: each for each in mesh.told()["streams"][0]["shards"]}
+        check_picture(await boxes_of(page), shards, await page.locator("#shards").evaluate("each => each.clientWidth"))
 
 
-async def test_a_hot_shard_and_the_rates_are_those_of_the_records(view: Page, mesh: Mesh) -> None:
+async def test_a_hot_shard_and_the_rates_are_those_of_the_records(view: Page, open_page: OpenPage, mesh: Mesh) -> None:
     """Of the last ten seconds: ten times what is shown is what was put; CloudWatch has counted as many."""
+    phone = await open_view(open_page, mesh, width=360)
+    shards = {each["id"]: each for each in mesh.told()["streams"][0]["shards"]}
+    numbers = {each["from"]: int(each["id"][-3:]) for each in shards.values() if each["open"]}
+    cold, hot = numbers[0.0], numbers[max(numbers)]
     incoming = {"namespace": "AWS/Kinesis", "name": "IncomingRecords", "statistic": "Sum", "StreamName": mesh.stream}
     before = sum(mesh.metric(**incoming))
     await mesh.put(*({"order": 500 + at, "customer": "hot"} for at in range(24)), hash_key=LAST_HASH)
     await mesh.put(*({"order": 600 + at, "customer": "cold"} for at in range(3)), hash_key=0)
-    await expect(view.get_by_role("img", name="3 open and 5 closed shards; shard 6 is hot")).to_be_visible()
-    await expect(view.locator(".shard[data-state=hot] text")).to_contain_text(re.compile(r"^shard 6, hot  2\.4"))
-    await expect(view.locator("#stream-facts")).to_contain_text(re.compile(r"^2\.7 records/s, \d+ B/s in"))
-    await expect(view.locator(".shard[data-state=open] text").first).to_contain_text(re.compile(r"^shard 4  0\.3"))
-    await expect(view.locator(".record").filter(has_text="hot").first).to_contain_text("shard 6")
-    await expect(view.locator(".record").filter(has_text="cold").first).to_contain_text("shard 4")
+    await expect(view.get_by_role("img", name=re.compile(f"; shard {hot} is hot$"))).to_be_visible()
+    await expect(view.locator(".shard[data-state=hot] text")).to_have_text(re.compile(rf"^shard {hot}, hot\s+2\.4\D"))
+    await expect(view.locator("#stream-facts")).to_have_text(re.compile(r"^2\.7 records/s, \d+ B/s in"))
+    await expect(view.locator(".shard[data-state=open] text").first).to_have_text(
+        re.compile(rf"^shard {cold}\s+0\.3\D")
+    )
+    await expect(phone.locator(".shard[data-state=hot] text")).to_contain_text(re.compile(rf"\b{hot},? hot"))
+    for page in (view, phone):
+        check_picture(await boxes_of(page), shards, await page.locator("#shards").evaluate("each => each.clientWidth"))
+    await expect(view.locator(".record").filter(has_text="hot").first).to_contain_text(f"shard {hot}")
+    await expect(view.locator(".record").filter(has_text="cold").first).to_contain_text(f"shard {cold}")
     assert sum(mesh.metric(**incoming)) - before == 27
     closed = [each for each in mesh.told()["streams"][0]["shards"] if not each["open"]]
-    assert {each["records_s"] for each in closed} == {0}
+    assert {each["records_s"] for each in closed} <= {0}
 
 
 # ---- readers
@@ -330,11 +340,11 @@ async def test_a_replay_from_a_record_progresses_and_ends(view: Page, mesh: Mesh
     await view.get_by_role("button", name="Replay", exact=True).click()
     entry = card(view, "Replays", "FilterRecords, 6 a second")
     await expect(entry.locator(".facts")).to_have_text(
-        re.compile(r"^Running\s+·\s+[1-9]\d* sent\s+·\s+\d of 3 shards$")
+        re.compile(r"^Running\s+·\s+[1-9]\d* sent\s+·\s+\d of \d shards$")
     )
     cancel = view.get_by_role("button", name="Cancel the replay to FilterRecords")
     await expect(cancel).to_be_visible()
-    await expect(entry.locator(".facts")).to_have_text(re.compile(r"^Done\s+·\s+12 sent\s+·\s+3 of 3 shards$"))
+    await expect(entry.locator(".facts")).to_have_text(re.compile(r"^Done\s+·\s+12 sent\s+·\s+(\d) of \1 shards$"))
     assert await entry.locator("progress").evaluate("bar => bar.value") == 1
     await expect(cancel).to_be_hidden()
     await until(lambda: reader_of(mesh.cloud, "FilterRecords")["last"]["batches"] > batches)
@@ -345,9 +355,10 @@ async def test_a_replay_from_a_record_progresses_and_ends(view: Page, mesh: Mesh
 
 async def test_nothing_is_cut_and_nothing_jumps(open_page: OpenPage, mesh: Mesh) -> None:
     """With all that there is to show, no part is wider than the page; news that change nothing move nothing."""
+    ask(mesh.cloud, "POST", "api/replays", {"reader": reader_of(mesh.cloud, "FilterRecords")["id"], "rate": 1_000})
     pages = [await open_view(open_page, mesh, width=width) for width in (1280, 360)]
     for page in pages:
-        await expect(page.get_by_role("list", name="Replays").locator("> li")).not_to_have_count(0)
+        await expect(page.get_by_role("list", name="Replays").locator("> li").first).to_contain_text("Done")
         await page.get_by_text("Shards as a list").click()
         assert await page.evaluate(CUT) == []
     places = [await page.evaluate(PLACES) for page in pages]
@@ -355,7 +366,9 @@ async def test_nothing_is_cut_and_nothing_jumps(open_page: OpenPage, mesh: Mesh)
         for _ in range(2):
             async with page.expect_response("**/api/streams"):
                 pass
-    assert [await page.evaluate(PLACES) for page in pages] == places
+    for page, before in zip(pages, places, strict=True):
+        after = await page.evaluate(PLACES)
+        assert [pair for pair in zip(before, after, strict=True) if pair[0][1:] != pair[1][1:]] == []
 
 
 async def boxes_of(page: Page) -> dict[int, dict[str, Any]]:
@@ -364,14 +377,12 @@ async def boxes_of(page: Page) -> dict[int, dict[str, Any]]:
     return {int(re.findall(r"\d+", each["name"])[0]): each for each in found}
 
 
-def check_picture(boxes: dict[int, dict[str, Any]], width: float) -> None:
+def check_picture(boxes: dict[int, dict[str, Any]], shards: dict[str, dict[str, Any]], width: float) -> None:
     """Children right of their parents, no box on another, every name in its box, each within the picture."""
-    parents = {4: (0,), 5: (0,), 6: (2, 3), 7: (1, 5)}
-    assert set(boxes) == set(range(8))
-    for child, its in parents.items():
-        for parent in its:
-            assert boxes[parent]["box"][2] < boxes[child]["box"][0]
-    assert boxes[4]["box"][3] < boxes[5]["box"][1]  # lower hash keys stand higher
+    assert {shard_id(number) for number in boxes} == set(shards)
+    for number, each in boxes.items():
+        for parent in shards[shard_id(number)]["parents"]:
+            assert boxes[int(parent[-3:])]["box"][2] < each["box"][0]
     places = [each["box"] for each in boxes.values()]
     for at, one in enumerate(places):
         assert one[0] >= 0

@@ -104,6 +104,9 @@ async def test_readers_say_how_far_behind_they_are_and_what_is_wrong(page: Page)
     rules = page.get_by_role("list", name="Rules").get_by_role("listitem")
     await expect(rules.nth(0)).to_contain_text("customer.email: tokenise, customer.card: hash")
     await expect(rules.nth(1)).to_contain_text("invalid-pattern pattern.total")
+    chips = [rules.nth(at).locator(".chip") for at in range(2)]
+    colours = [await chip.evaluate("each => getComputedStyle(each).backgroundColor") for chip in chips]
+    assert colours[0] != colours[1]
 
 
 async def test_dead_letters_are_looked_at_on_demand(page: Page, service: FakeService) -> None:

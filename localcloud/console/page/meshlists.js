@@ -31,7 +31,7 @@ function ruleCard(rule) {
     "li",
     { class: "reader", "data-wrong": Boolean(rule.problem) },
     h("b", {}, String(rule.id)),
-    h("span", { class: "chip" }, state),
+    h("span", { class: "chip", "data-state": state.toLowerCase() }, state),
     h("span", { class: "facts" }, `topic ${rule.topic}`),
     rule.problem && h("span", { class: "problem" }, rule.problem),
     h("dl", { class: "pairs" }, ...lines.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),

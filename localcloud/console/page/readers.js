@@ -39,7 +39,7 @@ function readerCard(reader, letters, now) {
   const { last } = reader;
   const isWrong = /^PROBLEM/i.test(reader.last_result ?? "");
   const failed = last?.failed ? `, ${whole(last.failed)} failed` : "";
-  const batch = last ? `${counted(last.batches, "batch", "batches")}${failed}; the last took ${duration(last.took_ms)}, ${ago(last.ended_ms, now)}` : "no batch yet";
+  const batch = last ? `${counted(last.batches, "batch", "batches")}${failed}; last took ${duration(last.took_ms)}, ${ago(last.ended_ms, now)}` : "no batch yet";
   const more = [
     reader.consumer && `consumer ${reader.consumer}`,
     reader.window_s > 0 && `windows of ${reader.window_s} s`,
@@ -52,7 +52,7 @@ function readerCard(reader, letters, now) {
     "li",
     { class: "reader", "data-wrong": isWrong || letters > 0 },
     h("b", {}, reader.function),
-    h("span", { class: "chip" }, reader.state),
+    h("span", { class: "chip", "data-state": reader.state.toLowerCase() }, reader.state),
     h("span", { class: "lag" }, lagWords(reader, now)),
     h("span", { class: isWrong ? "problem" : "facts" }, isWrong ? reader.last_result : batch),
     h("span", { class: "facts" }, more.join("  ·  ")),
