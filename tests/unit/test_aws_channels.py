@@ -152,6 +152,18 @@ def test_a_later_batch_that_fails_tells_what_is_unsent() -> None:
     assert outcome.error.code == "InternalFailure"
 
 
+@pytest.mark.parametrize(("status", "code"), [(400, "BadRequestException"), (403, "MessageProcessingError")])
+def test_one_event_that_is_refused_takes_no_other_with_it(status: int, code: str) -> None:
+    """AppSync takes none of a batch then: its events go one by one, and the later batches as ever."""
+    no = refuse(status, code)
+    network = MemoryNetwork([no, TAKEN, no, TAKEN, TAKEN, TAKEN, TAKEN])
+    outcome = signed(network, publish(*"1234567"))
+    assert isinstance(outcome, Publication)
+    assert ([each.index for each in outcome.failed], outcome.unsent, outcome.error) == ([1], 0, None)
+    bodies = [json.loads(request.split(b"\r\n\r\n")[1])["events"] for request in network.requests]
+    assert bodies == [["1", "2", "3", "4", "5"], ["1"], ["2"], ["3"], ["4"], ["5"], ["6", "7"]]
+
+
 @pytest.mark.parametrize("way", [signed, keyed])
 @pytest.mark.parametrize(
     ("status", "code", "expected"),

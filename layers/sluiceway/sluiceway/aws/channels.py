@@ -37,6 +37,7 @@ MAX_BATCH: Final = 5  # events in one request, the page above
 # Channels: https://docs.aws.amazon.com/appsync/latest/eventapi/event-api-websocket-protocol.html, message properties
 SERVICE: Final = "appsync-api"
 _OPERATION: Final = "Publish"
+_OF_EVENTS: Final = frozenset({"BadRequestException", "MessageProcessingError"})  # no JSON; not the handler's liking
 _UNAUTHORIZED: Final = "UnauthorizedException"
 _THROTTLED: Final = 429
 _SEGMENT: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,48}[A-Za-z0-9])?"
@@ -81,12 +82,29 @@ class BatchedChannels:
         for start in range(0, len(events), MAX_BATCH):
             batch = events[start : start + MAX_BATCH]
             try:
-                failed += await self._send(channel, batch, start=start, deadline=deadline)
+                failed += await self._send_batch(channel, batch, start=start, deadline=deadline)
             except SluicewayError as error:
                 if not start:
                     raise
                 return Publication(tuple(failed), unsent=len(events) - start, error=error)
         return Publication(tuple(failed))
+
+    async def _send_batch(
+        self, channel: str, batch: Sequence[str], *, start: int, deadline: float | None
+    ) -> list[FailedEvent]:
+        """A batch that is refused goes event by event: for one that is wrong, the API takes none of them."""
+        try:
+            return await self._send(channel, batch, start=start, deadline=deadline)
+        except ServiceRefused as error:
+            if len(batch) == 1 or error.code not in _OF_EVENTS:
+                raise
+        failed: list[FailedEvent] = []
+        for at, event in enumerate(batch, start):
+            try:
+                failed += await self._send(channel, [event], start=at, deadline=deadline)
+            except ServiceRefused as error:
+                failed.append(FailedEvent(at, str(error)))
+        return failed
 
     async def _send(
         self, channel: str, batch: Sequence[str], *, start: int, deadline: float | None
