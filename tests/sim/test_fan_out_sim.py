@@ -119,7 +119,7 @@ class Mesh:
         world.gateway.full, world.gateway.silent = set(), set()
         if weather.mends:
             await asyncio.sleep(60)
-            for _ in range(5 * world.workers.made * weather.givers):
+            for _ in range((8 if weather.givers == 1 else 12) * world.workers.made):
                 await self.bring(givers)
 
     # ---------------------------------------------------------------- the checker

@@ -89,3 +89,41 @@ def test_too_many_series_begin_anew_in_another_epoch() -> None:
     assert counting.next("one more") == 1
     assert counting.epoch != epoch
     assert counting.next(0) == 1
+
+
+def test_a_group_that_lost_something_leaves_out_a_number() -> None:
+    """Each of its series once, however late its next message comes, new ones too; other groups go on. Several losses
+    before a message are one gap."""
+    counting = Numbering(random.Random(1).random)
+    assert [counting.next("a", "g"), counting.next("b", "g"), counting.next("c", "h")] == [1, 1, 1]
+    counting.lose("g")
+    counting.lose("g")
+    assert [counting.next("a", "g"), counting.next("a", "g"), counting.next("c", "h")] == [3, 4, 2]
+    assert [counting.next("b", "g"), counting.next("new", "g"), counting.next("new", "h")] == [3, 2, 1]
+    assert counting.epoch_of("g") == counting.epoch_of("h") == counting.epoch
+
+
+def test_a_group_may_begin_anew_after_a_loss() -> None:
+    """In an epoch of its own, with a number that is not 1: what was missed may lie anywhere before it."""
+    counting = Numbering(random.Random(1).random)
+    assert [counting.next("a", "g"), counting.next("a", "g")] == [1, 2]
+    counting.lose("g", anew=True)
+    own = counting.epoch_of("g")
+    assert own != counting.epoch
+    assert [counting.next("a", "g"), counting.next("a", "g"), counting.next("b", "g")] == [2, 3, 2]
+    counting.lose("g")
+    assert (counting.next("a", "g"), counting.epoch_of("g")) == (5, own)
+    assert counting.epoch_of("h") == counting.epoch
+
+
+def test_losses_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest group's goes; also where the numbers themselves begin anew the others stay."""
+    monkeypatch.setattr(numbering, "MAX_GROUPS", 2)
+    monkeypatch.setattr(numbering, "MAX_SERIES", 2)
+    counting = Numbering(random.Random(1).random)
+    for group in ("g", "h", "i"):
+        counting.lose(group)
+    assert [counting.next("a", "g"), counting.next("a", "h")] == [1, 3]
+    before = counting.epoch
+    assert [counting.next("b", "i"), counting.next("c", "i")] == [2, 2]
+    assert counting.epoch != before
