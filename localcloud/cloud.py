@@ -102,7 +102,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
             open_messaging(services, compute.functions, front, group=compute.group)
         )
         messaging.topics.endpoint = aws
-        front.add(_lambda_api(compute, messaging, options.region))
+        front.add(_lambda_api(compute, messaging, services, region=options.region))
         backends = _backends(services, compute, front)
         function_urls = _function_urls(services, backends)
         appsync = open_appsync(services, compute.functions, front, group=compute.group, state=options.issuer_folder)
@@ -143,11 +143,13 @@ def _prepare(options: CloudOptions, *, console: str) -> Stack:
     return prepare_stack(source, context, Settled(parameters=parameters, cache=options.cache / "translations"))
 
 
-def _lambda_api(compute: Compute, messaging: Messaging, region: str) -> LambdaService:
-    return LambdaService(
+def _lambda_api(compute: Compute, messaging: Messaging, services: Services, *, region: str) -> LambdaService:
+    api = LambdaService(
         lambda asked: compute.functions if asked == region else None,
         lambda asked: messaging.mappings if asked == region else None,
     )
+    services.resource_tags["lambda"] = api.tags_of
+    return api
 
 
 def _front(services: Services) -> Front:

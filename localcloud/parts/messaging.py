@@ -21,6 +21,7 @@ from localcloud.compute.source_kinesis import KinesisSource
 from localcloud.compute.stream_source import StreamSource
 from localcloud.front import Front
 from localcloud.parts.services import Services
+from localcloud.services.events.access import tags_of
 from localcloud.services.events.envelope import Entry, RefusedEntry
 from localcloud.services.events.model import Buses, PutEntry
 from localcloud.services.events.targets import Reach, Targets, TargetServices
@@ -68,9 +69,10 @@ async def open_messaging(
     mappings = _open_mappings(services, functions, front, group=group)
     services.resource_policies["sns"] = lambda arn: read_resource_policy(topics.policy_text(arn))
     services.resource_policies["events"] = buses.policy_of
-    front.add(SnsService(topics, principal_of=lambda key: services.iam.principal_of(key).arn))
-    front.add(EventsService(buses))
-    front.add(PipesService(pipes))
+    sns = SnsService(topics, principal_of=lambda key: services.iam.principal_of(key).arn)
+    for api in (sns, EventsService(buses), PipesService(pipes)):
+        front.add(api)
+    services.resource_tags.update(sns=sns.tags_of, events=partial(tags_of, buses))
     courier = group.create_task(buses.run())
     try:
         yield Messaging(topics, buses, pipes, mappings)

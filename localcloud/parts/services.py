@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 from localcloud.clock import Clock
 from localcloud.compute.policies import FunctionPolicies
@@ -22,6 +23,8 @@ from localcloud.services.cloudwatch.resources import Alarms
 from localcloud.services.iam.calls import Authoriser, CallRecord
 from localcloud.services.iam.model import Iam, Principal
 from localcloud.services.iam.policy import Document, read_resource_policy
+from localcloud.services.iam.tags import TagsOf, group_context, resource_tags
+from localcloud.services.kinesis.access import tags_of
 from localcloud.services.kinesis.model import Streams
 from localcloud.services.logs.files import LogFiles
 from localcloud.services.logs.model import Logs
@@ -30,6 +33,7 @@ from localcloud.services.s3.store import Store as ObjectStore
 from localcloud.services.s3.wire import open_s3
 from localcloud.services.sqs.model import Queues
 from localcloud.services.sqs.store import Store as QueueStore
+from localcloud.services.sqs.wire import SqsService
 from localcloud.traces.queues import QueueSpans
 from localcloud.traces.recorder import Recorder
 
@@ -59,11 +63,14 @@ class Services:
     resource_policies: dict[str, Callable[[str], Document | None]] = field(
         default_factory=dict[str, Callable[[str], Document | None]]
     )
+    resource_tags: dict[str, TagsOf] = field(default_factory=dict[str, TagsOf])
 
     def may_do(self, role_arn: str, action: str, resource: str) -> bool:
-        """Whether a role may do an action on a resource."""
+        """Whether a role may do an action on a resource, which each service of `resource_tags` tells the tags of."""
         principal = Principal(arn=role_arn, account=role_arn.split(":")[4], role_arn=role_arn)
-        return self.iam.decide(principal, action, resource).allowed
+        find = self.resource_tags.get(resource.split(":")[2]) if resource.count(":") >= 5 else None
+        tags = find(action, resource) if find is not None else None
+        return self.iam.decide(principal, action, resource, context=group_context(resource_tags(tags or {}))).allowed
 
     def policy_of(self, arn: str) -> Document | None:
         """The resource policy of an ARN, None where it has none; each service of `resource_policies` tells its own."""
@@ -119,6 +126,7 @@ async def open_services(
             "lambda": policies.policy_of,
             "sqs": lambda arn: read_resource_policy(_policy_of_queue(queues, arn)),
         },
+        resource_tags={"kinesis": partial(tags_of, streams), "sqs": SqsService(queues).tags_of},
     )
 
 
