@@ -101,6 +101,12 @@ def test_a_body_without_a_floor_is_no_json():
         ("QueueDoesNotExist", ServiceMisconfigured),
         ("NoSuchBucket", ServiceMisconfigured),
         ("KmsAccessDenied", ServiceMisconfigured),
+        ("NotFound", ServiceMisconfigured),  # SNS's words, from here on
+        ("AuthorizationError", ServiceMisconfigured),
+        ("KMSDisabled", ServiceMisconfigured),
+        ("KMSInvalidState", ServiceMisconfigured),
+        ("KMSNotFound", ServiceMisconfigured),
+        ("KMSAccessDenied", ServiceMisconfigured),
         ("403", ServiceMisconfigured),
         ("ConditionalCheckFailedException", ConditionFailed),
         ("ValidationException", ServiceRefused),

@@ -25,6 +25,12 @@ def test_every_transient_code_and_status_of_botocore_is_retried():
         assert classify(status, "AnyError") == "transient"
 
 
+@pytest.mark.parametrize("code", ["KMSThrottling", "KMSThrottlingException", "KmsThrottled"])
+def test_a_key_that_is_asked_too_often_is_a_throttle(code):
+    """The SDKs hold it for final; but the same request is taken a moment later, and must not be a dead letter."""
+    assert classify(400, code) == "throttling"
+
+
 def test_a_write_conflict_between_regions_is_contention():
     """It is retried, and is no sign of an outage."""
     assert classify(400, "ReplicatedWriteConflictException") == "contention"

@@ -176,6 +176,7 @@ def test_an_entry_that_is_refused_for_good_is_not_tried_again(destination: Desti
             ),
             Reply(200, {}, b""),
         ),
+        (QUEUE, answer({"Failed": [{"Id": "0", "Code": "KmsThrottled", "SenderFault": True}]}), answer({})),
         (BUS, answer({"Entries": [{"ErrorCode": "ThrottlingException"}, {}]}), answer({"Entries": [{}]})),
         (
             STREAM,

@@ -22,7 +22,9 @@ _LATER: Final = frozenset(
         "InternalException",
         "InternalFailure",
         "InternalError",
+        "KMSThrottling",
         "KMSThrottlingException",
+        "KmsThrottled",
         "ProvisionedThroughputExceededException",
         "RequestThrottled",
         "ServiceUnavailable",
@@ -47,7 +49,10 @@ class Entry(NamedTuple):
 def refuse_entry(
     *, service: str, operation: str, code: str, message: str = "", is_senders_fault: bool | None = None
 ) -> ServiceError:
-    """The error for one entry: it may be taken later, or never. Who is at fault goes by the code where nobody said."""
+    """The error for one entry: it may be taken later, or never.
+
+    Who is at fault goes by the code where nobody said; a service may call a throttled sender that as well.
+    """
     fault = Fault(200, code or "Unknown", message, "")
-    may_pass = code in _LATER if is_senders_fault is None else not is_senders_fault
+    may_pass = code in _LATER or is_senders_fault is False
     return fault.outage(service, operation, after_s=None) if may_pass else fault.refusal(service, operation)

@@ -43,6 +43,9 @@ THROTTLING_CODES: Final = frozenset(
     {
         "BandwidthLimitExceeded",
         "EC2ThrottledException",
+        "KMSThrottling",  # as SNS, Kinesis and SQS say it of a key that is asked too often: the SDKs hold it for final
+        "KMSThrottlingException",
+        "KmsThrottled",
         "LimitExceededException",
         "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",
