@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.codec.frames import encode_record, encode_records
-from sluiceway.events.socket import RecordsFrame, ShownRecord
+from sluiceway.codec.frames import encode_mark, encode_record, encode_records
+from sluiceway.events.socket import MarkFrame, RecordsFrame, ShownRecord
 from sluiceway.rules.numbering import Numbering
 from tests.local.mesh_story.ticker import Ticker
 
@@ -55,3 +55,13 @@ def test_nothing_is_taken_for_a_gap_where_environments_take_turns() -> None:
     ticker, _ = hear([(0, True), (1, True), (0, True), (1, True), (2, True)])
     assert ticker.gaps == []
     assert [number for _, number in ticker.kept] == [1, 2, 3, 4, 5]
+
+
+def test_a_mark_tells_of_the_last_message_of_an_epoch() -> None:
+    """Whatever other epochs sent meanwhile: from the epoch's last record on. One that tells nothing new is none."""
+    ticker, epochs = hear([(0, True), (0, False), (1, True)])
+    for number in (1, 2, 2):
+        ticker.take(json.loads(encode_mark(MarkFrame("records", SHARD, epochs[0][1], number))))
+    assert [gap.after for gap in ticker.gaps] == [1]
+    assert ticker.covers((SHARD, 2))
+    assert [number for _, number in ticker.kept] == [1, 3]

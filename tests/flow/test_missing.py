@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -355,3 +357,14 @@ def test_messages_are_what_was_posted_dropped_and_unwanted(seed: int, sizes: Seq
             await asyncio.sleep(rng.random() * 3)
 
     run_virtual(run)
+
+
+def test_the_page_has_every_reason_and_bound() -> None:
+    """The reasons and their metrics, how many connections are owed marks, how long losses are told and how many."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "subscriptions.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(PostsDropped\w+)`", page)) == set(POST_METRICS.values())
+    assert all(f"`{reason}`" in page for reason in POST_METRICS)
+    assert f"more than {missing.MAX_MARKED:,} connections of a topic are owed marks" in page
+    assert TOLD_S == (2 * 60 + 10) * 60
+    assert "for two hours and ten minutes" in page
+    assert (MAX_TOLD, "the last eight" in page) == (8, True)
