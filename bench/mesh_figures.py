@@ -212,7 +212,7 @@ class Memory(NamedTuple):
 def judge_memory(
     points: Sequence[tuple[float, float]], limit: float, *, steady: Sequence[tuple[float, float]] | None = None
 ) -> Memory:
-    """Of (seconds, MB) as they were sampled. `steady`: what the slope is of, where it is another sum of the same."""
+    """Of (seconds, MB) as they were sampled. `steady`: the second half, where its slope is that of a part."""
     if not points:
         return Memory(0.0, 0.0, 0.0, 0.0, limit)
     begin_s, end_s = points[0][0], points[-1][0]
@@ -220,7 +220,7 @@ def judge_memory(
     def at(wanted_s: float) -> float:
         return min(points, key=lambda point: abs(point[0] - wanted_s))[1]
 
-    slope = fit_slope([(seconds / 60, mb) for seconds, mb in second_half(points if steady is None else steady)])
+    slope = fit_slope([(seconds / 60, mb) for seconds, mb in (second_half(points) if steady is None else steady)])
     middle_s = (begin_s + end_s) / 2
     return Memory(at(min(begin_s + 60, middle_s)), at(middle_s), points[-1][1], slope, limit)
 

@@ -132,6 +132,7 @@ class Load:
             functions_cpu=sum(spent[1:]),
             own_cpu=(self._own_s - own_s) / (now - last_s),
             state_mb=measure_folder(self._state),
+            by_function=_sum_by_function(usages[1:]),
         )
         self.seconds.append(second)
         _tell(self.seconds)
@@ -147,6 +148,13 @@ class Load:
             quiet = quiet + 1 if (second.sent, second.shown) == (before.sent, before.shown) else 0
             if quiet >= (4 if not (second.filter_s or second.broadcast_s) else 15):
                 return
+
+
+def _sum_by_function(usages: list[Usage]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for each in usages:
+        found[each.function] = found.get(each.function, 0.0) + each.rss_mb
+    return {function: round(mb, 2) for function, mb in found.items()}
 
 
 def _tell(seconds: list[Second]) -> None:

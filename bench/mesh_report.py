@@ -16,7 +16,7 @@ TOLD_MB = 0.05  # a minute
 class Second(NamedTuple):
     """One sample. `put`, `sent` (came to destinations), `frames` and `shown` (records in them) count from the start.
 
-    `filter_s` and `broadcast_s`: the age of the oldest record that was put and not seen; CPU in cores.
+    `filter_s` and `broadcast_s`: the age of the oldest record that was put and not seen. CPU is in cores, the rest in MB.
     """
 
     phase: str
@@ -36,6 +36,7 @@ class Second(NamedTuple):
     functions_cpu: float
     own_cpu: float
     state_mb: float
+    by_function: dict[str, float]
 
 
 class Arrival(NamedTuple):
