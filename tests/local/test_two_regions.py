@@ -1,14 +1,16 @@
-"""The template of two Regions over real processes: paid once, handed over by a command, and settled by a person."""
+"""Two Regions side by side: paid once, handed over by a command, settled by a person; one is lost, and comes back."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -32,14 +34,13 @@ SETTINGS = {
 
 
 class Pair:
-    """A cloud for each Region, on the DynamoDB of the eastern one, and a person at a terminal."""
+    """A cloud for each Region, what they share, and a person at a terminal."""
 
-    def __init__(self, east: RunningCloud, west: RunningCloud) -> None:
-        self.apis = {
-            EAST: east.status["endpoints"]["serverlessrestapi"],
-            WEST: west.status["endpoints"]["serverlessrestapi"],
-        }
-        self._endpoint = east.status["endpoints"]["aws"]
+    def __init__(self, cloud: RunningCloud) -> None:
+        self.cloud = cloud
+        endpoints: dict[str, str] = cloud.status["endpoints"]
+        self.apis = {region: endpoints[f"serverlessrestapi-{region}"] for region in (EAST, WEST)}
+        self._endpoint = endpoints["aws"]
 
     def pay(self, region: str, key: str, **headers: str) -> ApiReply:
         return call_api(self.apis[region], "POST", "pay", idempotency_key=key, **headers)
@@ -62,31 +63,44 @@ class Pair:
         """The JSON that `sluiceway` prints."""
         return json.loads(self.run("-m", "localcloud", *words, "--json", region=region))
 
+    def region(self, *words: str) -> Any:
+        """The JSON that `sluiceway regions` prints of this cloud."""
+        return json.loads(self.cloud.sluiceway("regions", *words, "--json").stdout)
+
     def wait_to_pay(self, region: str, key: str) -> ApiReply:
-        """The first answer that is no 503; fails after PATIENCE_S."""
+        """The first answer that is no 503."""
+        return self.wait_to(region, key, lambda reply: reply.status != 503)
+
+    def wait_to(self, region: str, key: str, wanted: Callable[[ApiReply], bool]) -> ApiReply:
+        """The first answer that is as wanted; fails after PATIENCE_S."""
         ends = time.monotonic() + PATIENCE_S
-        while (reply := self.pay(region, key)).status == 503:
+        while not wanted(reply := self.pay(region, key)):
             assert time.monotonic() < ends, reply
             time.sleep(0.1)
         return reply
 
 
+def ask_briefly(api: str) -> None:
+    """A request that waits for a second. Raises TimeoutError."""
+    parts = urlsplit(api)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=1)
+    try:
+        connection.request("POST", f"{parts.path}/pay", headers={"idempotency-key": "k9"})
+        connection.getresponse()
+    finally:
+        connection.close()
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    folder = tmp_path_factory.mktemp("two")
     template = ("--template", str(FOLDER / "template.yaml"))
-    east = start_cloud(folder / "east", *template)
+    cloud = start_cloud(tmp_path_factory.mktemp("two") / "state", *template, "--regions", f"{EAST},{WEST}")
     try:
-        address = east.status["endpoints"]["aws"]
-        west = start_cloud(folder / "west", *template, "--region", WEST, "--parameter-overrides", f"DynamoDb={address}")
-        try:
-            pair = Pair(east, west)
-            pair.run(str(FOLDER / "tables.py"))
-            yield pair
-        finally:
-            west.sluiceway("down")
+        pair = Pair(cloud)
+        pair.run(str(FOLDER / "tables.py"))
+        yield pair
     finally:
-        east.sluiceway("down")
+        cloud.sluiceway("down")
 
 
 def problem_of(reply: ApiReply) -> tuple[int, str]:
@@ -116,3 +130,42 @@ def test_a_key_is_paid_once_whoever_is_home(pair: Pair) -> None:
     assert (doubt["why"], doubt["home"], doubt["epoch"]) == ("fenced", EAST, 1)
     pair.ask("doubts", "settle", doubt["key"], "--not-done", region=WEST)
     assert pair.pay(WEST, "k3").body.startswith(b"paid in us-west-2 by ")
+
+
+def test_a_region_that_is_lost_is_silent_and_goes_on_where_it_stopped(pair: Pair) -> None:
+    """Nobody gets an answer of it; keys that it may have begun are parked elsewhere, and free once it can be asked."""
+    assert [(each["region"], each["dark"]) for each in pair.region("kill", WEST)["regions"]] == [
+        (EAST, False),
+        (WEST, True),
+    ]
+    with pytest.raises(TimeoutError):
+        ask_briefly(pair.apis[WEST])
+    pair.ask("regions", "raise", "--to", EAST, "--approval", "incident 4712")
+    parked = pair.wait_to(EAST, "k10", lambda reply: problem_of(reply) == (503, "/problems/parked"))
+    assert parked.headers["retry-after"]
+    assert {doubt["why"] for doubt in pair.ask("doubts", region=EAST)} == {"parked"}
+    assert pair.region("recover", WEST)["regions"][1] == {**pair.region("status")["regions"][1], "dark": False}
+    paid = pair.wait_to_pay(EAST, "k10")
+    assert paid.body.startswith(b"paid in us-east-1 by ")
+    assert problem_of(pair.pay(WEST, "k11")) == (503, "/problems/not-home")
+
+
+def test_regions_that_cannot_talk_go_on_apart(pair: Pair) -> None:
+    """A key that the other Region may have begun is parked while it cannot be asked, and paid once it can."""
+    assert sorted(pair.region("cut", EAST, WEST)["cuts"]) == [[EAST, WEST], [WEST, EAST]]
+    assert problem_of(pair.pay(EAST, "k20")) == (503, "/problems/parked")
+    assert pair.region("heal", EAST, WEST)["cuts"] == []
+    paid = pair.wait_to_pay(EAST, "k20")
+    assert paid.body.startswith(b"paid in us-east-1 by ")
+    assert pair.wait_to_pay(WEST, "k20").body == paid.body
+
+
+def test_what_cannot_be_done_to_regions_is_said(pair: Pair, cloud: RunningCloud) -> None:
+    """A Region that is up cannot recover; a cloud of one Region has none to lose; nothing else is served there."""
+    refused = pair.cloud.sluiceway("regions", "recover", EAST, check=False)
+    assert (refused.returncode, refused.stderr) == (1, f"sluiceway: {EAST} is not dark\n")
+    alone = cloud.sluiceway("regions", "kill", EAST, check=False)
+    assert alone.returncode == 2
+    assert "`sluiceway up --regions A,B`" in alone.stderr
+    asked = call_api(pair.cloud.status["endpoints"]["aws"], "POST", f"_sluiceway/regions/{EAST}/explode")
+    assert (asked.status, asked.json()) == (404, {"error": f"there is no POST /_sluiceway/regions/{EAST}/explode"})
