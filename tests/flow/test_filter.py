@@ -333,6 +333,21 @@ def test_the_deadline_leaves_what_it_overtakes() -> None:
     assert len(play(scene, rule("r")).orders("r")) == 1000
 
 
+@pytest.mark.parametrize("members", [{}, {"columns": ["order", "note"]}])
+def test_a_message_to_a_queue_has_no_character_that_queues_refuse(members: dict[str, Any]) -> None:
+    """What JSON may hold and SQS may not goes as its escape, and says the same."""
+    note = "\ufffe\uffff\U0001f600"
+    data = json.dumps({"order": 1, "note": note}, ensure_ascii=False).encode()
+
+    async def scene(world: World) -> None:
+        assert await world.bring(record(1, data)) == BatchReport()
+
+    [sent] = play(scene, rule("r", **members)).all()
+    assert "\ufffe" not in sent.body
+    assert "\uffff" not in sent.body
+    assert json.loads(sent.body) == {"order": 1, "note": note}
+
+
 def test_a_window_that_is_slow_to_judge_is_sent_as_far_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of the time is left for sending: else the same batch would come again for ever, and nothing be sent."""
 

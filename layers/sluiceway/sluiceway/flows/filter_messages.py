@@ -47,6 +47,8 @@ def write_message(record: KinesisRecord, match: Match) -> Outgoing:
         if record.sub_sequence is not None:
             metadata["sub_sequence"] = record.sub_sequence
         data = f'{{"metadata":{_write(metadata)},"data":{data}}}'
+    else:  # SQS and SNS take no noncharacters; JSON has them in strings only, where their escapes mean the same
+        data = data.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
     return Outgoing(attributes["message_id"], _key(record, match), data, attributes, record.arrived_ms)
 
 
