@@ -16,7 +16,7 @@ TOLD_MB = 0.05  # a minute
 class Second(NamedTuple):
     """One sample. `put`, `sent` (came to destinations), `frames` and `shown` (records in them) count from the start.
 
-    `filter_s` and `broadcast_s`: the age of the oldest record that was put and not seen. CPU is in cores, the rest in MB.
+    `filter_s` and `broadcast_s`: the age of the oldest record that was put and not seen. CPU in cores, memory in MB.
     """
 
     phase: str
