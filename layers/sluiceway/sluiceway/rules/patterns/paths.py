@@ -17,7 +17,7 @@ from sluiceway.rules.patterns.values import InexactNumber, Key, key_of
 __all__ = ["Found", "Paths", "Several", "Spread", "is_beyond"]
 
 
-MAX_WORK: Final = 20_000_000  # values tried of one event, by all patterns together: some seconds of a busy core
+MAX_WORK: Final = 10_000_000  # values tried of one event, by all patterns together: two seconds of a core, or three
 
 
 class Several(set[Key]):
