@@ -125,7 +125,7 @@ def _request_event(exchange: Exchange) -> dict[str, Any]:
         "type": "REQUEST",
         "methodArn": exchange.method_arn(),
         "resource": exchange.resource_path,
-        "path": exchange.request.path,
+        "path": exchange.request.base + exchange.request.path,
         "httpMethod": exchange.request.method,
         "headers": {name: values[-1] for name, values in multi_headers.items()},
         "multiValueHeaders": multi_headers,

@@ -119,12 +119,17 @@ class Exchange:
         chain = f"{forwarded}, {self.request.source_ip}" if forwarded else self.request.source_ip
         return [
             *kept,
-            ("Host", domain_name(self.api)),
+            ("Host", self.domain),
             ("X-Amzn-Trace-Id", self.trace_id),
             ("X-Forwarded-For", chain),
             ("X-Forwarded-Port", "443"),
             ("X-Forwarded-Proto", "https"),
         ]
+
+    @property
+    def domain(self) -> str:
+        """The host name that was asked: a custom one, or the API's own."""
+        return self.request.name or domain_name(self.api)
 
     @cached_property
     def query(self) -> list[tuple[str, str]]:
@@ -213,11 +218,11 @@ class Exchange:
             "accountId": api.account_id,
             "apiId": api.id,
             "deploymentId": self.stage.deployment_id,
-            "domainName": domain_name(api),
-            "domainPrefix": api.id,
+            "domainName": self.domain,
+            "domainPrefix": self.domain.partition(".")[0],
             "extendedRequestId": self.extended_id,
             "httpMethod": request.method,
-            "path": f"/{self.stage.name}{request.path}",
+            "path": f"{request.base if request.name else '/' + self.stage.name}{request.path}",
             "protocol": request.protocol,
             "requestId": self.request_id,
             "requestTime": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(self.now_s)),

@@ -24,7 +24,10 @@ _STATUS: Final = re.compile(r"[2-5][0-9][0-9]")
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request. `path` is encoded and starts after the stage, `query` is raw, headers keep case and order."""
+    """One request. `path` is encoded and starts after the stage, `query` is raw, headers keep case and order.
+
+    `name` is the custom domain name that it came by, "" for none, and `base` what the name's mapping took of the path.
+    """
 
     method: str
     path: str
@@ -34,6 +37,8 @@ class HttpRequest:
     host: str = "localhost"
     source_ip: str = "127.0.0.1"
     protocol: str = "HTTP/1.1"
+    name: str = ""
+    base: str = ""
 
     def header(self, name: str) -> str | None:
         """The last value of the header, whatever its case."""

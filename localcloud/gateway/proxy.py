@@ -88,7 +88,7 @@ def _event(exchange: Exchange) -> dict[str, Any]:
     body, is_base64 = _encode_body(exchange)
     return {
         "resource": exchange.resource_path,
-        "path": request.path,
+        "path": request.base + request.path,  # a mapping's base path stays in it
         "httpMethod": request.method,
         "headers": {name: values[-1] for name, values in multi_headers.items()},
         "multiValueHeaders": multi_headers,

@@ -294,9 +294,7 @@ _IN_BODY: Final = "write it into the RestApi's Body"
 _REFUSED: Final[Mapping[str, str]] = {
     "ApiKey": "API keys are not served",
     "Authorizer": _IN_BODY,
-    "BasePathMapping": "custom domains are not served",
     "ClientCertificate": "client certificates are not sent",
-    "DomainName": "custom domains are not served",
     "GatewayResponse": _IN_BODY,
     "Method": _IN_BODY,
     "Model": _IN_BODY,

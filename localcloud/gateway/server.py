@@ -1,7 +1,8 @@
 """The HTTP front of the gateway: sockets in, HttpRequests to stages, answers out.
 
-An API is at `http://127.0.0.1:<port>/<api id>/<stage>/...`, and at `/<stage>/...` under the host name it has on AWS; a
-Function URL at `/lambda-url/<id>/...`, an Event API of AppSync at `/<api id>/event`.
+An API is at `http://127.0.0.1:<port>/<api id>/<stage>/...`, at `/<stage>/...` under the host name it has on AWS, and
+where a custom domain name maps it, under that; a Function URL at `/lambda-url/<id>/...`, an Event API of AppSync at
+`/<api id>/event`.
 Knows nothing of integrations. Lifetime: `start` to `stop`; requests under way are given `GRACE_S` to end.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import AsyncExitStack, closing
+from dataclasses import replace
 from random import Random
 from typing import Final
 
@@ -19,6 +21,7 @@ from multidict import CIMultiDict
 from localcloud.clock import Clock
 from localcloud.gateway.appsync.http import EventsHttp
 from localcloud.gateway.definition import Api
+from localcloud.gateway.domains import Domains, Mapped
 from localcloud.gateway.exchange import Stage
 from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.gateway_responses import default_response
@@ -55,6 +58,7 @@ class Gateway:
         self._clock = clock
         self._random = random
         self._stages: dict[tuple[str, str], RestStage] = {}
+        self.domains = Domains()
 
     def deploy(self, api: Api, stage: Stage) -> None:
         """Serve the API at the stage from now on; a stage of the same name is replaced."""
@@ -79,25 +83,22 @@ class Gateway:
             answer = await beside.handle(request) if beside is not None else None
             if answer is not None:
                 return answer
+        found = self._find(request)
+        stage = self._stages.get((found.api_id, found.stage))
+        if stage is None:
+            known = self.has_api(found.api_id) and not self.domains.has(request.host)
+            return default_response("MISSING_AUTHENTICATION_TOKEN" if known else "WAF_FILTERED")
+        name = request.host.lower().partition(":")[0] if self.domains.has(request.host) else ""
+        return await stage.handle(replace(request, path=found.path, name=name, base=found.base))
+
+    def _find(self, request: HttpRequest) -> Mapped:
+        """Where a request goes; an API id of "" is none."""
+        if self.domains.has(request.host):
+            return self.domains.find(request.host, request.path) or Mapped("", "", "", "")
         named = _AWS_HOST.fullmatch(request.host)
         path = request.path if named is None else f"/{named[1]}{request.path}"
         _, api_id, stage_name, rest = (*path.split("/", 3), "", "", "")[:4]
-        stage = self._stages.get((api_id, stage_name))
-        if stage is None:
-            known = self.has_api(api_id)
-            return default_response("MISSING_AUTHENTICATION_TOKEN" if known else "WAF_FILTERED")
-        return await stage.handle(
-            HttpRequest(
-                method=request.method,
-                path=f"/{rest}",
-                query=request.query,
-                headers=request.headers,
-                body=request.body,
-                host=request.host,
-                source_ip=request.source_ip,
-                protocol=request.protocol,
-            )
-        )
+        return Mapped(api_id, stage_name, "", f"/{rest}")
 
 
 class GatewayServer:

@@ -11,6 +11,7 @@ from localcloud.compute.dependencies import Builder
 from localcloud.compute.mappings.resources import EventSourceMappingHandler
 from localcloud.compute.permission_resources import PermissionHandler
 from localcloud.compute.resources import FunctionHandler, LayerHandler, refused_handlers
+from localcloud.gateway.domain_resources import domain_handlers
 from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.function_url_resources import FunctionUrlHandler
 from localcloud.gateway.resources import gateway_handlers
@@ -89,6 +90,7 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
         *_lambda_handlers(options, services, parts.compute),
         EventSourceMappingHandler(messaging.mappings),
         *gateway_handlers(parts.gateway),
+        *domain_handlers(parts.gateway),
         *websocket_handlers(parts.sockets),
         *appsync_handlers(parts.appsync),
         FunctionUrlHandler(parts.compute.functions, parts.urls),

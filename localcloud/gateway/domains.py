@@ -1,0 +1,82 @@
+"""Custom domain names of REST APIs: which API and stage a name and the beginning of a path lead to.
+
+Pure. Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-custom-domains.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+__all__ = ["DomainName", "Domains", "Mapped"]
+
+
+class Mapped(NamedTuple):
+    """Where a request goes: `stage` of the API, and `path` below it. `base` is what the mapping took, "" or "/v1"."""
+
+    api_id: str
+    stage: str
+    base: str
+    path: str
+
+
+@dataclass(slots=True)
+class DomainName:
+    """One name. `mappings`: (API id, stage) by base path, "" for none; a stage of "" is the path's next part."""
+
+    name: str
+    mappings: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+
+
+class Domains:
+    """The custom domain names of a gateway, in lower case."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, DomainName] = {}
+
+    @property
+    def names(self) -> Mapping[str, DomainName]:
+        """Every name."""
+        return self._names
+
+    def add(self, name: str) -> DomainName:
+        """Know a name. Raises ValueError where it is known."""
+        key = name.lower()
+        if key in self._names:
+            raise ValueError(f"the domain name {name} exists already")
+        self._names[key] = DomainName(key)
+        return self._names[key]
+
+    def remove(self, name: str) -> None:
+        """Forget a name and its mappings."""
+        self._names.pop(name.lower(), None)
+
+    def has(self, host: str) -> bool:
+        """Whether a Host header names one of them; a port does not count."""
+        return _without_port(host) in self._names
+
+    def find(self, host: str, path: str) -> Mapped | None:
+        """Where a request under `host` goes, None where no mapping takes it. `path` is encoded and absolute."""
+        domain = self._names.get(_without_port(host))
+        if domain is None:
+            return None
+        first, rest = _split(path)
+        base = first if first in domain.mappings else ""
+        if base not in domain.mappings:
+            return None
+        api_id, stage = domain.mappings[base]
+        left = rest if base else path
+        if not stage:
+            stage, left = _split(left)
+        return Mapped(api_id, stage, f"/{base}" if base else "", left)
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The first part of an absolute path, and the absolute path behind it."""
+    first, _, rest = path.removeprefix("/").partition("/")
+    return first, f"/{rest}"
+
+
+def _without_port(host: str) -> str:
+    return host.lower().partition(":")[0]
