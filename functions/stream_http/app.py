@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sluiceway import settings
 from sluiceway.app import App
@@ -12,17 +12,17 @@ from sluiceway.aws.connections import ApiConnections
 from sluiceway.aws.dynamodb import Table
 from sluiceway.aws.wire import Wire
 from sluiceway.codec import web
-from sluiceway.errors import Misconfigured
+from sluiceway.flows.authorize.opening import open_gate
 from sluiceway.flows.stream.answer import AnswerDesk, AnswerRules
 from sluiceway.flows.stream.asking import make_ask_keys
 from sluiceway.flows.stream.generation import Model
 from sluiceway.flows.stream.http import HttpDesk, stream_answer_over_http
 from sluiceway.genai.bedrock import BedrockProvider
 from sluiceway.ports import SystemChance, SystemClock
+from sluiceway.ports.keys import KeySource
 from sluiceway.region.records import open_records
 from sluiceway.rules.answers import MAX_HISTORY
 from sluiceway.rules.jobs import MAX_TOKENS
-from sluiceway.rules.tokens import InvalidKeys, Verifier, read_keys
 from sluiceway.steps.log_context import log_context
 from sluiceway.steps.metrics import metrics
 from sluiceway.steps.trace import trace
@@ -38,10 +38,13 @@ async def lifespan() -> AsyncGenerator[HttpDesk]:
     max_output_tokens = settings.integer("MAX_OUTPUT_TOKENS", minimum=1, maximum=MAX_TOKENS)
     continues = settings.choice("MODEL_CONTINUES", ("true", "false")) == "true"
     history = settings.integer("HISTORY_CHARACTERS", minimum=0, maximum=MAX_HISTORY)
-    verifier = _read_verifier()
     clock, chance = SystemClock(), SystemChance()
     environ = settings.environ()
-    async with Wire.open(environ) as wire, open_records(environ, wire) as records:
+    async with (
+        open_gate(open_source=_open_source, clock=clock, chance=chance) as gate,
+        Wire.open(environ) as wire,
+        open_records(environ, wire) as records,
+    ):
         desk = AnswerDesk(
             answers=DynamoDbAnswerStore(Table(wire, conversations), clock),
             connections=ApiConnections(wire, url),
@@ -51,17 +54,15 @@ async def lifespan() -> AsyncGenerator[HttpDesk]:
             rules=AnswerRules(),
         )
         yield HttpDesk(
-            desk, verifier, frozenset({model_id}), origin, make_ask_keys(records.store, clock=clock, chance=chance)
+            desk, gate, frozenset({model_id}), origin, make_ask_keys(records.store, clock=clock, chance=chance)
         )
 
 
-def _read_verifier() -> Verifier:
+def _open_source(url: str) -> AbstractAsyncContextManager[KeySource]:
     """For the Function URL, which has no authorizer in front of it."""
-    try:
-        keys = read_keys(settings.json_object("TOKEN_KEYS"))
-    except InvalidKeys as cause:
-        raise Misconfigured(f"TOKEN_KEYS is no usable key set: {cause}", what="TOKEN_KEYS") from cause
-    return Verifier(keys, issuer=settings.text("TOKEN_ISSUER"), audience=settings.text("TOKEN_AUDIENCE"))
+    from sluiceway.aws.keys import HttpKeySource  # noqa: PLC0415 - only who reads keys pays for it
+
+    return HttpKeySource.open(url, ca_bundle=settings.text("AWS_CA_BUNDLE", default=""))
 
 
 handler = App(stream_answer_over_http, source=web, steps=[log_context, metrics, trace], lifespan=lifespan)

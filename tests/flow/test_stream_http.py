@@ -14,10 +14,12 @@ import pytest
 from localcloud.clock import run_virtual
 from sluiceway.events.http import HttpRequest
 from sluiceway.events.stream import HttpStream
+from sluiceway.flows.authorize.gate import Gate
+from sluiceway.flows.authorize.key_ring import KeysUnavailable
 from sluiceway.flows.stream.http import HttpDesk, stream_answer_over_http
 from sluiceway.genai.faults import Throttled
 from sluiceway.genai.scripted import Script
-from sluiceway.rules.tokens import Identity, InvalidToken, Verifier
+from sluiceway.rules.tokens import Identity, InvalidToken
 from tests.answer_reader import AnswerReader
 from tests.fakes import unavailable
 from tests.flow.test_stream_answers import SLOW, whole_text
@@ -28,12 +30,14 @@ QUESTION = {"req": "r1", "prompt": "Name three rivers."}
 
 
 class OneToken:
-    """A verifier that knows one token."""
+    """A gate that knows one token, and one whose issuer is away."""
 
-    def verify(self, token: str, *, now_s: float) -> Identity:
-        del now_s
+    async def verify(self, token: str, *, deadline: float) -> Identity:
+        assert deadline > 0
+        if token == "of-another-day":
+            raise KeysUnavailable("https://issuer.example/")
         if token != "good":
-            raise InvalidToken("unknown")
+            raise InvalidToken("signature")
         return Identity(CALLER, "ann", "issuer", 0)
 
 
@@ -67,7 +71,7 @@ def request(method: str = "POST", path: str = "/answers", **options: Any) -> Htt
 
 
 def http_desk(world: StreamWorld) -> HttpDesk:
-    return HttpDesk(world.desk, cast("Verifier", OneToken()), frozenset({"model-a"}), ORIGIN, world.ask_keys)
+    return HttpDesk(world.desk, cast("Gate", OneToken()), frozenset({"model-a"}), ORIGIN, world.ask_keys)
 
 
 async def fetch(world: StreamWorld, asked: HttpRequest, *, timeout_s: float = 300.0, until: int | None = None) -> Page:
@@ -225,6 +229,7 @@ def test_a_model_in_trouble_is_an_event() -> None:
         (request(headers={"authorization": ""}), 401, "unauthorized"),
         (request(headers={"authorization": "Bearer bad"}), 401, "unauthorized"),
         (request(headers={"authorization": "Basic good"}), 401, "unauthorized"),
+        (request(headers={"authorization": "Bearer of-another-day"}), 503, "unavailable"),
         (request("GET", "/answers"), 404, "no-such-route"),
         (request("PUT", "/answers/r1"), 404, "no-such-route"),
         (request("GET", "/answers/never"), 404, "no-such-answer"),

@@ -47,7 +47,7 @@ BUDGETS = {
     "serve_socket": ("ask", 212, 21.0),
     "stream_answer": ("unknown", 225, 25.0),
     "verify_rollups": ("scheduled", 212, 22.0),
-    "stream_http": ("ask", 260, 24.0),
+    "stream_http": ("ask", 268, 24.0),
 }
 
 

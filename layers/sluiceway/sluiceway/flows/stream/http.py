@@ -23,6 +23,7 @@ from sluiceway.events.http import HttpReply, HttpRequest, Problem, describe_prob
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.socket import Frame, StreamOrder
 from sluiceway.events.stream import HttpStream
+from sluiceway.flows.authorize.gate import Gate
 from sluiceway.flows.stream.answer import AnswerDesk, claim_answer, work_on
 from sluiceway.flows.stream.asking import AskKeys, begin_once, check_ask, make_record, stop_answer
 from sluiceway.flows.stream.delivery import Seat
@@ -30,7 +31,7 @@ from sluiceway.flows.stream.lines import ConnectionLine, QueueLine
 from sluiceway.flows.stream.stored import bring_stored, lacks_stored, tell_end
 from sluiceway.ports import AnswerRecord, Reader
 from sluiceway.rules.answers import ENDED, parse_ask, parse_req
-from sluiceway.rules.tokens import InvalidToken, Verifier
+from sluiceway.rules.tokens.refusals import InvalidToken
 
 __all__ = ["HttpDesk", "stream_answer_over_http"]
 
@@ -49,13 +50,13 @@ _START: Final = b": \n\n"  # a comment: status and headers leave at once
 
 @dataclass(frozen=True, slots=True)
 class HttpDesk:
-    """What serving HTTP needs. `verifier` is for callers whom no authorizer has let in; `models` may be named.
+    """What serving HTTP needs. `gate` is for callers whom no authorizer has let in; `models` may be named.
 
     `keys`: who may begin an answer (None: the answers' own records say so, in one Region).
     """
 
     desk: AnswerDesk
-    verifier: Verifier
+    gate: Gate
     models: frozenset[str]
     origin: str
     keys: AskKeys | None = None
@@ -98,7 +99,7 @@ async def stream_answer_over_http(request: HttpRequest, call: Invocation, http: 
 
 
 async def _route(request: HttpRequest, call: Invocation, http: HttpDesk) -> HttpStream:
-    caller = request.caller or _verify(request, http)
+    caller = request.caller or await _verify(request, call, http)
     parts = [part for part in request.path.split("/") if part]
     if request.method == "POST" and parts[-1:] == ["answers"]:
         begun = await _ask(request, caller, call=call, http=http)
@@ -112,10 +113,10 @@ async def _route(request: HttpRequest, call: Invocation, http: HttpDesk) -> Http
     raise _Refused(404, "no-such-route", "There is no such route")
 
 
-def _verify(request: HttpRequest, http: HttpDesk) -> str:
+async def _verify(request: HttpRequest, call: Invocation, http: HttpDesk) -> str:
     token = bearer_token(request.headers.get("authorization", ""))
     try:
-        return http.verifier.verify(token, now_s=http.desk.clock.now_ms() / 1000).caller
+        return (await http.gate.verify(token, deadline=call.deadline)).caller
     except InvalidToken as refusal:
         log.info("http.token_refused", reason=refusal.reason)
         raise _Refused(401, "unauthorized", "Send a bearer token") from None
