@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sluiceway.rules.tokens import InvalidKeys, InvalidToken, IssuerRules, read_keys
@@ -186,6 +186,7 @@ def test_a_set_of_nothing_is_believed():
             sift_keys(other)
 
 
+@settings(deadline=None)  # signatures take their time on a busy machine
 @given(
     fields=st.dictionaries(
         st.sampled_from(["kty", "crv", "kid", "use", "alg", "key_ops", "n", "e", "x", "y", "d"]),

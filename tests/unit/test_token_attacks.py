@@ -14,7 +14,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from localcloud.clock import run_virtual
@@ -347,6 +347,8 @@ def test_zero_signs_nothing(alg: str):
     one, zero, whole = (number.to_bytes(size, "big") for number in (1, 0, order))
     below = (order - 1).to_bytes(size, "big")
     forged = [zero + zero, zero + one, one + zero, whole + whole, one + whole, whole + one, below + below, one + one]
+    r, s = (base64.urlsafe_b64decode(good + "==")[at : at + size] for at in (0, size))
+    forged += [r + b"\x00" + s, b"\x00" + r + s, r + s + b"\x00", s + r]  # the same numbers in another spelling
     for raw in [*forged, b"", bytes(1), bytes(2 * size - 1), bytes(2 * size + 1), b"\xff" * 2 * size]:
         with pytest.raises(InvalidToken) as caught:
             verifier.verify(f"{header}.{payload}.{b64(raw)}", now_s=NOW)
@@ -386,6 +388,7 @@ def test_an_rsa_signature_of_another_length_is_refused():
 GOOD = {alg: sign(alg=alg, kid=kid) for alg, kid in (("RS256", "k1"), ("ES256", "k2"), ("EdDSA", "k3"))}
 
 
+@settings(deadline=None)  # signatures take their time on a busy machine
 @given(
     alg=st.sampled_from(sorted(GOOD)),
     edits=st.lists(
@@ -420,6 +423,7 @@ def test_no_mutation_of_a_good_token_passes(alg: str, edits: list[tuple[str, int
         assert refusal(token) in REASONS
 
 
+@settings(deadline=None)  # signatures take their time on a busy machine
 @given(
     claims=st.dictionaries(
         st.sampled_from(["iss", "aud", "sub", "exp", "iat", "nbf", "cty", "x"]),
@@ -450,6 +454,7 @@ def test_claims_that_pass_here_pass_in_pyjwt(claims: dict[str, Any]):
     assert (read["sub"], int(read["exp"])) == (identity.subject, identity.expires_s)
 
 
+@settings(deadline=None)  # signatures take their time on a busy machine
 @given(parts=st.lists(st.binary(min_size=0, max_size=60), min_size=1, max_size=6))
 def test_noise_is_refused(parts: list[bytes]):
     """Whatever the parts decode to, the answer is InvalidToken."""
