@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import string
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -193,6 +194,36 @@ def test_a_schema_whose_levels_double_is_refused(node: dict[str, Any]) -> None:
     middle = {"properties": {"a": LEAF}}
     with pytest.raises(Misconfigured, match="comes back to itself in two ways at once"):
         make({"$schema": DRAFT, "definitions": {"n": node, "m": middle}, "properties": {"a": LEAF}})
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        lambda ref: {"anyOf": [ref, ref]},
+        lambda ref: {"properties": {"a": ref}, "patternProperties": {"^a": ref}},
+        lambda ref: {"items": ref, "contains": ref},
+        lambda ref: {"additionalProperties": ref, "if": {"properties": {"a": ref}}},
+    ],
+)
+def test_definitions_that_lead_on_in_two_ways_are_refused(pair: Callable[[dict[str, str]], dict[str, Any]]) -> None:
+    """Without any circle: each of them doubles the looks at one value, and forty are a small schema."""
+
+    def chain(length: int) -> dict[str, Any]:
+        nodes = {f"n{at}": pair({"$ref": f"#/definitions/n{at + 1}"}) for at in range(length)}
+        last = {f"n{length}": {"type": "integer"}}
+        return {"$schema": DRAFT, "definitions": nodes | last, "properties": {"a": {"$ref": "#/definitions/n0"}}}
+
+    make(chain(6))
+    with pytest.raises(Misconfigured, match="in so many ways"):
+        make(chain(40))
+
+
+def test_a_chain_of_definitions_without_end_is_refused() -> None:
+    """Rather than a traceback: nobody follows so many references."""
+    nodes = {f"n{at}": {"properties": {"a": {"$ref": f"#/definitions/n{at + 1}"}}} for at in range(2_000)}
+    first = {"$ref": "#/definitions/n0"}
+    with pytest.raises(Misconfigured):
+        make({"$schema": DRAFT, "definitions": {**nodes, "n2000": {}}, "properties": {"a": first}})
 
 
 def test_a_schema_that_nests_in_one_way_is_quick() -> None:

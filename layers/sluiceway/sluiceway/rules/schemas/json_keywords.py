@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn, cast
 
 from sluiceway.errors import Misconfigured
-from sluiceway.rules.schemas.json_references import find_definition, find_doubling, find_endless
+from sluiceway.rules.schemas.json_references import count_looks, find_definition, find_doubling, find_endless
 from sluiceway.rules.schemas.regexes import find_slowness
 
 __all__ = ["ANNOTATIONS", "DRAFTS", "FORMATS", "TYPES", "read_document"]
 
 MAX_CHARACTERS: Final = 170_000  # https://docs.aws.amazon.com/glue/latest/webapi/API_RegisterSchemaVersion.html
 MAX_DEPTH: Final = 40
+MAX_LOOKS: Final = 10_000
 DRAFTS: Final[Mapping[str, int]] = {
     f"http://json-schema.org/draft-{number:02}/schema{hash_}": number for number in (4, 6, 7) for hash_ in ("", "#")
 }
@@ -106,7 +107,17 @@ def read_document(text: str, what: str) -> dict[str, Any]:
     if doubling:
         why = "comes back to itself in two ways at once, which takes time that doubles with each level of a record"
         raise Misconfigured(f"{what}: {doubling} {why}", what=what)
+    if _looks(schema) > MAX_LOOKS:
+        why = f"definitions lead to one another in so many ways that a value is looked at over {MAX_LOOKS} times"
+        raise Misconfigured(f"{what}: {why}", what=what)
     return schema
+
+
+def _looks(schema: Mapping[str, Any]) -> float:
+    try:
+        return count_looks(schema)
+    except RecursionError:
+        return math.inf
 
 
 def _no_constant(_name: str) -> NoReturn:

@@ -16,6 +16,7 @@ Node: TypeAlias = bool | dict[str, Any]
 
 _GROUPS: Final = ("$defs", "definitions")
 _ALONE: Final = ("else", "if", "not", "then")
+_BOTH: Final = ("contains", "propertyNames")
 _LISTS: Final = ("allOf", "anyOf", "oneOf")
 
 
@@ -49,6 +50,38 @@ def find_doubling(root: Mapping[str, Any]) -> str:
         if any(_leads_twice(part, circle) for part in _dicts(node)):
             return place
     return ""
+
+
+def count_looks(root: Mapping[str, Any]) -> int:
+    """How often one value, with what lies within it, may be held against something; what comes back counts once.
+
+    Definitions that each lead to the next in two ways double that with each of them: for thirty it takes days. Raises
+    RecursionError for a chain of very many.
+    """
+    definitions = _definitions(root)
+    known: dict[str, int] = {}
+
+    def look(node: Node) -> int:
+        if isinstance(node, bool):
+            return 1
+        ref = str(node.get("$ref", ""))
+        if ref in definitions and ref not in known:
+            known[ref] = 0
+            known[ref] = look(definitions[ref])
+        both, either = _parts_within(node)
+        most = [max(map(look, parts), default=0) for parts in either]
+        return 1 + known.get(ref, 0) + sum(map(look, [*_parts_at_once(node), *both])) + sum(most)
+
+    return look(dict(root))
+
+
+def _parts_within(node: dict[str, Any]) -> tuple[list[Node], tuple[list[Node], list[Node]]]:
+    """Parts that members or items are held against: all of those that may be, and one each of members and of items."""
+    items = node.get("items", True)
+    members = [*node.get("properties", {}).values(), node.get("additionalProperties", True)]
+    elements = [*(cast("list[Node]", items) if isinstance(items, list) else [items]), node.get("additionalItems", True)]
+    both = [*node.get("patternProperties", {}).values(), *(node[name] for name in _BOTH if name in node)]
+    return both, (members, elements)
 
 
 def _definitions(root: Mapping[str, Any]) -> dict[str, Node]:
