@@ -29,7 +29,9 @@ ROLLUP = (
     '"metrics":[{"source_field":"t","metrics":["avg"]}],"retention_s":{"minute":2592000},"lateness_s":3600,'
     '"raw_retention_s":172800,"stream_retention_s":86400}'
 )
-OPTIONAL = {"CHANNELS", "MASK_KEY", "SCHEMAS", "SUBSCRIBER_PARTS"}  # the template sets them, three perhaps to nothing
+OPTIONAL = {  # the template sets them, most perhaps to nothing
+    "CHANNELS", "KEYS_STALE_S", "MASK_KEY", "SCHEMAS", "SUBSCRIBER_PARTS", "TOKEN_ISSUERS", "TOKEN_KEYS_URL",
+}  # fmt: skip
 SETTINGS = {
     "broadcast_records": {
         "SUBSCRIPTIONS_TABLE": "subscriptions",
@@ -115,6 +117,9 @@ SETTINGS = {
         "TOKEN_ISSUER": TOKENS["TOKEN_ISSUER"],
         "TOKEN_AUDIENCE": TOKENS["TOKEN_AUDIENCE"],
         "TOKEN_KEYS": TOKENS["TOKEN_KEYS"],
+        "TOKEN_KEYS_URL": "",
+        "TOKEN_ISSUERS": "",
+        "KEYS_STALE_S": "86400",
     },
 }
 # Lower and upper bounds, and the words, that a lifespan refuses.
@@ -161,6 +166,9 @@ WRONG = [
     ("stream_http", "CONSOLE_ORIGIN", "console"),
     ("stream_http", "TOKEN_KEYS", "[]"),
     ("stream_http", "TOKEN_KEYS", '{"keys": []}'),
+    ("stream_http", "TOKEN_KEYS_URL", "http://issuer.example/keys"),
+    ("stream_http", "TOKEN_ISSUERS", "{}"),
+    ("stream_http", "KEYS_STALE_S", "604801"),
 ]
 MODULES: dict[str, Any] = {
     "broadcast_records": broadcast_records,
