@@ -24,6 +24,7 @@ from localcloud.gateway.server import Gateway, GatewayServer
 from localcloud.gateway.websocket.gateway import WebSocketGateway
 from localcloud.gateway.websocket.management import ManagementService
 from localcloud.gateway.websocket.server import WebSocketServer
+from localcloud.identity import IdentityProvider
 from localcloud.models.choose import kind_of
 from localcloud.options import CloudOptions, cloud_parameters
 from localcloud.parts.appsync import open_appsync
@@ -91,11 +92,13 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
     async with AsyncExitStack() as cleanup:
         listener = cleanup.enter_context(closing(listen(options.port)))
         console = cleanup.enter_context(closing(listen(port_of(options.port, CONSOLE_OFFSET))))
-        stack = _prepare(options, console=origin_of(console))
+        stack = _prepare(options, console=origin_of(console), aws=options.joins or origin_of(listener))
         if options.persist is not None:
             cleanup.enter_context(hold_folder(options.persist))
         services = await open_services(options, clock=clock, rng=rng, cleanup=cleanup)
         front = _front(services)
+        if not options.joins:
+            front.answer_own(IdentityProvider(options.issuer_folder).answer)
         aws = services.queues.endpoint = await cleanup.enter_async_context(front.serve(listener))
         compute = await cleanup.enter_async_context(_open_compute(options, services, aws))
         messaging = await cleanup.enter_async_context(
@@ -135,10 +138,10 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         yield RunningCloud(state, ledger, deployed, compute, handlers)
 
 
-def _prepare(options: CloudOptions, *, console: str) -> Stack:
+def _prepare(options: CloudOptions, *, console: str, aws: str) -> Stack:
     source = read_template(options.template)
     machine = platform.machine().lower()
-    parameters = cloud_parameters(options, source, _MACHINES.get(machine, machine), console=console)
+    parameters = cloud_parameters(options, source, _MACHINES.get(machine, machine), console=console, aws=aws)
     context = stack_context(options.template.resolve().parent, region=options.region)
     return prepare_stack(source, context, Settled(parameters=parameters, cache=options.cache / "translations"))
 

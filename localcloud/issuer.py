@@ -1,6 +1,7 @@
-"""The local issuer of bearer tokens: an RSA key made at first use, its public half as a key set, tokens signed with it.
+"""The local issuer of bearer tokens: an RSA key made at first use, a key set of its public half, tokens signed with it.
 
-The key never leaves the state folder; a deployed stack has its own identity provider and knows nothing of this one.
+After a rotation the set has the keys before it too, until they are withdrawn. The key never leaves the state folder; a
+deployed stack has its own identity provider and knows nothing of this one.
 cryptography and PyJWT cost 0.2 s at import: only the making of a key or a token pays for them.
 """
 
@@ -19,11 +20,22 @@ from localcloud.clock import Clock
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-__all__ = ["ISSUER", "LocalIssuer", "read_key_set"]
+__all__ = [
+    "ISSUER",
+    "ISSUER_PATH",
+    "MAX_PUBLISHED",
+    "LocalIssuer",
+    "keys_url",
+    "read_key_set",
+    "rotate_key",
+    "withdraw_keys",
+]
 
 ISSUER: Final = "https://issuer.sluiceway.localhost"
+ISSUER_PATH: Final = "/_sluiceway/issuer"  # of the AWS port: see `localcloud.identity`
 KEY_BITS: Final = 2048  # RS256 minimum, RFC 7518 section 3.3
 MAX_MINUTES: Final = 24 * 60
+MAX_PUBLISHED: Final = 4  # keys, the one that signs among them: the set is a parameter of at most 3,000 characters
 _OWN_CLAIMS: Final = frozenset({"iss", "aud", "sub", "iat", "exp"})
 
 
@@ -37,6 +49,36 @@ def read_key_set(folder: Path) -> str:
         published.parent.mkdir(parents=True, exist_ok=True)
         published.write_text(LocalIssuer.open(folder).key_set(), encoding="utf-8")
     return published.read_text(encoding="utf-8")
+
+
+def keys_url(aws: str) -> str:
+    """Where the key set is published, below the address of an AWS port."""
+    return f"{aws}{ISSUER_PATH}/jwks.json"
+
+
+def rotate_key(folder: Path) -> str:
+    """Sign with a new key from now on; the ones before it stay published. Its id. Takes some 100 ms of CPU.
+
+    Raises ValueError where the key's file holds no RSA key.
+    """
+    kept = json.loads(read_key_set(folder))["keys"]
+    (folder / "issuer.pem").unlink()
+    issuer = LocalIssuer.open(folder)
+    _publish(folder, [*json.loads(issuer.key_set())["keys"], *kept][:MAX_PUBLISHED])
+    return issuer.key_id
+
+
+def withdraw_keys(folder: Path) -> None:
+    """Publish the key that signs, and no other any more. Raises as `rotate_key`."""
+    read_key_set(folder)
+    _publish(folder, json.loads(LocalIssuer.open(folder).key_set())["keys"])
+
+
+def _publish(folder: Path, keys: list[dict[str, str]]) -> None:
+    """Whole or not at all: functions read it at any time."""
+    fresh = folder / "issuer.jwks.json.new"
+    fresh.write_text(json.dumps({"keys": keys}, separators=(",", ":")), encoding="utf-8")
+    fresh.replace(folder / "issuer.jwks.json")
 
 
 def _number(value: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from localcloud.issuer import ISSUER, read_key_set
+from localcloud.issuer import ISSUER, keys_url, read_key_set
 from localcloud.template.errors import TemplateError
 from localcloud.template.source import Source, read_settings
 
@@ -54,12 +54,13 @@ class TokenIssuer:
     issuer: str = ""
     audience: str = ""
     keys: str = ""
+    keys_url: str = ""
 
 
 def read_issuer(metadata: Mapping[str, Any], declared: Collection[str]) -> TokenIssuer:
     """What a template's metadata says. Raises TemplateError for a parameter that is not among those `declared`."""
-    named = _read_named(metadata, "TokenIssuer", ("Issuer", "Audience", "Keys"), declared=declared)
-    return TokenIssuer(named.get("Issuer", ""), named.get("Audience", ""), named.get("Keys", ""))
+    named = _read_named(metadata, "TokenIssuer", ("Issuer", "Audience", "Keys", "KeysUrl"), declared=declared)
+    return TokenIssuer(*(named.get(key, "") for key in ("Issuer", "Audience", "Keys", "KeysUrl")))
 
 
 def read_console(metadata: Mapping[str, Any], declared: Collection[str]) -> str:
@@ -86,11 +87,13 @@ def _mapping(value: object, where: str) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
-def cloud_parameters(options: CloudOptions, source: Source, machine: str, *, console: str = "") -> dict[str, str]:
+def cloud_parameters(
+    options: CloudOptions, source: Source, machine: str, *, console: str = "", aws: str = ""
+) -> dict[str, str]:
     """Parameters in order of weight: samconfig.toml's, this machine's and the local issuer's, the command line's.
 
     `machine` is the host's architecture (`x86_64`, `arm64`): a parameter called Architecture follows it, since a build
-    for another one cannot run here. `console` is the origin of the console.
+    for another one cannot run here. `console` is the origin of the console, `aws` the address with the issuer's keys.
     """
     declared = cast("dict[str, Any]", source.body.get("Parameters") or {})
     values: dict[str, str] = {}
@@ -102,6 +105,8 @@ def cloud_parameters(options: CloudOptions, source: Source, machine: str, *, con
     named = read_issuer(metadata, declared)
     if named.issuer and named.keys:
         values |= {named.issuer: ISSUER, named.keys: read_key_set(options.issuer_folder)}
+    if named.keys_url and aws:
+        values[named.keys_url] = keys_url(aws)
     origin = read_console(metadata, declared)
     if origin and console:
         values[origin] = console

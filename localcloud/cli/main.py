@@ -122,6 +122,16 @@ def _add_running(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     for parser in (down, status, logs, token):
         parser.set_defaults(module="running")
+    issuer = add("issuer", help="the identity provider: its keys; rotate them, let it be away")
+    issuer.add_argument(
+        "action",
+        nargs="?",
+        choices=["show", "rotate", "withdraw", "down", "hang", "up"],
+        default="show",
+        help="sign with a new key; publish no older one; answer with 503, not at all, as ever; default: show",
+    )
+    issuer.add_argument("--json", action="store_true", dest="as_json", help="for scripts")
+    issuer.set_defaults(module="issuing")
 
 
 def _add_doubts(add: Callable[..., argparse.ArgumentParser]) -> None:

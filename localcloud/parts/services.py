@@ -18,6 +18,7 @@ from localcloud.models.choose import choose_engine
 from localcloud.models.engine import Engine
 from localcloud.options import CloudOptions
 from localcloud.parts.tables import OwnTables, SharedTables, open_tables
+from localcloud.services.cloudwatch.embedded import EmbeddedMetrics
 from localcloud.services.cloudwatch.model import Metrics
 from localcloud.services.cloudwatch.resources import Alarms
 from localcloud.services.iam.calls import Authoriser, CallRecord
@@ -102,6 +103,7 @@ async def open_services(
         return iam.decide(iam.principal_of(access_key), "s3:ListBucket", bucket_arn).allowed
 
     metrics = Metrics(clock, region=options.region)
+    cleanup.callback(logs.listen(EmbeddedMetrics(metrics).hear))
     streams = Streams(clock=clock, rng=rng, metrics=metrics)
     policies = FunctionPolicies()
     return Services(

@@ -5,6 +5,7 @@
 | `GET regions` | each Region, what is cut, what is under way between them |
 | `POST regions/<Region>/kill`, `.../recover` | make it dark, light it again |
 | `POST links` | `{"source", "target", "cut": true, "both": true}` |
+| `issuer/...` | the identity provider: see `localcloud.identity` |
 | `POST resources` | from the cloud of a Region: see `sharing` |
 
 On loopback; pages of other sites are refused before they get here.
@@ -20,6 +21,8 @@ from aiohttp import web
 
 from localcloud.front import OWN_PATHS
 from localcloud.http_server import read_body
+from localcloud.identity import IdentityProvider
+from localcloud.issuer import ISSUER_PATH
 from localcloud.regions.links import Links
 from localcloud.regions.processes import RegionProcess
 from localcloud.regions.sharing import RESOURCES_PATH, perform
@@ -41,17 +44,28 @@ class ControlError(Exception):
 
 
 class Control:
-    """The host's own API. `regions` are the processes by Region, `handlers` those of what all Regions share."""
+    """The host's own API. `regions` are the processes by Region, `handlers` those of what all Regions share.
+
+    `identity` is the provider that all of them have.
+    """
 
     def __init__(
-        self, regions: Mapping[str, RegionProcess], links: Links, handlers: Mapping[str, ResourceHandler]
+        self,
+        regions: Mapping[str, RegionProcess],
+        links: Links,
+        *,
+        handlers: Mapping[str, ResourceHandler],
+        identity: IdentityProvider,
     ) -> None:
+        self._identity = identity
         self._regions = regions
         self._links = links
         self._handlers = handlers
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; errors are `{"error": ...}`."""
+        if request.path.startswith(ISSUER_PATH):
+            return await self._identity.answer(request)
         body = await read_body(request, MAX_BODY_BYTES)
         if body is None:
             return web.json_response({"error": f"a body has {MAX_BODY_BYTES} bytes at most"}, status=413)

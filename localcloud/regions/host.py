@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from localcloud.clock import Clock
 from localcloud.compute.reaper import Reaper
 from localcloud.front import Front
+from localcloud.identity import IdentityProvider
 from localcloud.options import CloudOptions
 from localcloud.parts.ports import listen
 from localcloud.parts.tables import table_handlers
@@ -79,7 +80,7 @@ async def open_host(options: HostOptions, *, clock: Clock, rng: random.Random) -
             elsewhere=ToRegions(forwarder, dynamodb.links, addresses=addresses, own=frozenset({dynamodb.name})),
         )
         shared = {each.type: each for each in table_handlers(dynamodb, keeps=cloud.persist is not None)}
-        control = Control(regions, dynamodb.links, shared)
+        control = Control(regions, dynamodb.links, handlers=shared, identity=IdentityProvider(cloud.issuer_folder))
         front.answer_own(control.answer)
         aws = await cleanup.enter_async_context(front.serve(listener))
         sweeper = asyncio.create_task(dynamodb.run())  # noqa: TID251 - ended below, and fails only with the process

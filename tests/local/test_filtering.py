@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -154,3 +156,57 @@ async def test_a_rule_filters_masks_and_changes_without_a_deployment(world: Worl
         assert reply.status == 200
         found = await world.drain(url, lambda found: any(json.loads(each["Body"]) == {"total": 888} for each in found))
         assert {json.loads(each["Body"])["total"] for each in found} <= {777, 888}
+
+
+async def test_what_a_rule_dropped_is_told_by_cloudwatch(world: World) -> None:
+    """Every record once: sent, filtered, no JSON, or refused since the destination is not there."""
+    sqs, cloudwatch = world.client("sqs"), world.client("cloudwatch")
+    url = sqs.create_queue(QueueName=f"{world.stack}-mesh-{uuid.uuid4().hex[:8]}")["QueueUrl"]
+    rules = {"told": url, "astray": url + "x"}
+    async with world.wire() as wire:
+        store = DynamoDbFilterRuleStore(wire, world.outputs["RulesTableName"], SystemClock())
+        for rule_id, to in rules.items():
+            members = {"topic": "records", "rule_id": rule_id, "pattern": {"told": [True]}}
+            await store.put(parse_rule({**members, "destination": {"type": "sqs", "url": to}}))
+    last, got = 0, list[int]()
+    async with asyncio.timeout(PATIENCE_S):
+        while not got or max(got) < last:  # until the function has read the rules, and all that was put meanwhile
+            if not got:
+                last += 1
+                await world.put({"told": True, "order": last})
+            for message in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=2).get("Messages", []):
+                got.append(json.loads(message["Body"])["order"])
+
+    def read(rule_id: str) -> Counter[str]:
+        found: Counter[str] = Counter()
+        of = {"service": world.outputs["FilterRecordsName"], "topic": "records", "rule": rule_id}
+        dimensions = [{"Name": name, "Value": value} for name, value in of.items()]
+        listed = cloudwatch.list_metrics(Namespace="Sluiceway", Dimensions=dimensions)["Metrics"]
+        for name in {each["MetricName"] for each in listed}:
+            now = datetime.now(UTC)
+            told = cloudwatch.get_metric_statistics(
+                Namespace="Sluiceway", MetricName=name, Dimensions=dimensions, Period=60, Statistics=["Sum"],
+                StartTime=now - timedelta(hours=1), EndTime=now + timedelta(minutes=1),
+            )  # fmt: skip
+            found[name] = int(sum(point["Sum"] for point in told["Datapoints"]))
+        return found
+
+    async def wait_for(holds: Callable[[dict[str, Counter[str]]], bool]) -> dict[str, Counter[str]]:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                found = {each: await asyncio.to_thread(read, each) for each in rules}
+                if holds(found):
+                    return found
+                await asyncio.sleep(0.5)
+
+    sent = len(set(got))
+    before = await wait_for(
+        lambda found: (found["told"]["RuleSent"], found["astray"]["RuleDroppedMisconfigured"]) == (sent, sent)
+    )
+    await world.put(*[{"told": True}] * 3, *[{"told": False}] * 4, b"no JSON")
+    expected = {
+        "told": {"RuleSent": 3, "RuleDroppedUnmatched": 4, "RuleDroppedMalformed": 1},
+        "astray": {"RuleDroppedMisconfigured": 3, "RuleDroppedUnmatched": 4, "RuleDroppedMalformed": 1},
+    }
+    found = await wait_for(lambda found: all((found[each] - before[each]).total() >= 8 for each in rules))
+    assert {each: found[each] - before[each] for each in rules} == expected

@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from localcloud.clock import SystemClock
-from localcloud.issuer import ISSUER, LocalIssuer, read_key_set
+from localcloud.issuer import ISSUER, MAX_PUBLISHED, LocalIssuer, read_key_set, rotate_key, withdraw_keys
 from sluiceway.rules.tokens import Verifier, name_caller, read_keys
 
 
@@ -71,3 +71,17 @@ def test_a_file_that_is_no_rsa_key_is_named(tmp_path: Path) -> None:
     (tmp_path / "issuer.pem").write_bytes(other)
     with pytest.raises(ValueError, match=r"issuer\.pem"):
         read_key_set(tmp_path)
+
+
+def test_a_rotation_keeps_the_keys_before_it_published(tmp_path: Path) -> None:
+    """The new key signs and stands first; the set stays within what a parameter holds; withdrawn keys are gone."""
+    kids = [LocalIssuer.open(tmp_path).key_id]
+    read_key_set(tmp_path)
+    for _ in range(MAX_PUBLISHED):
+        kids.insert(0, rotate_key(tmp_path))
+        assert LocalIssuer.open(tmp_path).key_id == kids[0]
+        assert [key["kid"] for key in json.loads(read_key_set(tmp_path))["keys"]] == kids[:MAX_PUBLISHED]
+    assert len(read_key_set(tmp_path)) <= 3_000
+    withdraw_keys(tmp_path)
+    assert [key["kid"] for key in json.loads(read_key_set(tmp_path))["keys"]] == kids[:1]
+    assert stat.S_IMODE((tmp_path / "issuer.pem").stat().st_mode) == 0o600

@@ -34,7 +34,7 @@ def looks_like_token(text: str) -> bool:
 
 
 class TokenReader:
-    """Verifies tokens. `keys` are asked once, when the first token comes."""
+    """Verifies tokens. `keys` are asked when the first token comes, and for ids that they lacked."""
 
     def __init__(self, keys: TokenKeys, *, clock: Clock) -> None:
         self._source = keys
@@ -54,15 +54,19 @@ class TokenReader:
     def _verify(self, token: str) -> dict[str, Any]:
         import jwt  # noqa: PLC0415 - see the module's docstring
 
-        if self._keys is None:
-            self._keys = self._source.keys()
         try:
-            key = self._keys[str(jwt.get_unverified_header(token).get("kid"))]
+            key = self._find(str(jwt.get_unverified_header(token).get("kid")))
             options: Any = {"require": ["exp", "iss"], "verify_aud": False, **_NO_TIMES}
             claims = jwt.decode(token, key, algorithms=["RS256"], issuer=self._source.issuer, options=options)
         except (KeyError, jwt.InvalidTokenError, ValueError, RecursionError):
             raise unauthorized("Unable to parse JWT token.") from None
         return claims
+
+    def _find(self, kid: str) -> Any:
+        """The key with this id. Raises KeyError where the issuer has none, now: it may have been made a moment ago."""
+        if self._keys is None or kid not in self._keys:
+            self._keys = self._source.keys()
+        return self._keys[kid]
 
     def _check_times(self, claims: Mapping[str, Any], provider: Provider) -> None:
         """`exp`, and the two limits of an OpenID Connect provider, in milliseconds."""
