@@ -260,9 +260,9 @@ class MemoryConnections:
         """The client goes; what it got stays in its inbox."""
         self.open.discard(connection_id)
 
-    def frames(self, connection_id: str) -> list[dict[str, Any]]:
-        """What the client got, decoded."""
-        return [json.loads(data) for data in self.inboxes.get(connection_id, [])]
+    def frames(self, connection_id: str, *, after: int = 0) -> list[dict[str, Any]]:
+        """What the client got, decoded; without the first `after`, which somebody has read."""
+        return [json.loads(data) for data in self.inboxes.get(connection_id, [])[after:]]
 
     async def post(self, connection_id: str, data: bytes) -> None:
         trouble = self.troubles.get(connection_id, self.trouble)

@@ -49,11 +49,15 @@ class HostClock:
     def __init__(self, first_s: float, last_s: float) -> None:
         self._first_s, self._drift = first_s, (last_s - first_s) / DRIFT_S
         self._loop = asyncio.get_running_loop()
+        self._read_s, self._ms = -1.0, 0
 
     def now_ms(self) -> int:
         """Epoch milliseconds."""
         true_s = self._loop.time()
-        return EPOCH_MS + round((true_s + self._first_s + self._drift * min(true_s, DRIFT_S)) * 1000)
+        if true_s != self._read_s:
+            date_s = true_s + self._first_s + self._drift * min(true_s, DRIFT_S)
+            self._read_s, self._ms = true_s, EPOCH_MS + round(date_s * 1000)
+        return self._ms
 
 
 class Land(Protocol):

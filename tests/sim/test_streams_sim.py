@@ -133,11 +133,11 @@ class Client:
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(LOOK_S)
-        inbox = self.world.line.frames(self._connection)
-        for frame in inbox[self._taken :]:
+        fresh = self.world.line.frames(self._connection, after=self._taken)
+        for frame in fresh:
             self.reader.take(frame)
             self._heard_at = loop.time()
-        self._taken = len(inbox)
+        self._taken += len(fresh)
         if self._rng.random() < self.weather.cut_a_second * LOOK_S:
             self.cuts += 1
             await self._cut()
