@@ -14,9 +14,10 @@ from sluiceway.aws.sqs import Queue
 from sluiceway.aws.streams import KinesisReader
 from sluiceway.aws.wire import Wire
 from sluiceway.codec import rest
+from sluiceway.errors import Misconfigured
 from sluiceway.flows.health import HealthDesk, HealthWatch, check_health
 from sluiceway.ports import SystemClock
-from sluiceway.region.records import open_records
+from sluiceway.region.records import Records, open_records
 from sluiceway.steps.log_context import log_context
 from sluiceway.steps.metrics import metrics
 from sluiceway.steps.trace import trace
@@ -39,10 +40,16 @@ async def lifespan() -> AsyncGenerator[HealthDesk]:
         ]
         drills = None
         if records.tier == "home":
-            dependencies.append(Asked("term", partial(records.terms.get, records.group)))
+            dependencies.append(Asked("term", partial(_read_term, records)))
             table = Table(wire, settings.text("REGIONS_TABLE"))
             drills = DynamoDbDrillStore(table, group=records.group, region=records.region)
         yield HealthDesk(watch=HealthWatch(dependencies, drills, clock), region=records.region)
+
+
+async def _read_term(records: Records) -> None:
+    """Nothing may begin work in a group without a term. Raises Misconfigured there."""
+    if await records.terms.get(records.group) is None:
+        raise Misconfigured(f"the group {records.group!r} has no term", what="REGION_GROUP")
 
 
 handler = App(check_health, source=rest, steps=[log_context, metrics, trace], lifespan=lifespan)

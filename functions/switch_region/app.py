@@ -40,7 +40,7 @@ async def lifespan() -> AsyncGenerator[SwitchDesk]:
             marks=DynamoDbMarkStore(records.tables(), group=records.group, region=records.region, clock=clock),
             prober=prober,
             drills=DynamoDbDrillStore(Table(wire, doubts_table), group=records.group, region=records.region),
-            gauge=EmbeddedGauge(namespace, clock),
+            gauge=EmbeddedGauge(namespace, clock, resolution_s=60),
             clock=clock,
             group=records.group,
             region=records.region,

@@ -1,7 +1,7 @@
 """The ports of a failover, on DynamoDB and plain HTTP: drills, marks, what a Region depends on, and a look at another.
 
 Owns the items. A drill is the item (`drill#<group>#<region>`, `drill`) of the table of doubts, which each Region has
-for itself; a mark is the item `mark#<group>#<region>` of the records, which are replicated.
+for itself; a mark is the item `mark#<group>#<who sent it>#<where it was written>` of the records, which are replicated.
 """
 
 from __future__ import annotations
@@ -64,23 +64,25 @@ class DynamoDbDrillStore:
 
 
 class DynamoDbMarkStore:
-    """The marks of a group's Regions. `tables` are the replicas of one table, by Region. Raises what `Table` raises."""
+    """The marks that one Region sends. `tables` are the replicas of one table, by Region.
+
+    Raises what `Table` raises.
+    """
 
     def __init__(self, tables: Mapping[str, Table], *, group: str, region: str, clock: Clock) -> None:
         self._tables = tables
-        self._region = region
         self._clock = clock
-        self._id = f"mark#{group}#{region}"
+        self._prefix = f"mark#{group}#{region}"
 
-    async def write(self, mark: str) -> None:
+    async def write(self, mark: int, *, at: str) -> None:
         """As `MarkStore.write`."""
         expiration = self._clock.now_ms() // 1000 + KEPT_S
-        await self._tables[self._region].put_item({"id": self._id, "mark": mark, "expiration": expiration})
+        await self._tables[at].put_item({"id": f"{self._prefix}#{at}", "mark": mark, "expiration": expiration})
 
-    async def read(self, region: str) -> str:
+    async def read(self, *, of: str, at: str) -> int:
         """As `MarkStore.read`."""
-        item = await self._tables[region].get_item({"id": self._id})
-        return "" if item is None else read_text(item, "mark")
+        item = await self._tables[at].get_item({"id": f"{self._prefix}#{of}"})
+        return 0 if item is None else read_integer(item, "mark")
 
 
 class HttpProber:

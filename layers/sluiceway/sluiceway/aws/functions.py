@@ -33,11 +33,14 @@ async def invoke(
 ) -> Answered:
     """Invoke `function` (a name or an ARN) and wait for its answer. Raises what `Caller.call` raises.
 
-    A retry whose first answer was lost invokes again.
+    A retry whose first answer was lost invokes again. An answer that is no JSON object counts as a failure.
     """
     path = f"/2015-03-31/functions/{encode_label(function)}/invocations"
     reply = await caller.call(LAMBDA, "Invoke", payload, path=path, deadline=deadline)
-    answer = reply.json()
+    try:
+        answer = reply.json()
+    except ValueError:
+        return Answered({}, "its answer is no JSON object")
     failed = "x-amz-function-error" in reply.headers
     return Answered(answer, str(answer.get("errorMessage", "it failed")) if failed else "")
 

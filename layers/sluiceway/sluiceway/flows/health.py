@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from sluiceway import log
-from sluiceway.errors import SluicewayError
 from sluiceway.events.http import HttpReply, HttpRequest
 from sluiceway.events.invocation import Invocation
 from sluiceway.ports import Clock
@@ -50,6 +49,7 @@ class Look(NamedTuple):
 class HealthWatch:
     """Looks at `dependencies`, at most once in `keep_s`, and never longer than `bound_s`.
 
+    A look is over as soon as one of two clocks says so: either can stand still while an environment is frozen.
     `drills`: where this Region's drill is told, None where there are none; it is one more thing that may be away.
     """
 
@@ -69,16 +69,22 @@ class HealthWatch:
         self._keep_s = keep_s
         self._asking = asyncio.Lock()
         self._last: Look | None = None
-        self._ends_s = 0.0
+        self._ended_s = 0.0
+        self._ended_ms = 0
 
     async def look(self) -> Look:
         """What was found within the last `keep_s`, or is found now."""
         async with self._asking:
-            loop = asyncio.get_running_loop()
-            if self._last is None or loop.time() >= self._ends_s:
+            if self._last is None or not self._lasts():
                 self._last = await self._ask()
-                self._ends_s = loop.time() + self._keep_s
+                self._ended_s = asyncio.get_running_loop().time()
+                self._ended_ms = self._clock.now_ms()
             return self._last
+
+    def _lasts(self) -> bool:
+        by_loop_s = asyncio.get_running_loop().time() - self._ended_s
+        by_clock_s = (self._clock.now_ms() - self._ended_ms) / 1000
+        return by_loop_s < self._keep_s and 0 <= by_clock_s < self._keep_s
 
     async def _ask(self) -> Look:
         ends = asyncio.get_running_loop().time() + self._bound_s
@@ -114,7 +120,7 @@ async def _find(dependency: Dependency, ends: float) -> Finding:
         async with asyncio.timeout_at(ends):
             await dependency.ask()
         is_well = True
-    except (SluicewayError, TimeoutError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - once a dependency: whatever it says, it does not answer as it should
         log.failure("health.unwell", error, dependency=dependency.name)
     return Finding(dependency.name, is_well, round((loop.time() - began) * 1000))
 

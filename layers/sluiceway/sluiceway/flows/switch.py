@@ -23,12 +23,13 @@ from sluiceway.ports.regions import DoubtStore, TermStore
 from sluiceway.region.doubts import drain
 from sluiceway.region.handover import raise_epoch
 from sluiceway.region.home import HomeStore
-from sluiceway.rules.terms import Term
+from sluiceway.rules.terms import NOT_YET_MS, Term
 
 __all__ = ["Readiness", "SwitchDesk", "switch_region"]
 
 MARK_S: Final = 10.0  # for a mark to arrive: replication takes a second usually
 MARK_EVERY_S: Final = 0.25
+DRAIN_S: Final = 25.0  # for the keys in doubt: some hundreds may be asked about, and the rest the next time
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,9 @@ class SwitchDesk:
 class Readiness(NamedTuple):
     """Whether the home may be handed over now. `against` says what speaks against it, in stable words.
 
-    `replicated_ms`: how long a mark took to the other Region, None where none arrived or none was sent. `parked`: keys
-    that nobody could ask about.
+    `already-home`, `home-is-well`, `other-is-unwell`, `replication-lags`, `keys-parked`, `drain-unfinished`.
+    `replicated_ms`: how long marks took between the Regions, the slower way's; None where one did not arrive or none
+    was sent. `parked`: keys that nobody could ask about.
     """
 
     against: tuple[str, ...]
@@ -62,7 +64,7 @@ class Readiness(NamedTuple):
 
 
 async def switch_region(order: SwitchOrder, _call: Invocation, desk: SwitchDesk) -> Mapping[str, object]:
-    """Carry out `order`; what is given tells the term afterwards.
+    """Carry out `order`; what is given tells the term: afterwards, or for `look` the one that was looked at.
 
     Raises Rejected (`no-approval`, `already-home`, `stale-approval`, `not-here`, `not-ready`), Misconfigured where the
     group has no term, Retryable where the term could not be read or written.
@@ -70,14 +72,14 @@ async def switch_region(order: SwitchOrder, _call: Invocation, desk: SwitchDesk)
     term = await desk.terms.get(desk.group)
     if term is None:
         raise Misconfigured(f"the group {desk.group!r} has no term", what="REGION_GROUP")
+    if order.action == "raise":
+        term = await _raise(order, term, desk)
+    _publish(term, desk)  # now, and not once a look is over: by then the term may be another's
     told: dict[str, object] = {}
     if order.action == "drill":
         told = await _drill(order, desk)
     elif order.action == "look":
         told = {"readiness": (await _look(order.to or desk.region, term, desk))._asdict()}
-    elif order.action == "raise":
-        term = await _raise(order, term, desk)
-    _publish(term, desk)
     return {
         "group": term.group,
         "region": desk.region,
@@ -96,63 +98,96 @@ def _publish(term: Term, desk: SwitchDesk) -> None:
 
 async def _raise(order: SwitchOrder, term: Term, desk: SwitchDesk) -> Term:
     to = order.to or desk.region
-    if term.region == to and term.approval == order.approval:
-        return term  # the same order again, whose answer was lost
-    if term.region != to and not order.force:
-        found = await _look(to, term, desk)
-        if found.against:
-            log.warning("region.not_handed_over", to=to, against=list(found.against))
-            raise Rejected(f"not handed over to {to}: {', '.join(found.against)}", reason="not-ready", field="to")
-    elif to not in {desk.region, desk.other}:
+    if to not in {desk.region, desk.other}:
         raise Rejected(f"{to} is none of the group's Regions", reason="not-here", field="to")
-    return await raise_epoch(
-        desk.terms, group=desk.group, to=to, approval=order.approval, clock=desk.clock, ends=order.ends or None
-    )
+    if (term.region, term.approval) == (to, order.approval):
+        if term.begins_ms != NOT_YET_MS:
+            return term  # the same order again, whose answer was lost
+    elif order.ends not in {0, term.epoch}:
+        raise Rejected(f"the approval is about epoch {order.ends}", reason="stale-approval", field="ends")
+    elif term.region != to and not order.force:
+        await _insist(to, term, desk)
+    # What was read and looked at is what ends: an order that was slow does not end somebody else's term.
+    ends = order.ends or term.epoch
+    return await raise_epoch(desk.terms, group=desk.group, to=to, approval=order.approval, clock=desk.clock, ends=ends)
+
+
+async def _insist(to: str, term: Term, desk: SwitchDesk) -> None:
+    """Raises Rejected (`not-here`, `not-ready`) where something speaks against making `to` the home."""
+    found = await _look(to, term, desk)
+    if found.against:
+        log.warning("region.not_handed_over", to=to, against=list(found.against))
+        raise Rejected(f"not handed over to {to}: {', '.join(found.against)}", reason="not-ready", field="to")
 
 
 async def _look(to: str, term: Term, desk: SwitchDesk) -> Readiness:
     """What speaks against making `to` the home. Raises Rejected (`not-here`)."""
+    if to not in {desk.region, desk.other}:
+        raise Rejected(f"{to} is none of the group's Regions", reason="not-here", field="to")
+    if to == term.region:
+        return Readiness(("already-home",))
     if to == desk.region:
-        return await _look_at_home(term, desk)
-    if to == desk.other and term.region == desk.region:
+        return await _look_at_home(desk)
+    if term.region == desk.region:
         return await _look_at_other(desk)
     raise Rejected(f"{desk.region} cannot hand over to {to}: {term.region} is home", reason="not-here", field="to")
 
 
-async def _look_at_home(term: Term, desk: SwitchDesk) -> Readiness:
+async def _look_at_home(desk: SwitchDesk) -> Readiness:
     """Taking over: from a Region that is well it is that one's to hand over, with nothing under way."""
-    if term.region == desk.region:
-        return Readiness(("already-home",))
     status = await desk.prober.status(within_s=ANSWER_S)
     return Readiness(("home-is-well",) if is_well(status) else (), status)
 
 
 async def _look_at_other(desk: SwitchDesk) -> Readiness:
-    """Handing over: to a Region that is well, that has what was written here, with no key that nobody asked about."""
+    """Handing over: to a Region that is well and has what was written here, with no key that nobody asked about."""
     status = await desk.prober.status(within_s=ANSWER_S)
     if not is_well(status):
         return Readiness(("other-is-unwell",), status)
     replicated_ms = await _replicate(desk)
-    report = await drain(desk.doubts, region=desk.region, home=desk.home, clock=desk.clock)
+    parked = await _drain(desk)
     against = [
         *(["replication-lags"] if replicated_ms is None else []),
-        *(["keys-parked"] if report.parked else []),
+        *(["keys-parked"] if parked else []),
+        *(["drain-unfinished"] if parked is None else []),
     ]
-    return Readiness(tuple(against), status, replicated_ms, report.parked)
+    return Readiness(tuple(against), status, replicated_ms, parked or 0)
+
+
+async def _drain(desk: SwitchDesk) -> int | None:
+    """How many keys stay parked; None where there were more doubts than could be asked about in DRAIN_S."""
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            report = await drain(desk.doubts, region=desk.region, home=desk.home, clock=desk.clock)
+    except TimeoutError as error:
+        log.failure("region.drain_unfinished", error)
+        return None
+    return report.parked
 
 
 async def _replicate(desk: SwitchDesk) -> int | None:
-    """How many milliseconds a mark takes from here to the other Region; None where it has not arrived in MARK_S."""
+    """How many milliseconds marks take from each Region to the other, the slower way's; None where one did not arrive.
+
+    What was written here has to be there before that one is home, and what is written there then has to come back.
+    """
+    async with asyncio.TaskGroup() as group:
+        there = group.create_task(_send_mark(desk, desk.region, desk.other))
+        back = group.create_task(_send_mark(desk, desk.other, desk.region))
+    there_ms, back_ms = there.result(), back.result()
+    return None if there_ms is None or back_ms is None else max(there_ms, back_ms)
+
+
+async def _send_mark(desk: SwitchDesk, source: str, target: str) -> int | None:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    mark = f"{desk.clock.now_ms()}"
+    mark = desk.clock.now_ms()
     try:
         async with asyncio.timeout(MARK_S):
-            await desk.marks.write(mark)
-            while await desk.marks.read(desk.other) != mark:  # noqa: ASYNC110 - a table tells nobody
+            await desk.marks.write(mark, at=source)
+            while await desk.marks.read(of=source, at=target) < mark:  # noqa: ASYNC110 - a table tells nobody
                 await asyncio.sleep(MARK_EVERY_S)
     except (TimeoutError, Retryable, ServiceError) as error:
-        log.failure("region.mark_lost", error, region=desk.other)
+        log.failure("region.mark_lost", error, source=source, target=target)
         return None
     return round((loop.time() - began) * 1000)
 

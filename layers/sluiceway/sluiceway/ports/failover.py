@@ -49,14 +49,17 @@ class Prober(Protocol):
 
 
 class MarkStore(Protocol):
-    """Marks in a table that is replicated: whether what is written here arrives there."""
+    """Marks in a table that is replicated: whether what is written in one Region arrives in the other.
 
-    async def write(self, mark: str) -> None:
-        """Write this Region's mark."""
+    A mark is a number that grows (epoch milliseconds); a later one takes the place of the one before it.
+    """
+
+    async def write(self, mark: int, *, at: str) -> None:
+        """Write a mark in the replica of the Region `at`."""
         ...
 
-    async def read(self, region: str) -> str:
-        """This Region's mark as `region` has it, "" where none has arrived. Raises where `region` gives no answer."""
+    async def read(self, *, of: str, at: str) -> int:
+        """The last mark that was written in `of`, as `at` has it; 0 where none has arrived. Raises for no answer."""
         ...
 
 
