@@ -268,8 +268,8 @@ def test_old_keys_go_on_for_a_bounded_time(stale_s: float):
     assert run(main) == ["allowed", "allowed", "unavailable"]
 
 
-def test_attempts_come_ever_more_seldom_and_nobody_waits_for_them():
-    """1 s to 60 s between them, spread; after the first one they run beside the answers."""
+def test_attempts_come_ever_more_seldom_and_one_caller_waits_for_each():
+    """1 s to 60 s between them, spread; whoever comes while one goes on is answered at once."""
 
     async def main(world: World) -> tuple[list[float], float]:
         gate = world.gate()
@@ -281,11 +281,21 @@ def test_attempts_come_ever_more_seldom_and_nobody_waits_for_them():
             began = now()
             assert await world.ask(gate, token) == "allowed"
             waited += now() - began
+            if now() - began > 1:
+                assert now() - began == pytest.approx(FETCH_LIMIT_S)
             await asyncio.sleep(0.2)
-        return [b - a for a, b in zip(world.fetched[tried:], world.fetched[tried + 1 :], strict=False)], waited
+        gaps = [b - a for a, b in zip(world.fetched[tried:], world.fetched[tried + 1 :], strict=False)]
+        assert waited == pytest.approx(FETCH_LIMIT_S * (len(gaps) + 1))
+        await asyncio.sleep(LONGEST_PAUSE_S)
+        first = asyncio.get_running_loop().create_task(world.ask(gate, token))
+        await asyncio.sleep(0.5)
+        began = now()
+        assert await world.ask(gate, token) == "allowed"
+        assert now() == began
+        return gaps, float(await first == "allowed")
 
     gaps, waited = run(main)
-    assert waited == pytest.approx(FETCH_LIMIT_S)
+    assert waited == 1.0
     assert len(gaps) <= 25
     assert gaps[0] <= FETCH_LIMIT_S + 1.4
     assert LONGEST_PAUSE_S / 2 <= max(gaps) - FETCH_LIMIT_S <= LONGEST_PAUSE_S + 0.4
@@ -491,6 +501,30 @@ def test_a_frozen_reading_that_fails_is_not_held_against_the_issuer():
         return await world.ask(gate, world.sign(key=OTHER, kid="k2"))
 
     assert run(main) == "allowed"
+
+
+@pytest.mark.parametrize("outage", [False, True])
+def test_an_environment_that_stands_between_its_callers_learns_of_a_withdrawal(outage: bool):
+    """Its loop turns only while somebody is answered: readings beside answers never end, those waited for do."""
+
+    async def main(world: World) -> tuple[list[int], int]:
+        gate, refused = world.gate(), []
+        good, withdrawn = world.sign(claims={"exp": 4_000_000_000}, key=OTHER, kid="k2"), lasting(world)
+        world.publish({"k1": KEY, "k2": OTHER})
+        for minute in range(240):
+            if minute == 30:
+                world.publish({"k2": OTHER})
+            world.down = outage and 45 <= minute < 150
+            assert await world.ask(gate, good) == "allowed"
+            if await world.ask(gate, withdrawn) == "unknown-key":
+                refused.append(minute)
+            world.clock.shift_s += 60.0
+        return refused, len(world.fetched)
+
+    refused, fetched = run(main)
+    assert refused == list(range(refused[0], 240))
+    assert refused[0] <= (151 if outage else 60)  # the keys' hour, or the first minute in which the issuer is back
+    assert fetched <= (160 if outage else 20) + len(refused)
 
 
 def test_keys_of_a_slow_answer_are_as_old_as_its_question():

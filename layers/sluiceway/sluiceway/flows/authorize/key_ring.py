@@ -2,8 +2,8 @@
 
 A reading is a task of the ring and of no invocation: it may go on beside the next one. It is begun in a context of its
 own, ends within 3 s of the loop's time, and a frozen one hurts nobody: the date of its keys is from before it began,
-one that was stopped for long is left and begun anew, and its failure is not held against the issuer. Metrics of a
-reading are counted by the next invocation. Must not know tokens or HTTP.
+whoever has to wait begins anew, and only a reading that somebody waited for, so that the loop ran, says anything about
+the issuer where it fails. Metrics of a reading are counted by the next invocation. Must not know tokens or HTTP.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class KeyRing:
         self._chance = chance
         self._flight: asyncio.Task[None] | None = None
         self._asked = Moment(0.0, 0.0)
+        self._awaited = False  # somebody waits for the reading, or did
         self._read = self._missed = 0  # readings that nobody has counted yet
 
     async def keys_for(self, key_id: str, *, deadline: float) -> KeySet:
@@ -58,9 +59,11 @@ class KeyRing:
         if self._source is not None:
             fetch = self._cache.plan(key_id, now)
             if fetch is not Fetch.NO:
-                flight = self._fly(self._source, now)
-                if fetch is Fetch.NOW:
-                    await _join(flight, min(deadline, self._asked.loop_s + FROZEN_AFTER_S))
+                is_begun = self._fly(self._source, now, is_awaited=fetch is Fetch.NOW)
+                if fetch is Fetch.SOON:
+                    await asyncio.sleep(0)  # the request goes out, wherever the loop stands still next
+                elif is_begun or not self._cache.goes_on(key_id, now):
+                    await self._join(min(deadline, self._asked.loop_s + FROZEN_AFTER_S))
                     now = self._now()
             self._count(now)
         elif self._cache.answer(key_id, now) is None:
@@ -78,16 +81,21 @@ class KeyRing:
     def _now(self) -> Moment:
         return Moment(self._clock.now_ms() / 1000, asyncio.get_running_loop().time())
 
-    def _fly(self, source: KeySource, now: Moment) -> asyncio.Task[None]:
-        flight = self._flight
-        if flight is not None and not flight.done():
-            if now.since(self._asked) < FROZEN_AFTER_S:
-                return flight
-            flight.cancel()
-        self._asked = now
+    def _fly(self, source: KeySource, now: Moment, *, is_awaited: bool) -> bool:
+        """Begin a reading; False where one goes on already that is as good."""
+        if self._flight is not None and not self._flight.done():
+            if now.since(self._asked) < FROZEN_AFTER_S and self._awaited >= is_awaited:
+                return False
+            self._flight.cancel()
+        self._asked, self._awaited = now, is_awaited
         work = self._fetch(source, now)
         self._flight = asyncio.get_running_loop().create_task(work, name="keys", context=Context())
-        return self._flight
+        return True
+
+    async def _join(self, until: float) -> None:
+        """Wait for a reading that others may wait for too: to be cancelled here does not end it."""
+        if self._flight is not None:
+            await asyncio.wait({self._flight}, timeout=max(0.0, until - asyncio.get_running_loop().time()))
 
     async def _fetch(self, source: KeySource, asked: Moment) -> None:
         limit = asked.loop_s + FETCH_LIMIT_S
@@ -104,11 +112,12 @@ class KeyRing:
 
     def _fail(self, error: Exception, asked: Moment) -> None:
         now = self._now()
-        if now.since(asked) >= FROZEN_AFTER_S:
+        if self._awaited and now.since(asked) >= FROZEN_AFTER_S:
             self._cache.miss(now)
             return
         self._missed += 1
-        self._cache.fail(now, chance=self._chance.draw())
+        if self._awaited:
+            self._cache.fail(now, chance=self._chance.draw())
         why = "no-key-set" if isinstance(error, InvalidKeys | InvalidToken) else type(error).__name__
         log.warning("keys.not_read", issuer=self._issuer, why=why, detail=str(error))
 
@@ -122,8 +131,3 @@ class KeyRing:
             count("KeysStale")
         if self._cache.is_bundle(now):
             count("KeysBundled")
-
-
-async def _join(flight: asyncio.Task[None], until: float) -> None:
-    """Wait for a reading that others may wait for too: to be cancelled here does not end it."""
-    await asyncio.wait({flight}, timeout=max(0.0, until - asyncio.get_running_loop().time()))

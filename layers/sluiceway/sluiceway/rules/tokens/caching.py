@@ -22,6 +22,7 @@ SHORTEST_AGE_S: Final = 60.0  # an issuer that says less would be asked for ever
 LONGEST_AGE_S: Final = 86_400.0  # for so long a withdrawn key may be taken where nothing else is wrong
 DEFAULT_AGE_S: Final = 3_600.0
 SOFT_SHARE: Final = 0.8  # of the age: then the keys are read again while they still count
+NUDGE_S: Final = 60.0  # between attempts beside answers, which may stand still with their environment
 PENALTY_S: Final = 10.0  # as awslabs/aws-jwt-verify, https://github.com/awslabs/aws-jwt-verify
 STALE_S: Final = 86_400.0  # outages of identity providers last hours
 LONGEST_STALE_S: Final = 7 * 86_400.0
@@ -67,6 +68,7 @@ class KeyCache:
         self._stale_s = stale_s
         self._held: _Held | None = None
         self._looked: Moment | None = None  # when an unknown id was last looked for
+        self._nudged: Moment | None = None  # when the keys were last to be read beside an answer
         self._failed: Moment | None = None  # None: the last attempt worked, or there was none
         self._failures = 0
         self._pause_s = 0.0
@@ -79,10 +81,10 @@ class KeyCache:
             return Fetch.NOW if rested else Fetch.NO
         if not held.keys.knows(key_id):
             return self._look(now, rested=rested)
-        if not rested or now.since(held.asked) < held.fresh_s * SOFT_SHARE:
+        age_s = now.since(held.asked)
+        if not rested or age_s < held.fresh_s * SOFT_SHARE:
             return Fetch.NO
-        is_fresh = now.since(held.asked) < held.fresh_s
-        return Fetch.SOON if is_fresh or self._failed is not None else Fetch.NOW
+        return Fetch.NOW if age_s >= held.fresh_s else self._nudge(now)
 
     def answer(self, key_id: str, now: Moment) -> KeySet | None:
         """The keys that decide about a token of `key_id`; None where nobody can know, for want of the issuer."""
@@ -90,6 +92,10 @@ class KeyCache:
         keys = self._bundle if held is None else held.keys
         is_sure = held is not None and self._failed is None
         return keys if is_sure or keys.knows(key_id) else None
+
+    def goes_on(self, key_id: str, now: Moment) -> bool:
+        """Whether a token of `key_id` can be answered while somebody else waits for an issuer that was away."""
+        return self._failed is not None and self.answer(key_id, now) is not None
 
     def is_stale(self, now: Moment) -> bool:
         """Whether what answers is older than its issuer wants."""
@@ -125,6 +131,12 @@ class KeyCache:
         if held is not None and now.since(held.asked) >= held.fresh_s + self._stale_s:
             held = self._held = None
         return held
+
+    def _nudge(self, now: Moment) -> Fetch:
+        if self._nudged is not None and now.since(self._nudged) < NUDGE_S:
+            return Fetch.NO
+        self._nudged = now
+        return Fetch.SOON
 
     def _look(self, now: Moment, *, rested: bool) -> Fetch:
         if not rested or (self._looked is not None and now.since(self._looked) < PENALTY_S):
