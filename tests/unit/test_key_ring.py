@@ -527,6 +527,21 @@ def test_an_environment_that_stands_between_its_callers_learns_of_a_withdrawal(o
     assert fetched <= (160 if outage else 20) + len(refused)
 
 
+def test_readings_beside_answers_are_begun_once_a_minute():
+    """Where they never end: 720 seconds between four fifths of the hour and its end, and twelve of them."""
+
+    async def main(world: World) -> int:
+        gate, token = world.gate(), lasting(world)
+        await world.ask(gate, token)
+        world.clock.shift_s += 2_880.0
+        for _ in range(719):
+            assert await world.ask(gate, token) == "allowed"
+            world.clock.shift_s += 1.0
+        return len(world.fetched) - 1
+
+    assert run(main) == 12
+
+
 def test_keys_of_a_slow_answer_are_as_old_as_its_question():
     """They count from before they were asked for: a freeze in between does not make them young."""
 
