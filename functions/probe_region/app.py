@@ -29,8 +29,7 @@ async def lifespan() -> AsyncGenerator[ProbeDesk]:
     url, region = settings.url("PROBE_URL"), settings.text("OTHER_REGION")
     every_s = settings.integer("PROBE_SECONDS", minimum=LEAST_S, maximum=MOST_S)
     gauge = EmbeddedGauge(settings.text("POWERTOOLS_METRICS_NAMESPACE"), SystemClock(), resolution_s=1)
-    async with HttpProber.open(url) as prober:
-        yield ProbeDesk(prober=prober, gauge=gauge, region=region, every_s=every_s)
+    yield ProbeDesk(prober=HttpProber(url), gauge=gauge, region=region, every_s=every_s)
 
 
 handler = App(probe_region, source=eventbridge, steps=[log_context, metrics, trace], lifespan=lifespan)

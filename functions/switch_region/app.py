@@ -28,17 +28,13 @@ async def lifespan() -> AsyncGenerator[SwitchDesk]:
     environ, clock = settings.environ(), SystemClock()
     doubts_table, url = settings.text("REGIONS_TABLE"), settings.url("PROBE_URL")
     namespace = settings.text("POWERTOOLS_METRICS_NAMESPACE")
-    async with (
-        Wire.open(environ) as wire,
-        open_records(environ, wire, clock=clock) as records,
-        HttpProber.open(url) as prober,
-    ):
+    async with Wire.open(environ) as wire, open_records(environ, wire, clock=clock) as records:
         yield SwitchDesk(
             terms=records.terms,
             home=records.home,
             doubts=records.doubts,
             marks=DynamoDbMarkStore(records.tables(), group=records.group, region=records.region, clock=clock),
-            prober=prober,
+            prober=HttpProber(url),
             drills=DynamoDbDrillStore(Table(wire, doubts_table), group=records.group, region=records.region),
             gauge=EmbeddedGauge(namespace, clock, resolution_s=60),
             clock=clock,

@@ -7,15 +7,15 @@ for itself; a mark is the item `mark#<group>#<who sent it>#<where it was written
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from ssl import SSLContext
 from typing import Final
 
 from sluiceway.aws.attributes import Value, read_integer, read_text
 from sluiceway.aws.connection import Exchange, TransportError
 from sluiceway.aws.dynamodb import Table
-from sluiceway.aws.endpoints import Endpoint, parse_url
-from sluiceway.aws.http import Pool, Reading
+from sluiceway.aws.endpoints import parse_url
+from sluiceway.aws.http import Pool
 from sluiceway.aws.tls import make_context
 from sluiceway.errors import Misconfigured
 from sluiceway.ports import Clock
@@ -86,10 +86,15 @@ class DynamoDbMarkStore:
 
 
 class HttpProber:
-    """A look at a health check's URL. Make it with `HttpProber.open` in the lifespan; it owns its connection."""
+    """A look at a health check's address, http or https. Raises Misconfigured for what is no address.
 
-    def __init__(self, endpoint: Endpoint, pool: Pool) -> None:
-        self._pool = pool
+    It holds no connection: one is made for each look, as a health checker does, so that each finds the address anew.
+    """
+
+    def __init__(self, url: str) -> None:
+        endpoint = parse_url(url, what="the address of a health check")
+        self._origin = endpoint.origin
+        self._context: SSLContext | None = None
         self._request = "\r\n".join([
             f"GET {endpoint.path or '/'} HTTP/1.1",
             f"host: {endpoint.host}",
@@ -100,27 +105,21 @@ class HttpProber:
             "",
         ]).encode()  # fmt: skip
 
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, url: str) -> AsyncGenerator[HttpProber]:
-        """A look at `url` (https, or http on loopback); nothing is asked yet. Raises: Misconfigured."""
-        endpoint = parse_url(url, what="the address of a health check")
-        pool = Pool(endpoint.origin, tls=make_context, max_connections=1)
-        try:
-            yield cls(endpoint, pool)
-        finally:
-            pool.close()
-
     async def status(self, *, within_s: float) -> int:
-        """As `Prober.status`. A connection is made for each look, as a health checker does."""
+        """As `Prober.status`."""
         deadline = asyncio.get_running_loop().time() + within_s
-        reading: Reading | None = None
+        pool = Pool(self._origin, tls=self._trust, max_connections=1)
         try:
             async with asyncio.timeout_at(deadline):
-                reading = await self._pool.begin(Exchange(self._request, False, SILENCE_S, deadline), idle_s=SILENCE_S)
+                reading = await pool.begin(Exchange(self._request, False, SILENCE_S, deadline), idle_s=SILENCE_S)
+                reading.close()
                 return reading.head.status
         except (TransportError, TimeoutError, Misconfigured):
             return 0
         finally:
-            if reading is not None:
-                reading.close()
+            pool.close()
+
+    def _trust(self) -> SSLContext:
+        if self._context is None:  # reading the machine's certificates takes longer than a look does
+            self._context = make_context()
+        return self._context
