@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Final
 
+from localcloud.regions.switching import LOCAL_KEYS
 from localcloud.state import read_state
 from sluiceway import settings
 
 __all__ = ["read_region_settings"]
-
-_LOCAL_KEYS: Final = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_SESSION_TOKEN": ""}
 
 
 def read_region_settings(options: argparse.Namespace, words: Mapping[str, str]) -> Mapping[str, str]:
@@ -22,7 +20,7 @@ def read_region_settings(options: argparse.Namespace, words: Mapping[str, str]) 
     environ = dict(settings.environ())
     if options.local:
         state = read_state(options.state)
-        environ |= {"AWS_ENDPOINT_URL": state.endpoints["aws"], "AWS_REGION": state.region, **_LOCAL_KEYS}
+        environ |= {"AWS_ENDPOINT_URL": state.endpoints["aws"], "AWS_REGION": state.region, **LOCAL_KEYS}
         environ.pop("AWS_ENDPOINT_URL_DYNAMODB", None)
         environ.pop("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", None)
     said = {name: getattr(options, word) for word, name in words.items()}

@@ -90,7 +90,10 @@ def _add_switch(action: argparse.ArgumentParser, name: str) -> None:
             help="who decided it, and where that is written",
         )
     action.add_argument(
-        "--function", default="", metavar="NAME", help="switch_region's name; default: the running local cloud's"
+        "--function", default="", metavar="NAME", help="switch_region's name in AWS; default: the local cloud's"
+    )
+    action.add_argument(
+        "--regions", metavar="A,B", default=argparse.SUPPRESS, help="with --function: both Regions of the pair"
     )
     action.add_argument("--json", action="store_true", dest="as_json", default=argparse.SUPPRESS, help="for scripts")
 

@@ -74,6 +74,10 @@ class PublishLedger:
             ),
         )
 
+    def key_of(self, publish: Publish) -> str:
+        """The key of a request's round in the store, and in the list of what is in doubt."""
+        return self._guard.key_of(publish)
+
     async def settle(self, publish: Publish, put: Put, *, deadline: float) -> Settled:
         """Puts what is left of the request. Raises what `Guard.value` raises, but nothing of `put`'s."""
         done: Sequence[Result] = ()

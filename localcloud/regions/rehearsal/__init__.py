@@ -1,0 +1,1 @@
+"""A failover rehearsed on a running pair of Regions, under load, and counted."""
