@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import random
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +16,17 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
+from localcloud.clock import SystemClock
+from localcloud.delegate import Delegate, DelegatedService
+from localcloud.services.contract import Service, WireRequest
+from localcloud.services.sqs.model import Queues
+from localcloud.services.sqs.wire import SqsService
 from sluiceway.aws.dynamodb import Table
+from sluiceway.aws.endpoints import ServiceSpec
 from sluiceway.aws.failover import KEPT_S, Asked, DynamoDbDrillStore, DynamoDbMarkStore, HttpProber
-from sluiceway.errors import Misconfigured, Retryable
+from sluiceway.aws.reply import Reply, read_fault
+from sluiceway.aws.sqs import SQS, Queue
+from sluiceway.errors import Misconfigured, Retryable, ServiceError
 from sluiceway.ports.failover import Drill, DrillStore, MarkStore
 from tests.contract.answer_tables import Post, local_tables, make_moto, moto_tables
 from tests.contract.idempotency_tables import DEFINITION as RECORDS
@@ -163,6 +173,57 @@ async def test_what_was_asked_is_the_call_and_its_error() -> None:
     with pytest.raises(OSError, match="gone"):
         await asked.ask()
     assert len(calls) == 2
+
+
+# ------------------------------------------------------------ the depth of a queue
+
+
+class Sent:
+    """A Caller of an SQS that is asked in place, and of nothing else."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def call(
+        self, service: ServiceSpec, operation: str, body: Mapping[str, object] | bytes = b"", **more: Any
+    ) -> Reply:
+        del more
+        sent = json.dumps(body).encode()
+        headers = {
+            "authorization": f"AWS4-HMAC-SHA256 Credential=AK/20260101/{EAST}/sqs/aws4_request, Signature=x",
+            "content-length": str(len(sent)),
+            "content-type": "application/x-amz-json-1.0",
+            "host": f"sqs.{EAST}.amazonaws.com",
+            "x-amz-target": f"{service.target_prefix}.{operation}",
+        }
+        answered = await self._service.handle(WireRequest("sqs", EAST, "POST", "/", "", headers, sent, "AK", "r"))
+        assert isinstance(answered.body, bytes)
+        reply = Reply(answered.status, {name.lower(): value for name, value in answered.headers.items()}, answered.body)
+        if answered.status >= 400:
+            raise read_fault(reply).refusal("sqs", operation)
+        return reply
+
+
+@pytest.mark.parametrize("kind", ["local", "moto"])
+async def test_the_depth_of_a_queue_is_what_waits_to_be_received(kind: str) -> None:
+    """0 of an empty one, and a queue that is gone is an error: that is what a look at the Region asks."""
+    service: Service = SqsService(Queues(clock=SystemClock(), rng=random.Random(1)))
+    delegate = Delegate()
+    try:
+        if kind == "moto":
+            service = DelegatedService("sqs", delegate, needs=lambda _: ())
+        caller = Sent(service)
+        url = (await caller.call(SQS, "CreateQueue", {"QueueName": "jobs"})).json()["QueueUrl"]
+        queue = Queue(caller, url)
+        assert await queue.depth() == 0
+        for number in range(3):
+            await queue.send(f"job {number}")
+        assert await queue.depth() == 3
+        await caller.call(SQS, "DeleteQueue", {"QueueUrl": url})
+        with pytest.raises(ServiceError):
+            await queue.depth()
+    finally:
+        delegate.close()
 
 
 # ------------------------------------------------------------ probes, over real sockets

@@ -20,6 +20,9 @@ from localcloud.front import Front
 from localcloud.listening import open_listener
 from localcloud.services.contract import WireRequest
 from localcloud.services.lambda_.wire import LambdaService
+from sluiceway.aws.functions import Answered, invoke
+from sluiceway.aws.wire import Wire
+from sluiceway.errors import DeadlineExceeded, Misconfigured
 from tests.local.compute_world import World, open_world
 
 SOURCE = """
@@ -183,3 +186,24 @@ def test_what_iam_would_check(method: str, path: str, needs: list[tuple[str, str
         (need.action, need.resource.rpartition(":")[2]) for need in LambdaService(lambda _: None).permissions(request)
     ]
     assert found == needs
+
+
+async def test_the_layers_own_client_asks_a_function(tmp_path: Path) -> None:
+    """`sluiceway.aws.functions.invoke`: by name and ARN, what it answered or failed with, and what is no answer."""
+    async with serving(tmp_path) as (world, url):
+        world.add("def handler(event, context):\n    return event['value']\n", name="says")
+        environ = {"AWS_ENDPOINT_URL": url, "AWS_REGION": "us-east-1"}
+        keys = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret"}
+        async with Wire.open({**environ, **keys}) as wire:
+            for name in ("f", "arn:aws:lambda:us-east-1:123456789012:function:f"):
+                answered = await invoke(wire, name, {"order": "Zoë"})
+                assert answered == Answered({"event": {"order": "Zoë"}, "custom": None})
+            failed = await invoke(wire, "f", {"fail": True})
+            assert (failed.error, failed.payload["errorType"]) == ("'lost'", "KeyError")
+            for value in (None, 7, "text", []):
+                assert (await invoke(wire, "says", {"value": value})).error == "its answer is no JSON object"
+            assert await invoke(wire, "says", {"value": {}}) == Answered({})
+            with pytest.raises(Misconfigured):
+                await invoke(wire, "nowhere", {})
+            with pytest.raises(DeadlineExceeded):
+                await invoke(wire, "f", {"sleep": 5}, deadline=asyncio.get_running_loop().time() + 0.3)

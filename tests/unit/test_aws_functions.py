@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sluiceway.aws.functions import LAMBDA, LambdaDispatcher, invoke_later
+from sluiceway.aws.functions import LAMBDA, Answered, LambdaDispatcher, invoke, invoke_later
 from sluiceway.aws.reply import Reply
 from sluiceway.aws.wire import Outside, Wire
 from sluiceway.codec import order
@@ -62,3 +62,39 @@ def test_a_throttled_order_is_tried_again(replies: list[bytes], outcome: type[Ex
     assert isinstance(found, outcome or type(None)), found
     assert len(network.requests) == requests
     assert json.loads(network.requests[0].split(b"\r\n\r\n")[1]) == {"caller": "ann", "req": "é"}
+
+
+@pytest.mark.parametrize(("function", "encoded"), [("switch", "switch"), (ARN, ARN.replace(":", "%3A"))])
+async def test_a_function_is_asked_and_its_answer_awaited(function: str, encoded: str) -> None:
+    """Invoke without a type, which is RequestResponse; the payload is the order, the answer an object."""
+    caller = RecordingCaller([Reply(200, {}, b'{"home":"us-west-2"}')])
+    assert await invoke(caller, function, {"action": "look"}, deadline=7.0) == Answered({"home": "us-west-2"})
+    [call] = caller.calls
+    assert (call.service, call.operation, call.method, call.deadline) == (LAMBDA, "Invoke", "POST", 7.0)
+    assert call.path == f"/2015-03-31/functions/{encoded}/invocations"
+    assert (call.body, call.headers) == ({"action": "look"}, {})
+
+
+@pytest.mark.parametrize(
+    ("body", "answered"),
+    [
+        (
+            b'{"errorMessage":"no term","errorType":"Misconfigured"}',
+            Answered({"errorMessage": "no term", "errorType": "Misconfigured"}, "no term"),
+        ),
+        (b"{}", Answered({}, "it failed")),
+        (b"", Answered({}, "it failed")),
+        (b"null", Answered({}, "its answer is no JSON object")),
+    ],
+)
+async def test_a_function_that_failed_is_told_by_its_message(body: bytes, answered: Answered) -> None:
+    """The header says so, whatever the payload is."""
+    caller = RecordingCaller([Reply(200, {"x-amz-function-error": "Unhandled"}, body)])
+    assert await invoke(caller, "switch", {}) == answered
+
+
+@pytest.mark.parametrize("body", [b"null", b"7", b'"text"', b"[]", b"half"])
+async def test_an_answer_that_is_no_object_counts_as_a_failure(body: bytes) -> None:
+    """Another function than the one that was meant answers so: nobody reads it as an answer."""
+    found = await invoke(RecordingCaller([Reply(200, {}, body)]), "switch", {})
+    assert found == Answered({}, "its answer is no JSON object")
