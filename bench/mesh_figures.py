@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 STEPS = 50  # of a spread, for each factor of e: two figures that differ by less than 2 % are one
+CALM_S = 45.0  # that a stretch without a backlog must have to be judged by
 
 
 def fit_slope(points: Sequence[tuple[float, float]]) -> float:
@@ -191,38 +192,71 @@ def judge_crowd(subscribers: Sequence[Subscriber], put: int, regions: int) -> Se
 
 
 class Memory(NamedTuple):
-    """Resident MB at the first minute, in the middle and at the end, and by how many MB a minute it grows."""
+    """Resident MB at the first minute, in the middle and at the end, and by how many MB a minute it grows.
+
+    `slope`: over the second half. A backlog takes memory that a process keeps for the next one: so `calm_slope` is of
+    the longest stretch of that half without one, of `calm_s` seconds, and it is what is judged.
+    """
 
     first: float
     middle: float
     last: float
     slope: float
+    calm_slope: float
+    calm_s: float
     limit: float
 
     @property
     def is_flat(self) -> bool:
-        return self.slope <= self.limit
+        return (self.calm_slope if self.calm_s >= CALM_S else self.slope) <= self.limit
 
     @property
     def verdict(self) -> str:
         word = "flat" if self.is_flat else "NOT flat"
-        return f"{word}: {self.slope:+.2f} MB a minute in the second half, at most {self.limit:+.2f}"
+        return (
+            f"{word}: {self.calm_slope:+.2f} MB a minute in the longest {self.calm_s / 60:.1f} minutes of the second "
+            f"half without a backlog ({self.slope:+.2f} in all of it), at most {self.limit:+.2f}"
+        )
+
+
+def find_calm(ages: Sequence[tuple[float, float]], bound: float) -> tuple[float, float]:
+    """The first and the last moment of the longest stretch in which no age is above `bound`; twice 0 without any."""
+    best = (0.0, 0.0)
+    begin: float | None = None
+    for at, age in ages:
+        begin = None if age > bound else at if begin is None else begin
+        if begin is not None and (at - begin > best[1] - best[0] or best == (0.0, 0.0)):
+            best = begin, at
+    return best
 
 
 def judge_memory(
-    points: Sequence[tuple[float, float]], limit: float, *, steady: Sequence[tuple[float, float]] | None = None
+    points: Sequence[tuple[float, float]],
+    limit: float,
+    *,
+    calm: tuple[float, float],
+    steady: Sequence[tuple[float, float]] | None = None,
 ) -> Memory:
-    """Of (seconds, MB) as they were sampled. `steady`: the second half, where its slope is that of a part."""
+    """Of (seconds, MB) as they were sampled. `steady`: the second half, where slopes are those of a part."""
     if not points:
-        return Memory(0.0, 0.0, 0.0, 0.0, limit)
+        return Memory(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, limit)
     begin_s, end_s = points[0][0], points[-1][0]
+    middle_s = (begin_s + end_s) / 2
 
     def at(wanted_s: float) -> float:
         return min(points, key=lambda point: abs(point[0] - wanted_s))[1]
 
-    slope = fit_slope([(seconds / 60, mb) for seconds, mb in (second_half(points) if steady is None else steady)])
-    middle_s = (begin_s + end_s) / 2
-    return Memory(at(min(begin_s + 60, middle_s)), at(middle_s), points[-1][1], slope, limit)
+    half = [(seconds / 60, mb) for seconds, mb in (second_half(points) if steady is None else steady)]
+    quiet = [point for point in half if calm[0] <= point[0] * 60 <= calm[1]]
+    return Memory(
+        first=at(min(begin_s + 60, middle_s)),
+        middle=at(middle_s),
+        last=points[-1][1],
+        slope=fit_slope(half),
+        calm_slope=fit_slope(quiet),
+        calm_s=calm[1] - calm[0],
+        limit=limit,
+    )
 
 
 def sum_steady(processes: Mapping[object, Sequence[tuple[float, float]]], times: Sequence[float]) -> dict[float, float]:

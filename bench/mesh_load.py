@@ -27,7 +27,7 @@ from typing import Any
 
 from cloud import Cloud
 from mesh_crowd import Crowd
-from mesh_figures import Backlog, Memory, fit_slope, judge_crowd, judge_memory, second_half, sum_steady
+from mesh_figures import Backlog, Memory, find_calm, fit_slope, judge_crowd, judge_memory, second_half, sum_steady
 from mesh_processes import Processes, Usage, measure_folder
 from mesh_report import Arrival, Outcome, Second, print_outcome, to_json
 from mesh_world import REGIONS, World, key_of, write_order
@@ -219,17 +219,24 @@ def read_ages(world: World, since_s: float) -> dict[str, list[float]]:
     return found
 
 
+def find_quiet(hold: list[Second]) -> tuple[float, float]:
+    """When, in the second half, nothing waited for longer than it may."""
+    return find_calm(second_half([(each.at_s, max(each.filter_s, each.broadcast_s)) for each in hold]), BOUND_S)
+
+
 def judge_functions(load: Load, hold: list[Second]) -> Memory:
     """All environments; the growth is of those that lived through the second half."""
     points = [(each.at_s, each.functions_mb) for each in hold]
     times = [at for at, _ in second_half(points)]
     functions = {process: each for process, each in load.memory.items() if process[0]}
-    return judge_memory(points, FUNCTIONS_LIMIT, steady=list(sum_steady(functions, times).items()))
+    steady = list(sum_steady(functions, times).items())
+    return judge_memory(points, FUNCTIONS_LIMIT, calm=find_quiet(hold), steady=steady)
 
 
 def find_growth(load: Load, hold: list[Second]) -> dict[str, float]:
-    """MB a minute of each function in the second half, its environments together; those that grow most first."""
-    times = [at for at, _ in second_half([(each.at_s, 0.0) for each in hold])]
+    """MB a minute of each function where nothing waited, its environments together; those that grow most first."""
+    begin_s, end_s = find_quiet(hold)
+    times = [each.at_s for each in hold if begin_s <= each.at_s <= end_s]
     found: dict[str, float] = {}
     for function in {name for name, _ in load.memory if name}:
         own = {process: each for process, each in load.memory.items() if process[0] == function}
@@ -282,7 +289,7 @@ async def run(cloud: Cloud, options: argparse.Namespace, *, state: Path) -> Outc
         sockets=options.sockets,
         ages=ages,
         letters=letters,
-        cloud=judge_memory([(each.at_s, each.cloud_mb) for each in hold], CLOUD_LIMIT),
+        cloud=judge_memory([(each.at_s, each.cloud_mb) for each in hold], CLOUD_LIMIT, calm=find_quiet(hold)),
         functions=judge_functions(load, hold),
         growth=find_growth(load, hold),
         bound_s=BOUND_S,

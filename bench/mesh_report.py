@@ -120,11 +120,11 @@ def print_outcome(outcome: Outcome) -> None:
         ],
     )
     print_table(
-        ["resident MB", "minute 1", "middle", "end", "MB/min", "CPU cores"],
+        ["resident MB", "minute 1", "middle", "end", "MB/min", "calm MB/min", "CPU cores"],
         [
             ["cloud", *_describe_memory(outcome.cloud), f"{outcome.mean('cloud_cpu'):.2f}"],
             ["functions", *_describe_memory(outcome.functions), f"{outcome.mean('functions_cpu'):.2f}"],
-            ["this program", "", "", "", "", f"{outcome.mean('own_cpu'):.2f}"],
+            ["this program", "", "", "", "", "", f"{outcome.mean('own_cpu'):.2f}"],
         ],
     )
     print(
@@ -159,7 +159,13 @@ def _describe_spread(spread: Spread) -> list[str]:
 
 
 def _describe_memory(memory: Memory) -> list[str]:
-    return [f"{memory.first:.1f}", f"{memory.middle:.1f}", f"{memory.last:.1f}", f"{memory.slope:.2f}"]
+    return [
+        f"{memory.first:.1f}",
+        f"{memory.middle:.1f}",
+        f"{memory.last:.1f}",
+        f"{memory.slope:.2f}",
+        f"{memory.calm_slope:.2f}",
+    ]
 
 
 def to_json(outcome: Outcome) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from bench.mesh_figures import (
     Seen,
     Spread,
     Subscriber,
+    find_calm,
     fit_slope,
     judge_crowd,
     judge_memory,
@@ -37,17 +38,43 @@ def test_the_second_half_is_by_time() -> None:
     assert second_half([]) == []
 
 
+ALWAYS = (0.0, 900.0)
+
+
 def test_memory_is_judged_by_its_second_half() -> None:
     """What warming up takes is no growth; what goes on growing is, and the verdict says so with its limit."""
-    warm = [(float(s), 100.0 + min(s, 300)) for s in range(900)]
-    grown = [(float(s), 100.0 + s / 60 * 1.5) for s in range(900)]
-    flat, steep = judge_memory(warm, 1.0), judge_memory(grown, 1.0)
+    warm = [(float(s), 100.0 + min(s, 300)) for s in range(901)]
+    grown = [(float(s), 100.0 + s / 60 * 1.5) for s in range(901)]
+    flat, steep = judge_memory(warm, 1.0, calm=(450.0, 900.0)), judge_memory(grown, 1.0, calm=(450.0, 900.0))
     assert (flat.first, flat.middle, flat.last, flat.is_flat) == (160.0, 400.0, 400.0, True)
-    assert (steep.slope, steep.is_flat) == (pytest.approx(1.5), False)
-    assert flat.verdict == "flat: +0.00 MB a minute in the second half, at most +1.00"
-    assert steep.verdict == "NOT flat: +1.50 MB a minute in the second half, at most +1.00"
-    assert judge_memory(grown, 1.5001).is_flat
-    assert judge_memory([(s, 500 - mb) for s, mb in grown], 1.0).is_flat
+    assert (steep.slope, steep.calm_slope, steep.is_flat) == (pytest.approx(1.5), pytest.approx(1.5), False)
+    assert flat.verdict.startswith("flat: +0.00 MB a minute in the longest 7.5 minutes")
+    assert steep.verdict.startswith("NOT flat: +1.50 MB a minute")
+    assert steep.verdict.endswith("(+1.50 in all of it), at most +1.00")
+    assert judge_memory(grown, 1.5001, calm=ALWAYS).is_flat
+    assert judge_memory([(s, 500 - mb) for s, mb in grown], 1.0, calm=ALWAYS).is_flat
+
+
+def test_what_a_backlog_took_is_no_growth() -> None:
+    """Memory that steps up while records wait is judged by the calm after it; a leak is one in the calm as well."""
+    ages = [(float(s), 20.0 if 600 <= s < 660 else 1.0) for s in range(450, 901)]
+    calm = find_calm(ages, 5.0)
+    assert calm == (660.0, 900.0)
+    stepped = [(float(s), 150.0 if s < 640 else 170.0) for s in range(901)]
+    leaking = [(s, mb + s / 60 * 2) for s, mb in stepped]
+    assert (judge_memory(stepped, 1.0, calm=calm).slope > 1, judge_memory(stepped, 1.0, calm=calm).is_flat) == (
+        True,
+        True,
+    )
+    assert not judge_memory(leaking, 1.0, calm=calm).is_flat
+    assert not judge_memory(stepped, 1.0, calm=(700.0, 730.0)).is_flat
+
+
+def test_the_longest_calm_is_found() -> None:
+    """At the beginning, at the end, or nowhere."""
+    assert find_calm([(1.0, 0.0), (2.0, 1.0), (3.0, 9.0), (4.0, 0.0)], 5.0) == (1.0, 2.0)
+    assert find_calm([(1.0, 9.0), (2.0, 5.0), (3.0, 0.0), (4.0, 5.1)], 5.0) == (2.0, 3.0)
+    assert find_calm([(1.0, 9.0)], 5.0) == find_calm([], 5.0) == (0.0, 0.0)
 
 
 def test_only_processes_that_stay_tell_of_growth() -> None:
@@ -57,7 +84,7 @@ def test_only_processes_that_stay_tell_of_growth() -> None:
     assert sum_steady({1: stays, 2: stays, 3: [(2.0, 50)], 4: [(0.0, 50)]}, times) == {0.0: 20, 1.0: 22, 2.0: 24}
     points = [(float(s), 50.0) for s in range(10)]
     half = [(0.0, 0.0), (60.0, 0.0), (120.0, 3.0)]
-    assert judge_memory(points, 1.0, steady=half).slope == pytest.approx(1.5)
+    assert judge_memory(points, 1.0, calm=ALWAYS, steady=half).slope == pytest.approx(1.5)
 
 
 def test_a_spread_knows_its_shares() -> None:
