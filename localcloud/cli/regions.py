@@ -48,6 +48,7 @@ def add_regions(add: Callable[..., argparse.ArgumentParser]) -> None:
     for name, said in _BY_FUNCTION.items():
         action = _add_action(actions, name, said, module="switching")
         _add_switch(action, name)
+    _add_rehearse(_add_action(actions, "rehearse", "lose the home under load, fail over and back", module="rehearsing"))
     for name, said in _BY_HOST.items():
         action = _add_action(actions, name, said, module="outages")
         _add_outage(action, name)
@@ -95,6 +96,23 @@ def _add_switch(action: argparse.ArgumentParser, name: str) -> None:
     action.add_argument(
         "--regions", metavar="A,B", default=argparse.SUPPRESS, help="with --function: both Regions of the pair"
     )
+    action.add_argument("--json", action="store_true", dest="as_json", default=argparse.SUPPRESS, help="for scripts")
+
+
+def _add_rehearse(action: argparse.ArgumentParser) -> None:
+    """A pair of the local cloud, and its clients."""
+    action.add_argument(
+        "--requests",
+        type=whole_number("a number of requests", 1, 100_000),
+        default=2_000,
+        metavar="N",
+        help="clients, each of which wants one record stored; default: %(default)s",
+    )
+    action.add_argument(
+        "--rate", type=whole_number("a rate", 1, 1_000), default=10, metavar="N", help="begin in a second; default: 10"
+    )
+    action.add_argument("--name", default="api.example.com", help="what clients call; default: %(default)s")
+    action.add_argument("--group", default="sluiceway", metavar="NAME", help="of the Regions; default: %(default)s")
     action.add_argument("--json", action="store_true", dest="as_json", default=argparse.SUPPRESS, help="for scripts")
 
 

@@ -52,6 +52,10 @@ class Scene(Protocol):
         """It is there again."""
         ...
 
+    async def is_warm(self) -> bool:
+        """Whether enough clients have had their answers for a loss to matter."""
+        ...
+
     async def stored_since(self, at_s: float) -> bool:
         """Whether a client was told since then that its record is stored."""
         ...
@@ -95,6 +99,7 @@ class Story:
         scene, mark = self._scene, self._stage.mark
         home, other = scene.home, scene.other
         await self._until(f"{home} answers", lambda: self._serves(home))
+        await self._until("clients have their answers", scene.is_warm)
         await scene.kill(home)
         lost = mark(f"{home} is lost", since=self._stage.begin_s)
         moved = await self._hand_over(other, lost, "rehearsal: failover")
