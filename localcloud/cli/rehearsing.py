@@ -75,7 +75,7 @@ def _describe(report: Report) -> str:
     lines += [
         "",
         f"stored {counts.stored}, in doubt {counts.in_doubt}, refused {counts.refused}",
-        f"twice {counts.twice}, lost {counts.lost}, in doubt and not listed {counts.unlisted}, unknown {counts.unknown}",
+        f"twice {counts.twice}, lost {counts.lost}, in doubt unlisted {counts.unlisted}, unknown {counts.unknown}",
         *(f"  {times:>6}  {answer}" for answer, times in report.answers.most_common()),
     ]
     return "\n".join(lines) + "\n"
