@@ -27,6 +27,7 @@ from localcloud.gateway.websocket.server import WebSocketServer
 from localcloud.identity import IdentityProvider
 from localcloud.models.choose import kind_of
 from localcloud.options import CloudOptions, cloud_parameters
+from localcloud.parts.alarms import run_alarms
 from localcloud.parts.appsync import open_appsync
 from localcloud.parts.description import describe_state
 from localcloud.parts.handlers import Parts, make_handlers
@@ -105,6 +106,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
             open_messaging(services, compute.functions, front, group=compute.group)
         )
         messaging.topics.endpoint = aws
+        await cleanup.enter_async_context(run_alarms(services, compute.functions, messaging, group=compute.group))
         front.add(_lambda_api(compute, messaging, services, region=options.region))
         backends = _backends(services, compute, front)
         function_urls = _function_urls(services, backends)

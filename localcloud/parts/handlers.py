@@ -23,7 +23,7 @@ from localcloud.parts.messaging import Messaging
 from localcloud.parts.services import Services
 from localcloud.services.appsync.model import EventApis
 from localcloud.services.appsync.resources import appsync_handlers
-from localcloud.services.cloudwatch.resources import AlarmHandler
+from localcloud.services.cloudwatch.resources import AlarmHandler, CompositeAlarmHandler
 from localcloud.services.events.archive_resources import ArchiveHandler
 from localcloud.services.events.resources import EventBusHandler, EventBusPolicyHandler, RuleHandler
 from localcloud.services.events.resources import refused_handlers as refused_events_handlers
@@ -68,6 +68,7 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
         ManagedPolicyHandler(services.iam),
         PolicyHandler(services.iam),
         AlarmHandler(services.alarms),
+        CompositeAlarmHandler(services.alarms),
         LogGroupHandler(services.logs),
         QueueHandler(services.queues, keeps=keeps),
         QueuePolicyHandler(services.queues),

@@ -18,9 +18,9 @@ from localcloud.models.choose import choose_engine
 from localcloud.models.engine import Engine
 from localcloud.options import CloudOptions
 from localcloud.parts.tables import OwnTables, SharedTables, open_tables
+from localcloud.services.cloudwatch.alarms import Alarms
 from localcloud.services.cloudwatch.embedded import EmbeddedMetrics
 from localcloud.services.cloudwatch.model import Metrics
-from localcloud.services.cloudwatch.resources import Alarms
 from localcloud.services.iam.calls import Authoriser, CallRecord
 from localcloud.services.iam.model import Iam, Principal
 from localcloud.services.iam.policy import Document, read_resource_policy
@@ -116,7 +116,7 @@ async def open_services(
         delegate=delegate,
         s3=open_s3(delegate, may_list=may_list),
         engine=engine,
-        alarms=Alarms(),
+        alarms=Alarms(clock=clock),
         metrics=metrics,
         policies=policies,
         recorder=recorder,

@@ -21,8 +21,8 @@ from botocore.exceptions import ClientError
 from localcloud.clock import SystemClock
 from localcloud.front import Front
 from localcloud.listening import open_listener
+from localcloud.services.cloudwatch.alarms import Alarms
 from localcloud.services.cloudwatch.model import Metrics
-from localcloud.services.cloudwatch.resources import Alarm, Alarms
 from localcloud.services.cloudwatch.wire import CloudWatchService
 from localcloud.services.contract import WireRequest, WireResponse
 
@@ -40,10 +40,7 @@ class Watched(CloudWatchService):
 
     def __init__(self) -> None:
         self.seen: list[WireRequest] = []
-        alarms = Alarms()
-        properties = {"MetricName": "m", "Namespace": "app", "Period": "60", "Threshold": 1}
-        alarms.put(Alarm("late", "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:late", properties))
-        super().__init__(Metrics(SystemClock()), alarms)
+        super().__init__(Metrics(SystemClock()), Alarms(clock=SystemClock()))
 
     async def handle(self, request: WireRequest) -> WireResponse:
         self.seen.append(request)
@@ -102,7 +99,7 @@ def use(cloudwatch: Any) -> dict[str, Any]:
     queries = [{"Id": "q", "MetricStat": {"Metric": metric, "Period": 300, "Stat": "Maximum"}}]
     pages = cloudwatch.get_paginator("get_metric_data").paginate(MetricDataQueries=queries, **when)
     results = [result for page in pages for result in page["MetricDataResults"]]
-    alarms = cloudwatch.describe_alarms(AlarmNames=["late"])["MetricAlarms"]
+    told = use_alarms(cloudwatch)
     with pytest.raises(ClientError) as caught:
         cloudwatch.put_metric_data(Namespace="AWS/app", MetricData=data[:1])
     error: Any = caught.value
@@ -111,8 +108,66 @@ def use(cloudwatch: Any) -> dict[str, Any]:
         "point": statistics["Datapoints"][0],
         "values": results[0]["Values"],
         "at": results[0]["Timestamps"][0],
-        "alarms": [(alarm["AlarmName"], alarm["Period"], alarm["Threshold"]) for alarm in alarms],
+        "alarms": told,
         "error": (error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]),
+    }
+
+
+ALARMS: dict[str, Any] = {
+    "metric": ("late", 60, 1.0, [{"Name": "d", "Value": "1"}], "ALARM", False),
+    "composite": ("both", 'ALARM("late") AND NOT OK("late")', "ALARM"),
+    "relatives": (["late"], ["both"]),
+    "for metric": ["late"],
+    "history": [
+        ("late", "ConfigurationUpdate", 'Alarm "late" updated'),
+        ("late", "StateUpdate", "Alarm updated from INSUFFICIENT_DATA to ALARM"),
+        ("late", "ConfigurationUpdate", 'Alarm "late" created'),
+    ],
+    "tags": [{"Key": "k", "Value": "v"}],
+    "errors": [("ValidationError", 400), ("ResourceNotFound", 404)],
+    "left": 0,
+}
+
+
+def use_alarms(cloudwatch: Any) -> dict[str, Any]:
+    """Every operation on alarms once."""
+    late = {"MetricName": "m", "Namespace": "app", "Dimensions": [{"Name": "d", "Value": "1"}]}
+    cloudwatch.put_metric_alarm(
+        AlarmName="late", Statistic="Sum", Period=60, EvaluationPeriods=3, Threshold=1, Tags=[{"Key": "k", "Value": "v"}],
+        ComparisonOperator="GreaterThanThreshold", **late,
+    )  # fmt: skip
+    rule = 'ALARM("late") AND NOT OK("late")'
+    cloudwatch.put_composite_alarm(AlarmName="both", AlarmRule=rule)
+    cloudwatch.set_alarm_state(AlarmName="late", StateValue="ALARM", StateReason="a test", StateReasonData="{}")
+    cloudwatch.disable_alarm_actions(AlarmNames=["late"])
+    (metric,) = cloudwatch.describe_alarms(AlarmNames=["late"])["MetricAlarms"]
+    (both,) = cloudwatch.describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
+    children = cloudwatch.describe_alarms(ChildrenOfAlarmName="both")["MetricAlarms"]
+    parents = cloudwatch.describe_alarms(ParentsOfAlarmName="late")["CompositeAlarms"]
+    history = cloudwatch.describe_alarm_history(AlarmName="late")["AlarmHistoryItems"]
+    errors: list[tuple[str, int]] = []
+    for work in (
+        lambda: cloudwatch.delete_alarms(AlarmNames=["late"]),
+        lambda: cloudwatch.set_alarm_state(AlarmName="no", StateValue="OK", StateReason="r"),
+    ):
+        with pytest.raises(ClientError) as caught:
+            work()
+        told: Any = caught.value.response
+        errors.append((told["Error"]["Code"], told["ResponseMetadata"]["HTTPStatusCode"]))
+    found = {
+        "metric": tuple(
+            metric[name] for name in ("AlarmName", "Period", "Threshold", "Dimensions", "StateValue", "ActionsEnabled")
+        ),
+        "composite": (both["AlarmName"], both["AlarmRule"], both["StateValue"]),
+        "relatives": ([each["AlarmName"] for each in children], [each["AlarmName"] for each in parents]),
+        "for metric": [each["AlarmName"] for each in cloudwatch.describe_alarms_for_metric(**late)["MetricAlarms"]],
+        "history": [(each["AlarmName"], each["HistoryItemType"], each["HistorySummary"]) for each in history],
+        "tags": cloudwatch.list_tags_for_resource(ResourceARN=metric["AlarmArn"])["Tags"],
+        "errors": errors,
+    }
+    cloudwatch.delete_alarms(AlarmNames=["late", "both"])
+    return found | {
+        "left": len(cloudwatch.describe_alarms(AlarmTypes=["CompositeAlarm", "MetricAlarm"])["MetricAlarms"])
     }
 
 
@@ -133,7 +188,7 @@ async def test_boto3_puts_and_reads(protocol: str, content: str, tmp_path: Path)
     assert found == {
         "listed": 300,
         "values": [1.5],
-        "alarms": [("late", 60, 1.0)],
+        "alarms": ALARMS,
         "error": ("InvalidParameterValue", 400),
     }
     assert (point["Average"], point["SampleCount"], point["Unit"]) == (1.5, 1.0, "Count")

@@ -13,7 +13,7 @@ from botocore.serialize import create_serializer
 
 from localcloud.clock import VIRTUAL_EPOCH_S
 from localcloud.services.cloudwatch.model import Metrics
-from localcloud.services.cloudwatch.resources import Alarms
+from localcloud.services.cloudwatch.alarms import Alarms
 from localcloud.services.cloudwatch.wire import CloudWatchService
 from localcloud.services.contract import WireRequest, WireResponse
 
@@ -39,7 +39,7 @@ class World:
         self.protocol = protocol
         self.clock = HandClock()
         self.metrics = Metrics(self.clock)
-        self.alarms = Alarms()
+        self.alarms = Alarms(clock=self.clock)
         self.service = CloudWatchService(self.metrics, self.alarms)
 
     async def call(self, operation: str, **parameters: Any) -> tuple[int, dict[str, Any]]:

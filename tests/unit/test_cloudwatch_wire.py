@@ -15,7 +15,6 @@ from localcloud.refusals import refuse_denied
 from localcloud.services.cloudwatch import queries, wire
 from localcloud.services.cloudwatch.cbor import MAX_VALUES, Stamp, read_cbor, write_cbor
 from localcloud.services.cloudwatch.protocols import Asked, read_request
-from localcloud.services.cloudwatch.resources import Alarm
 from localcloud.services.contract import Denied, Permission, WireRequest
 from tests.unit.cloudwatch_setup import PROTOCOLS, SERVICE, World, make_request, read_answer, wire_request
 
@@ -191,51 +190,6 @@ async def test_regions_have_metrics_of_their_own(world: World) -> None:
     assert [metric["MetricName"] for metric in listed] == ["m"]
 
 
-async def test_alarms_are_described_as_never_evaluated(world: World) -> None:
-    """The alarms of the Region by name, with typed members, in pages; each has INSUFFICIENT_DATA."""
-    properties = {
-        "MetricName": "m",
-        "Namespace": "app",
-        "Dimensions": [{"Name": "a", "Value": "1"}],
-        "Period": "60",
-        "EvaluationPeriods": 3,
-        "Threshold": "1.5",
-        "Statistic": "Sum",
-        "ComparisonOperator": "GreaterThanThreshold",
-        "AlarmActions": ["arn:aws:sns:eu-west-1:123456789012:topic"],
-        "ActionsEnabled": "false",
-    }
-    for name, region in (("b", "eu-west-1"), ("a", "eu-west-1"), ("c", "us-east-1")):
-        world.alarms.put(Alarm(name, f"arn:aws:cloudwatch:{region}:123456789012:alarm:{name}", properties))
-    answer = await world.ok("DescribeAlarms")
-    assert [alarm["AlarmName"] for alarm in answer["MetricAlarms"]] == ["a", "b"]
-    assert answer["MetricAlarms"][0] == {
-        **properties,
-        "Period": 60,
-        "Threshold": 1.5,
-        "ActionsEnabled": False,
-        "AlarmName": "a",
-        "AlarmArn": "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:a",
-        "StateValue": "INSUFFICIENT_DATA",
-        "StateReason": "Unchecked: Initial alarm creation",
-    }
-    page = await world.ok("DescribeAlarms", MaxRecords=1)
-    rest = await world.ok("DescribeAlarms", MaxRecords=1, NextToken=page["NextToken"])
-    assert [page["MetricAlarms"][0]["AlarmName"], rest["MetricAlarms"][0]["AlarmName"]] == ["a", "b"]
-    assert "NextToken" not in rest
-    for filters, names in (
-        ({"AlarmNames": ["b", "x"]}, ["b"]),
-        ({"AlarmNamePrefix": "a"}, ["a"]),
-        ({"StateValue": "ALARM"}, []),
-        ({"StateValue": "INSUFFICIENT_DATA"}, ["a", "b"]),
-        ({"AlarmTypes": ["CompositeAlarm"]}, []),
-        ({"ActionPrefix": "arn:aws:sns"}, ["a", "b"]),
-        ({"ActionPrefix": "arn:aws:sqs"}, []),
-    ):
-        found = (await world.ok("DescribeAlarms", **filters))["MetricAlarms"]
-        assert [alarm["AlarmName"] for alarm in found] == names
-
-
 VALUES = {"Value": None, "Values": [1.0]}
 BAD_DATA: list[tuple[dict[str, Any], str, str]] = [
     ({"MetricName": None}, "MissingParameter", "The parameter MetricData.member.1.MetricName is required."),
@@ -335,7 +289,6 @@ BAD_REQUESTS: list[tuple[str, dict[str, Any], str, str]] = [
         "ValidationError",
         "cannot be specified together",
     ),
-    ("DescribeAlarms", {"ParentsOfAlarmName": "a"}, "InvalidParameterValue", "does not serve the parameter Parents"),
 ]
 STATS: dict[str, Any] = {"Namespace": "n", "MetricName": "m", "Statistics": ["Sum"], **WHEN}
 DATA: dict[str, Any] = {"MetricDataQueries": [stat()], "StartTime": NOW - HOUR, "EndTime": NOW}
@@ -631,9 +584,9 @@ async def test_permissions_name_the_action_and_the_namespace(world: World) -> No
     assert needed("DescribeAlarms") == (
         Permission("cloudwatch:DescribeAlarms", "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:*"),
     )
-    assert needed("DeleteAlarms", AlarmNames=["a"]) == ()
-    code, message = await world.error("DeleteAlarms", AlarmNames=["a"])
-    assert (code, "does not serve the CloudWatch operation DeleteAlarms" in message) == (
+    assert needed("PutDashboard", DashboardName="a", DashboardBody="{}") == ()
+    code, message = await world.error("PutDashboard", DashboardName="a", DashboardBody="{}")
+    assert (code, "does not serve the CloudWatch operation PutDashboard" in message) == (
         "UnknownOperationException",
         True,
     )

@@ -15,6 +15,7 @@ __all__ = [
     "bad_value",
     "malformed",
     "missing",
+    "no_such_alarm",
     "not_served",
     "validation",
 ]
@@ -23,6 +24,8 @@ _SHAPES: Final = {  # the service model's names of what the query protocol calls
     "InvalidParameterValue": "InvalidParameterValueException",
     "InvalidParameterCombination": "InvalidParameterCombinationException",
     "MissingParameter": "MissingRequiredParameterException",
+    "InvalidFormat": "InvalidFormatFault",
+    "LimitExceeded": "LimitExceededFault",
 }
 
 
@@ -59,6 +62,11 @@ def missing(name: str) -> CloudWatchError:
 def validation(message: str) -> CloudWatchError:
     """A ValidationError, which GetMetricData and DescribeAlarms give."""
     return CloudWatchError("ValidationError", message)
+
+
+def no_such_alarm() -> CloudWatchError:
+    """SetAlarmState of an alarm that is not there, in the one word that AWS has for it."""
+    return CloudWatchError("ResourceNotFound", "Unknown", status=404)
 
 
 def bad_token() -> CloudWatchError:

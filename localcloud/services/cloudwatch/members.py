@@ -73,6 +73,10 @@ class Members:
             raise bad_value(f"The parameter {self.at(name)} must be shorter than {most + 1} characters.")
         return value
 
+    def free_text(self, name: str, *, most: int) -> str:
+        """A text of 0 to `most` characters, "" where it is missing."""
+        return "" if self._raw.get(name) == "" else self.text(name, most=most) or ""
+
     def choice(self, name: str, allowed: Sequence[str]) -> str | None:
         """One of the texts in `allowed`, None where it is missing."""
         value = self.text(name)

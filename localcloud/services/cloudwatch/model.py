@@ -8,8 +8,9 @@ Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from localcloud.clock import Clock
@@ -24,6 +25,7 @@ SECOND_RETENTION_S: Final = 3 * 3600  # the same, points of less than a minute
 TRIM_SLACK_S: Final = 3600  # how much older than that points may be before they are looked for again
 MAX_METRICS: Final = 10_000  # of one Region; AWS has no bound, memory has
 MAX_BUCKETS: Final = 500_000  # of one Region, about 100 MB
+MAX_SPREAD: Final = 1_000  # different values of one point; above it they are kept to two digits
 HOME_REGION: Final = "us-east-1"
 
 
@@ -38,25 +40,69 @@ class MetricId:
 
 @dataclass(slots=True)
 class Stats:
-    """A statistic set. `count` is not 0."""
+    """A statistic set. `count` is not 0.
+
+    `spread`: how often each value was there, None where all are one value, or where a caller's statistic set hides it.
+    """
 
     count: float
     total: float
     least: float
     most: float
+    spread: dict[float, float] | None = None
 
     def add(self, other: Stats) -> None:
         """Take in the values of `other`."""
+        spread = self._merge(other)
         self.count += other.count
         self.total += other.total
         self.least = min(self.least, other.least)
         self.most = max(self.most, other.most)
+        self.spread = spread
+
+    def copy(self) -> Stats:
+        """The same, apart."""
+        return replace(self, spread=None if self.spread is None else dict(self.spread))
 
     def statistic(self, name: str) -> float:
         """SampleCount, Sum, Average, Minimum or Maximum."""
         if name == "Average":
             return self.total / self.count
         return {"SampleCount": self.count, "Sum": self.total, "Minimum": self.least, "Maximum": self.most}[name]
+
+    def percentile(self, percent: float) -> float | None:
+        """The least value that so many percent (0 to 100) of the values reach at most; None where that is hidden.
+
+        Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html
+        """
+        if self.least == self.most:
+            return self.least
+        if self.spread is None:
+            return None
+        reached = 0.0
+        for value, count in sorted(self.spread.items()):
+            reached += count
+            if reached >= self.count * percent / 100:
+                return value
+        return self.most
+
+    def _known(self) -> dict[float, float] | None:
+        return {self.least: self.count} if self.least == self.most else self.spread
+
+    def _merge(self, other: Stats) -> dict[float, float] | None:
+        """The spread of both; the own one is given away."""
+        mine, theirs = self._known(), other._known()
+        if mine is None or theirs is None or (mine.keys() == theirs.keys() and len(mine) == 1):
+            return None
+        for value, count in theirs.items():
+            mine[value] = mine.get(value, 0.0) + count
+        if len(mine) <= MAX_SPREAD:
+            return mine
+        coarse: dict[float, float] = {}
+        for value, count in mine.items():
+            near = float(f"{value:.1e}")
+            coarse[near] = coarse.get(near, 0.0) + count
+        return coarse if len(coarse) <= MAX_SPREAD else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +134,28 @@ class _Series:
     def __init__(self) -> None:
         self.minutes: dict[int, Stats] = {}
         self.seconds: dict[int, Stats] = {}
+        self._spread = 0  # how many values are kept beyond the points themselves
 
     def __len__(self) -> int:
-        return len(self.minutes) + len(self.seconds)
+        return len(self.minutes) + len(self.seconds) + self._spread
 
     def add(self, at_s: int, stats: Stats, *, is_fine: bool) -> None:
-        _add(self.minutes, at_s - at_s % MINUTE_S, stats)
+        self._spread += _add(self.minutes, at_s - at_s % MINUTE_S, stats)
         if is_fine:
-            _add(self.seconds, at_s, stats)
+            self._spread += _add(self.seconds, at_s, stats)
+
+    def between(self, start_s: float, end_s: int, *, is_fine: bool) -> Iterator[tuple[int, Stats]]:
+        """The points that begin from `start_s` up to `end_s`, in no order."""
+        points, step_s = (self.seconds, 1) if is_fine else (self.minutes, MINUTE_S)
+        first_s = -(-math.ceil(start_s) // step_s) * step_s
+        if (end_s - first_s) // step_s < len(points):
+            return ((at_s, points[at_s]) for at_s in range(first_s, end_s, step_s) if at_s in points)
+        return ((at_s, stats) for at_s, stats in points.items() if first_s <= at_s < end_s)
 
     def trim(self, now_s: float) -> None:
         for points, kept_s in ((self.minutes, MINUTE_RETENTION_S), (self.seconds, SECOND_RETENTION_S)):
             for at_s in [at_s for at_s in points if at_s < now_s - kept_s]:
-                del points[at_s]
+                self._spread -= len(points.pop(at_s).spread or ())
 
 
 class Metric:
@@ -139,9 +194,8 @@ class Metric:
         for unit, series in self._series.items():
             if reading.unit not in {None, unit}:
                 continue
-            for at_s, stats in (series.seconds if is_fine else series.minutes).items():
-                if first_s <= at_s < reading.end_s:
-                    _add(found, (at_s - (at_s - reading.start_s) % reading.period_s, unit), stats)
+            for at_s, stats in series.between(first_s, reading.end_s, is_fine=is_fine):
+                _add(found, (at_s - (at_s - reading.start_s) % reading.period_s, unit), stats)
         return [Point(start_s, unit, stats) for (start_s, unit), stats in sorted(found.items(), key=_place)]
 
 
@@ -232,12 +286,15 @@ class Metrics:
         return self._regions.setdefault(self._region, _Region(self.clock))
 
 
-def _add(points: dict[Key, Stats], key: Key, stats: Stats) -> None:
+def _add(points: dict[Key, Stats], key: Key, stats: Stats) -> int:
+    """Take `stats` in; by how many values the spread grew."""
     found = points.get(key)
     if found is None:
-        points[key] = Stats(stats.count, stats.total, stats.least, stats.most)
-    else:
-        found.add(stats)
+        points[key] = stats.copy()
+        return len(stats.spread or ())
+    before = len(found.spread or ())
+    found.add(stats)
+    return len(found.spread or ()) - before
 
 
 def _place(entry: tuple[tuple[int, str], Stats]) -> tuple[int, str]:

@@ -1,91 +1,157 @@
-"""CloudFormation's CloudWatch alarms: recorded and listed. Nothing here evaluates them, and the ledger says so."""
+"""CloudFormation's CloudWatch alarms over the model: metric alarms and composite ones.
+
+Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_CloudWatch.html
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self, cast
 
+from localcloud.services.cloudwatch.alarm import ACTIONS, Definition
+from localcloud.services.cloudwatch.alarms import Alarms, alarm_arn
+from localcloud.services.cloudwatch.errors import CloudWatchError
+from localcloud.services.cloudwatch.members import Members
+from localcloud.services.cloudwatch.putting import read_composite_alarm, read_metric_alarm
+from localcloud.services.cloudwatch.watch import COMPARISONS, TREATMENTS
 from localcloud.template.handler import Physical, Resource, Support, Supported
-from localcloud.template.properties import Properties, read_properties
+from localcloud.template.properties import Properties, read_properties, scalar_text
 
-__all__ = ["Alarm", "AlarmHandler", "Alarms"]
+__all__ = ["AlarmHandler", "CompositeAlarmHandler"]
 
-_COMPARISONS: Final = (
-    "GreaterThanOrEqualToThreshold",
-    "GreaterThanThreshold",
-    "LessThanThreshold",
-    "LessThanOrEqualToThreshold",
-    "LessThanLowerOrGreaterThanUpperThreshold",
-    "LessThanLowerThreshold",
-    "GreaterThanUpperThreshold",
-)
-_MISSING: Final = ("breaching", "notBreaching", "ignore", "missing")
-_NAMES: Final = (
-    "ActionsEnabled", "AlarmActions", "AlarmDescription", "AlarmName", "ComparisonOperator", "DatapointsToAlarm",
-    "Dimensions", "EvaluateLowSampleCountPercentile", "EvaluationPeriods", "ExtendedStatistic",
-    "InsufficientDataActions", "MetricName", "Metrics", "Namespace", "OKActions", "Period", "Statistic", "Tags",
-    "Threshold", "ThresholdMetricId", "TreatMissingData", "Unit",
-)  # fmt: skip
+_BANDS: Final = ("LessThanLowerOrGreaterThanUpperThreshold", "LessThanLowerThreshold", "GreaterThanUpperThreshold")
+_MATH: Final = "metric math, anomaly detection and Metrics Insights queries are not evaluated here"
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """An alarm as declared. `properties` with every intrinsic resolved."""
+class _Like(str):
+    """A value of the ledger's table that stands for every text of a form; as text, how people are told of it."""
 
-    name: str
-    arn: str
-    properties: Mapping[str, Any]
+    __slots__ = ("_form",)
+    _form: re.Pattern[str]
+
+    def __new__(cls, told: str, form: str) -> Self:
+        made = super().__new__(cls, told)
+        made._form = re.compile(form)
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and self._form.fullmatch(other) is not None
+
+    __hash__ = str.__hash__
 
 
-class Alarms:
-    """Every alarm of the account, by name."""
-
-    def __init__(self) -> None:
-        self._alarms: dict[str, Alarm] = {}
-
-    def put(self, alarm: Alarm) -> None:
-        """Record `alarm`, in place of one with its name, as PutMetricAlarm does."""
-        self._alarms[alarm.name] = alarm
-
-    def remove(self, name: str) -> None:
-        """Forget it, where it is there."""
-        self._alarms.pop(name, None)
-
-    def all(self) -> tuple[Alarm, ...]:
-        """In the order in which they were made."""
-        return tuple(self._alarms.values())
+_TOPICS: Final = _Like("ARNs of SNS topics", r"arn:[^:]+:sns:.*")
+_FUNCTIONS: Final = _Like("ARNs of Lambda functions", r"arn:[^:]+:lambda:.*")
+_PERCENTILES: Final = _Like("percentiles p0 to p100", r"p([0-9]{1,2}(\.[0-9]{1,10})?|100)")
+_ACTION: Final = Supported(reason="only SNS topics and Lambda functions are told here", values=(_TOPICS, _FUNCTIONS))
+_COMMON: Final[Mapping[str, Supported]] = {
+    "ActionsEnabled": Supported(),
+    "AlarmDescription": Supported(),
+    "AlarmName": Supported(),
+    "Tags": Supported(),
+    **dict.fromkeys(ACTIONS.values(), _ACTION),
+}
 
 
 class AlarmHandler:
     """`AWS::CloudWatch::Alarm`. Ref is the name; attribute Arn."""
 
     type: str = "AWS::CloudWatch::Alarm"
-    support: Supported = Supported(Support.PARTIAL, "recorded and listed; not evaluated here")
-    properties: Mapping[str, Supported] = dict.fromkeys(_NAMES, Supported())  # as recorded as the alarm itself
+    support: Supported = Supported()
+    properties: Mapping[str, Supported] = {
+        **_COMMON,
+        "ComparisonOperator": Supported(reason=_MATH, values=tuple(COMPARISONS)),
+        "DatapointsToAlarm": Supported(),
+        "Dimensions": Supported(),
+        "EvaluateLowSampleCountPercentile": Supported(),
+        "EvaluationPeriods": Supported(),
+        "ExtendedStatistic": Supported(reason="other extended statistics are not kept here", values=(_PERCENTILES,)),
+        "MetricName": Supported(),
+        "Metrics": Supported(Support.REFUSED, _MATH),
+        "Namespace": Supported(),
+        "Period": Supported(),
+        "Statistic": Supported(),
+        "Threshold": Supported(),
+        "ThresholdMetricId": Supported(Support.REFUSED, _MATH),
+        "TreatMissingData": Supported(),
+        "Unit": Supported(),
+    }
 
     def __init__(self, alarms: Alarms) -> None:
         self._alarms = alarms
 
     async def create(self, resource: Resource) -> Physical:
-        """Record the alarm. Raises TemplateError for what PutMetricAlarm would refuse."""
+        """Put the alarm. Raises TemplateError for what PutMetricAlarm would refuse."""
         read = read_properties(resource)
         _check(read)
-        context = resource.context
-        name = read.text("AlarmName", f"{context.stack_name}-{resource.logical_id}")
-        arn = f"arn:{context.partition}:cloudwatch:{context.region}:{context.account_id}:alarm:{name}"
-        self._alarms.put(Alarm(name=name, arn=arn, properties=resource.properties))
-        return Physical(name, {"Arn": arn})
+        return _put(self._alarms, resource, read)
 
-    async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
+    async def delete(self, resource: Resource, physical: Physical) -> None:
         """Forget the alarm."""
-        self._alarms.remove(physical.ref)
+        self._alarms.remove(alarm_arn(physical.ref, resource.context.region))
+
+
+class CompositeAlarmHandler:
+    """`AWS::CloudWatch::CompositeAlarm`. Ref is the name; attribute Arn."""
+
+    type: str = "AWS::CloudWatch::CompositeAlarm"
+    support: Supported = Supported()
+    properties: Mapping[str, Supported] = {
+        **_COMMON,
+        "ActionsSuppressor": Supported(),
+        "ActionsSuppressorExtensionPeriod": Supported(),
+        "ActionsSuppressorWaitPeriod": Supported(),
+        "AlarmRule": Supported(),
+    }
+
+    def __init__(self, alarms: Alarms) -> None:
+        self._alarms = alarms
+
+    async def create(self, resource: Resource) -> Physical:
+        """Put the alarm. Raises TemplateError for what PutCompositeAlarm would refuse."""
+        read = read_properties(resource)
+        read.text("AlarmRule")
+        return _put(self._alarms, resource, read)
+
+    async def delete(self, resource: Resource, physical: Physical) -> None:
+        """Forget the alarm."""
+        self._alarms.remove(alarm_arn(physical.ref, resource.context.region))
+
+
+def _put(alarms: Alarms, resource: Resource, read: Properties) -> Physical:
+    context = resource.context
+    name = read.text("AlarmName", f"{context.stack_name}-{resource.logical_id}")
+    try:
+        alarms.put(_define(resource, name))
+    except CloudWatchError as error:
+        raise read.error("", error.message) from error
+    return Physical(name, {"Arn": alarm_arn(name, context.region)})
+
+
+def _define(resource: Resource, name: str) -> Definition:
+    """As the API's operation reads it. An alarm on what is not evaluated, which the ledger was overruled to take, only
+    has its name and its state: it stays without data."""
+    properties, region = resource.properties, resource.context.region
+    if "Metrics" in properties or properties.get("ComparisonOperator") in _BANDS:
+        return Definition(name=name, arn=alarm_arn(name, region), described={"AlarmName": name})
+    request = Members({**cast("dict[str, Any]", _plain(properties)), "AlarmName": name})
+    return (read_composite_alarm if "AlarmRule" in properties else read_metric_alarm)(request, region)
+
+
+def _plain(value: Any) -> Any:
+    """Resolved properties with every scalar as text, which the API's own reader takes."""
+    if isinstance(value, Mapping):
+        return {name: _plain(member) for name, member in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_plain(member) for member in cast("list[Any]", value)]
+    return None if value is None else scalar_text(value)
 
 
 def _check(read: Properties) -> None:
-    """Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html."""
-    read.choice("ComparisonOperator", _COMPARISONS)
-    read.choice("TreatMissingData", _MISSING, "missing")
+    """Name the property that is wrong. Source: see `putting`."""
+    read.choice("ComparisonOperator", (*COMPARISONS, *_BANDS))
+    read.choice("TreatMissingData", TREATMENTS, "missing")
     periods = read.integer("EvaluationPeriods", low=1)
     read.integer("DatapointsToAlarm", 1, low=1, high=periods)
     if ("MetricName" in read) == ("Metrics" in read):
