@@ -32,6 +32,7 @@ from localcloud.parts.appsync import open_appsync
 from localcloud.parts.description import describe_state
 from localcloud.parts.handlers import Parts, make_handlers
 from localcloud.parts.messaging import Messaging, open_messaging
+from localcloud.parts.naming import open_naming
 from localcloud.parts.ports import (
     CONSOLE_OFFSET,
     HTTP_OFFSET,
@@ -97,9 +98,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         if options.persist is not None:
             cleanup.enter_context(hold_folder(options.persist))
         services = await open_services(options, clock=clock, rng=rng, cleanup=cleanup)
-        front = _front(services)
-        if not options.joins:
-            front.answer_own(IdentityProvider(options.issuer_folder).answer)
+        front = _front(options, services)
         aws = services.queues.endpoint = await cleanup.enter_async_context(front.serve(listener))
         compute = await cleanup.enter_async_context(_open_compute(options, services, aws))
         messaging = await cleanup.enter_async_context(
@@ -113,6 +112,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         appsync = open_appsync(services, compute.functions, front, group=compute.group, state=options.issuer_folder)
         gateway = Gateway(backends=backends, clock=clock, random=rng, urls=function_urls, events=appsync.http)
         http = await _serve_http(gateway, options, cleanup)
+        naming = await open_naming(options, services, front, http=http, cleanup=cleanup)
         sockets = WebSocketGateway(backends, group=compute.group, clock=clock, random=rng)
         front.add(ManagementService(sockets))
         server = WebSocketServer(sockets, group=compute.group, others=appsync.realtime)
@@ -125,16 +125,17 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
             sockets=sockets,
             urls=function_urls,
             appsync=appsync.apis,
+            naming=naming,
         )
         handlers = make_handlers(options, parts)
         ledger = make_ledger(stack.graph, handlers, allow=options.allow)
         if ledger.refused:
             raise LedgerRefused(ledger)
-        sweeper = compute.group.create_task(services.tables.run())
-        cleanup.callback(sweeper.cancel)
+        cleanup.callback(compute.group.create_task(services.tables.run()).cancel)
         deployed = await deploy(stack, handlers, ledger)
         cleanup.push_async_callback(undeploy, deployed)
-        urls = Urls(aws, http, websocket, origin_of(console), options.region, sockets=sockets.api_ids())
+        names = await naming.answer(cleanup, group=compute.group, port=options.port)
+        urls = Urls(aws, http, websocket, origin_of(console), options.region, sockets=sockets.api_ids(), names=names)
         state = describe_state(options, stack, deployed, ledger=ledger, urls=urls)
         await cleanup.enter_async_context(serve_console(_facts(options, parts, state), console))
         yield RunningCloud(state, ledger, deployed, compute, handlers)
@@ -157,7 +158,7 @@ def _lambda_api(compute: Compute, messaging: Messaging, services: Services, *, r
     return api
 
 
-def _front(services: Services) -> Front:
+def _front(options: CloudOptions, services: Services) -> Front:
     bedrock = BedrockService(TracedEngine(services.engine, services.recorder))
     apis = [
         SqsService(services.queues),
@@ -168,13 +169,16 @@ def _front(services: Services) -> Front:
         open_glue(services.delegate),
         bedrock,
     ]
-    return Front(
+    front = Front(
         apis,
         authorise=services.authoriser(),
         rng=services.rng,
         spans=CallSpans(services.recorder),
         elsewhere=services.tables.elsewhere,
     )
+    if not options.joins:  # the host has the provider of several Regions
+        front.answer_own(IdentityProvider(options.issuer_folder).answer)
+    return front
 
 
 @asynccontextmanager

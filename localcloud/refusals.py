@@ -70,7 +70,7 @@ def refuse_denied(request: WireRequest, denied: Denied) -> WireResponse:
 def _denial_code(request: WireRequest) -> str:
     if request.service == "sns":
         return "AuthorizationError"
-    bare = request.service in {"s3", "monitoring"} or (request.service == "sqs" and not request.target)
+    bare = request.service in {"s3", "monitoring", "route53"} or (request.service == "sqs" and not request.target)
     return "AccessDenied" if bare else "AccessDeniedException"
 
 

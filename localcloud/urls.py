@@ -6,7 +6,8 @@ Knows the resource types that are stages and how AWS spells their addresses; ope
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from localcloud.gateway.function_url import PATH
@@ -27,6 +28,7 @@ class Urls:
     console: str
     region: str
     sockets: frozenset[str]  # ids of WebSocket APIs, whose https addresses are the management API's
+    names: Mapping[str, str] = field(default_factory=dict[str, str])  # addresses of what Route 53 has here, by name
 
     def localise(self, value: str) -> str:
         """An address of API Gateway's or AppSync's, or a Function URL, as it is reached here; else as it is."""
@@ -46,6 +48,7 @@ class Urls:
         """The address of every stage by its API's lower-case logical id; the last one where an API has several.
 
         That of a Function URL by its own lower-case logical id; of an Event API two, the second with `-realtime`.
+        Beside them `names`.
         """
         found: dict[str, str] = {}
         for entry in deployed.made.values():
@@ -62,4 +65,4 @@ class Urls:
                 owner = next(each for each in deployed.made.values() if each.physical.ref == api_id)
                 root = self.websocket if api_id in self.sockets else self.http
                 found[owner.resource.logical_id.lower()] = f"{root}/{api_id}/{entry.physical.ref}"
-        return found
+        return {**found, **self.names}

@@ -20,6 +20,7 @@ from localcloud.gateway.websocket.gateway import WebSocketGateway
 from localcloud.gateway.websocket.resources import websocket_handlers
 from localcloud.options import CloudOptions
 from localcloud.parts.messaging import Messaging
+from localcloud.parts.naming import Naming
 from localcloud.parts.services import Services
 from localcloud.services.appsync.model import EventApis
 from localcloud.services.appsync.resources import appsync_handlers
@@ -57,6 +58,7 @@ class Parts:
     sockets: WebSocketGateway
     urls: FunctionUrls
     appsync: EventApis
+    naming: Naming
 
 
 def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
@@ -95,6 +97,7 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
         *websocket_handlers(parts.sockets),
         *appsync_handlers(parts.appsync),
         FunctionUrlHandler(parts.compute.functions, parts.urls),
+        *parts.naming.handlers,
     ]
     return {handler.type: handler for handler in made}
 

@@ -1,4 +1,4 @@
-"""The ports of a local cloud, four in a row, and who is told when one is taken."""
+"""The ports of a local cloud, five in a row, and who is told when one is taken."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ from typing import Final
 
 from localcloud.listening import open_listener
 
-__all__ = ["CONSOLE_OFFSET", "HTTP_OFFSET", "WEBSOCKET_OFFSET", "PortTaken", "listen", "port_of", "taking"]
+__all__ = [
+    "CONSOLE_OFFSET",
+    "DNS_OFFSET",
+    "HTTP_OFFSET",
+    "WEBSOCKET_OFFSET",
+    "PortTaken",
+    "listen",
+    "port_of",
+    "taking",
+]
 
 HTTP_OFFSET: Final = 1  # AWS APIs on the port, HTTP endpoints on the next
 WEBSOCKET_OFFSET: Final = 2
 CONSOLE_OFFSET: Final = 3
+DNS_OFFSET: Final = 4  # where that is free; else a free one
 
 
 class PortTaken(Exception):

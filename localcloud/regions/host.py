@@ -1,6 +1,7 @@
 """Several Regions on one machine: a process for each, and this one, which holds what all of them share.
 
-Here are DynamoDB (global tables, with the links between Regions), and the way from one Region's AWS APIs to another's.
+Here are DynamoDB (global tables, with the links between Regions), Route 53 with its health checks and the names that
+lead to a Region, and the way from one Region's AWS APIs to another's.
 A Region's cloud is the same program as a cloud of its own (`sluiceway up`); it is told where this process answers.
 """
 
@@ -18,14 +19,18 @@ from localcloud.compute.reaper import Reaper
 from localcloud.front import Front
 from localcloud.identity import IdentityProvider
 from localcloud.options import CloudOptions
+from localcloud.parts.naming import answer_names
 from localcloud.parts.ports import listen
 from localcloud.parts.tables import table_handlers
 from localcloud.regions.control import Control
 from localcloud.regions.crossing import Linked, ToRegions
 from localcloud.regions.forward import open_forwarder
+from localcloud.regions.naming import open_host_naming
 from localcloud.regions.processes import RegionProcess
 from localcloud.services.dynamodb.store import Store
 from localcloud.services.dynamodb.wire import DynamoService
+from localcloud.services.route53.resources import route53_handlers
+from localcloud.services.route53.wire import Route53Service
 from localcloud.state import RunningState
 
 __all__ = ["PORTS_OF_A_REGION", "HostOptions", "RunningHost", "open_host"]
@@ -73,13 +78,13 @@ async def open_host(options: HostOptions, *, clock: Clock, rng: random.Random) -
         }
         addresses: dict[str, str] = {}
         forwarder = await cleanup.enter_async_context(open_forwarder(""))
-        front = Front(
-            [Linked(dynamodb, dynamodb.links)],
-            authorise=_nobody_is_bound,
-            rng=rng,
-            elsewhere=ToRegions(forwarder, dynamodb.links, addresses=addresses, own=frozenset({dynamodb.name})),
-        )
-        shared = {each.type: each for each in table_handlers(dynamodb, keeps=cloud.persist is not None)}
+        own = frozenset({dynamodb.name, Route53Service.name})
+        beyond = ToRegions(forwarder, dynamodb.links, addresses=addresses, own=own)
+        naming = open_host_naming(regions, beyond, addresses=addresses, clock=clock, rng=rng)
+        services = [Linked(each, dynamodb.links) for each in (dynamodb, Route53Service(naming.route53))]
+        front = Front(services, authorise=_nobody_is_bound, rng=rng, elsewhere=beyond)
+        makers = (*table_handlers(dynamodb, keeps=cloud.persist is not None), *route53_handlers(naming.route53))
+        shared = {each.type: each for each in makers}
         control = Control(regions, dynamodb.links, handlers=shared, identity=IdentityProvider(cloud.issuer_folder))
         front.answer_own(control.answer)
         aws = await cleanup.enter_async_context(front.serve(listener))
@@ -89,7 +94,10 @@ async def open_host(options: HostOptions, *, clock: Clock, rng: random.Random) -
             cleanup.push_async_callback(process.end)
             await process.start(_words(options, process.region, number, aws=aws), options.environ)
             addresses[process.region] = process.state.endpoints["aws"]
-        yield RunningHost(_describe(options, regions, aws), regions, control)
+        for work in (naming.route53.run(), naming.measures.run()):
+            cleanup.callback(asyncio.create_task(work).cancel)  # noqa: TID251 - as above
+        names = await answer_names(naming.route53, cleanup, port=cloud.port)
+        yield RunningHost(_describe(options, regions, {"aws": aws, **names}), regions, control)
 
 
 def _nobody_is_bound(_access_key: str, _needs: Sequence[object]) -> None:
@@ -113,18 +121,18 @@ def _words(options: HostOptions, region: str, number: int, *, aws: str) -> list[
     return words
 
 
-def _describe(options: HostOptions, regions: Mapping[str, RegionProcess], aws: str) -> RunningState:
+def _describe(options: HostOptions, regions: Mapping[str, RegionProcess], endpoints: Mapping[str, str]) -> RunningState:
     cloud = options.cloud
     first = next(iter(regions.values())).state
-    endpoints = {"aws": aws}
+    known = dict(endpoints)
     for region, process in regions.items():
-        endpoints |= {f"{name}-{region}": address for name, address in process.state.endpoints.items()}
+        known |= {f"{name}-{region}": address for name, address in process.state.endpoints.items()}
     return RunningState(
         pid=os.getpid(),
         template=str(cloud.template.resolve()),
         region=first.region,
         audience=first.audience,
-        endpoints=endpoints,
+        endpoints=known,
         outputs={},
         functions={},
         logs={},

@@ -88,4 +88,7 @@ class CloudWatchReader:
                 body = response.body if isinstance(response.body, bytes) else b"".join([b async for b in response.body])
         except (NoAnswer, TimeoutError):
             return None
-        return cast("Mapping[str, Any]", json.loads(body)) if response.status == 200 else None
+        try:
+            return cast("Mapping[str, Any]", json.loads(body)) if response.status == 200 else None
+        except ValueError:
+            return None

@@ -108,8 +108,9 @@ class NetworkProbe:
             return Outcome(ok=False, said=_TIMED_OUT)
         except ssl.SSLError as error:
             return Outcome(ok=False, said=f"Failure: SSL alert {(error.reason or 'failure').lower()}")
-        except OSError as error:
-            return Outcome(ok=False, said=f"Failure: {error.strerror or 'Connection failed'}")
+        except (OSError, ValueError) as error:  # the latter for a name that TLS cannot send
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            return Outcome(ok=False, said=f"Failure: {why or 'Connection failed'}")
         connected_ms = (loop.time() - began) * 1000
         try:
             if config.type == TCP:
