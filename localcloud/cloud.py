@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 import random
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -95,8 +95,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         listener = cleanup.enter_context(closing(listen(options.port)))
         console = cleanup.enter_context(closing(listen(port_of(options.port, CONSOLE_OFFSET))))
         stack = _prepare(options, console=origin_of(console), aws=options.joins or origin_of(listener))
-        if options.persist is not None:
-            cleanup.enter_context(hold_folder(options.persist))
+        cleanup.enter_context(hold_folder(options.persist) if options.persist is not None else nullcontext())
         services = await open_services(options, clock=clock, rng=rng, cleanup=cleanup)
         front = _front(options, services)
         aws = services.queues.endpoint = await cleanup.enter_async_context(front.serve(listener))
@@ -128,9 +127,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
             naming=naming,
         )
         handlers = make_handlers(options, parts)
-        ledger = make_ledger(stack.graph, handlers, allow=options.allow)
-        if ledger.refused:
-            raise LedgerRefused(ledger)
+        ledger = _accept(make_ledger(stack.graph, handlers, allow=options.allow))
         cleanup.callback(compute.group.create_task(services.tables.run()).cancel)
         deployed = await deploy(stack, handlers, ledger)
         cleanup.push_async_callback(undeploy, deployed)
@@ -147,6 +144,13 @@ def _prepare(options: CloudOptions, *, console: str, aws: str) -> Stack:
     parameters = cloud_parameters(options, source, _MACHINES.get(machine, machine), console=console, aws=aws)
     context = stack_context(options.template.resolve().parent, region=options.region)
     return prepare_stack(source, context, Settled(parameters=parameters, cache=options.cache / "translations"))
+
+
+def _accept(ledger: Ledger) -> Ledger:
+    """Raises LedgerRefused."""
+    if ledger.refused:
+        raise LedgerRefused(ledger)
+    return ledger
 
 
 def _lambda_api(compute: Compute, messaging: Messaging, services: Services, *, region: str) -> LambdaService:
