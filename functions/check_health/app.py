@@ -10,11 +10,11 @@ from sluiceway import settings
 from sluiceway.app import App
 from sluiceway.aws.dynamodb import Table
 from sluiceway.aws.failover import Asked, DynamoDbDrillStore
+from sluiceway.aws.kinesis import KinesisStream
 from sluiceway.aws.sqs import Queue
-from sluiceway.aws.streams import KinesisReader
 from sluiceway.aws.wire import Wire
 from sluiceway.codec import rest
-from sluiceway.errors import Misconfigured
+from sluiceway.errors import Misconfigured, Retryable
 from sluiceway.flows.health import HealthDesk, HealthWatch, check_health
 from sluiceway.ports import SystemClock
 from sluiceway.region.records import Records, open_records
@@ -24,6 +24,7 @@ from sluiceway.steps.trace import trace
 
 __all__ = ["handler"]
 
+OPEN = frozenset({"ACTIVE", "UPDATING"})
 NOBODYS_KEY = "health"  # an item that nobody writes: reading it is asking the table
 
 
@@ -36,7 +37,7 @@ async def lifespan() -> AsyncGenerator[HealthDesk]:
         dependencies = [
             Asked("keys", partial(Table(wire, keys).get_item, {"id": NOBODYS_KEY})),
             Asked("jobs", Queue(wire, queue).depth),
-            Asked("records", KinesisReader(wire, stream).describe),
+            Asked("records", partial(_ask_stream, KinesisStream(wire, stream))),
         ]
         drills = None
         if records.tier == "home":
@@ -44,6 +45,13 @@ async def lifespan() -> AsyncGenerator[HealthDesk]:
             table = Table(wire, settings.text("REGIONS_TABLE"))
             drills = DynamoDbDrillStore(table, group=records.group, region=records.region)
         yield HealthDesk(watch=HealthWatch(dependencies, drills, clock), region=records.region)
+
+
+async def _ask_stream(stream: KinesisStream) -> None:
+    """A stream that is made or deleted takes no records. Raises Retryable there."""
+    status = await stream.status()
+    if status not in OPEN:
+        raise Retryable(f"the stream is {status or 'none'}")
 
 
 async def _read_term(records: Records) -> None:

@@ -11,6 +11,7 @@ from sluiceway.aws.dynamodb import Table
 from sluiceway.aws.failover import DynamoDbDrillStore, DynamoDbMarkStore, HttpProber
 from sluiceway.aws.wire import Wire
 from sluiceway.codec import switch
+from sluiceway.errors import Misconfigured
 from sluiceway.flows.switch import SwitchDesk, switch_region
 from sluiceway.ports import SystemClock
 from sluiceway.region.records import open_records
@@ -26,9 +27,12 @@ __all__ = ["handler"]
 async def lifespan() -> AsyncGenerator[SwitchDesk]:
     """Settings and connections. Raises `Misconfigured` that names the setting."""
     environ, clock = settings.environ(), SystemClock()
+    other = settings.text("OTHER_REGION")
     doubts_table, url = settings.text("REGIONS_TABLE"), settings.url("PROBE_URL")
     namespace = settings.text("POWERTOOLS_METRICS_NAMESPACE")
     async with Wire.open(environ) as wire, open_records(environ, wire, clock=clock) as records:
+        if other not in records.regions[1:]:
+            raise Misconfigured(f"{other} is no other Region of the group", what="OTHER_REGION")
         yield SwitchDesk(
             terms=records.terms,
             home=records.home,
@@ -40,7 +44,7 @@ async def lifespan() -> AsyncGenerator[SwitchDesk]:
             clock=clock,
             group=records.group,
             region=records.region,
-            other=settings.text("OTHER_REGION"),
+            other=other,
         )
 
 

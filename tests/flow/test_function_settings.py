@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,35 @@ from typing import Any
 import pytest
 
 from functions.broadcast_records import app as broadcast_records
+from functions.check_health import app as check_health
 from functions.filter_records import app as filter_records
 from functions.generate_answer import app as generate_answer
+from functions.probe_region import app as probe_region
 from functions.publish_records import app as publish_records
 from functions.read_job import app as read_job
 from functions.roll_up_records import app as roll_up_records
 from functions.serve_socket import app as serve_socket
 from functions.stream_answer import app as stream_answer
 from functions.stream_http import app as stream_http
+from functions.switch_region import app as switch_region
 from functions.verify_rollups import app as verify_rollups
 from localcloud.template.source import read_template
+from sluiceway.aws.reply import Reply
 from sluiceway.errors import Misconfigured
 from tests.flow.test_authorize_request import SETTINGS as TOKENS
 
 AWS = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+# What the template gives to every function, where there is a pair of Regions.
+HOME = {
+    "POWERTOOLS_METRICS_NAMESPACE": "Sluiceway",
+    "IDEMPOTENCY_TIER": "home",
+    "REGION_GROUP": "shop",
+    "REGIONS": "eu-west-1,eu-central-1",
+    "REGIONS_TABLE": "regions",
+    "TERMS_TABLE": "terms",
+    "TERMS_REGION": "eu-west-1",
+}
+OF_PAIR = {"probe_region", "switch_region"}
 MASK_KEY = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 ROLLUP = (
     '{"rollup_id":"r","topic":"records","dimensions":[{"date_histogram":{"source_field":"at","fixed_intervals":["1m"]}}],'
@@ -42,6 +58,11 @@ SETTINGS = {
         "SUBSCRIBER_PARTS": "1",
         "CHANNELS": "",
     },
+    "check_health": {
+        "IDEMPOTENCY_TABLE": "keys",
+        "JOBS_QUEUE_URL": "http://127.0.0.1/1/jobs",
+        "STREAM": "stack-RecordsStream-1",
+    },
     "filter_records": {
         "RULES_TABLE": "rules",
         "DEAD_LETTERS_URL": "http://127.0.0.1/1/dead",
@@ -60,6 +81,16 @@ SETTINGS = {
         "IDEMPOTENCY_TABLE": "keys",
         "JOB_AFTER_CRASH": "rerun",
         "CONNECTIONS_URL": "https://abc.execute-api.eu-west-1.amazonaws.com/v1",
+    },
+    "probe_region": {
+        "OTHER_REGION": "eu-central-1",
+        "PROBE_URL": "https://eu-central-1.api.example.com/health",
+        "PROBE_SECONDS": "10",
+    },
+    "switch_region": {
+        "IDEMPOTENCY_TABLE": "keys",
+        "OTHER_REGION": "eu-central-1",
+        "PROBE_URL": "https://eu-central-1.api.example.com/health",
     },
     "publish_records": {
         "TOPICS": '{"records": "stack-RecordsStream-1"}',
@@ -136,6 +167,16 @@ WRONG = [
     ("broadcast_records", "CHANNELS", "[]"),
     ("broadcast_records", "CHANNELS", '{"records": {"channel": "/records/live"}}'),
     ("serve_socket", "SUBSCRIBER_PARTS", "0"),
+    ("check_health", "JOBS_QUEUE_URL", "jobs"),
+    ("probe_region", "PROBE_URL", "api.example.com"),
+    ("probe_region", "PROBE_SECONDS", "0"),
+    ("probe_region", "PROBE_SECONDS", "61"),
+    ("probe_region", "POWERTOOLS_METRICS_NAMESPACE", ""),
+    ("switch_region", "PROBE_URL", "wss://api.example.com/health"),
+    ("switch_region", "POWERTOOLS_METRICS_NAMESPACE", ""),
+    ("switch_region", "IDEMPOTENCY_TIER", "single"),
+    ("switch_region", "OTHER_REGION", "eu-west-1"),
+    ("switch_region", "OTHER_REGION", "us-east-1"),
     ("filter_records", "DEAD_LETTERS_URL", "dead"),
     ("filter_records", "MASK_KEY", "k1:short"),
     ("filter_records", "TOPICS", "[]"),
@@ -172,20 +213,23 @@ WRONG = [
 ]
 MODULES: dict[str, Any] = {
     "broadcast_records": broadcast_records,
+    "check_health": check_health,
     "filter_records": filter_records,
     "generate_answer": generate_answer,
+    "probe_region": probe_region,
     "publish_records": publish_records,
     "read_job": read_job,
     "roll_up_records": roll_up_records,
     "serve_socket": serve_socket,
     "stream_answer": stream_answer,
     "stream_http": stream_http,
+    "switch_region": switch_region,
     "verify_rollups": verify_rollups,
 }
 
 
 def opened(monkeypatch: pytest.MonkeyPatch, name: str, without: str = "") -> AbstractAsyncContextManager[Any]:
-    for setting, value in {**AWS, **SETTINGS[name]}.items():
+    for setting, value in {**AWS, **(HOME if name in OF_PAIR else {}), **SETTINGS[name]}.items():
         monkeypatch.setenv(setting, value)
     if without:
         monkeypatch.delenv(without)
@@ -262,3 +306,53 @@ async def test_parts_and_channels_are_opened_where_they_are_set(monkeypatch: pyt
         async with opening:
             pass
     assert caught.value.what == "AWS_LAMBDA_FUNCTION_NAME"
+
+
+async def test_health_looks_at_the_term_and_the_drill_where_there_is_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One Region alone has neither; a pair's cannot serve without the term, and may be in a drill."""
+    for settings, expected in (({}, ["keys", "jobs", "records"]), (HOME, ["keys", "jobs", "records", "term"])):
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        async with opened(monkeypatch, "check_health") as services:
+            watch = services.watch
+            assert [each.name for each in watch._dependencies] == expected
+            assert (watch._drills is not None) is bool(settings)
+
+
+async def test_a_switch_puts_its_metric_at_standard_resolution(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A health check of Route 53 takes an alarm on no other; what is probed may be looked at every ten seconds."""
+    for name, resolution_s in (("switch_region", 60), ("probe_region", 1)):
+        async with opened(monkeypatch, name) as services:
+            services.gauge.put({"IsHome": 1}, Group="shop")
+        assert f'"StorageResolution":{resolution_s}}}' in capsys.readouterr().out
+
+
+async def test_health_is_asked_of_what_requests_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operations that the role may do, no write among them; a stream that is deleted takes no records."""
+    asked: list[tuple[str, str]] = []
+    status = "ACTIVE"
+
+    async def call(_self: Any, service: Any, operation: str, *_rest: Any, **_more: Any) -> Reply:
+        asked.append((service.endpoint_prefix, operation))
+        told = {
+            "StreamDescriptionSummary": {"StreamStatus": status},
+            "Attributes": {"ApproximateNumberOfMessages": "1"},
+        }
+        return Reply(200, {}, json.dumps(told if service.endpoint_prefix != "dynamodb" else {}).encode())
+
+    monkeypatch.setattr("sluiceway.aws.wire.Wire.call", call)
+    for name, value in HOME.items():
+        monkeypatch.setenv(name, value)
+    found: list[dict[str, bool]] = []
+    for status in ("ACTIVE", "UPDATING", "DELETING"):
+        async with opened(monkeypatch, "check_health") as services:
+            found.append({each.name: each.is_well for each in (await services.watch.look()).findings})
+    assert set(asked) == {
+        ("dynamodb", "GetItem"),
+        ("sqs", "GetQueueAttributes"),
+        ("kinesis", "DescribeStreamSummary"),
+    }
+    well = {"keys": True, "jobs": True, "records": True, "term": False, "drills": True}  # no group was founded
+    assert found == [well, well, well | {"records": False}]

@@ -15,7 +15,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from localcloud.template.source import read_template
+
 ROOT = Path(__file__).resolve().parents[2]
+PAIR_ONLY = frozenset(  # functions of a pair of Regions, which a stack that is `alone` leaves out
+    entry["Properties"]["CodeUri"].removeprefix("functions/")
+    for entry in read_template(ROOT / "template.yaml").body["Resources"].values()
+    if entry["Type"] == "AWS::Serverless::Function" and "Condition" in entry
+)
+NOT_HERE = "is not in this stack"  # as a replay says it
 FOREIGN = ("AWS_", "API_", "OTHER_TOKEN", "SOCKET_", "STREAM_", "TOKEN")  # variables that name another stack
 
 

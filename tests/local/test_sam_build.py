@@ -28,7 +28,7 @@ from localcloud.replay.cases import Case, differences, load_cases
 from localcloud.replay.replies import DELIMITER, read_payload
 from localcloud.replay.targets import LambdaTarget, logical_id
 from sluiceway.aws.sigv4 import Credentials
-from tests.local.conftest import ROOT, RunningCloud, start_cloud
+from tests.local.conftest import PAIR_ONLY, ROOT, RunningCloud, start_cloud
 from tests.local.sam_tools import (
     ARCHITECTURE,
     EmulatedFunction,
@@ -43,7 +43,7 @@ pytestmark = [pytest.mark.local, pytest.mark.sam]
 OURS, OFFICIAL = "layer", "official"
 REPEATED = "idempotent-replayed"
 CLIENTS = (OURS, OFFICIAL)
-CASES = list(load_cases(ROOT / "events"))
+CASES = [case for case in load_cases(ROOT / "events") if case.function not in PAIR_ONLY]
 FUNCTIONS = sorted({case.function for case in CASES})
 _EXECUTABLES = {0x3E: "x86_64", 0xB7: "arm64"}  # e_machine of an ELF header
 
@@ -142,11 +142,11 @@ def test_sam_finds_the_template_valid() -> None:
 
 def test_the_build_holds_every_function_the_layer_and_nothing_else(build: Path) -> None:
     """.aws-sam/build has one folder for each function, one for the layer, and the template."""
-    expected = {logical_id(name) for name in FUNCTIONS} | {"SluicewayLayer", "template.yaml"}
+    expected = {logical_id(name) for name in {*FUNCTIONS, *PAIR_ONLY}} | {"SluicewayLayer", "template.yaml"}
     assert {path.name for path in build.iterdir()} == expected
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", sorted({*FUNCTIONS, *PAIR_ONLY}))
 def test_a_built_function_is_its_file_and_its_own_requirements(build: Path, function: str) -> None:
     """A folder holds app.py and what its requirements.txt pins: no tests, no other function's needs, no SDK."""
     folder = build / logical_id(function)

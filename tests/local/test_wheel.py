@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.conftest import ROOT, clean_environment
+from tests.local.conftest import NOT_HERE, PAIR_ONLY, ROOT, clean_environment
 
 pytestmark = pytest.mark.local
 
@@ -148,7 +148,10 @@ def test_up_invoke_replay_and_status(running: Path, command: str) -> None:
     assert json.loads(invoked.stdout)["statusCode"] == 404
     token = _run([command, "token"], cwd=running).stdout.strip()
     replayed = _run([command, "replay", "--target", "local", "--token", token], cwd=running)
-    assert replayed.stdout.splitlines()[-1].endswith("0 differs, 0 sent, 0 skipped")
+    *lines, counts = replayed.stdout.splitlines()
+    left_out = [line for line in lines if NOT_HERE in line]
+    assert {line.split("/")[0] for line in left_out} == PAIR_ONLY
+    assert counts.endswith(f"0 differs, 0 sent, {len(left_out)} skipped")
     api = _run([command, "status", "api"], cwd=running).stdout.strip()
     over_http = _run([command, "replay", "--target", api, "--case", "read_job", "--token", token], cwd=running)
     assert "3 same" in over_http.stdout

@@ -23,14 +23,17 @@ from localcloud.services.contract import Permission, WireRequest, WireResponse
 from localcloud.services.dynamodb.wire import DynamoService
 from sluiceway.aws.answers import DynamoDbAnswerStore, DynamoDbConnectionStore
 from sluiceway.aws.dynamodb import Table
+from sluiceway.aws.regions import DynamoDbTermStore
 from sluiceway.aws.subscriptions import DynamoDbSubscriptionStore
 from sluiceway.aws.wire import Wire
 from sluiceway.flows.stream.asking import make_record
 from sluiceway.ports import AnswerRecord, Connection, Reader, Subscription, SystemClock
+from sluiceway.region.handover import found_group
 from sluiceway.rules.answers import Ask, parse_ask
+from sluiceway.rules.terms import first_term
 from tests.unit.wire_server import environ
 
-REGION = "us-east-1"
+REGION, GROUP = "us-east-1", "group"
 CALLER, CONNECTION = "uMBHe6kexU-xUuQZ-yogLw", "Fx3dXeTyIAMCJTg="  # of the recorded events
 KEYS = {
     "jobs": ("job_id",),
@@ -40,11 +43,18 @@ KEYS = {
     "subscriptions": ("connection_id", "topic"),
     "rules": ("topic", "rule_id"),
     "rollups": ("rollup", "period"),
+    "terms": ("id", "item"),
+    "regions": ("id", "item"),
 }
 
 
 NO_OBJECTS = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
-PUT = b'{"FailedRecordCount":0,"Records":[{"ShardId":"shardId-000000000000","SequenceNumber":"1"}]}'
+STREAM = {  # what PutRecords answers, and DescribeStreamSummary
+    "FailedRecordCount": 0,
+    "Records": [{"ShardId": "shardId-000000000000", "SequenceNumber": "1"}],
+    "StreamDescriptionSummary": {"StreamARN": "arn", "StreamStatus": "ACTIVE", "OpenShardCount": 1},
+}
+DEPTH = b'{"Attributes":{"ApproximateNumberOfMessages":"0"}}'
 
 
 class _Accepting:
@@ -71,10 +81,10 @@ class StandIn:
         self.front = Front(
             [
                 BedrockService(ScriptedEngine(Script(replies=(Reply("", "Rivers."),)))),
-                _Accepting("sqs"),
+                _Accepting("sqs", body=DEPTH),
                 _Accepting("lambda", 202),
                 _Accepting("execute-api"),
-                _Accepting("kinesis", body=PUT),
+                _Accepting("kinesis", body=json.dumps(STREAM).encode()),
                 _Accepting("s3", body=NO_OBJECTS),
             ],
             authorise=lambda _key, _needs: None,
@@ -101,6 +111,7 @@ class StandIn:
             subscriptions = DynamoDbSubscriptionStore(Table(wire, "subscriptions"))
             wanted = Subscription(CONNECTION, "records", 1, '{"order":[7]}', ("order",), expires_s)
             await subscriptions.put(wanted)
+            await found_group(DynamoDbTermStore(Table(wire, "terms")), first_term(GROUP, REGION, now_ms=clock.now_ms()))
             record, ask = _asked(clock.now_ms())
             await DynamoDbAnswerStore(Table(wire, "conversations"), clock).create(record, ask.question)
 

@@ -22,7 +22,7 @@ from localcloud.issuer import ISSUER, LocalIssuer
 from localcloud.replay.cases import differences, load_cases
 from localcloud.template.source import read_template
 from tests.shape.conftest import ROOT, ImportPath
-from tests.shape.stand_in import StandIn, stand_in
+from tests.shape.stand_in import GROUP, StandIn, stand_in
 
 FORBIDDEN = {
     "aiobotocore", "aioboto3", "aiohttp", "aws_xray_sdk", "boto3", "botocore", "httpx", "localcloud", "moto",
@@ -39,12 +39,15 @@ RUNS = 5
 BUDGETS = {
     "authorize_request": ("valid_token", 196, 18.0),
     "broadcast_records": ("one_record", 224, 24.0),
+    "check_health": ("healthy", 183, 18.0),
     "filter_records": ("one_record", 240, 28.0),
     "generate_answer": ("one_prompt", 220, 24.0),
+    "probe_region": ("scheduled", 178, 16.0),
     "publish_records": ("with_key", 222, 24.0),
     "read_job": ("waiting", 190, 18.0),
     "roll_up_records": ("cut", 214, 22.0),
     "serve_socket": ("ask", 212, 21.0),
+    "switch_region": ("scheduled", 192, 18.0),
     "stream_answer": ("unknown", 225, 25.0),
     "verify_rollups": ("scheduled", 212, 22.0),
     "stream_http": ("ask", 268, 24.0),
@@ -98,6 +101,10 @@ def variables(aws: StandIn, issuer: LocalIssuer) -> dict[str, str]:
         "RESULTS_BUCKET": "results",
         "DEAD_LETTERS_URL": f"{aws.url}/123456789012/dead-letters",
         "JOBS_QUEUE_URL": f"{aws.url}/123456789012/jobs",
+        "STREAM": "records",
+        "OTHER_REGION": "us-west-2",
+        "PROBE_URL": f"{aws.url}/v1/health",
+        "PROBE_SECONDS": "10",
         "CONVERSATIONS_TABLE": "conversations",
         "CONNECTIONS_TABLE": "connections",
         "SUBSCRIPTIONS_TABLE": "subscriptions",
@@ -130,6 +137,18 @@ def variables(aws: StandIn, issuer: LocalIssuer) -> dict[str, str]:
     }
 
 
+# A pair has the tier home; what else is measured is measured as one Region has it.
+HOME = {
+    "IDEMPOTENCY_TIER": "home",
+    "REGION_GROUP": GROUP,
+    "REGIONS": "us-east-1,us-west-2",
+    "REGIONS_TABLE": "regions",
+    "TERMS_TABLE": "terms",
+    "TERMS_REGION": "us-east-1",
+}
+OF_PAIR = {"probe_region", "switch_region"}
+
+
 def _run(python: Path, *arguments: str, variables: dict[str, str]) -> str:
     command = [str(python), "-I", "-S", "-B", *arguments]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=60)
@@ -150,6 +169,7 @@ def cold_start(
     (case,) = load_cases(ROOT / "events", names=[f"{function}/{BUDGETS[function][0]}"])
     token = issuer.token(subject="developer", audience="sluiceway", minutes=5, clock=SystemClock())
     order = json.dumps({"path": import_path.of(function), "event": case.as_sent(token=token, caller="")})
+    variables = variables | HOME if function in OF_PAIR else variables
     script = str(ROOT / "tests" / "shape" / "cold_start.py")
     reports: list[dict[str, Any]] = []
     bare: list[float] = []

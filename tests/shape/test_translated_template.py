@@ -456,7 +456,7 @@ def test_a_submitted_job_is_sent_as_a_posted_one(resources: dict[str, Any]) -> N
         assert value.startswith("$util.urlEncode(") or value == "$context.requestId", value
 
 
-def test_every_alarm_watches_something_that_is_here(resources: dict[str, Any]) -> None:
+def test_every_alarm_watches_something_that_is_here(source: dict[str, Any], resources: dict[str, Any]) -> None:
     """Each dimension refers to a resource of the template, or names the API and its stage as the template does."""
     api, stage = resources["Api"]["Properties"], resources["Apiv1Stage"]["Properties"]
     alarms = {name: each["Properties"] for name, each in resources.items() if each["Type"] == "AWS::CloudWatch::Alarm"}
@@ -465,8 +465,11 @@ def test_every_alarm_watches_something_that_is_here(resources: dict[str, Any]) -
     for name, alarm in alarms.items():
         values = [each["Value"] for each in alarm["Dimensions"]]
         if alarm["MetricName"] in {"IsHome", "RegionHealthy"}:
-            assert [each["Name"] for each in alarm["Dimensions"]] in (["Group"], ["Region"]), name
-            assert values in ([{"Ref": "RegionGroup"}], [{"Ref": "OtherRegion"}]), name
+            of_pair = (
+                [{"Name": "Group", "Value": {"Ref": "RegionGroup"}}],
+                [{"Name": "Region", "Value": {"Ref": "OtherRegion"}}],
+            )
+            assert source["Resources"][name]["Properties"]["Dimensions"] in of_pair, name
         elif alarm["Namespace"] == "AWS/ApiGateway":
             assert values == [api["Name"], stage["StageName"]], name
         else:

@@ -115,3 +115,14 @@ async def test_pages_without_an_end_are_refused() -> None:
     with pytest.raises(ServiceUnavailable):
         await KinesisStream(caller, "orders").open_shards()
     assert len(caller.calls) == 1000
+
+
+@given(STREAMS, st.sampled_from(["CREATING", "ACTIVE", "UPDATING", "DELETING"]))
+async def test_a_streams_status_is_read_from_its_summary(stream: str, status: str) -> None:
+    """DescribeStreamSummary, by name or by ARN; an answer without one says nothing."""
+    caller = RecordingCaller([reply(StreamDescriptionSummary={"StreamStatus": status}), reply(), reply(StreamStatus=1)])
+    kinesis = KinesisStream(caller, stream)
+    assert [await kinesis.status() for _ in range(3)] == [status, "", ""]
+    body = caller.calls[0].body
+    assert (caller.calls[0].operation, body) == ("DescribeStreamSummary", NAMED[stream])
+    assert botocore_body("DescribeStreamSummary", NAMED[stream]) == body

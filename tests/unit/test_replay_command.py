@@ -201,7 +201,7 @@ def test_local_reads_the_state_of_the_cloud_that_runs(
     write_state(tmp_path / "state", _state())
     assert _run(events, "--target", "local", "--state", str(tmp_path / "state")) == 1
     said = capsys.readouterr()
-    assert "generate_answer/one: skipped  (there is no function GenerateAnswer)" in said.out
+    assert "generate_answer/one: skipped  (GenerateAnswer is not in this stack)" in said.out
     assert "http://127.0.0.1:1 does not answer" in said.err
 
 

@@ -280,7 +280,7 @@ def test_lambda_takes_known_functions_and_token_cases_only_with_a_token() -> Non
     """A folder without a function is skipped, and so is a case that needs a token where there is none."""
     endpoint = LambdaEndpoint(NOBODY, "us-east-1", Credentials("a", "b"))
     needs = _case({"authorization": "{{token}}"})
-    assert LambdaTarget(endpoint, {}).refusal(_case({})) == "there is no function ReadJob"
+    assert LambdaTarget(endpoint, {}).refusal(_case({})) == "ReadJob is not in this stack"
     assert LambdaTarget(endpoint, {"read_job": "f"}).refusal(needs) == NEEDS_TOKEN
     assert LambdaTarget(endpoint, {"read_job": "f"}, "t").refusal(needs) == ""
 

@@ -61,7 +61,7 @@ class LambdaTarget:
     def refusal(self, case: Case) -> str:
         """Only functions that this target knows; token cases need a token."""
         if case.function not in self.names:
-            return f"there is no function {logical_id(case.function)}"
+            return f"{logical_id(case.function)} is not in this stack"
         return _NEEDS_BEARER if case.needs_token and not self.token else ""
 
     def recorded(self, case: Case) -> object:

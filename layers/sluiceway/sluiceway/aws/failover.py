@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from ssl import SSLContext
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sluiceway.aws.attributes import Value, read_integer, read_text
 from sluiceway.aws.connection import Exchange, TransportError
-from sluiceway.aws.dynamodb import Table
 from sluiceway.aws.endpoints import parse_url
 from sluiceway.aws.http import Pool
 from sluiceway.aws.tls import make_context
 from sluiceway.errors import Misconfigured
 from sluiceway.ports import Clock
 from sluiceway.ports.failover import Drill
+
+if TYPE_CHECKING:  # who only probes has no table
+    from sluiceway.aws.dynamodb import Table
 
 __all__ = ["Asked", "DynamoDbDrillStore", "DynamoDbMarkStore", "HttpProber"]
 

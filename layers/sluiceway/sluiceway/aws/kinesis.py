@@ -57,6 +57,12 @@ class KinesisStream:
             request = {"NextToken": token}  # alone: the token names the stream and the filter
         raise _malformed("ListShards", f"the answer has more than {MAX_PAGES} pages")
 
+    async def status(self, *, deadline: float | None = None) -> str:
+        """`ACTIVE` and `UPDATING` where records may be put and read, else `CREATING` or `DELETING`."""
+        reply = await self._caller.call(KINESIS, "DescribeStreamSummary", self._named, deadline=deadline)
+        summary = reply.json().get("StreamDescriptionSummary")
+        return str(cast("Mapping[str, Any]", summary).get("StreamStatus", "")) if isinstance(summary, dict) else ""
+
 
 async def put_entries(
     caller: Caller, named: Mapping[str, object], entries: Sequence[Entry], *, deadline: float | None = None
