@@ -39,7 +39,8 @@ class Processes:
         for pid in parents:
             if pid != self._pid and self._is_ours(pid, parents):
                 try:
-                    found.append(_read_usage(pid, self._name(pid)))
+                    name = self._name(pid)
+                    found += [_read_usage(pid, name)] if name else []
                 except OSError:
                     self._names.pop(pid, None)  # it has ended meanwhile
         return found[:1] + sorted(found[1:], key=lambda each: (each.function, each.pid))
@@ -56,7 +57,7 @@ class Processes:
             variables = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
             named = [each.partition(b"=")[2] for each in variables if each.startswith(b"AWS_LAMBDA_FUNCTION_NAME=")]
             if not named:
-                return "?"  # between its start and its program
+                return ""  # no environment, or none yet
             self._names[pid] = named[0].decode()
         return self._names[pid]
 
