@@ -132,10 +132,9 @@ ALARMS: dict[str, Any] = {
 def use_alarms(cloudwatch: Any) -> dict[str, Any]:
     """Every operation on alarms once."""
     late = {"MetricName": "m", "Namespace": "app", "Dimensions": [{"Name": "d", "Value": "1"}]}
-    cloudwatch.put_metric_alarm(
-        AlarmName="late", Statistic="Sum", Period=60, EvaluationPeriods=3, Threshold=1, Tags=[{"Key": "k", "Value": "v"}],
-        ComparisonOperator="GreaterThanThreshold", **late,
-    )  # fmt: skip
+    counted = {"Statistic": "Sum", "Period": 60, "EvaluationPeriods": 3, "Tags": [{"Key": "k", "Value": "v"}]}
+    limit = {"Threshold": 1, "ComparisonOperator": "GreaterThanThreshold"}
+    cloudwatch.put_metric_alarm(AlarmName="late", **late, **counted, **limit)
     rule = 'ALARM("late") AND NOT OK("late")'
     cloudwatch.put_composite_alarm(AlarmName="both", AlarmRule=rule)
     cloudwatch.set_alarm_state(AlarmName="late", StateValue="ALARM", StateReason="a test", StateReasonData="{}")
