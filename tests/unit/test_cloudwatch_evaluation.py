@@ -200,7 +200,7 @@ def test_it_decides_as_a_slow_reading_of_the_guide_does(data: st.DataObject, per
 
 
 def test_datapoints_are_read_by_statistic_period_and_unit() -> None:
-    """Minutes add up to periods that slide, units count together unless one is asked for; percentiles have the values."""
+    """Minutes add up to periods that slide, units count together unless one is asked for; percentiles too."""
     metrics, clock = Metrics(HandClock()), HandClock()
     for at_s, value, unit in ((-241, 99.0, "None"), (-179, 1.0, "None"), (-100, 3.0, "Count"), (-61, 8.0, "None")):
         metrics.add(MetricId("app", "m"), Stats(1.0, value, value, value), unit=unit, at_s=clock.now + at_s)
@@ -277,40 +277,40 @@ def words(pattern: str, **changes: Any) -> str:
             "0",
             {"evaluation_periods": 1, "datapoints_to_alarm": 1},
             (
-                "Threshold Crossed: 1 out of the last 1 datapoints [5.0 (15/01/27 07:59:00)] was not greater than the "
-                "threshold (10.0) (minimum 1 datapoint for ALARM -> OK transition)."
+                "Threshold Crossed: 1 out of the last 1 datapoints [5.0 (15/01/27 07:59:00)] was not greater than "
+                "the threshold (10.0) (minimum 1 datapoint for ALARM -> OK transition)."
             ),
         ),
         (
             "X 0 X",
             {"datapoints_to_alarm": 2},
             (
-                "Threshold Crossed: 2 out of the last 3 datapoints [15.0 (15/01/27 07:59:00), 15.0 (15/01/27 07:57:00)] "
-                "were greater than the threshold (10.0) (minimum 2 datapoints for OK -> ALARM transition)."
+                "Threshold Crossed: 2 out of the last 3 datapoints [15.0 (15/01/27 07:59:00), 15.0 (15/01/27 07:57:00)]"
+                " were greater than the threshold (10.0) (minimum 2 datapoints for OK -> ALARM transition)."
             ),
         ),
         (
             "0 0",
             {"evaluation_periods": 2},
             (
-                "Threshold Crossed: 2 datapoints [5.0 (15/01/27 07:59:00), 5.0 (15/01/27 07:58:00)] were not greater than "
-                "the threshold (10.0)."
+                "Threshold Crossed: 2 datapoints [5.0 (15/01/27 07:59:00), 5.0 (15/01/27 07:58:00)] were not greater "
+                "than the threshold (10.0)."
             ),
         ),
         (
             "0",
             {"evaluation_periods": 2, "missing": "breaching"},
             (
-                "Threshold Crossed: 1 datapoint [5.0 (15/01/27 07:59:00)] was not greater than the threshold (10.0) and "
-                "1 missing datapoint was treated as [Breaching]."
+                "Threshold Crossed: 1 datapoint [5.0 (15/01/27 07:59:00)] was not greater than the threshold (10.0) "
+                "and 1 missing datapoint was treated as [Breaching]."
             ),
         ),
         (
             "-",
             {"missing": "notBreaching"},
             (
-                "Threshold Crossed: no datapoints were received for 3 periods and 3 missing datapoints were treated as "
-                "[NonBreaching]."
+                "Threshold Crossed: no datapoints were received for 3 periods and 3 missing datapoints were treated "
+                "as [NonBreaching]."
             ),
         ),
         (
