@@ -93,11 +93,13 @@ class FakeProber:
 
 @dataclass
 class RecordingGauge:
-    """What was put, and when."""
+    """What was put, and the dates that were given."""
 
+    dates: list[int | None] = field(default_factory=list[int | None])
     told: list[tuple[Mapping[str, float], Mapping[str, str]]] = field(
         default_factory=list[tuple[Mapping[str, float], Mapping[str, str]]]
     )
 
-    def put(self, values: Mapping[str, float], **dimensions: str) -> None:
+    def put(self, values: Mapping[str, float], *, at_ms: int | None = None, **dimensions: str) -> None:
+        self.dates.append(at_ms)
         self.told.append((dict(values), dimensions))

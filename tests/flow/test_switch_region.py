@@ -217,6 +217,19 @@ async def test_what_is_told_of_the_term_is_what_was_read_before_a_long_look() ->
     assert [values["IsHome"] for values, _ in pair.gauges[EAST].told] == [1, 0]
 
 
+@virtual
+async def test_what_is_told_has_the_date_at_which_it_was_asked_for() -> None:
+    """An environment that is frozen between reading and telling tells of a minute that is over."""
+    pair = Pair()
+    pair.status[EAST] = 0
+    pair.regions.terms.read_s = 40.0
+    await asyncio.sleep(7)
+    await pair.order(WEST, "publish")
+    assert pair.gauges[WEST].dates == [EPOCH_MS + 7_000]
+    await pair.order(WEST, "raise", to=WEST, approval="x", ends=1)
+    assert pair.gauges[WEST].dates[-1] == EPOCH_MS + 87_000  # the term was read, and then made
+
+
 # ------------------------------------------------------------ refusals
 
 

@@ -43,6 +43,12 @@ def test_a_line_is_written_at_once(resolution_s: Literal[1, 60], capsys: pytest.
     ]
 
 
+def test_a_value_may_have_an_earlier_date(capsys: pytest.CaptureFixture[str]) -> None:
+    """That of the reading that it tells."""
+    EmbeddedGauge("Sluiceway", FixedClock(), resolution_s=60).put({"IsHome": 1}, at_ms=EPOCH_MS - 5, Group="shop")
+    assert read(capsys)[0]["_aws"]["Timestamp"] == EPOCH_MS - 5
+
+
 def test_each_put_is_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     """And the next one is another document, with no dimension left over."""
     put(1, {"RegionHealthy": 0, "ProbeTime": 4000.5}, Region="us-west-2")

@@ -63,18 +63,32 @@ class Readiness(NamedTuple):
     parked: int = 0
 
 
+class _Reading(NamedTuple):
+    """The term, and when it was asked for at the latest.
+
+    The metric has that date: an environment that is frozen in between tells the alarm of a minute that is over, and
+    moves nothing by what it read long ago.
+    """
+
+    at_ms: int
+    term: Term
+
+
 async def switch_region(order: SwitchOrder, _call: Invocation, desk: SwitchDesk) -> Mapping[str, object]:
     """Carry out `order`; what is given tells the term: afterwards, or for `look` the one that was looked at.
 
     Raises Rejected (`no-approval`, `already-home`, `stale-approval`, `not-here`, `not-ready`), Misconfigured where the
     group has no term, Retryable where the term could not be read or written.
     """
+    at_ms = desk.clock.now_ms()
     term = await desk.terms.get(desk.group)
     if term is None:
         raise Misconfigured(f"the group {desk.group!r} has no term", what="REGION_GROUP")
+    reading = _Reading(at_ms, term)
     if order.action == "raise":
-        term = await _raise(order, term, desk)
-    _publish(term, desk)  # now, and not once a look is over: by then the term may be another's
+        reading = await _raise(order, reading, desk)
+    term = reading.term
+    _publish(reading, desk)  # now, and not once a look is over: by then the term may be another's
     told: dict[str, object] = {}
     if order.action == "drill":
         told = await _drill(order, desk)
@@ -91,25 +105,30 @@ async def switch_region(order: SwitchOrder, _call: Invocation, desk: SwitchDesk)
     }
 
 
-def _publish(term: Term, desk: SwitchDesk) -> None:
+def _publish(reading: _Reading, desk: SwitchDesk) -> None:
     """Where traffic should go, for the alarm that it follows."""
-    desk.gauge.put({"IsHome": int(term.region == desk.region), "Epoch": term.epoch}, Group=term.group)
+    term = reading.term
+    values = {"IsHome": int(term.region == desk.region), "Epoch": term.epoch}
+    desk.gauge.put(values, at_ms=reading.at_ms, Group=term.group)
 
 
-async def _raise(order: SwitchOrder, term: Term, desk: SwitchDesk) -> Term:
-    to = order.to or desk.region
+async def _raise(order: SwitchOrder, reading: _Reading, desk: SwitchDesk) -> _Reading:
+    term, to = reading.term, order.to or desk.region
     if to not in {desk.region, desk.other}:
         raise Rejected(f"{to} is none of the group's Regions", reason="not-here", field="to")
     if (term.region, term.approval) == (to, order.approval):
         if term.begins_ms != NOT_YET_MS:
-            return term  # the same order again, whose answer was lost
+            return reading  # the same order again, whose answer was lost
     elif order.ends not in {0, term.epoch}:
         raise Rejected(f"the approval is about epoch {order.ends}", reason="stale-approval", field="ends")
     elif term.region != to and not order.force:
         await _insist(to, term, desk)
     # What was read and looked at is what ends: an order that was slow does not end somebody else's term.
-    ends = order.ends or term.epoch
-    return await raise_epoch(desk.terms, group=desk.group, to=to, approval=order.approval, clock=desk.clock, ends=ends)
+    ends, at_ms = order.ends or term.epoch, desk.clock.now_ms()
+    raised = await raise_epoch(
+        desk.terms, group=desk.group, to=to, approval=order.approval, clock=desk.clock, ends=ends
+    )
+    return _Reading(at_ms, raised)
 
 
 async def _insist(to: str, term: Term, desk: SwitchDesk) -> None:

@@ -66,6 +66,6 @@ class MarkStore(Protocol):
 class Gauge(Protocol):
     """Metrics that count at once, not at an invocation's end."""
 
-    def put(self, values: Mapping[str, float], **dimensions: str) -> None:
-        """Values now, under these dimensions."""
+    def put(self, values: Mapping[str, float], *, at_ms: int | None = None, **dimensions: str) -> None:
+        """Values under these dimensions, as they were at `at_ms` (epoch milliseconds), None for now."""
         ...

@@ -32,13 +32,14 @@ class EmbeddedGauge:
         self._clock = clock
         self._resolution_s = resolution_s
 
-    def put(self, values: Mapping[str, float], **dimensions: str) -> None:
-        """Values now, under these dimensions; names and dimensions are the program's own words."""
+    def put(self, values: Mapping[str, float], *, at_ms: int | None = None, **dimensions: str) -> None:
+        """As `Gauge.put`; names and dimensions are the program's own words."""
         directive = {
             "Namespace": self._namespace,
             "Dimensions": [list(dimensions)],
             "Metrics": [{"Name": name, "StorageResolution": self._resolution_s} for name in values],
         }
-        told = {"_aws": {"Timestamp": self._clock.now_ms(), "CloudWatchMetrics": [directive]}, **dimensions, **values}
+        stamp = self._clock.now_ms() if at_ms is None else at_ms
+        told = {"_aws": {"Timestamp": stamp, "CloudWatchMetrics": [directive]}, **dimensions, **values}
         sys.stdout.write(f"{_write(told)}\n")
         sys.stdout.flush()
