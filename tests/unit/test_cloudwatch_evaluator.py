@@ -337,13 +337,13 @@ def test_disabled_actions_are_not_done_and_not_made_up_for() -> None:
 
     async def story(world: World) -> None:
         world.metric(AlarmActions=[TOPIC], ActionsEnabled=False)
-        await world.until(1)
+        await world.until(5)
         world.set("m", "ALARM")
         world.alarms.enable(["m", "no"], REGION, enabled=True)
-        await world.until(2)
+        await world.until(6)
 
     world = on_time(story)
-    assert (world.heard.published, world.heard.states()) == ([], [(1, "m", "ALARM")])
+    assert (world.heard.published, world.heard.states()) == ([], [(5, "m", "ALARM")])
 
 
 def test_a_set_state_lasts_until_the_next_look() -> None:
