@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from localcloud.template.source import read_template
 from sluiceway.aws.reply import Reply
 from sluiceway.errors import Misconfigured
 from tests.flow.test_authorize_request import SETTINGS as TOKENS
+from tests.unit.test_kinesis_producer_ops import reply
 
 AWS = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 # What the template gives to every function, where there is a pair of Regions.
@@ -332,21 +332,19 @@ async def test_a_switch_puts_its_metric_at_standard_resolution(
 async def test_health_is_asked_of_what_requests_need(monkeypatch: pytest.MonkeyPatch) -> None:
     """The operations that the role may do, no write among them; a stream that is deleted takes no records."""
     asked: list[tuple[str, str]] = []
-    status = "ACTIVE"
+    statuses = ["ACTIVE", "UPDATING", "DELETING"]
 
     async def call(_self: Any, service: Any, operation: str, *_rest: Any, **_more: Any) -> Reply:
         asked.append((service.endpoint_prefix, operation))
-        told = {
-            "StreamDescriptionSummary": {"StreamStatus": status},
-            "Attributes": {"ApproximateNumberOfMessages": "1"},
-        }
-        return Reply(200, {}, json.dumps(told if service.endpoint_prefix != "dynamodb" else {}).encode())
+        if service.endpoint_prefix == "kinesis":
+            return reply(StreamDescriptionSummary={"StreamStatus": statuses.pop(0)})
+        return reply(Attributes={"ApproximateNumberOfMessages": "1"}) if service.endpoint_prefix == "sqs" else reply()
 
     monkeypatch.setattr("sluiceway.aws.wire.Wire.call", call)
     for name, value in HOME.items():
         monkeypatch.setenv(name, value)
     found: list[dict[str, bool]] = []
-    for status in ("ACTIVE", "UPDATING", "DELETING"):
+    for _ in range(3):
         async with opened(monkeypatch, "check_health") as services:
             found.append({each.name: each.is_well for each in (await services.watch.look()).findings})
     assert set(asked) == {
