@@ -245,4 +245,5 @@ def _facts(options: CloudOptions, parts: Parts, state: RunningState) -> Facts:
         logs=services.logs,
         sockets=parts.sockets,
         functions=parts.compute.functions.list,
+        issuer_at=options.joins,
     )

@@ -1,7 +1,7 @@
 """The console's JSON: what its page may ask of a running local cloud, and what it may do.
 
 Same origin only: a request with another Origin is refused (403). A refusal is `{"error": "<a sentence>"}` with a 4xx.
-Times are `..._ms`: milliseconds since 1970 with fractions. Knows no HTTP but its statuses.
+Times are `..._ms`: milliseconds since 1970 with fractions. Knows no HTTP but its statuses. Tokens are `identity`'s.
 
     GET /config.json
         {"local": true, "region": "us-east-1",
@@ -11,10 +11,6 @@ Times are `..._ms`: milliseconds since 1970 with fractions. Knows no HTTP but it
          "outputs": {<name>: <value>, ...}}
         Endpoints end in no slash. One is there for each API and Function URL under its lower-case logical id, and under
         the name of the output that shows it, without "Url": `SocketUrl` gives `socket`.
-
-    POST /api/token  {"subject"?: "developer"}       the body may be left out; subject: 1 to 128 characters
-        {"token": "eyJ...", "expires_s": 3600, "subject": "developer"}      good for so many seconds from now
-        404 where the template names no token issuer
 
     GET /api/traces?n=100                            n: 1 to 500; latest first
         {"traces": [{"trace": "1-...", "name": "POST /jobs", "kind": "gateway", "start_ms": 1.5,
@@ -63,39 +59,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 from localcloud.caller import Unreachable
 from localcloud.clock import Clock
 from localcloud.compute.function import FunctionSpec
 from localcloud.console.records import ApiNames, describe_connection, describe_log
+from localcloud.console.refusals import ApiError
 from localcloud.gateway.websocket.gateway import WebSocketGateway
-from localcloud.issuer import LocalIssuer
-from localcloud.json_text import MalformedJson, read_json
 from localcloud.services.logs.model import MAX_EVENTS, Logs
 from localcloud.state import RunningState
 from localcloud.traces.recorder import MAX_TRACES, Recorder
 
-__all__ = ["Api", "ApiError", "Facts"]
+__all__ = ["Api", "Facts"]
 
-TOKEN_MINUTES: Final = 60
-MAX_SUBJECT_CHARS: Final = 128
 MAX_LOGS: Final = 1_000
-DEFAULT_SUBJECT: Final = "developer"  # as of `sluiceway token`
 Json: TypeAlias = dict[str, Any]
-
-
-class ApiError(Exception):
-    """What was asked cannot be answered; the message is a sentence for people."""
-
-    def __init__(self, message: str, *, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the console looks into. `model`: the kind of engine; `folder`: where the local issuer's key is."""
+    """What the console looks into.
+
+    `model`: the kind of engine; `folder`: where the local issuer's key is; `issuer_at`: the AWS port of
+    the process that has the identity provider, "" for the cloud's own.
+    """
 
     state: RunningState
     model: str
@@ -105,6 +93,7 @@ class Facts:
     logs: Logs
     sockets: WebSocketGateway
     functions: Callable[[], tuple[FunctionSpec, ...]]
+    issuer_at: str = ""
 
 
 class Api:
@@ -125,16 +114,6 @@ class Api:
             "functions": state.functions,
             "outputs": state.outputs,
         }
-
-    def token(self, body: bytes) -> Json:
-        """A bearer token of the local issuer. Takes some milliseconds of CPU; safe in a thread."""
-        subject = _read_subject(body)
-        facts = self._facts
-        if not facts.state.audience:
-            raise ApiError("The template names no token issuer (Metadata.Sluiceway.TokenIssuer).", status=404)
-        issuer = LocalIssuer.open(facts.folder)
-        token = issuer.token(subject=subject, audience=facts.state.audience, minutes=TOKEN_MINUTES, clock=facts.clock)
-        return {"token": token, "expires_s": TOKEN_MINUTES * 60, "subject": subject}
 
     def traces(self, query: Mapping[str, str]) -> Json:
         """The latest traces."""
@@ -199,18 +178,3 @@ def _read_count(query: Mapping[str, str], *, default: int, most: int) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= most):
         raise ApiError(f"n is a number from 1 to {most}.")
     return int(text)
-
-
-def _read_subject(body: bytes) -> str:
-    if not body.strip():
-        return DEFAULT_SUBJECT
-    try:
-        members = read_json(body)
-    except MalformedJson as error:
-        raise ApiError(f"The body is not JSON: {error}.") from error
-    if not isinstance(members, dict) or members.keys() - {"subject"}:
-        raise ApiError('The body is an object with the member "subject", or empty.')
-    subject = cast("dict[str, object]", members).get("subject", DEFAULT_SUBJECT)
-    if not isinstance(subject, str) or not 1 <= len(subject) <= MAX_SUBJECT_CHARS or not subject.isprintable():
-        raise ApiError(f"subject is text of 1 to {MAX_SUBJECT_CHARS} printable characters.")
-    return subject

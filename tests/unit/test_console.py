@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,18 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.clock import LoopClock, run_virtual
 from localcloud.compute.function import FunctionSpec
-from localcloud.console.api import Api, ApiError, Facts
+from localcloud.console.api import Api, Facts
 from localcloud.console.events import MAX_BYTES, MAX_EVENTS, Counters, Events, Reader, encode_event
 from localcloud.console.files import read_file, security_headers
 from localcloud.console.records import ApiNames, describe_connection
-from localcloud.issuer import ISSUER
+from localcloud.console.refusals import ApiError
 from localcloud.models.choose import kind_of
 from localcloud.services.logs.model import Logs
 from localcloud.state import RunningState
@@ -78,7 +76,7 @@ async def open_desk(folder: Path = Path(), *, audience: str = "sluiceway") -> As
         yield Desk(Api(facts), world, logs, recorder)
 
 
-# ---------------------------------------------------------------- config and tokens
+# ---------------------------------------------------------------- config
 
 
 def test_the_config_names_endpoints_as_the_outputs_do() -> None:
@@ -112,56 +110,6 @@ def test_the_config_names_endpoints_as_the_outputs_do() -> None:
 def test_the_kind_of_a_model_tells_no_secret(setting: str, kind: str) -> None:
     """No path, no address, no key."""
     assert kind_of(setting) == kind
-
-
-@pytest.mark.parametrize(
-    ("body", "subject"),
-    [(b"", "developer"), (b" \n", "developer"), (b"{}", "developer"), (b'{"subject":"al\xc3\xafce"}', "alïce")],
-)
-def test_a_token_is_the_local_issuers(tmp_path: Path, body: bytes, subject: str) -> None:
-    """As `sluiceway token` makes it: good for an hour, for the template's audience."""
-
-    async def main() -> None:
-        async with open_desk(tmp_path) as desk:
-            made = desk.api.token(body)
-            claims = jwt.decode(made["token"], options={"verify_signature": False})
-            assert (made["expires_s"], made["subject"], claims["sub"]) == (3600, subject, subject)
-            assert (claims["iss"], claims["aud"], claims["exp"] - claims["iat"]) == (ISSUER, "sluiceway", 3600)
-
-    run_virtual(main)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 100_000, b'{"subject":5}', b'{"subject":""}', b'{"subject":null}',
-        b'{"subject":"a\\nb"}', b'{"subject":"\\ud800"}', b'{"subject":"a","admin":true}',
-        json.dumps({"subject": "x" * 129}).encode(),
-    ],
-)  # fmt: skip
-def test_a_bad_token_request_is_a_400(tmp_path: Path, body: bytes) -> None:
-    """Whatever is sent; the sentence quotes nothing of it."""
-
-    async def main() -> None:
-        async with open_desk(tmp_path) as desk:
-            with pytest.raises(ApiError) as caught:
-                desk.api.token(body)
-            assert (caught.value.status, str(caught.value)[-1]) == (400, ".")
-            assert "admin" not in str(caught.value)
-
-    run_virtual(main)
-
-
-def test_without_an_issuer_there_is_no_token(tmp_path: Path) -> None:
-    """A template need not name one."""
-
-    async def main() -> None:
-        async with open_desk(tmp_path, audience="") as desk:
-            with pytest.raises(ApiError, match="token issuer") as caught:
-                desk.api.token(b"")
-            assert caught.value.status == 404
-
-    run_virtual(main)
 
 
 # ---------------------------------------------------------------- traces, logs, connections

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.compute.function import FunctionSpec
-from localcloud.console.api import ApiError
 from localcloud.console.mesh.demo import DemoOrder, draw_records, read_demo
 from localcloud.console.mesh.letters import describe_letter
 from localcloud.console.mesh.places import Rollup, find_places
@@ -25,6 +24,7 @@ from localcloud.console.mesh.replays import Wanted, read_route, read_wanted
 from localcloud.console.mesh.rules import FilterTally
 from localcloud.console.mesh.streams import describe_shards
 from localcloud.console.mesh.tables import describe_rule, group_subscribers, sum_minutes
+from localcloud.console.refusals import ApiError
 from localcloud.services.logs.model import LogEvent
 from localcloud.state import RunningState
 from localcloud.traces.recorder import Span

@@ -54,7 +54,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Final, cast
 
-from localcloud.console.api import ApiError, Facts
+from localcloud.console.api import Facts
 from localcloud.console.mesh.cloud import Cloud, Json, explain, open_cloud_calls
 from localcloud.console.mesh.demo import Demo, read_demo
 from localcloud.console.mesh.letters import read_letters
@@ -66,6 +66,7 @@ from localcloud.console.mesh.rules import FilterTally
 from localcloud.console.mesh.streams import read_stream, read_stream_names
 from localcloud.console.mesh.tables import read_rollup, read_rules, read_subscribers
 from localcloud.console.mesh.tail import Tail, Tails
+from localcloud.console.refusals import ApiError
 from localcloud.json_text import MalformedJson, read_json
 from sluiceway.errors import SluicewayError
 from sluiceway.rules.patterns import Pattern

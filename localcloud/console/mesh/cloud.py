@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias, cast
 
-from localcloud.console.api import ApiError
+from localcloud.console.refusals import ApiError
 from localcloud.state import RunningState
 from sluiceway.aws.attributes import Value, decode_item
 from sluiceway.aws.dynamodb import DYNAMODB

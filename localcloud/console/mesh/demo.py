@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple, cast
 
 from localcloud.clock import Clock
-from localcloud.console.api import ApiError
 from localcloud.console.mesh.cloud import Cloud, Json
+from localcloud.console.refusals import ApiError
 from sluiceway.aws.kinesis import KINESIS
 from sluiceway.errors import SluicewayError
 

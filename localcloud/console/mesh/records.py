@@ -6,7 +6,7 @@ import base64
 import json
 from typing import Any, Final, cast
 
-from localcloud.console.api import ApiError
+from localcloud.console.refusals import ApiError
 from localcloud.json_text import MalformedJson, read_json
 from sluiceway.errors import Rejected
 from sluiceway.events.kinesis import KinesisRecord

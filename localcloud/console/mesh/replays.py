@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from localcloud.clock import Clock
-from localcloud.console.api import ApiError
 from localcloud.console.mesh.cloud import Cloud, Json
+from localcloud.console.refusals import ApiError
 from localcloud.replay.items import Item, Kind, item_of_kinesis
 from localcloud.replay.mappings import Route
 from localcloud.replay.targets.functions import FunctionTarget
