@@ -34,7 +34,7 @@ def shown(subscriptions: SubscriptionSet[str], record: Mapping[str, object]) -> 
     """What each holder is shown of a record."""
     return {
         holder: view.record
-        for view in subscriptions.match(record)
+        for view in subscriptions.match(record).views
         for wanted in view.filters
         for holder in subscriptions.holders(wanted)
     }
@@ -124,9 +124,9 @@ def test_what_connections_share_is_done_once(monkeypatch: pytest.MonkeyPatch) ->
     done = {"match": 0, "show": 0}
     match, show = PatternIndex.match, rule._show
 
-    def count_match(index: PatternIndex[Any], event: Any) -> set[Any]:
+    def count_match(index: PatternIndex[Any], event: Any, *, work: int) -> set[Any]:
         done["match"] += 1
-        return match(index, event)
+        return match(index, event, work=work)
 
     def count_show(record: Any, tree: Any) -> Any:
         done["show"] += 1
@@ -153,7 +153,7 @@ def test_a_record_that_no_pattern_can_be_judged_on_goes_to_those_without_one() -
         patterns.compile(pattern).matches(puzzle)
     held = SubscriptionSet([(filter_of(pattern=pattern), "judging"), (filter_of(), "all")])
     assert shown(held, puzzle) == {"all": puzzle}
-    assert held.unjudged == 1
+    assert held.ambiguous == 1
 
 
 class Blinkers:
@@ -174,7 +174,7 @@ def test_what_one_view_cannot_judge_is_nothing_to_another() -> None:
     made = filter_of(pattern=pattern)._replace(view="all")
     held = SubscriptionSet([(made, "judging"), (filter_of(pattern={"id": [7]})._replace(view="few"), "few")], views)
     assert shown(held, record) == {"few": {"id": 7}}
-    assert held.unjudged == 1
+    assert held.ambiguous == 1
 
 
 def test_a_filter_of_another_version_matches_nothing_and_is_named() -> None:

@@ -181,7 +181,10 @@ async def _post_records(  # noqa: PLR0913 - what one call is about, keyword-only
     if not len(held) and not subscribers.over:
         return tally
     desk.losses.tell(showing.group(records[0].shard_id), lost, served=records, numbering=desk.numbering)
-    written = write_messages(records, held, showing=showing, tally=tally.shown) if len(held) else {}
+    written = write_messages(records, held, showing=showing, tally=tally.shown, stop_at=stop_at) if len(held) else {}
+    for wanted, shown in written.items():
+        if shown.unjudged:
+            tally.posts.pass_over(shown.unjudged * len(held.holders(wanted)))
     served = partial(_is_served, part=showing.series, parts=len(desk.roll.parts))
     parcels = desk.marks.add(showing.topic, _pack(written, held.holders), held.holders, is_served=served)
     posting = Posting(desk.posting, tally.posts, stop_at=stop_at)

@@ -60,17 +60,20 @@ class ChannelDesk:
 async def publish_records(records: Sequence[KinesisRecord], topic: str, *, desk: ChannelDesk, deadline: float) -> int:
     """Publish what the topic's channel may be shown, in order; nothing for a topic without one.
 
-    What cannot be published in a few tries, or until `deadline` (of the event loop's clock), is dropped and counted.
+    What cannot be judged or published in a few tries, or until `deadline` (of the event loop's clock), is dropped and
+    counted.
     Returns how many records could not be read.
     """
     channel, tally = desk.of_topic.get(topic), ShowTally()
     if channel is None:
         return 0
-    written = write_messages(records, desk.look(topic), showing=Showing(topic, desk.numbering, "channel"), tally=tally)
+    showing = Showing(topic, desk.numbering, "channel")
+    written = write_messages(records, desk.look(topic), showing=showing, tally=tally, stop_at=deadline)
     events = [message.decode() for shown in written.values() for message in shown.messages]
     failed = await _publish(channel, events, desk=desk, deadline=deadline) if events else 0
     if failed < len(events):
         count("ChannelEventsPublished", len(events) - failed)
+    failed += sum(shown.unjudged for shown in written.values())
     if failed:
         count("ChannelEventsFailed", failed)
     return tally.skipped

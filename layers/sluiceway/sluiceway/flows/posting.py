@@ -37,6 +37,7 @@ POST_METRICS: Final[Mapping[str, str]] = {
     "refused": "PostsDroppedRefused",
     "misconfigured": "PostsDroppedMisconfigured",
     "deadline": "PostsDroppedDeadline",
+    "unjudged": "PostsDroppedUnjudged",
 }
 """Why a message is dropped, and the metric that counts it. There are no other reasons."""
 
@@ -84,7 +85,8 @@ class PostTally:
     """What became of messages and of connections: `due` is the sum of `posted`, `unwanted` and `drops`.
 
     `unwanted`: messages of connections that are gone or over. `drops`: those that somebody should have had and has not,
-    by the words of POST_METRICS; `missed` says whose they were.
+    by the words of POST_METRICS; `missed` says whose they were, except for those that nobody had the time to judge and
+    write (`unjudged`), of which a message that was written tells.
     """
 
     due: int = 0
@@ -99,6 +101,11 @@ class PostTally:
     def dropped(self) -> int:
         """Messages that somebody should have had and has not."""
         return self.drops.total()
+
+    def pass_over(self, messages: int) -> None:
+        """So many messages were due, had there been time to find out and to write them."""
+        self.due += messages
+        self.drops["unjudged"] += messages
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,17 @@ Must not know connections, stores or streams.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from sluiceway.errors import Rejected
 from sluiceway.rules.index import PatternIndex
 from sluiceway.rules.patterns import InvalidPattern
+from sluiceway.rules.patterns.paths import MAX_WORK
 from sluiceway.rules.selecting import LIMITS
 
-__all__ = ["LIMITS", "Columns", "Filter", "Lens", "SubscriptionSet", "View", "project"]
+__all__ = ["LIMITS", "Columns", "Filter", "Judged", "Lens", "SubscriptionSet", "View", "project"]
 
 H = TypeVar("H")
 Columns: TypeAlias = tuple[str, ...]
@@ -26,6 +28,7 @@ Columns: TypeAlias = tuple[str, ...]
 _Tree: TypeAlias = "dict[str, _Tree | None]"
 
 MAX_NESTED: Final = 100  # arrays and objects that are looked into for a column, as for a pattern
+WORK_A_SECOND: Final = 3_000_000  # values that patterns try in a second of a core, rather fewer than more
 _ABSENT: Final = object()
 
 
@@ -53,6 +56,13 @@ class View(NamedTuple):
     filters: tuple[Filter, ...]
 
 
+class Judged(NamedTuple):
+    """What became of one record: who is shown what, and the filters on which there was no time to judge it."""
+
+    views: list[View]
+    unjudged: list[Filter]
+
+
 class _Place(NamedTuple):
     """Where filters look: through one lens, at these columns."""
 
@@ -61,6 +71,10 @@ class _Place(NamedTuple):
 
 
 _NO_LENSES: Final[Mapping[str, Lens]] = {}
+
+
+def _unbounded() -> float:
+    return math.inf
 
 
 # ---------------------------------------------------------------- what a subscriber is shown
@@ -114,19 +128,20 @@ class SubscriptionSet(Generic[H]):
     """The subscriptions of one topic: each distinct filter once, with those that hold it, in the order given.
 
     `lenses`: by the names that filters have for them; one that is not there shows nothing. `unusable`: filters whose
-    pattern this version does not take; they match nothing. `unjudged` counts the records so far on which patterns could
-    not be judged. Not for several threads at once.
+    pattern this version does not take; they match nothing. `ambiguous` counts the records so far that patterns could
+    not be judged on. Not for several threads at once.
     """
 
     def __init__(self, held: Iterable[tuple[Filter, H]], lenses: Mapping[str, Lens] = _NO_LENSES) -> None:
         self.unusable: list[Filter] = []
-        self.unjudged = 0
+        self.ambiguous = 0
         self._lenses = lenses
         self._holders: dict[Filter, list[H]] = {}
         for wanted, holder in held:
             self._holders.setdefault(wanted, []).append(holder)
         self._slots: dict[_Place, str] = {}
         self._every: dict[_Place, list[Filter]] = {}
+        self._judging: dict[_Place, list[Filter]] = {}
         self._indexes: dict[str, PatternIndex[Filter]] = {}
         for wanted in self._holders:
             self._enter(wanted)
@@ -146,6 +161,8 @@ class SubscriptionSet(Generic[H]):
             index.add(wanted, f'{{"{slot}":{wanted.pattern}}}')
         except InvalidPattern:
             self.unusable.append(wanted)
+        else:
+            self._judging.setdefault(place, []).append(wanted)
 
     def __len__(self) -> int:
         """How many distinct filters there are."""
@@ -155,30 +172,54 @@ class SubscriptionSet(Generic[H]):
         """Who holds this filter."""
         return self._holders.get(wanted, ())
 
-    def match(self, record: Mapping[str, object]) -> list[View]:
-        """The views of a decoded record, one for each list of columns of a lens of which a filter matches.
+    def match(self, record: Mapping[str, object], *, left_s: Callable[[], float] = _unbounded) -> Judged:
+        """What is shown of a decoded record: a view for each list of columns of a lens of which a filter matches.
 
-        Where patterns cannot be judged on what a view shows (`ambiguous-event`), those who look through it have the
-        record if they have no pattern. Each view is judged alone: what others see, and ask, is nothing to it.
+        Where patterns cannot be judged on what a lens shows (`ambiguous-event`), those who look through it have the
+        record if they have no pattern. Each lens is judged alone: what others see, and ask, is nothing to it.
+        `left_s`: how many seconds are left; a filter whose turn comes later is unjudged.
         """
-        views: list[View] = []
-        is_judged = True
+        judged, is_clear = Judged([], []), True
         for view, places in self._trees.items():
-            shown = self._look(view, record)
-            if shown is None:
-                continue
-            projected = {place: _show(shown, tree) for place, tree in places.items()}
-            found = {place: list(self._every[place]) for place in places}
-            index = self._indexes.get(view)
-            try:
-                matched = index.match({self._slots[place]: each for place, each in projected.items()}) if index else ()
-            except Rejected:
-                matched, is_judged = (), False
-            for wanted in matched:
+            if left_s() <= 0:
+                judged.unjudged.extend(self._find_filters(places))
+            elif (shown := self._look(view, record)) is not None:
+                is_clear &= self._judge(view, shown, judged, left_s=left_s)
+        self.ambiguous += not is_clear
+        return judged
+
+    def _judge(self, view: str, shown: Mapping[str, object], judged: Judged, *, left_s: Callable[[], float]) -> bool:
+        """Whether patterns can be judged on it, as far as anybody had the time to find out."""
+        places = self._trees[view]
+        projected = {place: _show(shown, tree) for place, tree in places.items() if left_s() > 0}
+        found = {place: list(self._every[place]) for place in projected}
+        is_clear, work = True, min(MAX_WORK, max(0.0, left_s()) * WORK_A_SECOND)
+        try:
+            for wanted in self._match_patterns(view, projected, int(work)):
                 found[_Place(view, wanted.columns)].append(wanted)
-            views += [View(projected[at], at.columns, tuple(filters)) for at, filters in found.items() if filters]
-        self.unjudged += not is_judged
-        return views
+        except Rejected:
+            is_clear = work < MAX_WORK
+            if is_clear:
+                judged.unjudged.extend(wanted for place in projected for wanted in self._judging.get(place, ()))
+        judged.unjudged.extend(self._find_filters(place for place in places if place not in projected))
+        judged.views.extend(View(projected[at], at.columns, tuple(each)) for at, each in found.items() if each)
+        return is_clear
+
+    def _match_patterns(
+        self, view: str, projected: Mapping[_Place, Mapping[str, object]], work: int
+    ) -> Iterable[Filter]:
+        """The filters of a lens whose pattern matches. Raises: Rejected, also where there is no time for it."""
+        index = self._indexes.get(view)
+        if index is None:
+            return ()
+        if len(projected) < len(self._trees[view]):  # a pattern may ask for what is absent
+            raise Rejected("there was no time to show it", reason="ambiguous-event")
+        return index.match({self._slots[place]: each for place, each in projected.items()}, work=work)
+
+    def _find_filters(self, places: Iterable[_Place]) -> Iterator[Filter]:
+        for place in places:
+            yield from self._every[place]
+            yield from self._judging.get(place, ())
 
     def _look(self, view: str, record: Mapping[str, object]) -> Mapping[str, object] | None:
         if not view:

@@ -17,7 +17,7 @@ from sluiceway.rules.index.nodes import Condition, Entry, Node
 from sluiceway.rules.patterns import Limits, Pattern
 from sluiceway.rules.patterns.decoding import read_event
 from sluiceway.rules.patterns.fields import Field
-from sluiceway.rules.patterns.paths import Paths
+from sluiceway.rules.patterns.paths import MAX_WORK, Paths
 from sluiceway.rules.patterns.syntax import read_ways
 from sluiceway.rules.patterns.ways import Way
 
@@ -89,10 +89,15 @@ class PatternIndex(Generic[RuleId]):
                 del self._conditions[condition]
                 self._paths.remove(condition.path)
 
-    def match(self, event: str | bytes | Mapping[str, object]) -> set[RuleId]:
-        """The ids of the rules that `event`, JSON text or decoded JSON, matches. Raises: as Pattern.matches."""
+    def match(self, event: str | bytes | Mapping[str, object], *, work: int = MAX_WORK) -> set[RuleId]:
+        """The ids of the rules that `event`, JSON text or decoded JSON, matches. Raises: as Pattern.matches.
+
+        `work`: how many values may be tried, fewer than MAX_WORK where there is no time for so many.
+        """
         decoded = read_event(event)
         found = self._paths.find(decoded)
+        if work < MAX_WORK:
+            found.work_left = work
         matched = set[Hashable]()
         for entry in self._root.find(found):
             if entry.holds(found, decoded):

@@ -14,7 +14,7 @@ from sluiceway.errors import Rejected
 from sluiceway.rules.patterns.limits import MAX_DEPTH
 from sluiceway.rules.patterns.values import InexactNumber, Key, key_of
 
-__all__ = ["Found", "Paths", "Several", "Spread", "is_beyond"]
+__all__ = ["MAX_WORK", "Found", "Paths", "Several", "Spread", "is_beyond"]
 
 
 MAX_WORK: Final = 10_000_000  # values tried of one event, by all patterns together: two seconds of a core, or three
