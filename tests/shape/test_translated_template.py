@@ -198,14 +198,14 @@ def test_each_function_has_a_role_of_its_own_that_names_every_resource(
     roles = {name: resources[name]["Properties"]["Role"]["Fn::GetAtt"][0] for name in _functions(source)}
     assert len(set(roles.values())) == len(roles)
     made = {name for name, resource in resources.items() if resource["Type"] == "AWS::IAM::Role"}
-    others = {"ApiRole", "RecordsFirehoseRole"}
+    others = {"ApiRole", "RecordsFirehoseRole", "RegionSwitchRole", "ApproverRole"}
     assert made == {*roles.values(), *others}
     traces = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"}
     for name in made:
         properties = resources[name]["Properties"]
         managed = [{"Fn::If": ["TracesRequests", traces, {"Ref": "AWS::NoValue"}]}] if name not in others else []
         assert properties.get("ManagedPolicyArns", []) == managed, name
-        for statement, named in _each_resource(properties["Policies"]):
+        for statement, named in _each_resource(properties.get("Policies", [])):
             parts = ("${ResultsBucket.Arn}/results/", "${RawBucket.Arn}/raw/", "${RawBucket.Arn}/deleting/", "arn:")
             parts += ("${SubscriptionsTable.Arn}/index/", "${RulesTable.Arn}/index/")
             parts += ("${RawBucket.Arn}/firehose/", "${RawBucket.Arn}/firehose-errors/")

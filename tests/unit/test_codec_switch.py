@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sluiceway.codec import switch
 from sluiceway.errors import Misconfigured, Rejected, Retryable
-from sluiceway.events.switch import SwitchOrder
+from sluiceway.events.switch import StepRefused, SwitchOrder
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -52,22 +52,22 @@ def test_the_clock_publishes() -> None:
 def test_a_step_of_a_plan_hands_over_to_the_region_that_it_runs_in() -> None:
     """The execution is the approval: a person gave it in the step before, so nothing that speaks against it counts."""
     order = switch.decode(PLAN)
-    assert order == SwitchOrder("raise", PLAN["ExecutionId"], to="", approval=APPROVED, force=True)
+    assert order == SwitchOrder("raise", PLAN["ExecutionId"], to="", approval=APPROVED, force=True, of_plan=True)
 
 
 @pytest.mark.parametrize(
     ("payload", "order"),
     [
-        ({"action": "look"}, SwitchOrder("look", PLAN["ExecutionId"])),
-        ({"action": "publish"}, SwitchOrder("publish", PLAN["ExecutionId"])),
+        ({"action": "look"}, SwitchOrder("look", PLAN["ExecutionId"], of_plan=True)),
+        ({"action": "publish"}, SwitchOrder("publish", PLAN["ExecutionId"], of_plan=True)),
         (
             {"action": "raise", "to": "us-east-1"},
-            SwitchOrder("raise", PLAN["ExecutionId"], to="us-east-1", approval=APPROVED),
+            SwitchOrder("raise", PLAN["ExecutionId"], to="us-east-1", approval=APPROVED, of_plan=True),
         ),
-        (RAISE, SwitchOrder("raise", PLAN["ExecutionId"], to="us-west-2", approval="incident 7, Zoë")),
+        (RAISE, SwitchOrder("raise", PLAN["ExecutionId"], to="us-west-2", approval="incident 7, Zoë", of_plan=True)),
         (
             {"action": "drill", "minutes": 5},
-            SwitchOrder("drill", PLAN["ExecutionId"], minutes=5, approval=APPROVED),
+            SwitchOrder("drill", PLAN["ExecutionId"], minutes=5, approval=APPROVED, of_plan=True),
         ),
     ],
 )
@@ -94,6 +94,16 @@ def test_a_step_that_is_not_whole_is_no_order(event: dict[str, Any]) -> None:
     with pytest.raises(Rejected) as caught:
         switch.decode(event)
     assert caught.value.reason == "malformed-event"
+
+
+@pytest.mark.parametrize("event", [{**PLAN, "ExecutionId": ""}, {**PLAN, "action": "raise"}])
+def test_a_step_of_a_plan_that_is_refused_fails(event: dict[str, Any]) -> None:
+    """A plan reads no answer: one that says why would be a step that is done, and the next one would go on."""
+    with pytest.raises(StepRefused) as caught:
+        switch.decode(event)
+    assert switch.refuse(caught.value) is None
+    said = switch.refuse(Rejected("no", reason="not-ready"))
+    assert said == {"refused": "not-ready", "message": "no"}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Final
 
 from sluiceway.codec.shape import malformed, mapping, text
 from sluiceway.errors import Rejected
-from sluiceway.events.switch import SwitchAction, SwitchOrder
+from sluiceway.events.switch import StepRefused, SwitchAction, SwitchOrder
 
 __all__ = ["correlation_id", "decode", "encode", "refuse"]
 
@@ -33,12 +33,15 @@ _MEMBERS: Final[Mapping[SwitchAction, frozenset[str]]] = {
 
 
 def decode(raw: object) -> SwitchOrder:
-    """The order. Raises: Rejected (`malformed-event`)."""
+    """The order. Raises: Rejected (`malformed-event`), of a plan's step StepRefused."""
     event = mapping(raw, "root")
     if event.get("detail-type") == "Scheduled Event":
         return SwitchOrder("publish", text(event.get("id"), "id"))
     if "PlanArn" in event:
-        return _of_plan(event)
+        try:
+            return _of_plan(event)
+        except Rejected as error:
+            raise StepRefused(str(error), reason=error.reason, field=error.field) from error
     return _of_words(event, "")
 
 
@@ -48,8 +51,8 @@ def encode(reply: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def refuse(error: Exception) -> Mapping[str, object] | None:
-    """What is told of an order that was refused; None for any other error, which fails the invocation."""
-    if not isinstance(error, Rejected):
+    """What is told of an order that was refused; None for any other error, and a plan's step, which fail."""
+    if not isinstance(error, Rejected) or isinstance(error, StepRefused):
         return None
     return {"refused": error.reason, "message": str(error), **({"field": error.field} if error.field else {})}
 
@@ -67,8 +70,8 @@ def _of_plan(event: Mapping[str, object]) -> SwitchOrder:
     approval = f"ARC Region switch, execution {execution}"
     words = {name: value for name, value in event.items() if name not in _OF_PLAN}
     if not words:
-        return SwitchOrder("raise", execution, approval=approval, force=True)
-    return _of_words(words, approval)._replace(order_id=execution)
+        return SwitchOrder("raise", execution, approval=approval, force=True, of_plan=True)
+    return _of_words(words, approval)._replace(order_id=execution, of_plan=True)
 
 
 def _of_words(event: Mapping[str, object], approval: str) -> SwitchOrder:
