@@ -52,6 +52,7 @@ class Replicas:
     """A table in two Regions. What is written in one is in the other `lag_s` later, unless the way is in `cut`."""
 
     lag_s: float = 1.0
+    slow: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])  # ways with another lag
     cut: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     away: set[str] = field(default_factory=set[str])
     items: dict[tuple[str, str], tuple[float, int]] = field(default_factory=dict[tuple[str, str], tuple[float, int]])
@@ -73,7 +74,8 @@ class MemoryMarkStore:
         if at in self.replicas.away:
             raise unavailable("GetItem")
         written_s, mark = self.replicas.items.get((self.region, of), (0.0, 0))
-        has_come = asyncio.get_running_loop().time() >= written_s + self.replicas.lag_s
+        lag_s = self.replicas.slow.get((of, at), self.replicas.lag_s)
+        has_come = asyncio.get_running_loop().time() >= written_s + lag_s
         return mark if of == at or (has_come and (of, at) not in self.replicas.cut) else 0
 
 

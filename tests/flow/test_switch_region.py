@@ -276,6 +276,19 @@ def test_a_mark_that_does_not_arrive_speaks_against_a_hand_over(way: tuple[str, 
     run_virtual(go)
 
 
+@pytest.mark.parametrize("way", [(EAST, WEST), (WEST, EAST)])
+def test_the_slower_way_is_what_replication_takes(way: tuple[str, str]) -> None:
+    """Both are waited for at once."""
+
+    async def go() -> None:
+        pair = Pair()
+        pair.replicas.slow[way] = 6.0
+        assert (await pair.order(EAST, "look", to=WEST))["readiness"]["replicated_ms"] == 6_000
+        assert asyncio.get_running_loop().time() == 6.0
+
+    run_virtual(go)
+
+
 @virtual
 async def test_a_mark_of_another_look_that_is_later_counts_as_well() -> None:
     """Two people look at once, and write over one another's marks: neither is told that replication lags."""
