@@ -256,7 +256,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     ("PutMetricAlarm", {**METRIC, "Metrics": [{"Id": "m"}]}, "InvalidParameterValue", "does not serve metric math"),
     ("PutMetricAlarm", {**METRIC, "ThresholdMetricId": "a"}, "InvalidParameterValue", "does not serve metric math"),
-    ("PutMetricAlarm", {**METRIC, "TreatMissingData": "x"}, "InvalidParameterValue", "must be a value in the set"),
+    ("PutMetricAlarm", {**METRIC, "TreatMissingData": "x"}, "ValidationError", "Option x is not supported."),
     ("PutMetricAlarm", {**METRIC, "EvaluateLowSampleCountPercentile": "ignore"}, "ValidationError", "percentiles only"),
     ("PutMetricAlarm", {**METRIC, "AlarmActions": ["x"]}, "ValidationError", "Invalid arn syntax: x"),
     ("PutMetricAlarm", {**METRIC, "AlarmActions": [TOPIC] * 6}, "ValidationError", "greater than 5"),

@@ -166,7 +166,7 @@ def _read_watch(request: Members) -> Watch:
     needed = request.count("DatapointsToAlarm", low=1, high=MAX_PERIODS)
     if needed is not None and needed > periods:
         raise validation("DatapointsToAlarm must be less than or equal to EvaluationPeriods")
-    low_samples = request.choice("EvaluateLowSampleCountPercentile", ("evaluate", "ignore")) or ""
+    low_samples = _read_option(request, "EvaluateLowSampleCountPercentile", ("evaluate", "ignore")) or ""
     if low_samples and read_percent(statistic) is None:
         raise validation("EvaluateLowSampleCountPercentile is for alarms on percentiles only")
     return Watch(
@@ -177,10 +177,18 @@ def _read_watch(request: Members) -> Watch:
         comparison=comparison,
         evaluation_periods=periods,
         datapoints_to_alarm=needed,
-        missing=request.choice("TreatMissingData", TREATMENTS) or "missing",
+        missing=_read_option(request, "TreatMissingData", TREATMENTS) or "missing",
         low_samples=low_samples,
         unit=request.choice("Unit", UNITS),
     )
+
+
+def _read_option(request: Members, name: str, options: tuple[str, ...]) -> str | None:
+    value = request.text(name)
+    if value is not None and value not in options:
+        served = f"{', '.join(options[:-1])} and {options[-1]}"
+        raise validation(f"Option {value} is not supported. Supported options for parameter {name} are {served}.")
+    return value
 
 
 def _read_statistic(request: Members) -> str:
