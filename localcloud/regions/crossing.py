@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from localcloud.refusals import refuse
@@ -22,16 +23,21 @@ SILENCE_S: Final = 60.0  # how long a caller is left without an answer, if it do
 
 
 class Linked:
-    """A service of the host's, reached by the links. What comes from no Region is a person's, who is cut from none."""
+    """A service of the host's, reached by the links. What comes from no Region is a person's, who is cut from none.
 
-    def __init__(self, service: Service, links: Links) -> None:
+    `home` is the Region that it is in, whatever a request names; "" for one that is in every Region.
+    """
+
+    def __init__(self, service: Service, links: Links, *, home: str = "") -> None:
         self.name = service.name
         self._service = service
         self._links = links
+        self._home = home
 
     async def handle(self, request: WireRequest) -> WireResponse:
         """Its answer. Raises NoAnswer."""
-        return await _carry(request, self._service.handle, self._links)
+        asked = replace(request, region=self._home) if self._home else request
+        return await _carry(asked, self._service.handle, self._links)
 
     def permissions(self, request: WireRequest) -> tuple[Permission, ...]:
         """As the service says."""

@@ -30,7 +30,7 @@ from localcloud.regions.processes import RegionProcess
 from localcloud.services.dynamodb.store import Store
 from localcloud.services.dynamodb.wire import DynamoService
 from localcloud.services.route53.resources import route53_handlers
-from localcloud.services.route53.wire import Route53Service
+from localcloud.services.route53.wire import CONTROL_REGION, Route53Service
 from localcloud.state import RunningState
 
 __all__ = ["PORTS_OF_A_REGION", "HostOptions", "RunningHost", "open_host"]
@@ -81,7 +81,8 @@ async def open_host(options: HostOptions, *, clock: Clock, rng: random.Random) -
         own = frozenset({dynamodb.name, Route53Service.name})
         beyond = ToRegions(forwarder, dynamodb.links, addresses=addresses, own=own)
         naming = open_host_naming(regions, beyond, addresses=addresses, clock=clock, rng=rng)
-        services = [Linked(each, dynamodb.links) for each in (dynamodb, Route53Service(naming.route53))]
+        control_plane = Linked(Route53Service(naming.route53), dynamodb.links, home=CONTROL_REGION)
+        services = [Linked(dynamodb, dynamodb.links), control_plane]
         front = Front(services, authorise=_nobody_is_bound, rng=rng, elsewhere=beyond)
         makers = (*table_handlers(dynamodb, keeps=cloud.persist is not None), *route53_handlers(naming.route53))
         shared = {each.type: each for each in makers}

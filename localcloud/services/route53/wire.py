@@ -17,8 +17,9 @@ from localcloud.services.route53.model import Route53
 from localcloud.services.route53.operations import AWAITED, OPERATIONS, Answered, Asked
 from localcloud.services.route53.xml import read_body, write_document, write_error
 
-__all__ = ["Route53Service", "read_needs"]
+__all__ = ["CONTROL_REGION", "Route53Service", "read_needs"]
 
+CONTROL_REGION: Final = "us-east-1"  # disaster-recovery-resiliency.html: the control plane; whatever a caller signs for
 MAX_QUERY_CHARACTERS: Final = 8_192
 MAX_FIELDS: Final = 32
 _BODIES: Final = ("ChangeResourceRecordSets", "CreateHealthCheck", "CreateHostedZone", "UpdateHealthCheck")
