@@ -17,7 +17,7 @@ from sluiceway.errors import Misconfigured, Rejected, Retryable, ServiceMisconfi
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.kinesis import KinesisBatch, KinesisRecord
 from sluiceway.events.sqs import BatchReport
-from sluiceway.flows import filter as flow
+from sluiceway.flows import batch_letters
 from sluiceway.flows.filter import FilterDesk, filter_records
 from sluiceway.flows.filter_rules import FRESH_MS, STALE_MS, RuleWatch
 from sluiceway.ports.filtering import Outgoing
@@ -371,7 +371,7 @@ def test_a_window_that_is_slow_to_judge_is_sent_as_far_as_it_came(monkeypatch: p
 
 def test_an_aggregate_of_poison_does_not_come_again_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes again whole, so its letters must fit into an invocation: the last of a thousand tells of the rest."""
-    monkeypatch.setattr(flow, "MAX_LETTERS", 3)
+    monkeypatch.setattr(batch_letters, "MAX_LETTERS", 3)
     poison = [record(1, b"no JSON")._replace(sub_sequence=number) for number in range(5)]
     good = record(1, {"order": 1})._replace(sub_sequence=5)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +22,7 @@ from sluiceway.errors import Misconfigured, Rejected, Retryable, ServiceUnavaila
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.kinesis import KinesisRecord
 from sluiceway.events.kinesis_window import KinesisWindow, WindowReply
-from sluiceway.flows import roll_up
+from sluiceway.flows import batch_letters, roll_up
 from sluiceway.flows.roll_up import RollUpDesk, do_each, roll_up_records
 from sluiceway.ports.rollups import Contribution, Ledger, Row, total_place
 from sluiceway.rules.rollups import windows
@@ -405,6 +405,66 @@ def test_where_dead_letters_are_away_the_shard_is_read_again_from_there() -> Non
     world = play(scene)
     assert world.temperatures() == (2, 4)
     assert len(world.letters.letters) == 1
+
+
+class SlowLetters(MemoryLetters):
+    """Each letter takes 10 ms."""
+
+    async def send(self, body: str, *, reason: str, detail: str, attributes: Mapping[str, str]) -> None:
+        await asyncio.sleep(0.01)
+        await super().send(body, reason=reason, detail=detail, attributes=attributes)
+
+
+def bury(world: World) -> None:
+    world.letters = SlowLetters()
+    world.desk = replace(world.desk, dead_letters=world.letters)
+
+
+def test_many_letters_are_sent_at_once() -> None:
+    """Two thousand would take twenty seconds one after the other."""
+
+    async def scene(world: World) -> None:
+        bury(world)
+        assert (await world.bring(*(record(number, data=b"?") for number in range(1, 2_001)))).failed == ()
+        assert asyncio.get_running_loop().time() < 1
+
+    world = play(scene)
+    assert len(world.letters.letters) == 2_000
+    assert world.counted == {"RecordsRejected": 2_000}
+
+
+def test_letters_that_there_is_no_time_for_come_again() -> None:
+    """The shard is read again from the first of them; the state is that of the records before it."""
+
+    async def scene(world: World) -> None:
+        bury(world)
+        records = [record(number, data=b"?" if number > 1 else None) for number in range(1, 1001)]
+        reply = await world.bring(*records, timeout_s=0.2)
+        (first,) = reply.failed
+        assert 320 < int(first) < 640
+        assert reply.state["last"] == mark_of(str(int(first) - 1))
+        assert world.counted["RecordsRejected"] == int(first) - 2
+        assert (await world.bring(*records[int(first) - 1 :])).failed == ()
+        await world.bring(final=True)
+
+    world = play(scene)
+    assert world.counted["RecordsRejected"] == 999
+    assert world.temperatures() == (1, 1)
+
+
+def test_an_aggregate_of_poison_has_a_thousand_letters_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes again whole, so its letters must fit into an invocation: the last of them speaks for the rest."""
+    monkeypatch.setattr(batch_letters, "MAX_LETTERS", 3)
+    poison = [record(1, data=b"?")._replace(sub_sequence=at) for at in range(5)]
+
+    async def scene(world: World) -> None:
+        assert (await world.bring(*poison, record(2, data=b"?"), record(3))).failed == ()
+        await world.bring(final=True)
+
+    world = play(scene)
+    assert [said.get("sub_sequence") for _, _, said in world.letters.letters] == ["0", "1", "2", None]
+    assert world.counted["RecordsRejected"] == 6
+    assert world.temperatures() == (1, 3)
 
 
 def test_an_aggregate_goes_back_whole() -> None:

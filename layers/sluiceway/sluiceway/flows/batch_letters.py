@@ -1,4 +1,4 @@
-"""What a dead letter keeps of a shard's record: the record as an event holds it, so that it can be sent again.
+"""What a dead letter keeps of a shard's record, the record as an event holds it; and which records have letters.
 
 The body is one record of the event, as JSON: in `{"Records": [...]}` it is an event for the same function. A record of
 an aggregate stands alone there, with its own key and data. What is too large for a message of SQS goes without data or
@@ -9,18 +9,45 @@ from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, cast
 
+from sluiceway import log
+from sluiceway.errors import Rejected
 from sluiceway.events.dynamodb import DynamoDbRecord
 from sluiceway.events.kinesis import KinesisRecord
 
-__all__ = ["write_letter"]
+__all__ = ["choose_letters", "write_letter"]
+
+MAX_LETTERS: Final = 1_000  # dead letters of one aggregate: ten seconds or so, one after the other
 
 # 1,048,576 bytes with the attributes; they have up to 8 kB here, a reason and a detail among them.
 # Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MAX_BODY_BYTES: Final = 1_048_576 - 8 * 1024
+
+
+def choose_letters(poison: Sequence[tuple[KinesisRecord, Rejected]]) -> list[Rejected | None]:
+    """What the letter of each record says, None for one that has none.
+
+    Of an aggregate that is poison through and through, the last of MAX_LETTERS speaks for the rest: an aggregate comes
+    again whole, and one with more letters than an invocation can send would do so for a day.
+    """
+    told: list[Rejected | None] = [fault for _, fault in poison]
+    aggregates: dict[str, list[int]] = {}
+    for at, (record, _) in enumerate(poison):
+        if record.sub_sequence is not None:
+            aggregates.setdefault(record.sequence_number, []).append(at)
+    for sequence_number, places in aggregates.items():
+        others = places[MAX_LETTERS:]
+        if others:
+            _, last = poison[places[MAX_LETTERS - 1]]
+            said = f"{last}; so are {len(others)} records behind it in its aggregate, which have no letters"
+            told[places[MAX_LETTERS - 1]] = Rejected(said, reason=last.reason)
+            for at in others:
+                told[at] = None
+            log.warning("batch.letters_spared", sequence_number=sequence_number, records=len(others))
+    return told
 
 
 def write_letter(record: KinesisRecord | DynamoDbRecord) -> tuple[str, dict[str, str]]:

@@ -25,6 +25,7 @@ from sluiceway.events.invocation import Invocation
 from sluiceway.events.kinesis import KinesisBatch, KinesisRecord
 from sluiceway.events.sqs import BatchReport
 from sluiceway.flows.batch import BatchDesk, process_batch
+from sluiceway.flows.batch_letters import choose_letters
 from sluiceway.flows.filter_account import RULE_METRICS, FilterAccount, FilterSums, choose_poison, choose_word
 from sluiceway.flows.filter_messages import write_message
 from sluiceway.flows.filter_rules import RuleWatch
@@ -41,7 +42,6 @@ WINDOW: Final = 500  # records: as many as one PutRecords takes
 DESTINATIONS_AT_ONCE: Final = 8
 RESERVE_S: Final = 1.0  # of the invocation, for dead letters and the report
 RESERVE_SHARE: Final = 0.2  # never more than this share of a short one
-MAX_LETTERS: Final = 1_000  # dead letters of one aggregate: ten seconds or so, one after the other
 MAX_TOLD: Final = 20  # rules that are named in the log at once
 RULES_TOLD: Final = 100  # rules that an invocation's metrics name: a line of 0.3 kB and two metrics or more each
 
@@ -168,20 +168,11 @@ async def _send_all(records: Sequence[KinesisRecord], rules: RuleSet, run: _Run)
 
 
 def _spare_letters(records: Sequence[KinesisRecord], outcomes: _Outcomes) -> None:
-    """Of an aggregate that is poison through and through, let the last of MAX_LETTERS speak for the rest.
-
-    An aggregate comes again whole: one with more letters than an invocation can send would do so for a day.
-    """
-    poison: dict[str, list[_Place]] = {}
-    for record in records:
-        if record.sub_sequence is not None and isinstance(outcomes[_place(record)], Rejected):
-            poison.setdefault(record.sequence_number, []).append(_place(record))
-    for sequence_number, places in poison.items():
-        last, others = outcomes[places[:MAX_LETTERS][-1]], places[MAX_LETTERS:]
-        if others and isinstance(last, Rejected):
-            said = f"{last}; so are {len(others)} records behind it in its aggregate, which have no letters"
-            outcomes |= {**dict.fromkeys(others), places[MAX_LETTERS - 1]: Rejected(said, reason=last.reason)}
-            log.warning("filter.letters_spared", sequence_number=sequence_number, records=len(others))
+    """Let poison be done with where others of its aggregate speak for it."""
+    fates = [(record, outcomes[_place(record)]) for record in records]
+    poison = [(record, fate) for record, fate in fates if isinstance(fate, Rejected)]
+    for (record, _), told in zip(poison, choose_letters(poison), strict=True):
+        outcomes[_place(record)] = told
 
 
 class _Parcel(NamedTuple):

@@ -2,7 +2,8 @@
 
 Owns the order of what is done, on which every count hangs:
 
-1. Poison goes to the dead letters with its reason. Where they do not take it, the batch ends before it.
+1. Poison goes to the dead letters with its reason, many letters at once. Where they do not take it, or not in time, the
+   batch ends before it.
 2. Raw records are stored before anything of them is answered for: what is in a row is in the raw store.
 3. Sums travel in the window's state. They are put into the table when the window ends, when the state comes near what
    Lambda allows, and at a mark where an earlier attempt began to put them: as contributions (`rules.rollups.windows`)
@@ -29,7 +30,7 @@ from sluiceway.errors import Misconfigured, Rejected, Retryable, SluicewayError
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.kinesis import KinesisRecord
 from sluiceway.events.kinesis_window import KinesisWindow, WindowReply
-from sluiceway.flows.batch_letters import write_letter
+from sluiceway.flows.batch_letters import choose_letters, write_letter
 from sluiceway.ports import DeadLetters
 from sluiceway.ports.rollups import Contribution, Ledger, RawStore, RollupStore, total_place
 from sluiceway.rules.rollups.cells import Cell, Place, coarsen, merge
@@ -64,6 +65,14 @@ class _Read(NamedTuple):
     record: KinesisRecord
     mark: str
     reading: Reading | None
+
+
+class _Poison(NamedTuple):
+    """A record of the batch that cannot be added, and why."""
+
+    record: KinesisRecord
+    mark: str
+    fault: Rejected
 
 
 async def roll_up_records(window: KinesisWindow, call: Invocation, desk: RollUpDesk) -> WindowReply:
@@ -112,7 +121,10 @@ class _Run:
 
     async def take(self, stop_at: float) -> tuple[str, ...]:
         """Add what can be added; the sequence number from which on the shard is to be read again, or nothing."""
-        done, failed = await self._read_records(stop_at)
+        done, poison, failed = self._read_records(stop_at)
+        stuck = await self._bury(poison, stop_at)
+        if stuck is not None:
+            done, failed = _before(done, stuck.mark), (stuck.record.sequence_number,)
         await self._store_raw(done)
         cuts = [mark for mark in self._ledger.begun if mark > self.gathered.after]
         for each in done:
@@ -166,51 +178,68 @@ class _Run:
             self._late += 1
         self.gathered.add(reading)
 
-    async def _read_records(self, stop_at: float) -> tuple[list[_Read], tuple[str, ...]]:
-        """The records that are new, read, up to where the dead letters or the time give out.
+    def _read_records(self, stop_at: float) -> tuple[list[_Read], list[_Poison], tuple[str, ...]]:
+        """The records that are new, read up to where the time gives out, and those of them that are poison.
 
-        Records of one aggregate share a sequence number and go back together.
+        Half of the time is left for letters where there are any. Records of one aggregate share a sequence number and
+        go back together.
         """
         known = max(self._ledger.through, self.gathered.last)
         now = asyncio.get_running_loop().time
+        half = (now() + stop_at) / 2
         done: list[_Read] = []
+        poison: list[_Poison] = []
         for at, record in enumerate(self._window.records):
             mark = mark_of(record.sequence_number)
             if mark <= known:
                 continue
-            if at % LOOK_EVERY == 0 and at and now() >= stop_at:
+            if at % LOOK_EVERY == 0 and at and now() >= (half if poison else stop_at):
                 log.warning("roll_up.deadline", unfinished=len(self._window.records) - at)
-                return _before(done, mark), (record.sequence_number,)
+                return _before(done, mark), [each for each in poison if each.mark < mark], (record.sequence_number,)
+            reading = None
             try:
                 reading = self._read(record)
             except Rejected as fault:
-                if not await self._reject(record, fault):
-                    return _before(done, mark), (record.sequence_number,)
-                reading = None
+                poison.append(_Poison(record, mark, fault))
             done.append(_Read(record, mark, reading))
-        return done, ()
+        return done, poison, ()
 
     def _read(self, record: KinesisRecord) -> Reading:
         if record.fault is not None:
             raise record.fault
         return self._reader.read(record.data, record.arrived_ms)
 
-    async def _reject(self, record: KinesisRecord, fault: Rejected) -> bool:
-        """Whether the dead letters took it."""
+    async def _bury(self, poison: Sequence[_Poison], stop_at: float) -> _Poison | None:
+        """The first that the dead letters did not take, or not until `stop_at`; None where they took all."""
+        if not poison:
+            return None
+        told = choose_letters([(each.record, each.fault) for each in poison])
+        is_buried = [fault is None for fault in told]
+
+        async def send(at: int) -> None:
+            fault = told[at]
+            if fault is not None:
+                await self._send_letter(poison[at].record, fault)
+                is_buried[at] = True
+
+        try:
+            async with asyncio.timeout_at(stop_at):
+                await do_each(range(len(poison)), send)
+        except (SluicewayError, TimeoutError) as error:
+            log.failure("roll_up.dead_letter_failed", error)
+        stuck = next((each for each, is_done in zip(poison, is_buried, strict=True) if not is_done), None)
+        gone = [each for each in poison if stuck is None or each.mark < stuck.mark]
+        self._rejected = len(gone)
+        too_late = sum(each.fault.reason == "too-late" for each in gone)
+        if too_late:
+            count("RecordsTooLate", too_late)
+        return stuck
+
+    async def _send_letter(self, record: KinesisRecord, fault: Rejected) -> None:
         body, attributes = write_letter(record)
         with log.about(record):
             log.warning("roll_up.rejected", reason=fault.reason)
-            try:
-                await self._desk.dead_letters.send(
-                    body, reason=fault.reason, detail=str(fault), attributes=attributes
-                )  # fmt: skip
-            except SluicewayError as error:
-                log.failure("roll_up.dead_letter_failed", error)
-                return False
-        self._rejected += 1
-        if fault.reason == "too-late":
-            count("RecordsTooLate")
-        return True
+        await self._desk.dead_letters.send(body, reason=fault.reason, detail=str(fault), attributes=attributes)
 
     async def _store_raw(self, done: Sequence[_Read]) -> None:
         """An object for each hour of the records' own time."""
