@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.clock import run_virtual
+from sluiceway.codec import switch
 from sluiceway.errors import Misconfigured, Rejected, Retryable
 from sluiceway.events.invocation import Invocation
-from sluiceway.events.switch import SwitchOrder
+from sluiceway.events.switch import StepRefused, SwitchOrder
 from sluiceway.flows.switch import DRAIN_S, MARK_S, SwitchDesk, switch_region
 from sluiceway.ports.failover import Drill
 from sluiceway.rules.idempotency import IdempotencyRecord, Owner
@@ -416,6 +417,22 @@ async def test_an_approval_without_words_is_none() -> None:
     pair = Pair()
     pair.status[EAST] = 0
     assert (await pair.refused(WEST, to=WEST, approval=" "))[0] == "no-approval"
+
+
+@virtual
+async def test_a_plans_step_that_is_refused_fails_and_its_next_one_may_go_on() -> None:
+    """A plan reads no answer: it goes by whether the invocation failed. Handing over insists, taking over does not."""
+    pair = Pair()
+    pair.status[WEST] = 503
+    step: dict[str, Any] = {"approval": "ARC Region switch, execution 5", "of_plan": True}
+    with pytest.raises(StepRefused) as caught:
+        await pair.order(EAST, "raise", to=WEST, **step)
+    assert (caught.value.reason, caught.value.field) == ("not-ready", "to")
+    assert switch.refuse(caught.value) is None
+    pair.status[WEST] = 200
+    handed = await pair.order(EAST, "raise", to=WEST, **step)
+    assert await pair.order(WEST, "raise", force=True, **step) == {**handed, "region": WEST}
+    assert (await pair.term()).epoch == 2
 
 
 @virtual

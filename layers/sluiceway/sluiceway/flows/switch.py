@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from sluiceway import log
 from sluiceway.errors import Misconfigured, Rejected, Retryable, ServiceError
 from sluiceway.events.invocation import Invocation
-from sluiceway.events.switch import SwitchOrder
+from sluiceway.events.switch import StepRefused, SwitchOrder
 from sluiceway.flows.probe import ANSWER_S, is_well
 from sluiceway.ports import Clock
 from sluiceway.ports.failover import Drill, DrillStore, Gauge, MarkStore, Prober
@@ -77,9 +77,18 @@ class _Reading(NamedTuple):
 async def switch_region(order: SwitchOrder, _call: Invocation, desk: SwitchDesk) -> Mapping[str, object]:
     """Carry out `order`; what is given tells the term: afterwards, or for `look` the one that was looked at.
 
-    Raises Rejected (`no-approval`, `already-home`, `stale-approval`, `not-here`, `not-ready`), Misconfigured where the
-    group has no term, Retryable where the term could not be read or written.
+    Raises Rejected (`no-approval`, `already-home`, `stale-approval`, `not-here`, `not-ready`), StepRefused for the same
+    of a plan's step, Misconfigured where the group has no term, Retryable where it could not be read or written.
     """
+    try:
+        return await _carry_out(order, desk)
+    except Rejected as error:
+        if order.of_plan:
+            raise StepRefused(str(error), reason=error.reason, field=error.field) from error
+        raise
+
+
+async def _carry_out(order: SwitchOrder, desk: SwitchDesk) -> Mapping[str, object]:
     at_ms = desk.clock.now_ms()
     term = await desk.terms.get(desk.group)
     if term is None:
