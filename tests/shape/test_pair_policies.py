@@ -1,4 +1,4 @@
-"""What a pair of Regions is made of and who may do what in it, as each Region's stack is deployed (docs/failover.md)."""
+"""What a pair of Regions is made of, and who may do what in it: as each Region's stack is deployed."""
 
 from __future__ import annotations
 
@@ -33,6 +33,9 @@ TABLE_ACTIONS: Final = (
     "BatchGetItem", "BatchWriteItem", "CreateTable", "DeleteItem", "DeleteTable", "DescribeTable", "GetItem", "PutItem",
     "Query", "Scan", "UpdateItem", "UpdateTable",
 )  # fmt: skip
+
+
+LOGS: Final = {"logs:CreateLogStream", "logs:PutLogEvents"}
 
 
 class Attributes(Mapping[str, Any]):
@@ -74,17 +77,16 @@ def table(region: str, name: str) -> str:
     return f"arn:aws:dynamodb:{region}:{ACCOUNT_ID}:table/{name}"
 
 
-def granted(
-    made: Deployment, role: str, resource: str, actions: Any = TABLE_ACTIONS, service: str = "dynamodb"
-) -> set[str]:
-    return {each for each in actions if evaluate(policies(made, role), f"{service}:{each}", resource).allowed}
+def granted(made: Deployment, role: str, resource: str, actions: Any = TABLE_ACTIONS) -> set[str]:
+    """Those of DynamoDB's `actions` that the role may do to the table."""
+    return {each for each in actions if evaluate(policies(made, role), f"dynamodb:{each}", resource).allowed}
 
 
 # ---------------------------------------------------------------- what there is
 
 
 def test_a_stack_alone_has_nothing_of_a_pair() -> None:
-    """Its health can be asked for; there is no probe, no switch, no shared table, no record and no alarm on a Region."""
+    """Its health can be asked for; there is no probe, no switch, no shared table and no record."""
     made = deployed("alone")
     assert OF_PAIR & set(made.types) == set()
     assert {"CheckHealth", "CheckHealthRole", "IdempotencyTable"} <= set(made.types)
@@ -141,7 +143,7 @@ def test_no_records_health_check_is_that_of_a_region(role: Role) -> None:
         assert record["AliasTarget"]["EvaluateTargetHealth"] in {False, "false"}, name
     for name, check in made.of("AWS::Route53::HealthCheck").items():
         if "ResourcePath" in check["HealthCheckConfig"]:
-            text = str([record for record in made.of("AWS::Route53::RecordSet").values()])
+            text = str(list(made.of("AWS::Route53::RecordSet").values()))
             assert f"'Ref': '{name}'" not in text, name
 
 
@@ -157,7 +159,7 @@ def test_both_records_are_of_one_name_and_one_of_each_kind() -> None:
 
 
 def test_the_alarm_that_traffic_follows_is_one_that_route_53_takes() -> None:
-    """Standard resolution, a plain statistic, one metric; missing data changes nothing, and no action is taken by it."""
+    """Standard resolution, a plain statistic, one metric; missing data changes nothing, and it acts on nothing."""
     alarm = deployed("secondary").resources["IsHomeAlarm"]
     assert (alarm["MetricName"], alarm["Namespace"]) == ("IsHome", "Sluiceway")
     assert alarm["Dimensions"] == [{"Name": "Group", "Value": "sluiceway"}]
@@ -217,10 +219,10 @@ def test_nobody_may_change_dns_alarms_or_everything(role: Role) -> None:
 def test_the_probe_may_log_and_nothing_else(role: Role) -> None:
     """What it counts goes by its log; whoever has it can move and read nothing."""
     made = deployed(role)
-    assert {action for _, action, _ in made.granted("ProbeRegionRole")} == {"logs:CreateLogStream", "logs:PutLogEvents"}
-    assert granted(
-        made, "ProbeRegionRole", "arn:aws:made:::ProbeRegionLogs", ["CreateLogStream", "PutLogEvents"], "logs"
-    )
+    assert {action for _, action, _ in made.granted("ProbeRegionRole")} == LOGS
+    for action in LOGS:
+        assert evaluate(policies(made, "ProbeRegionRole"), action, "arn:aws:made:::ProbeRegionLogs").allowed
+        assert not evaluate(policies(made, "ProbeRegionRole"), action, "arn:aws:made:::SwitchRegionLogs").allowed
     assert not made.resources["ProbeRegionRole"].get("ManagedPolicyArns")
 
 
@@ -252,9 +254,8 @@ def test_health_reads_and_writes_nothing(role: Role) -> None:
     if role != "alone":
         assert granted(made, "CheckHealthRole", table(here, TERMS)) == {"GetItem"}
         assert granted(made, "CheckHealthRole", "arn:aws:made:::RegionsTable") == {"GetItem"}
-    assert {action for _, action, _ in made.granted("CheckHealthRole")} - {"logs:CreateLogStream", "logs:PutLogEvents"} == {
-        "dynamodb:GetItem", "sqs:GetQueueAttributes", "kinesis:DescribeStreamSummary",
-    }  # fmt: skip
+    actions = {action for _, action, _ in made.granted("CheckHealthRole")}
+    assert actions - LOGS == {"dynamodb:GetItem", "sqs:GetQueueAttributes", "kinesis:DescribeStreamSummary"}
 
 
 @pytest.mark.parametrize("role", PAIR)
@@ -299,7 +300,7 @@ def test_a_pair_that_is_not_whole_is_refused_in_words(role: Role, given: dict[st
 
 @pytest.mark.parametrize("role", PAIR)
 def test_a_pair_may_have_addresses_in_place_of_names(role: Role) -> None:
-    """Two Regions on one machine, or APIs without a domain: probed by what OtherRegionUrl says, and no record is made."""
+    """Two Regions on one machine, or APIs without a domain: probed by what OtherRegionUrl says, with no record."""
     bare = {"DomainName": "", "HostedZoneId": "", "CertificateArn": "", "OtherRegionUrl": "https://other.example/v1"}
     made = deployed(role, **bare)
     for name in ("ProbeRegion", "SwitchRegion"):
