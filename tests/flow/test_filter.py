@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +18,12 @@ from sluiceway.events.invocation import Invocation
 from sluiceway.events.kinesis import KinesisBatch, KinesisRecord
 from sluiceway.events.sqs import BatchReport
 from sluiceway.flows import batch_letters
+from sluiceway.flows import filter as flow
 from sluiceway.flows.filter import FilterDesk, filter_records
 from sluiceway.flows.filter_rules import FRESH_MS, STALE_MS, RuleWatch
 from sluiceway.ports.filtering import Outgoing
-from sluiceway.rules.filtering import FilterRule, parse_rule
+from sluiceway.rules import rule_set
+from sluiceway.rules.filtering import Destination, FilterRule, parse_rule
 from sluiceway.rules.masking import MaskKey
 from sluiceway.rules.rule_set import Match, RuleSet
 from sluiceway.steps.metrics import _gathered
@@ -356,7 +358,7 @@ def test_a_window_that_is_slow_to_judge_is_sent_as_far_as_it_came(monkeypatch: p
         late, match = [0.0], RuleSet.match
         time = loop.time
 
-        def match_slowly(rules: RuleSet, record: Mapping[str, object]) -> Sequence[Match]:
+        def match_slowly(rules: RuleSet, record: Mapping[str, object]) -> Iterator[Match]:
             late[0] += 1.0
             return match(rules, record)
 
@@ -367,6 +369,76 @@ def test_a_window_that_is_slow_to_judge_is_sent_as_far_as_it_came(monkeypatch: p
     world = play(scene, rule("r"))
     assert world.orders("r") == [*range(10)]
     assert world.desk.counts.records == {"matched": 10, "again": 90}
+
+
+def everywhere(rules: int) -> list[FilterRule]:
+    """Rules for every record, each with a queue of its own."""
+    return [
+        rule(f"r{number:02}", destination={"type": "sqs", "url": f"{QUEUE['url']}-{number}"}) for number in range(rules)
+    ]
+
+
+def watch_held(world: World, monkeypatch: pytest.MonkeyPatch, *, most: int) -> list[int]:
+    """How many messages there are at each moment that are not sent, where no more than `most` are to be held."""
+    held: list[int] = [0]
+    write, send = flow.write_message, world.destinations.send
+
+    def write_and_count(record: KinesisRecord, match: Match) -> Outgoing:
+        held.append(held[-1] + 1)
+        return write(record, match)
+
+    async def send_and_count(destination: Destination, messages: Sequence[Outgoing], *, deadline: float) -> Any:
+        found = await send(destination, messages, deadline=deadline)
+        held.append(held[-1] - len(messages))
+        return found
+
+    monkeypatch.setattr(flow, "write_message", write_and_count)
+    monkeypatch.setattr(world.destinations, "send", send_and_count)
+    monkeypatch.setattr(flow, "MAX_HELD_BYTES", most * 1_100)
+    return held
+
+
+def test_messages_that_wait_are_bounded_whatever_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules for every record need a copy of the batch each: they are sent as they are made, none twice, in order."""
+    found: list[list[int]] = []
+
+    async def scene(world: World) -> None:
+        found.append(watch_held(world, monkeypatch, most=10))
+        assert await world.bring(*(record(number) for number in range(20))) == BatchReport()
+
+    world = play(scene, *everywhere(25))
+    assert 5 <= max(found[0]) <= 12
+    assert all(world.orders(f"r{number:02}") == [*range(20)] for number in range(25))
+    assert world.metrics["MessagesSent"] == 500
+
+
+def test_a_record_of_which_something_comes_again_is_not_sent_to_the_rules_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor are later records: all of it comes again, and would be sent twice."""
+
+    async def scene(world: World) -> None:
+        watch_held(world, monkeypatch, most=10)
+        world.destinations.refusals["r00"] = [unavailable("send")]
+        assert await world.bring(record(1), record(2)) == BatchReport(("1001",))
+        assert 5 <= len(world.all()) <= 11
+        assert await world.bring(record(1), record(2)) == BatchReport()
+
+    world = play(scene, *everywhere(25))
+    assert world.orders("r00") == world.orders("r24") == [1, 2]
+    assert world.orders("r01") == [1, 1, 2]
+
+
+def test_what_a_record_is_shown_as_is_forgotten_where_there_are_many_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules with columns of their own show it one after the other; each shows what it says."""
+    monkeypatch.setattr(rule_set, "MAX_SHOWN", 2)
+    columns = [["order"], ["order", "total"], ["customer", "order"], ["order"], ["order", "total"]]
+
+    async def scene(world: World) -> None:
+        assert await world.bring(record(1)) == BatchReport()
+
+    world = play(scene, *(rule(f"r{at}", columns=each) for at, each in enumerate(columns)))
+    assert [sorted(json.loads(each.body)) for each in world.all()] == columns
 
 
 def test_an_aggregate_of_poison_does_not_come_again_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,15 +152,15 @@ def test_a_rule_takes_the_place_of_its_earlier_self() -> None:
     rules.put(rule(pattern={"a": [1]}))
     assert [match.rule.rule_id for match in rules.match({"a": 1})] == ["r"]
     rules.put(rule(pattern={"a": [2]}))
-    assert rules.match({"a": 1}) == []
+    assert list(rules.match({"a": 1})) == []
     rules.put(rule())
-    assert len(rules.match({"a": 1})) == 1
+    assert len(list(rules.match({"a": 1}))) == 1
     rules.put(rule(destination={"type": "stream", "name": "Orders"}))
     assert rules.unusable == {"r": "feeds-itself"}
-    assert rules.match({"a": 1}) == []
+    assert list(rules.match({"a": 1})) == []
     rules.put(rule())
     rules.pass_over("r", "invalid-rule")
-    assert (rules.match({"a": 1}), rules.unusable) == ([], {"r": "invalid-rule"})
+    assert (list(rules.match({"a": 1})), rules.unusable) == ([], {"r": "invalid-rule"})
     rules.put(rule(enabled=False))
     assert (rules.unusable, len(rules), rules.ids) == ({}, 0, set())
     rules.remove("r")
@@ -204,6 +204,6 @@ def test_together_rules_do_what_each_would_do_alone(written: list[tuple[str, Any
         for rule_id, each in standing.items()
         if not each.pattern or patterns.compile(each.pattern, limits=LIMITS).matches(record)
     }
-    found = rules.match(record)
+    found = list(rules.match(record))
     assert {match.rule.rule_id: match.shown for match in found} == expected
     assert [match.rule.rule_id for match in found] == sorted(expected)

@@ -6,16 +6,17 @@ letters with the rules that it is about: one wrong rule must not hold up the oth
 for now, or the deadline overtakes, comes again, with all later records of the shard, so that no key's order breaks; to
 the destinations that had it already it goes once more, under the same id.
 
-Records are taken in windows, and after a window of which something comes again no other begins: so few messages are
-sent twice. Every record is counted once for each rule (`filter_account`). Must not know AWS, nor what a pattern or a
-mask means.
+Records are taken in windows, smaller ones where many rules want them, so that the messages which wait are bounded; and
+after a window of which something comes again no other begins: so few messages are sent twice. Every record is counted
+once for each rule (`filter_account`). Must not know AWS, nor what a pattern or a mask means.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -40,6 +41,10 @@ __all__ = ["RULES_TOLD", "FilterCounts", "FilterDesk", "filter_records"]
 
 WINDOW: Final = 500  # records: as many as one PutRecords takes
 DESTINATIONS_AT_ONCE: Final = 8
+MAX_HELD_BYTES: Final = (
+    33_554_432  # of messages that wait; the wire copies what is sent, of a function's 512 MB
+)
+MESSAGE_BYTES: Final = 1_000  # of a message, beside its body
 RESERVE_S: Final = 1.0  # of the invocation, for dead letters and the report
 RESERVE_SHARE: Final = 0.2  # never more than this share of a short one
 MAX_TOLD: Final = 20  # rules that are named in the log at once
@@ -155,15 +160,17 @@ async def _send_all(records: Sequence[KinesisRecord], rules: RuleSet, run: _Run)
     outcomes: _Outcomes = {
         _place(record): Retryable("not reached: an earlier record comes again") for record in records
     }
-    for start in range(0, len(records), WINDOW):
+    start = 0
+    while start < len(records):
         if asyncio.get_running_loop().time() >= run.stop_at:
             log.warning("filter.deadline", unreached=len(records) - start)
             break
-        window = records[start : start + WINDOW]
-        for record, outcome in zip(window, await _send_window(window, rules, run, start=start), strict=True):
-            outcomes[_place(record)] = outcome
+        found = await _send_window(records[start : start + WINDOW], rules, run, start=start)
+        for at, outcome in enumerate(found, start):
+            outcomes[_place(records[at])] = outcome
             if outcome is not None and not isinstance(outcome, Rejected):
                 return outcomes  # what follows keeps "not reached", sent or not: the shard is read again from here
+        start += len(found)
     return outcomes
 
 
@@ -183,15 +190,19 @@ class _Parcel(NamedTuple):
     message: Outgoing
 
 
+_FINAL: Final = (Rejected, Misconfigured)  # a message that failed so does not come again
 _Parcels = dict[tuple[Destination, str], list[_Parcel]]
 
 
 async def _send_window(
     window: Sequence[KinesisRecord], rules: RuleSet, run: _Run, *, start: int
 ) -> Sequence[Exception | None]:
-    """What is to be done with each record of the window, whose first has the place `start` in the batch."""
+    """What is to be done with each record of the window, whose first has the place `start` in the batch.
+
+    It ends before its last record where no more messages may be held, or something comes again already.
+    """
     outcomes: dict[int, Exception | None] = {}
-    parcels: _Parcels = {}
+    sending = _Sending(run)
     now = asyncio.get_running_loop().time
     look_until = (now() + run.stop_at) / 2  # the rest is for sending: a batch that is slow to judge must get on as well
     for at, record in enumerate(window, start):
@@ -209,45 +220,71 @@ async def _send_window(
             run.account.note_poison(at, choose_poison(error))
             outcomes[at] = error
             continue
-        outcomes[at] = _pack(at, record, matches, parcels=parcels, account=run.account)
-    troubles: dict[int, list[tuple[str, Exception]]] = {}
-    waiting = iter(parcels.items())
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(min(DESTINATIONS_AT_ONCE, len(parcels))):
-            workers.create_task(_work(waiting, run, troubles))
-    for at, found in troubles.items():
+        outcomes[at] = await sending.pack(at, record, matches)
+        if sending.is_full or sending.comes_again:
+            break
+    await sending.flush()
+    for at, found in sending.troubles.items():
         outcomes[at] = _judge(found, outcomes[at])
     return list(outcomes.values())
 
 
-def _pack(
-    at: int, record: KinesisRecord, matches: Sequence[Match], *, parcels: _Parcels, account: FilterAccount
-) -> Exception | None:
-    """Put the messages of a record with those of their destinations; an object of a bucket is of one rule."""
-    unwritable: list[tuple[str, Exception]] = []
-    for match in matches:
-        rule = match.rule
-        try:
-            message = write_message(record, match)
-        except Rejected as error:
-            account.note(at, rule.rule_id, choose_word(error))
-            unwritable.append((rule.rule_id, error))
-            continue
-        of = (rule.destination, rule.rule_id if rule.destination.kind == "s3" else "")
-        parcels.setdefault(of, []).append(_Parcel(at, rule.rule_id, message))
-    return _judge(unwritable, None)
+class _Sending:
+    """The messages of a window: held until they are MAX_HELD_BYTES, or all, then sent to their destinations.
 
+    `troubles`: by a record's place, the rules whose messages were not sent, and why. `comes_again`: some of them do.
+    """
 
-async def _work(
-    waiting: Iterator[tuple[tuple[Destination, str], list[_Parcel]]],
-    run: _Run,
-    troubles: dict[int, list[tuple[str, Exception]]],
-) -> None:
-    for (destination, _), parcels in waiting:
-        for parcel, fate in zip(parcels, await _send(destination, parcels, run), strict=True):
-            run.account.note(parcel.at, parcel.rule_id, choose_word(fate))
-            if fate is not None:
-                troubles.setdefault(parcel.at, []).append((parcel.rule_id, fate))
+    def __init__(self, run: _Run) -> None:
+        self.troubles: dict[int, list[tuple[str, Exception]]] = {}
+        self._run = run
+        self._parcels: _Parcels = {}
+        self._held_bytes = 0
+        self.comes_again = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more may be held."""
+        return self._held_bytes >= MAX_HELD_BYTES
+
+    async def pack(self, at: int, record: KinesisRecord, matches: Iterable[Match]) -> Exception | None:
+        """Put the messages of a record with those of their destinations; an object of a bucket is of one rule.
+
+        Thousands of rules may want one record: then what is held is sent meanwhile, as long as nothing comes again.
+        """
+        unwritable: list[tuple[str, Exception]] = []
+        for match in matches:
+            if self.is_full:
+                await self.flush()
+                if self.comes_again:
+                    break
+            rule = match.rule
+            try:
+                message = write_message(record, match)
+            except Rejected as error:
+                self._run.account.note(at, rule.rule_id, choose_word(error))
+                unwritable.append((rule.rule_id, error))
+                continue
+            of = (rule.destination, rule.rule_id if rule.destination.kind == "s3" else "")
+            self._parcels.setdefault(of, []).append(_Parcel(at, rule.rule_id, message))
+            self._held_bytes += sys.getsizeof(message.body) + MESSAGE_BYTES
+        return _judge(unwritable, None)
+
+    async def flush(self) -> None:
+        """Send what is held."""
+        parcels, self._parcels, self._held_bytes = self._parcels, {}, 0
+        waiting = iter(parcels.items())
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(DESTINATIONS_AT_ONCE, len(parcels))):
+                workers.create_task(self._work(waiting))
+
+    async def _work(self, waiting: Iterator[tuple[tuple[Destination, str], list[_Parcel]]]) -> None:
+        for (destination, _), parcels in waiting:
+            for parcel, fate in zip(parcels, await _send(destination, parcels, self._run), strict=True):
+                self._run.account.note(parcel.at, parcel.rule_id, choose_word(fate))
+                if fate is not None:
+                    self.troubles.setdefault(parcel.at, []).append((parcel.rule_id, fate))
+                    self.comes_again |= not isinstance(fate, _FINAL)
 
 
 async def _send(destination: Destination, parcels: Sequence[_Parcel], run: _Run) -> Sequence[Exception | None]:
@@ -263,7 +300,7 @@ async def _send(destination: Destination, parcels: Sequence[_Parcel], run: _Run)
 def _judge(troubles: Sequence[tuple[str, Exception]], before: Exception | None) -> Exception | None:
     """What becomes of the record: it comes again where any message does; else one dead letter names all rules."""
     for _, fate in troubles:
-        if not isinstance(fate, Rejected | Misconfigured):
+        if not isinstance(fate, _FINAL):
             return (
                 fate if isinstance(fate, SluicewayError) else Retryable(f"a destination failed: {type(fate).__name__}")
             )

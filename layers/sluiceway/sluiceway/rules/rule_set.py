@@ -1,14 +1,15 @@
 """The rules of one topic as they stand: indexed, changed one at a time, and asked of each record.
 
 A record is looked up once in an index of all patterns, and shown once for each distinct list of columns and masks,
-however many rules share it. A rule that cannot be used is kept apart with its reason, and matches nothing: not even as
-it was before, since a rule that was narrowed by mistake must not go on as wide as it was. Must not know stores, streams
-or destinations. Not for several threads at once.
+however many rules share it; where there are more than MAX_SHOWN of these, some are shown again rather than all held. A
+rule that cannot be used is kept apart with its reason, and matches nothing: not even as it was before, since a rule
+that was narrowed by mistake must not go on as wide as it was. Must not know stores, streams or destinations. Not for
+several threads at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sluiceway.errors import Misconfigured, Rejected
@@ -19,8 +20,8 @@ from sluiceway.rules.selecting import LIMITS
 
 __all__ = ["Match", "RuleSet"]
 
-
 SPARE_PLANS: Final = 100
+MAX_SHOWN: Final = 64  # ways in which a record is held as rules show it
 
 
 class Match(NamedTuple):
@@ -98,18 +99,24 @@ class RuleSet:
             self._index.remove(rule_id)
         self._rules.pop(rule_id, None)
 
-    def match(self, record: Mapping[str, object]) -> Sequence[Match]:
-        """The rules that a decoded record matches, by id, and what each sends. Raises: Rejected (`ambiguous-event`)."""
+    def match(self, record: Mapping[str, object]) -> Iterator[Match]:
+        """The rules that a decoded record matches, by id, and what each sends: made one after the other, as asked for.
+
+        The rules may not be changed meanwhile. Raises: Rejected (`ambiguous-event`), before the first.
+        """
         matched = self._every | self._index.match(record) if len(self._index) else self._every
+        return self._show(record, sorted(matched))
+
+    def _show(self, record: Mapping[str, object], rule_ids: Sequence[str]) -> Iterator[Match]:
         shown: dict[Plan, Mapping[str, object]] = {}
-        found: list[Match] = []
-        for rule_id in sorted(matched):
+        for rule_id in rule_ids:
             rule = self._rules[rule_id]
             plan = self._plan(rule)
             if plan not in shown:
+                if len(shown) >= MAX_SHOWN:
+                    shown.clear()
                 shown[plan] = plan.show(record)
-            found.append(Match(rule, shown[plan], plan))
-        return found
+            yield Match(rule, shown[plan], plan)
 
     def _plan(self, rule: FilterRule) -> Plan:
         part = (rule.columns, rule.masks)
