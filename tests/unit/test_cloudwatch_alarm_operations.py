@@ -89,8 +89,10 @@ async def test_tags_are_added_and_taken_away(world: World) -> None:
     """By an alarm's ARN; one that is not there is a 404."""
     await put(world)
     await world.ok("TagResource", ResourceARN=f"{ARN}m", Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": ""}])
+    await world.ok("TagResource", ResourceARN=f"{ARN}m", Tags=[{"Key": "c", "Value": "3"}])
     await world.ok("UntagResource", ResourceARN=f"{ARN}m", TagKeys=["a", "x"])
-    assert (await world.ok("ListTagsForResource", ResourceARN=f"{ARN}m"))["Tags"] == [{"Key": "b", "Value": ""}]
+    tags = (await world.ok("ListTagsForResource", ResourceARN=f"{ARN}m"))["Tags"]
+    assert tags == [{"Key": "b", "Value": ""}, {"Key": "c", "Value": "3"}]
     assert await refusal(world, "ListTagsForResource", ResourceARN=f"{ARN}no") == ("ResourceNotFoundException", 404)
     assert (await refusal(world, "ListTagsForResource", ResourceARN="m"))[0] == "InvalidParameterValue"
     many = [{"Key": str(number), "Value": "v"} for number in range(50)]

@@ -257,6 +257,18 @@ def test_many_different_values_are_kept_to_two_digits() -> None:
     assert stats.percentile(50) == pytest.approx(2500, rel=0.05)
 
 
+def test_different_values_count_against_the_bound_of_memory() -> None:
+    """Each beyond the point itself, and they are given back with it."""
+    clock = HandClock()
+    metrics = Metrics(clock)
+    for value in range(10):
+        metrics.add(MetricId("app", "m"), Stats(1.0, value, value, value))
+    assert metrics.size(MetricId("app", "m")) == 11
+    clock.now += 16 * 86_400
+    metrics.add(MetricId("app", "m"), Stats(1.0, 1.0, 1.0, 1.0))
+    assert metrics.size(MetricId("app", "m")) == 1
+
+
 # ---------------------------------------------------------------------- the words
 
 
@@ -319,6 +331,15 @@ def words(pattern: str, **changes: Any) -> str:
             (
                 "Threshold Crossed: no datapoints were received for 1 period and 1 missing datapoint was treated as "
                 "[Breaching]."
+            ),
+        ),
+        (
+            "0 0 0",
+            {"datapoints_to_alarm": 1},
+            (
+                "Threshold Crossed: 3 out of the last 3 datapoints [5.0 (15/01/27 07:59:00), 5.0 (15/01/27 07:58:00), "
+                "5.0 (15/01/27 07:57:00)] were not greater than the threshold (10.0) (minimum 3 datapoints for "
+                "ALARM -> OK transition)."
             ),
         ),
         ("-", {"evaluation_periods": 5}, "Insufficient Data: 5 datapoints were unknown."),

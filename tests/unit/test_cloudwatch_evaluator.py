@@ -244,6 +244,22 @@ def test_a_notice_is_json_as_cloudwatch_sends_it() -> None:
     }.items())  # fmt: skip
 
 
+def test_a_notice_tells_of_percentiles_and_of_n_out_of_n() -> None:
+    """As ExtendedStatistic; DatapointsToAlarm is N where the alarm does not say."""
+
+    async def story(world: World) -> None:
+        percentile = {"ExtendedStatistic": "p99", "Statistic": None, "EvaluateLowSampleCountPercentile": "ignore"}
+        world.metric(AlarmActions=[TOPIC], EvaluationPeriods=4, **percentile)
+        await world.until(5)
+        world.set("m", "ALARM")
+        await world.until(6)
+
+    ((_, _, notice),) = on_time(story).heard.published
+    trigger = json.loads(notice.message)["Trigger"]
+    assert (trigger["StatisticType"], trigger["ExtendedStatistic"]) == ("ExtendedStatistic", "p99")
+    assert (trigger["DatapointsToAlarm"], trigger["EvaluateLowSampleCountPercentile"]) == (4, "ignore")
+
+
 def test_a_long_name_leaves_the_subject_its_length() -> None:
     """A hundred characters at most, of ASCII."""
 

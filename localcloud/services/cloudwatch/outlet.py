@@ -23,7 +23,7 @@ from localcloud.services.sns.errors import SnsError
 from localcloud.services.sns.message import Publication
 from localcloud.services.sns.model import Topics
 
-__all__ = ["LocalOutlet", "Outlet", "Refused", "serves_action"]
+__all__ = ["LocalOutlet", "Outlet", "Refused"]
 
 PRINCIPAL: Final = "cloudwatch.amazonaws.com"
 LAMBDA_PRINCIPAL: Final = "lambda.alarms.cloudwatch.amazonaws.com"
@@ -102,11 +102,6 @@ class LocalOutlet:
         text = json.dumps(detail, separators=(",", ":"))
         entry = Entry(source=SOURCE, detail_type=detail_type, detail=text, resources=(alarm_arn,))
         self._buses.emit(alarm_arn.split(":")[3], entry)
-
-
-def serves_action(arn: str) -> bool:
-    """Whether an action is one of those that are done here: a topic's, or a function's."""
-    return arn.split(":")[2:3] in (["sns"], ["lambda"])
 
 
 def _allows(policy_text: str, topic_arn: str, alarm_arn: str) -> bool:
