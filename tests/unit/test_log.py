@@ -110,6 +110,32 @@ def test_a_failure_tells_type_and_place_but_not_its_text(capsys: pytest.CaptureF
     assert line["frames"][0].startswith("test_log.py:")
 
 
+def test_a_failure_that_nobody_logs_is_not_described(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """Its frames are made only where the level lets the line through; the line's place is its caller's."""
+    described: list[BaseException] = []
+    describe = log._describe
+
+    def describe_and_count(cause: BaseException) -> dict[str, log.Field]:
+        described.append(cause)
+        return describe(cause)
+
+    monkeypatch.setattr(log, "_describe", describe_and_count)
+    logger, _ = log._logger()
+    before = logger.level
+    try:
+        logger.setLevel("CRITICAL")
+        log.failure("a", ValueError())
+        logger.setLevel("ERROR")
+        log.failure("b", KeyError())
+    finally:
+        logger.setLevel(before)
+    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [type(each) for each in described] == [KeyError]
+    assert line["location"].startswith("test_a_failure_that_nobody_logs_is_not_described:")
+
+
 def test_our_errors_are_told_by_field(capsys: pytest.CaptureFixture[str]):
     """Reason, field, AWS code and request id are what somebody searches for; the text stays out."""
     log.failure("a", Rejected(PROMPT, reason="invalid-body", field="prompt"))

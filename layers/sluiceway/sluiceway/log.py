@@ -207,7 +207,8 @@ def failure(event: str, cause: BaseException, /, **fields: Field) -> None:
 
     The text is kept for Misconfigured only, which names settings and never holds values.
     """
-    _write(_ERROR, event, {**_describe(cause), **fields})
+    if _logger()[0].isEnabledFor(_ERROR):
+        _write(_ERROR, event, {**_describe(cause), **fields})
 
 
 def _describe(cause: BaseException) -> dict[str, Field]:

@@ -24,7 +24,9 @@ COST: Final[Mapping[Cause, int]] = {"transient": 14, "throttling": 5, "contentio
 THROTTLING_BASE_S: Final = 1.0
 MAX_PAUSE_S: Final = 20.0
 MAX_ADVICE_S: Final = 5.0  # how much longer than the computed pause a service's advice may make it
-MAX_ADVICE_DIGITS: Final = 9  # of milliseconds: 11 days; more is no advice
+MAX_ADVICE_DIGITS: Final = 9  # more is no advice
+LONGEST_ADVICE_S: Final = 900.0  # no invocation lives longer, and what comes again later is asked again: Lambda's quota
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 
 TRANSIENT_STATUS: Final = frozenset({500, 502, 503, 504})
 TRANSIENT_CODES: Final = frozenset(
@@ -106,12 +108,15 @@ def choose_pause_s(cause: Cause, retries: int, *, chance: float, base_s: float, 
 
 
 def read_advice_s(headers: Mapping[str, str]) -> float | None:
-    """The pause that a service asks for: `x-amz-retry-after` (milliseconds), else `retry-after`; None without sense."""
+    """The pause that a service asks for: `x-amz-retry-after` (milliseconds), else `retry-after` (seconds).
+
+    0 to LONGEST_ADVICE_S; None where there is no such header, or no number in it.
+    """
     for name, unit_s in (("x-amz-retry-after", 0.001), ("retry-after", 1.0)):
         text = headers.get(name)
         if text is not None:
             plain = text.isascii() and text.isdigit() and len(text) <= MAX_ADVICE_DIGITS
-            return int(text) * unit_s if plain else None
+            return min(int(text) * unit_s, LONGEST_ADVICE_S) if plain else None
     return None
 
 
