@@ -61,6 +61,14 @@ class Control:
         self._regions = regions
         self._links = links
         self._handlers = handlers
+        self._listeners: list[Callable[[str, tuple[str, ...]], None]] = []
+
+    def listen(self, listener: Callable[[str, tuple[str, ...]], None]) -> None:
+        """Call `listener` with each thing that is done, as it begins: `killed`, `recovered`, `cut` or `healed`, and
+
+        the Region, or source and target, or both of these twice where both directions are meant.
+        """
+        self._listeners.append(listener)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; errors are `{"error": ...}`."""
@@ -114,6 +122,7 @@ class Control:
     async def kill(self, region: str) -> None:
         """Make a Region dark: its cloud's process stopped with its functions dead, its replicas out of reach."""
         self._links.darken(_known(region))
+        self._tell("killed", region)
         if region in self._regions:
             await self._regions[region].go_dark()
 
@@ -124,14 +133,28 @@ class Control:
         if region in self._regions:
             self._regions[region].light()
         self._links.light(region)
+        self._tell("recovered", region)
 
     def _link(self, asked: Mapping[str, Any]) -> _Told:
-        source, target = _known(asked.get("source")), _known(asked.get("target"))
-        change = self._links.cut if asked.get("cut", True) else self._links.heal
-        change(source, target)
-        if asked.get("both", True):
-            change(target, source)
+        self.link(
+            _known(asked.get("source")),
+            _known(asked.get("target")),
+            cut=bool(asked.get("cut", True)),
+            both=bool(asked.get("both", True)),
+        )
         return self.tell()
+
+    def link(self, source: str, target: str, *, cut: bool, both: bool) -> None:
+        """Let nothing through from `source` to `target`, or everything again; with `both` the other way as well."""
+        change = self._links.cut if cut else self._links.heal
+        change(source, target)
+        if both:
+            change(target, source)
+        self._tell("cut" if cut else "healed", source, target, *((target, source) if both else ()))
+
+    def _tell(self, what: str, *regions: str) -> None:
+        for listener in self._listeners:
+            listener(what, regions)
 
 
 def _known(region: object) -> str:

@@ -1,7 +1,7 @@
 """Several Regions on one machine: a process for each, and this one, which holds what all of them share.
 
 Here are DynamoDB (global tables, with the links between Regions), Route 53 with its health checks and the names that
-lead to a Region, and the way from one Region's AWS APIs to another's.
+lead to a Region, the way from one Region's AWS APIs to another's, and the console of all of them.
 A Region's cloud is the same program as a cloud of its own (`sluiceway up`); it is told where this process answers.
 """
 
@@ -10,17 +10,25 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import socket
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from localcloud.clock import Clock
+from localcloud.chaos.hosting import host_chaos
+from localcloud.clock import Clock, SystemClock
 from localcloud.compute.reaper import Reaper
+from localcloud.console.regions.reading import open_readers
+from localcloud.console.regions.server import serve_regions_console
+from localcloud.console.regions.watch import Host
+from localcloud.console.site import origin_of
 from localcloud.front import Front
 from localcloud.identity import IdentityProvider
 from localcloud.options import CloudOptions
 from localcloud.parts.naming import answer_names
-from localcloud.parts.ports import listen
+from localcloud.parts.ports import CONSOLE_OFFSET, PortTaken, listen, port_of
 from localcloud.parts.tables import table_handlers
 from localcloud.regions.control import Control
 from localcloud.regions.crossing import Linked, ToRegions
@@ -30,8 +38,9 @@ from localcloud.regions.processes import RegionProcess
 from localcloud.services.dynamodb.store import Store
 from localcloud.services.dynamodb.wire import DynamoService
 from localcloud.services.route53.resources import route53_handlers
+from localcloud.services.route53.snapshot import snapshot
 from localcloud.services.route53.wire import CONTROL_REGION, Route53Service
-from localcloud.state import RunningState
+from localcloud.state import RunningState, read_state
 
 __all__ = ["PORTS_OF_A_REGION", "HostOptions", "RunningHost", "open_host"]
 
@@ -87,7 +96,7 @@ async def open_host(options: HostOptions, *, clock: Clock, rng: random.Random) -
         makers = (*table_handlers(dynamodb, keeps=cloud.persist is not None), *route53_handlers(naming.route53))
         shared = {each.type: each for each in makers}
         control = Control(regions, dynamodb.links, handlers=shared, identity=IdentityProvider(cloud.issuer_folder))
-        front.answer_own(control.answer)
+        front.answer_own(host_chaos(addresses, dynamodb, control).answer)
         aws = await cleanup.enter_async_context(front.serve(listener))
         sweeper = asyncio.create_task(dynamodb.run())  # noqa: TID251 - ended below, and fails only with the process
         cleanup.callback(sweeper.cancel)
@@ -98,7 +107,43 @@ async def open_host(options: HostOptions, *, clock: Clock, rng: random.Random) -
         for work in (naming.route53.run(), naming.measures.run()):
             cleanup.callback(asyncio.create_task(work).cancel)  # noqa: TID251 - as above
         names = await answer_names(naming.route53, cleanup, port=cloud.port)
-        yield RunningHost(_describe(options, regions, {"aws": aws, **names}), regions, control)
+        console = cleanup.enter_context(closing(_listen_for_console(cloud.port)))
+        state = _describe(options, regions, {"aws": aws, "console": origin_of(console), **names})
+        await cleanup.enter_async_context(
+            _serve_console(state, control, console, roles=options.environments, naming=lambda: snapshot(naming.route53))
+        )
+        yield RunningHost(state, regions, control)
+
+
+@asynccontextmanager
+async def _serve_console(
+    state: RunningState,
+    control: Control,
+    listener: socket.socket,
+    *,
+    roles: Mapping[str, str],
+    naming: Callable[[], dict[str, Any]],
+) -> AsyncGenerator[None]:
+    states = [read_state(Path(folder)) for folder in state.regions.values()]
+    async with open_readers(states) as readers:
+        host = Host(
+            control=control,
+            readers=readers,
+            roles=roles,
+            naming=naming,
+            aws=state.endpoints["aws"],
+            clock=SystemClock(),
+        )
+        async with serve_regions_console(host, state, listener):
+            yield
+
+
+def _listen_for_console(port: int) -> socket.socket:
+    """Beside the host's own port, or where there is room."""
+    try:
+        return listen(port_of(port, CONSOLE_OFFSET))
+    except PortTaken:
+        return listen(0)
 
 
 def _nobody_is_bound(_access_key: str, _needs: Sequence[object]) -> None:
