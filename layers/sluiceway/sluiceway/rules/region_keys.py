@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 __all__ = ["RegionKey", "item_key", "mint_key", "parse_region_key", "read_item_key", "region_key_in"]
@@ -39,6 +40,7 @@ def mint_key(region: str, epoch: int, *, now_ms: int, random: bytes) -> str:
     return f"{region}.{epoch}.{uuid.UUID(int=number)}"
 
 
+@lru_cache(maxsize=256)  # one piece of work asks the same of its key a dozen times
 def parse_region_key(text: str) -> RegionKey | None:
     """What a key says; None where it is none of this form."""
     found = _KEY.fullmatch(text) if len(text) <= MAX_CHARACTERS else None
