@@ -170,6 +170,31 @@ async def test_publishing_shows_receipts_and_problems(page: Page, service: FakeS
     assert sent[-1] == {"records": [{"key": "ann", "data": {"order": 9}}]}
 
 
+async def test_what_is_published_goes_to_the_stream_that_is_looked_at(page: Page, service: FakeService) -> None:
+    """The topic follows the stream; one that is chosen by hand stays until another stream is."""
+    first = service.mesh["streams"][0]
+    service.mesh |= {
+        "streams": [first, first | {"name": "Invoices"}],
+        "topics": {"orders": STREAM, "invoices": "Invoices"},
+    }
+    await go(page, "Streams")
+    topic, data = page.locator("#publish-topic"), page.get_by_label("JSON")
+    await expect(topic).to_have_value("orders")
+    await page.locator("#stream-name").select_option("Invoices")
+    await expect(topic).to_have_value("invoices")
+    await data.fill("{}")
+    await page.get_by_label("Key").fill("ann")
+    await page.get_by_role("button", name="Publish record").click()
+    await service.until(lambda: "publish invoices" in [what for what, _ in service.asked])
+    await topic.select_option("orders")
+    service.mesh["streams"][1]["status"] = "UPDATING"
+    await expect(page.locator("#stream-facts")).to_contain_text("updating")
+    await expect(topic).to_have_value("orders")
+    await page.locator("#stream-name").select_option(STREAM)
+    await page.locator("#stream-name").select_option("Invoices")
+    await expect(topic).to_have_value("invoices")
+
+
 async def test_demo_orders_are_asked_for_and_stopped(page: Page, service: FakeService) -> None:
     """One button, for the topic of the stream that is shown."""
     await go(page, "Streams")

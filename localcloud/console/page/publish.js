@@ -13,18 +13,27 @@ export function receiptWords(result) {
 export class Publish {
   /** `onStored()`: a record was stored. */
   constructor({ backend, onStored }) {
-    Object.assign(this, { backend, onStored });
+    Object.assign(this, { backend, onStored, stream: null });
     byId("publish-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#publish();
     });
   }
 
+  /** `topics`: each with its stream's name. The topic is that of the stream that is looked at, until another is chosen. */
   offer(topics) {
     const names = Object.keys(topics);
     const select = byId("publish-topic");
     byId("publish").hidden = names.length === 0 || this.backend.api === null;
-    if ([...select.options].map((option) => option.value).join() !== names.join()) select.replaceChildren(...names.map((name) => h("option", {}, name)));
+    if ([...select.options].map((option) => option.value).join() !== names.join()) {
+      select.replaceChildren(...names.map((name) => h("option", {}, name)));
+      this.stream = null;
+    }
+    const stream = byId("stream-name").value;
+    if (stream === this.stream) return;
+    this.stream = stream;
+    const topic = names.find((name) => topics[name] === stream);
+    if (topic !== undefined) select.value = topic;
   }
 
   async #publish() {
