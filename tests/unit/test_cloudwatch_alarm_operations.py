@@ -334,6 +334,24 @@ async def test_cycles_are_refused_however_long(world: World) -> None:
     assert "another type" in (await world.error("PutMetricAlarm", **{**METRIC, "AlarmName": "a"}))[1]
 
 
+async def test_an_alarm_is_in_no_more_than_150_rules(world: World) -> None:
+    """One that names it already may be put again."""
+    await put(world)
+    for number in range(150):
+        await world.ok("PutCompositeAlarm", AlarmName=f"c{number}", AlarmRule="ALARM(m)")
+    assert "150 composite alarms" in (await world.error("PutCompositeAlarm", AlarmName="c", AlarmRule="OK(m)"))[1]
+    await world.ok("PutCompositeAlarm", AlarmName="c7", AlarmRule="OK(m)")
+
+
+async def test_a_region_has_no_more_than_so_many_alarms(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LimitExceeded; those that there are may be put again."""
+    monkeypatch.setattr("localcloud.services.cloudwatch.alarms.MAX_ALARMS", 2)
+    await put(world, "a")
+    await put(world, "b")
+    assert (await world.error("PutMetricAlarm", **METRIC))[0] == "LimitExceeded"
+    await put(world, "b", Threshold=2.0)
+
+
 async def test_permissions_name_the_alarms(world: World) -> None:
     """Each alarm that an operation names; all of them where it names none, or where composite ones are asked for."""
 

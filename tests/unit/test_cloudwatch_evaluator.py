@@ -333,6 +333,25 @@ def test_a_busy_lambda_is_asked_again_and_a_refusing_one_is_not() -> None:
     ]
 
 
+def test_no_more_than_so_many_wait_for_a_busy_lambda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one fails, in the history."""
+    monkeypatch.setattr("localcloud.services.cloudwatch.evaluator.MAX_WAITING", 2)
+
+    async def story(world: World) -> None:
+        world.metric(AlarmActions=[f"{FUNCTION}{number}" for number in range(3)])
+        await world.until(5)
+        world.heard.refusals += [Refused("busy", retry=True)] * 3
+        world.set("m", "ALARM")
+        await world.until(20)
+
+    world = on_time(story)
+    assert world.past("Action") == [
+        ("m", f'Failed to execute action {FUNCTION}2. Received error: "busy"'),
+        ("m", f"Successfully executed action {FUNCTION}0"),
+        ("m", f"Successfully executed action {FUNCTION}1"),
+    ]
+
+
 def test_a_topic_that_refuses_is_in_the_history() -> None:
     """And the other actions of the state are done."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -77,6 +77,7 @@ class Alarms:
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._alarms: dict[str, Alarm] = {}  # by ARN
+        self._composites: dict[str, Alarm] = {}  # those of them that follow others
         self._listeners: list[Callable[[AlarmView], None]] = []
         self.past = Past()
         self.errands: deque[ActionErrand | EventErrand] = deque()
@@ -100,7 +101,8 @@ class Alarms:
 
     def parents(self, arn: str) -> list[Alarm]:
         """The composite alarms whose rules name an alarm, by name."""
-        return [alarm for alarm in self.all() if arn in self.children(alarm.definition)]
+        found = (alarm for alarm in self._composites.values() if arn in self.children(alarm.definition))
+        return sorted(found, key=_name)
 
     def snapshot(self) -> tuple[AlarmView, ...]:
         """Every alarm as it is now, by name."""
@@ -124,6 +126,8 @@ class Alarms:
         alarm = known or Alarm(definition, now_s)
         alarm.definition, alarm.configured_s, alarm.looked_at = definition, now_s, -1
         self._alarms[definition.arn] = alarm
+        if definition.rule is not None:
+            self._composites[definition.arn] = alarm
         if before is not None and before.suppressor != definition.suppressor:
             self._release(alarm, now_s, acts=False)
         self._record(alarm, now_s, done="Create" if before is None else "Update", before=before)
@@ -137,6 +141,7 @@ class Alarms:
     def remove(self, arn: str) -> None:
         """Forget an alarm, whoever names it; nothing where it is not there."""
         alarm = self._alarms.pop(arn, None)
+        self._composites.pop(arn, None)
         if alarm is not None:
             self._record(alarm, self._clock.time(), done="Delete", before=None)
 
@@ -162,7 +167,10 @@ class Alarms:
                 self._record(alarm, self._clock.time(), done="Update", before=before)
 
     def _check(self, definition: Definition, known: Alarm | None) -> None:
-        if known is None and len(self.all(definition.region)) >= MAX_ALARMS:
+        if (
+            known is None
+            and sum(alarm.definition.region == definition.region for alarm in self._alarms.values()) >= MAX_ALARMS
+        ):
             raise CloudWatchError("LimitExceeded", "You have reached the maximum number of alarms for this Region.")
         if known is not None and known.definition.kind != definition.kind:
             raise validation(f"An alarm of another type has the name {definition.name} already.")
@@ -174,8 +182,10 @@ class Alarms:
             )
         if self._reaches(named, definition.arn):
             raise not_served(f"a cycle of composite alarms; {definition.name} would depend on itself")
+        others = (alarm for alarm in self._composites.values() if alarm.arn != definition.arn)
+        parents = Counter(arn for alarm in others for arn in self.children(alarm.definition))
         for arn in named:
-            if len([each for each in self.parents(arn) if each.arn != definition.arn]) >= MAX_PARENTS:
+            if parents[arn] >= MAX_PARENTS:
                 raise validation(f"The alarm {arn} is in the rules of {MAX_PARENTS} composite alarms already.")
         suppressor = definition.suppressor
         if suppressor is not None and self.find(suppressor.alarm, definition.region) is None:
@@ -212,7 +222,7 @@ class Alarms:
         while changed:
             child = changed.popleft()
             changed += [parent for parent in self.parents(child.arn) if self._reconsider(parent, child)]
-            for other in self.all(child.definition.region):
+            for other in tuple(self._composites.values()):
                 self._mind_suppressor(other, child)
 
     def _reconsider(self, parent: Alarm, child: Alarm) -> bool:
@@ -269,11 +279,11 @@ class Alarms:
 
     def due(self) -> float | None:
         """When the next waiting or extension period ends, in epoch seconds; None where none runs."""
-        return min((alarm.until_s for alarm in self._alarms.values() if alarm.until_s is not None), default=None)
+        return min((alarm.until_s for alarm in self._composites.values() if alarm.until_s is not None), default=None)
 
     def end_periods(self, now_s: float) -> None:
         """Do the actions that the periods kept back which have ended."""
-        for alarm in self.all():
+        for alarm in sorted(self._composites.values(), key=_name):
             if alarm.until_s is not None and alarm.until_s <= now_s:
                 self._release(alarm, now_s, acts=True)
 

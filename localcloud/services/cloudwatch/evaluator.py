@@ -29,6 +29,7 @@ LAG_S: Final = 1.0  # after a period's end; AWS takes some seconds, and does not
 LEAST_SLEEP_S: Final = 0.001
 FIRST_RETRY_S: Final = 1.0  # alarms-and-actions-Lambda.html says that it tries again, not when
 LAST_RETRY_S: Final = 60.0
+MAX_WAITING: Final = 1_000  # invocations that wait for a busy Lambda; memory has a bound
 
 
 class Evaluator:
@@ -39,6 +40,7 @@ class Evaluator:
         self._metrics = metrics
         self._clock = clock
         self._outlet = outlet
+        self._waiting = 0
 
     async def run(self) -> None:
         """Evaluate on time and do what alarms set off, until cancelled."""
@@ -113,8 +115,10 @@ class Evaluator:
                 payload = lambda_payload(errand.change)
                 await self._outlet.invoke(errand.action, payload, alarm_arn=errand.change.definition.arn)
             except Refused as refused:
-                if refused.retry:
+                if refused.retry and self._waiting < MAX_WAITING:
+                    self._waiting += 1
                     await asyncio.sleep(delay_s)
+                    self._waiting -= 1
                     delay_s = min(LAST_RETRY_S, 2 * delay_s)
                     continue
                 error = str(refused)
