@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from localcloud.clock import run_virtual
-from localcloud.services.cloudwatch.alarms import Alarms
+from localcloud.services.cloudwatch.alarms import Alarms, AlarmView
 from localcloud.services.cloudwatch.resources import AlarmHandler, CompositeAlarmHandler
 from localcloud.template.errors import TemplateError
 from localcloud.template.graph import build_graph
@@ -74,6 +74,25 @@ def test_a_composite_alarm_is_put_over_others() -> None:
     suppressor = alarm.definition.suppressor
     assert suppressor is not None
     assert (suppressor.alarm, suppressor.wait_s, suppressor.extension_s) == (child, 60, 30)
+
+
+def test_listeners_hear_of_each_alarm_until_they_stop() -> None:
+    """When it is put, when its state changes, when it is gone; and they see what the snapshot has."""
+    alarms, heard = Alarms(clock=HandClock()), list[AlarmView]()
+    stop = alarms.listen(heard.append)
+    make(alarms)
+    (alarm,) = alarms.all()
+    alarms.change(alarm, "ALARM", reason="hot", data="")
+    assert heard[-1] == alarms.snapshot()[0]
+    alarms.remove(alarm.arn)
+    assert [(view.state, view.reason, view.is_gone) for view in heard] == [
+        ("INSUFFICIENT_DATA", "Unchecked: Initial alarm creation", False),
+        ("ALARM", "hot", False),
+        ("ALARM", "hot", True),
+    ]
+    stop()
+    make(alarms)
+    assert len(heard) == 3
 
 
 @pytest.mark.parametrize(
