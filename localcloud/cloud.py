@@ -12,6 +12,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
+from localcloud.chaos.control import ChaosControl
+from localcloud.chaos.engine import Chaos
 from localcloud.clock import Clock
 from localcloud.compute.cloud import Compute, ComputeSettings, open_compute
 from localcloud.console.api import Facts
@@ -97,9 +99,9 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         stack = _prepare(options, console=origin_of(console), aws=options.joins or origin_of(listener))
         cleanup.enter_context(hold_folder(options.persist) if options.persist is not None else nullcontext())
         services = await open_services(options, clock=clock, rng=rng, cleanup=cleanup)
-        front = _front(options, services)
+        front = _front(services)
         aws = services.queues.endpoint = await cleanup.enter_async_context(front.serve(listener))
-        compute = await cleanup.enter_async_context(_open_compute(options, services, aws))
+        compute = await cleanup.enter_async_context(_open_compute(options, services, front, aws=aws))
         messaging = await cleanup.enter_async_context(
             open_messaging(services, compute.functions, front, group=compute.group)
         )
@@ -109,10 +111,10 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         backends = _backends(services, compute, front)
         function_urls = _function_urls(services, backends)
         appsync = open_appsync(services, compute.functions, front, group=compute.group, state=options.issuer_folder)
-        gateway = Gateway(backends=backends, clock=clock, random=rng, urls=function_urls, events=appsync.http)
+        gateway = Gateway(backends=backends, clock=services.clock, random=rng, urls=function_urls, events=appsync.http)
         http = await _serve_http(gateway, options, cleanup)
         naming = await open_naming(options, services, front, http=http, cleanup=cleanup)
-        sockets = WebSocketGateway(backends, group=compute.group, clock=clock, random=rng)
+        sockets = WebSocketGateway(backends, group=compute.group, clock=services.clock, random=rng)
         front.add(ManagementService(sockets))
         server = WebSocketServer(sockets, group=compute.group, others=appsync.realtime)
         websocket = await _serve_websocket(server, options, cleanup)
@@ -162,7 +164,7 @@ def _lambda_api(compute: Compute, messaging: Messaging, services: Services, *, r
     return api
 
 
-def _front(options: CloudOptions, services: Services) -> Front:
+def _front(services: Services) -> Front:
     bedrock = BedrockService(TracedEngine(services.engine, services.recorder))
     apis = [
         SqsService(services.queues),
@@ -173,31 +175,35 @@ def _front(options: CloudOptions, services: Services) -> Front:
         open_glue(services.delegate),
         bedrock,
     ]
-    front = Front(
+    return Front(
         apis,
         authorise=services.authoriser(),
         rng=services.rng,
         spans=CallSpans(services.recorder),
         elsewhere=services.tables.elsewhere,
     )
-    if not options.joins:  # the host has the provider of several Regions
-        front.answer_own(IdentityProvider(options.issuer_folder).answer)
-    return front
 
 
 @asynccontextmanager
-async def _open_compute(options: CloudOptions, services: Services, aws: str) -> AsyncGenerator[Compute]:
+async def _open_compute(
+    options: CloudOptions, services: Services, front: Front, *, aws: str
+) -> AsyncGenerator[Compute]:
+    chaos = Chaos(front, services.iam, region=options.region, clock=services.clock)
+    provider = None if options.joins else IdentityProvider(options.issuer_folder)  # several Regions have the host's
+    front.answer_own(ChaosControl(chaos, provider and provider.answer).answer)
     settings = ComputeSettings(
         cache_dir=options.cache,
         environ=options.environ,
         endpoint_url=lambda: aws,
         progress=options.progress,
         recorder=services.recorder,
+        interpose=chaos.interpose,
     )
     credentials = services.iam.issue_credentials
     async with open_compute(
-        settings, clock=services.clock, logs=services.logs, credentials=credentials, rng=services.rng
+        settings, clock=services.clock.true, logs=services.logs, credentials=credentials, rng=services.rng
     ) as compute:
+        chaos.join(compute)
         yield compute
 
 

@@ -45,6 +45,7 @@ MAX_NAME_CHARS: Final = 64  # of a service that is none, in the log
 GRACE_S: Final = 0.5  # for requests under way when the front stops; long polls are cut
 _LOG: Final = logging.getLogger(__name__)
 Answer: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Between: TypeAlias = Callable[[WireRequest, Callable[[WireRequest], Awaitable[WireResponse]]], Awaitable[WireResponse]]
 _HOP_BY_HOP: Final = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
 
 
@@ -68,6 +69,8 @@ class Front:
         self._spans = spans
         self._elsewhere = elsewhere
         self._own: Answer | None = None
+        self.between: Between | None = None
+        """What stands between callers and services, such as faults that were asked for; it may raise NoAnswer."""
 
     def add(self, service: Service) -> None:
         """Serve one more API."""
@@ -84,8 +87,12 @@ class Front:
     async def dispatch(self, request: WireRequest) -> WireResponse:
         """Authorise `request` and let its service answer. Of exceptions only NoAnswer gets out."""
         if self._spans is None:
-            return await self._dispatch(request)
-        return await self._spans.watch(request, self._dispatch)
+            return await self._carry(request)
+        return await self._spans.watch(request, self._carry)
+
+    async def _carry(self, request: WireRequest) -> WireResponse:
+        between = self.between
+        return await (self._dispatch(request) if between is None else between(request, self._dispatch))
 
     async def _dispatch(self, request: WireRequest) -> WireResponse:
         service = self._services.get(request.service)

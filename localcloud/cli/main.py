@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from localcloud.cli.chaos import add_chaos
 from localcloud.cli.invoke import add_invoke, explain_flag
 from localcloud.cli.product import add_product
 from localcloud.cli.regions import add_regions
@@ -205,6 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_others(add)
     add_product(add)
     add_simulate(add)
+    add_chaos(add)
     return parser
 
 

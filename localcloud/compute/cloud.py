@@ -14,6 +14,7 @@ from localcloud.clock import Clock
 from localcloud.compute.environment import Environment, Host
 from localcloud.compute.functions import Functions
 from localcloud.compute.installer import Progress
+from localcloud.compute.process import Interpose
 from localcloud.compute.reaper import Reaper
 from localcloud.compute.runtimes import Runtimes
 from localcloud.compute.variables import CredentialsSource
@@ -28,7 +29,7 @@ class ComputeSettings:
     """`cache_dir` keeps runtimes and dependencies from run to run; `environ` is the developer's own environment.
 
     `endpoint_url` is asked at each start of a process, so that the port may be known late. `recorder` is told of
-    invocations.
+    invocations. `interpose`: what to put before the Runtime API of an environment that starts.
     """
 
     cache_dir: Path
@@ -36,6 +37,7 @@ class ComputeSettings:
     endpoint_url: Callable[[], str]
     progress: Progress | None = None
     recorder: Recorder | None = None
+    interpose: Interpose | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ async def open_compute(
                 rng=rng,
                 reaper=reaper,
                 group=group,
+                interpose=settings.interpose,
             )
             functions = Functions(
                 lambda spec: Environment(spec, host),

@@ -26,7 +26,7 @@ from typing import Final, Protocol
 from localcloud.clock import Clock
 from localcloud.compute.function import LATEST, FunctionSpec
 from localcloud.compute.platform_log import PlatformLog, Report
-from localcloud.compute.process import RuntimeProcess, describe_exit
+from localcloud.compute.process import Interpose, RuntimeProcess, describe_exit
 from localcloud.compute.reaper import Reaper
 from localcloud.compute.response_stream import ResponseStream
 from localcloud.compute.runtime_api import TRUNCATED, Answer, Event
@@ -98,7 +98,10 @@ class ExecutionEnvironment(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What all environments of a local cloud share. `group` owns the watch over their processes."""
+    """What all environments of a local cloud share. `group` owns the watch over their processes.
+
+    `interpose`: what to put before the Runtime API of one that starts.
+    """
 
     runtimes: Runtimes
     clock: Clock
@@ -108,6 +111,7 @@ class Host:
     rng: random.Random
     reaper: Reaper
     group: asyncio.TaskGroup
+    interpose: Interpose | None = None
 
 
 class Environment:
@@ -186,7 +190,7 @@ class Environment:
         host, spec = self._host, self._spec
         credentials = host.credentials(spec.role_arn, function_name=spec.name)
         sandbox = Sandbox(
-            runtime_api=await process.listen(),
+            runtime_api=await process.listen(spec.name, host.interpose),
             log_stream=self._log.stream,
             credentials=credentials,
             endpoint_url=host.endpoint_url(),

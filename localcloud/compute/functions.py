@@ -98,10 +98,14 @@ class Functions:
         """Make a function, or replace its configuration: what runs ends well, no old environment is used again."""
         known = self._functions.get(spec.name)
         if known is not None:
-            known.pool.retire()
-            self._retired = [*(pool for pool in self._retired if pool.size), known.pool]
-        pool = Pool(lambda: self._launch(spec), starts=self._starts, group=self._group)
-        self._functions[spec.name] = _Function(spec, pool)
+            self._retire(known)
+        self._functions[spec.name] = _Function(spec, self._pool(spec))
+
+    def renew(self, name: str) -> None:
+        """Let no environment of a function be used again: what runs ends well, the next invocation starts another."""
+        known = self._functions[name]
+        self._retire(known)
+        known.pool = self._pool(known.spec)
 
     async def remove(self, name: str) -> None:
         """Unmake a function and stop its environments; nothing where there is none."""
@@ -277,6 +281,13 @@ class Functions:
         self._logs.append(spec.group, DROPPED_STREAM, json.dumps(record))
 
     # ------------------------------------------------------------------ inside
+
+    def _pool(self, spec: FunctionSpec) -> Pool:
+        return Pool(lambda: self._launch(spec), starts=self._starts, group=self._group)
+
+    def _retire(self, known: _Function) -> None:
+        known.pool.retire()
+        self._retired = [*(pool for pool in self._retired if pool.size), known.pool]
 
     def _find(self, name_or_arn: str, qualifier: str) -> _Function:
         reference = parse_reference(name_or_arn)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, TypeAlias
 
 from localcloud.compute.function import FunctionSpec
 from localcloud.compute.log_pipe import LogPipe, split_frames, split_lines
@@ -21,7 +21,7 @@ from localcloud.compute.runtime_server import RuntimeServer
 from localcloud.compute.runtimes import ManagedRuntime
 from localcloud.compute.variables import Sandbox, build_variables, import_path
 
-__all__ = ["RuntimeProcess", "describe_exit", "runtime_command"]
+__all__ = ["Interpose", "Interposed", "RuntimeProcess", "describe_exit", "runtime_command"]
 
 # How the emulator (Go) words signals; others are numbered.
 _SIGNALS: Final = {
@@ -35,6 +35,25 @@ _SIGNALS: Final = {
 _LINES: Final = 0  # the first pipe has lines, the second frames
 
 
+class Interposed(Protocol):
+    """What stands before a process's Runtime API, and ends with it."""
+
+    address: str
+
+    def close(self) -> None:
+        """End it. Safe to repeat."""
+        ...
+
+    async def wait_closed(self) -> None:
+        """After `close()`: wait until it is gone."""
+        ...
+
+
+Interpose: TypeAlias = Callable[[str, str, Callable[[], None]], Awaitable[Interposed | None]]
+"""What to put before the Runtime API of a function's new process, given its name, the API's `host:port`, and a way to
+kill the process; None for nothing."""
+
+
 class RuntimeProcess:
     """A process that runs, from `start()` until `close()`; then `exited` holds its return code (negative: a signal)."""
 
@@ -45,6 +64,7 @@ class RuntimeProcess:
         self._on_message = on_message
         self._reaper = reaper
         self._pipes: list[LogPipe] = []
+        self._before: Interposed | None = None
         self._pid = 0
         self._started = False
         self._closed = False
@@ -54,9 +74,12 @@ class RuntimeProcess:
         """Whether there ever was a process: then `exited` will resolve."""
         return self._started
 
-    async def listen(self) -> str:
-        """Open the Runtime API; the answer is its `host:port`."""
+    async def listen(self, function: str = "", interpose: Interpose | None = None) -> str:
+        """Open the Runtime API; the answer is its `host:port`, or that of what `interpose` puts before it."""
         address = await self._server.open()
+        if interpose is not None:
+            self._before = await interpose(function, address, self.kill)
+            address = address if self._before is None else self._before.address
         if self._closed:
             self.close()
         return address
@@ -99,7 +122,12 @@ class RuntimeProcess:
         if not self.exited.done():
             self.exited.set_result(code)
         self.close()
-        await self._server.wait_closed()
+        await self._wait_closed()
+
+    def kill(self) -> None:
+        """Kill the process with its children, as a crash does: `exited` tells. Safe to repeat."""
+        if self._pid:
+            kill_group(self._pid)
 
     def drain(self) -> None:
         """Read all that the function has written to its log until now; an unfinished line ends here."""
@@ -119,8 +147,9 @@ class RuntimeProcess:
     def close(self) -> None:
         """Kill the process with its children and free everything; `wait_closed` says when. Safe to repeat."""
         self._closed = True
-        if self._pid:
-            kill_group(self._pid)
+        self.kill()
+        if self._before is not None:
+            self._before.close()
         self._server.close()
         self.drain()
         for pipe in self._pipes:
@@ -130,6 +159,11 @@ class RuntimeProcess:
         """After `close()`: wait until the process, if there was one, is gone, and its connections are."""
         if self._started:
             await self.exited
+        await self._wait_closed()
+
+    async def _wait_closed(self) -> None:
+        if self._before is not None:
+            await self._before.wait_closed()
         await self._server.wait_closed()
 
 

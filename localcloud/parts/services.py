@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
+from localcloud.chaos.skew import ShiftedClock
 from localcloud.clock import Clock
 from localcloud.compute.policies import FunctionPolicies
 from localcloud.delegate import Delegate, DelegatedService, Keeper
@@ -59,7 +60,7 @@ class Services:
     policies: FunctionPolicies
     recorder: Recorder
     queue_spans: QueueSpans
-    clock: Clock
+    clock: ShiftedClock
     rng: random.Random
     resource_policies: dict[str, Callable[[str], Document | None]] = field(
         default_factory=dict[str, Callable[[str], Document | None]]
@@ -87,7 +88,8 @@ async def open_services(
     options: CloudOptions, *, clock: Clock, rng: random.Random, cleanup: AsyncExitStack
 ) -> Services:
     """Open every service; `cleanup` closes them. Raises KeptStateUnusable, ValueError (no such model), OSError."""
-    recorder = Recorder(clock=clock, rng=random.Random(rng.getrandbits(64)))  # noqa: S311 - ids, not secrets
+    true_clock, clock = clock, ShiftedClock(clock)
+    recorder = Recorder(clock=true_clock, rng=random.Random(rng.getrandbits(64)))  # noqa: S311 - ids, not secrets
     queue_spans = QueueSpans(recorder)
     queues = Queues(clock=clock, rng=rng, keeper=_open_queue_store(options, clock, cleanup), watch=queue_spans)
     queue_spans.is_dead_letters = queues.takes_dead_letters

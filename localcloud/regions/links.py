@@ -117,6 +117,11 @@ class Links:
         """The directions that are cut."""
         return frozenset(self._cuts)
 
+    @property
+    def pauses(self) -> frozenset[tuple[str, str]]:
+        """The channels that are paused, with the Region of each."""
+        return frozenset(self._pauses)
+
     def heal_all(self) -> None:
         """Undo every cut, pause and darkness."""
         self._cuts.clear()
