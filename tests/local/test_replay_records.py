@@ -40,6 +40,7 @@ class World:
         put = self.client("kinesis").put_records(StreamName=self.outputs["OrdersStream"], Records=entries)
         assert put["FailedRecordCount"] == 0
         self.places = put["Records"]
+        self.client("kinesis").put_record(StreamName=self.outputs["UnreadStream"], Data=b"{}", PartitionKey="k0")
 
     def client(self, service: str) -> Any:
         return boto3.client(
@@ -302,7 +303,7 @@ def test_an_archive_of_a_bus_is_replayed_to_its_bus(world: World) -> None:
     [
         (["--from", "stream:nowhere", "--dry-run"], "ResourceNotFoundException"),
         (["--from", "queue:LettersUrl", "--target", "queue:LettersUrl"], "cannot go to the same queue"),
-        (["--from", "stream:CopiesStream", "--target", "same"], "no event source mapping reads"),
+        (["--from", "stream:UnreadStream", "--target", "same"], "no event source mapping reads"),
         (["--from", "s3://no-such-bucket-here/x", "--dry-run"], "NoSuchBucket"),
         (
             ["--from", "s3://b/x", "--dry-run", "--at", "2027-01-02", "--until", "2027-01-01"],
