@@ -11,7 +11,15 @@ from localcloud.issuer import ISSUER, keys_url, read_key_set
 from localcloud.template.errors import TemplateError
 from localcloud.template.source import Source, read_settings
 
-__all__ = ["CloudOptions", "TokenIssuer", "cloud_parameters", "read_console", "read_issuer"]
+__all__ = [
+    "CloudOptions",
+    "PairParameters",
+    "TokenIssuer",
+    "cloud_parameters",
+    "read_console",
+    "read_issuer",
+    "read_pair",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +69,23 @@ def read_issuer(metadata: Mapping[str, Any], declared: Collection[str]) -> Token
     """What a template's metadata says. Raises TemplateError for a parameter that is not among those `declared`."""
     named = _read_named(metadata, "TokenIssuer", ("Issuer", "Audience", "Keys", "KeysUrl"), declared=declared)
     return TokenIssuer(*(named.get(key, "") for key in ("Issuer", "Audience", "Keys", "KeysUrl")))
+
+
+@dataclass(frozen=True, slots=True)
+class PairParameters:
+    """The parameters of a pair of Regions (`Metadata.Sluiceway.Regions`), "" where none.
+
+    `other_url` takes the address of the other Region's API, `name` has the name below which each Region has its own.
+    """
+
+    other_url: str = ""
+    name: str = ""
+
+
+def read_pair(metadata: Mapping[str, Any], declared: Collection[str]) -> PairParameters:
+    """What a template's metadata says of a pair. Raises TemplateError for a parameter that is not `declared`."""
+    named = _read_named(metadata, "Regions", ("OtherUrl", "Name"), declared=declared)
+    return PairParameters(named.get("OtherUrl", ""), named.get("Name", ""))
 
 
 def read_console(metadata: Mapping[str, Any], declared: Collection[str]) -> str:

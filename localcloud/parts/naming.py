@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -109,8 +110,14 @@ def _open_own(options: CloudOptions, services: Services, http: str) -> OwnNaming
     return OwnNaming(Route53Service(route53), route53_handlers(route53), route53)
 
 
-async def answer_names(route53: Route53, cleanup: AsyncExitStack, *, port: int) -> dict[str, str]:
-    """Answer over DNS, and at an address for each name of an API; `cleanup` ends it. Gives addresses by name."""
+async def answer_names(
+    route53: Route53, cleanup: AsyncExitStack, *, port: int, known: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Answer over DNS, and at an address for each name of an API; `cleanup` ends it. Gives addresses by name.
+
+    `known` names have an address already.
+    """
     dns = await cleanup.enter_async_context(serve_names(route53.resolver, port_of(port, DNS_OFFSET)))
-    names = await cleanup.enter_async_context(serve_api_names(route53.zones(), route53.resolver))
+    fronts = serve_api_names(route53.zones(), route53.resolver, known=known)
+    names = await cleanup.enter_async_context(fronts)
     return {**names, "dns": f"dns://127.0.0.1:{dns}"}

@@ -20,7 +20,7 @@ from typing import Any
 from localcloud.chaos.hosting import host_chaos
 from localcloud.clock import Clock, SystemClock
 from localcloud.compute.reaper import Reaper
-from localcloud.console.regions.reading import open_readers
+from localcloud.console.regions.reading import open_readers, read_term
 from localcloud.console.regions.server import serve_regions_console
 from localcloud.console.regions.watch import Host
 from localcloud.console.site import origin_of
@@ -32,6 +32,7 @@ from localcloud.parts.ports import CONSOLE_OFFSET, PortTaken, listen, port_of
 from localcloud.parts.tables import table_handlers
 from localcloud.regions.control import Control
 from localcloud.regions.crossing import Linked, ToRegions
+from localcloud.regions.doors import open_doors
 from localcloud.regions.forward import open_forwarder
 from localcloud.regions.naming import open_host_naming
 from localcloud.regions.processes import RegionProcess
@@ -100,13 +101,15 @@ async def open_host(options: HostOptions, *, clock: Clock, rng: random.Random) -
         aws = await cleanup.enter_async_context(front.serve(listener))
         sweeper = asyncio.create_task(dynamodb.run())  # noqa: TID251 - ended below, and fails only with the process
         cleanup.callback(sweeper.cancel)
+        doors = await open_doors(cloud, options.environments, naming.route53.resolver, cleanup=cleanup)
         for number, process in reversed(list(enumerate(regions.values()))):  # the primary goes by what the others made
             cleanup.push_async_callback(process.end)
-            await process.start(_words(options, process.region, number, aws=aws), options.environ)
+            words = _words(options, process.region, number, aws=aws, told=doors.parameters.get(process.region, {}))
+            await process.start(words, options.environ)
             addresses[process.region] = process.state.endpoints["aws"]
         for work in (naming.route53.run(), naming.measures.run()):
             cleanup.callback(asyncio.create_task(work).cancel)  # noqa: TID251 - as above
-        names = await answer_names(naming.route53, cleanup, port=cloud.port)
+        names = await answer_names(naming.route53, cleanup, port=cloud.port, known=doors.urls)
         console = cleanup.enter_context(closing(_listen_for_console(cloud.port)))
         state = _describe(options, regions, {"aws": aws, "console": origin_of(console), **names})
         await cleanup.enter_async_context(
@@ -131,7 +134,7 @@ async def _serve_console(
             readers=readers,
             roles=roles,
             naming=naming,
-            aws=state.endpoints["aws"],
+            term=lambda settings: read_term(settings, state.endpoints["aws"]),
             clock=SystemClock(),
         )
         async with serve_regions_console(host, state, listener):
@@ -150,8 +153,8 @@ def _nobody_is_bound(_access_key: str, _needs: Sequence[object]) -> None:
     """IAM was asked in the Region that a request came from; who asks here directly is a person at this machine."""
 
 
-def _words(options: HostOptions, region: str, number: int, *, aws: str) -> list[str]:
-    """The words of `sluiceway up` for a Region."""
+def _words(options: HostOptions, region: str, number: int, *, aws: str, told: Mapping[str, str]) -> list[str]:
+    """The words of `sluiceway up` for a Region; `told` are parameters that only the host knows."""
     cloud = options.cloud
     port = cloud.port and cloud.port + PORTS_OF_A_REGION * (number + 1)
     words = ["--template", str(cloud.template), "--region", region, "--port", str(port), "--joins", aws]
@@ -160,8 +163,8 @@ def _words(options: HostOptions, region: str, number: int, *, aws: str) -> list[
         words += ["--config-env", options.environments[region]]
     if cloud.persist is not None:
         words += ["--persist", str(cloud.persist / region)]
-    if cloud.overrides:
-        words += ["--parameter-overrides", *(f"{name}={value}" for name, value in cloud.overrides.items())]
+    if overrides := {**told, **cloud.overrides}:
+        words += ["--parameter-overrides", *(f"{name}={value}" for name, value in overrides.items())]
     for allowed in cloud.allow:
         words += ["--allow", allowed]
     return words

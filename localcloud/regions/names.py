@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
@@ -135,14 +135,19 @@ class NameFront:
 
 
 @asynccontextmanager
-async def serve_api_names(zones: Iterable[Zone], resolver: Resolver) -> AsyncGenerator[dict[str, str]]:
-    """A front for each name that is an alias of an API here, for the length of the block. Gives URLs by name."""
-    fronts = [NameFront(name, resolver) for name in _api_names(zones, resolver)]
+async def serve_api_names(
+    zones: Iterable[Zone], resolver: Resolver, *, known: Mapping[str, str] | None = None
+) -> AsyncGenerator[dict[str, str]]:
+    """A front for each name that is an alias of an API here, for the length of the block. Gives URLs by name.
+
+    `known` names have theirs.
+    """
+    fronts = [NameFront(name, resolver) for name in _api_names(zones, resolver) if _bare(name) not in (known or {})]
     async with AsyncExitStack() as cleanup:
         for front in fronts:
             await front.open()
             cleanup.push_async_callback(front.close)
-        yield {front.name.removesuffix("."): front.url for front in fronts}
+        yield {**{_bare(front.name): front.url for front in fronts}, **(known or {})}
 
 
 def _api_names(zones: Iterable[Zone], resolver: Resolver) -> list[str]:
