@@ -5,16 +5,18 @@ import { Chat } from "./chat.js";
 import { Connections } from "./connections.js";
 import { announce, byId, h, setText } from "./dom.js";
 import { Feed } from "./feed.js";
+import { Identity } from "./identity.js";
 import { Jobs } from "./jobs.js";
 import { Logs } from "./logs.js";
 import { Problem } from "./problems.js";
 import { Rail } from "./rail.js";
+import { Regions } from "./regions.js";
 import { Requests } from "./requests.js";
 import { Service } from "./service.js";
 import { Store } from "./store.js";
 import { Streams } from "./streams.js";
 
-const VIEWS = ["chat", "jobs", "requests", "logs", "connections", "streams"];
+const VIEWS = ["chat", "jobs", "requests", "logs", "connections", "streams", "identity", "regions"];
 const THEMES = { auto: "light", light: "dark", dark: "auto" };
 const CLOCK = { now: () => Date.now(), setTimeout: (call, ms) => setTimeout(call, ms), clearTimeout: (timer) => clearTimeout(timer) };
 
@@ -50,10 +52,12 @@ function makeService() {
 function start() {
   const { local, region, model, functions } = backend.config;
   const isOurs = backend.socket !== null || !local; // any template runs locally: one without a socket has no chat
+  const isHost = Array.isArray(backend.config.regions); // of several Regions: each has a console of its own
   if (isOurs) makeChat();
-  if (local) startLocal(functions);
-  const isMissing = (part) => (part.hasAttribute("data-local") ? !local : !isOurs);
-  for (const part of document.querySelectorAll("[data-local], [data-service]")) if (isMissing(part)) part.remove();
+  if (isHost) startHost();
+  else if (local) startLocal(functions);
+  const has = { local: local && !isHost, host: isHost, service: isOurs };
+  for (const [what, isThere] of Object.entries(has)) if (!isThere) for (const part of document.querySelectorAll(`[data-${what}]`)) part.remove();
   setText(byId("place"), [region, model].filter(Boolean).join(" · "));
   startTheme();
   startLink();
@@ -78,7 +82,14 @@ function startLocal(functions) {
   views.logs = new Logs({ backend, feed, functions });
   views.connections = new Connections({ backend, feed, openedMs: () => openedMs });
   views.streams = new Streams({ backend, feed });
+  views.identity = new Identity(byId("identity-body"), { backend });
   new Rail({ feed, functions, isMine: (connection) => connection === views.connections.own });
+  feed.start();
+}
+
+function startHost() {
+  const feed = new Feed("api/events");
+  views.regions = new Regions({ backend, feed });
   feed.start();
 }
 

@@ -1,6 +1,6 @@
 // What happens in the local cloud, as it happens: one stream of server-sent events for all views.
 
-const KINDS = ["span", "log", "connection", "replay"];
+const KINDS = ["span", "log", "connection", "replay", "regions"];
 
 export class Feed {
   constructor(url, EventSource = globalThis.EventSource) {
@@ -10,7 +10,7 @@ export class Feed {
     this.source = null;
   }
 
-  /** `call(value)` for every event of `kind`: span, log, connection, replay, or `again` when some were missed: read anew. */
+  /** `call(value)` for every event of `kind`: span, log, connection, replay, regions, or `again` when some were missed: read anew. */
   on(kind, call) {
     this.listeners.set(kind, [...(this.listeners.get(kind) ?? []), call]);
   }

@@ -23,7 +23,7 @@ from sluiceway.region.doubts import list_doubts
 from sluiceway.region.records import open_doubts, open_terms
 from sluiceway.rules.terms import Term
 
-__all__ = ["RegionReader", "open_readers", "read_health", "read_term", "short_name"]
+__all__ = ["Probed", "RegionReader", "open_readers", "read_health", "read_term", "short_name"]
 
 PATIENCE_S: Final = 2.0
 NAMESPACE: Final = "Sluiceway"  # template.yaml's

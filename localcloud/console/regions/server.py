@@ -169,7 +169,7 @@ async def _ask(order: Callable[[Switch], Any], state: RunningState) -> Json:
     try:
         told: Told = await order(switch_of(state))
     except (SluicewayError, NotRunning) as error:
-        raise ApiError(f"switch_region was not reached: {error}", status=409) from error
+        raise ApiError(f"No answer of switch_region: {error}", status=409) from error
     if "refused" in told:
         raise ApiError(f"Refused: {told['message']} ({told['refused']}).", status=409)
     return dict(told)

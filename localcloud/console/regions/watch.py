@@ -6,19 +6,20 @@ Owns what is asked how often. What people do to the Regions is heard from the ho
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 from localcloud.clock import Clock
 from localcloud.console.events import Events
-from localcloud.console.regions.reading import RegionReader, read_term
+from localcloud.console.regions.reading import Probed
 from localcloud.console.regions.story import AlarmSeen, Entry, Sight, Story, compare
 from localcloud.regions.control import Control
 from localcloud.services.route53.answers import API_NAME
+from localcloud.state import RunningState
 from sluiceway.rules.terms import Term
 
-__all__ = ["EVERY_S", "LINGER_S", "Host", "Watch"]
+__all__ = ["EVERY_S", "LINGER_S", "Host", "Reader", "Watch"]
 
 EVERY_S: Final = 1.0
 HEALTH_EVERY: Final = 5  # looks: each asks a function
@@ -28,15 +29,30 @@ LINGER_S: Final = 30.0  # after the last reader has gone, for a page that is loa
 Json: TypeAlias = dict[str, Any]
 
 
+class Reader(Protocol):
+    """One Region, as `reading.RegionReader` asks it."""
+
+    @property
+    def region(self) -> str: ...
+    @property
+    def state(self) -> RunningState: ...
+    async def settings(self) -> Mapping[str, str]: ...
+    async def alarms(self, group: str) -> list[Json] | None: ...
+    async def probed(self, other: str, now_s: float) -> Probed | None: ...
+    async def doubts(self) -> Mapping[str, int] | None: ...
+    async def health(self) -> Json | None: ...
+    async def places(self, table: str) -> tuple[str, ...] | None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What the host gives: `roles` by Region, Route 53's snapshot (`naming`), its own AWS port (`aws`)."""
+    """What the host gives: `roles` by Region, Route 53's snapshot (`naming`), and the term by a Region's settings."""
 
     control: Control
-    readers: Mapping[str, RegionReader]
+    readers: Mapping[str, Reader]
     roles: Mapping[str, str]
     naming: Callable[[], Json]
-    aws: str
+    term: Callable[[Mapping[str, str]], Awaitable[Term | None]]
     clock: Clock
 
 
@@ -111,7 +127,7 @@ class Watch:
         self._story.add(*compare(self._sight, sight))
         self._sight = sight
 
-    async def _read_region(self, reader: RegionReader) -> None:
+    async def _read_region(self, reader: Reader) -> None:
         """Each part as it was where the Region did not answer; `fresh` says whether it did."""
         group, view = self._settings.get("REGION_GROUP", ""), self._views[reader.region]
         found: Json = {}
@@ -131,7 +147,7 @@ class Watch:
         if reader.region not in self.dark:
             view |= {name: value for name, value in found.items() if value is not None}
 
-    async def _read_group(self, dark: frozenset[str], lit: list[RegionReader]) -> None:
+    async def _read_group(self, dark: frozenset[str], lit: list[Reader]) -> None:
         """The term, asked where it is; a table that is in several Regions is asked in one that is not dark."""
         if "TERMS_TABLE" not in self._settings:
             return
@@ -139,14 +155,14 @@ class Watch:
             settings = {**self._settings, **await reader.settings()}
             if settings.get("TERMS_REGION", "") in dark:
                 continue
-            term = await read_term(settings, self._host.aws)
+            term = await self._host.term(settings)
             if term is not None:
                 self._term = term
                 break
         if not self._places:
             await self._read_places(lit)
 
-    async def _read_places(self, lit: list[RegionReader]) -> None:
+    async def _read_places(self, lit: list[Reader]) -> None:
         table, where = self._settings["TERMS_TABLE"], self._settings.get("TERMS_REGION", "")
         for reader in lit:
             found = await reader.places(table)
