@@ -11,6 +11,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -187,3 +188,39 @@ def test_traffic_follows_the_metric_of_the_standby(named: Named) -> None:
 
     moves(1.0, WEST)
     assert named.port_of(OPEN) == named.gateway(EAST)
+
+
+def test_one_cloud_has_names_and_checks_of_its_own(tmp_path: Path) -> None:
+    """The same in one process: an address for each name, a check over plain HTTP, a ledger that tells of the zone."""
+    cloud = start_cloud(tmp_path / "state", "--template", str(FOLDER / "template.yaml"), "--config-env", "secondary")
+    try:
+        addresses = cloud.status["endpoints"]
+        with closing(http.client.HTTPConnection(urlsplit(addresses[HOME]).netloc, timeout=5)) as connection:
+            assert ask(connection) == EAST
+        route53: Any = boto3.client("route53", endpoint_url=addresses["aws"], **OPTIONS)
+        (check,) = route53.list_health_checks()["HealthChecks"]
+
+        def is_seen() -> bool:
+            told = route53.get_health_check_status(HealthCheckId=check["Id"])["HealthCheckObservations"]
+            return bool(told) and told[0]["StatusReport"]["Status"].startswith("Success: HTTP Status Code 200")
+
+        until(is_seen)
+        (zone,) = route53.list_hosted_zones_by_name(DNSName="example.test")["HostedZones"]
+        assert zone["Id"] == f"/hostedzone/{ZONE}"
+        partly = {
+            line["resource"]: line["reason"] for line in cloud.status["ledger"] if line["property"] == "HostedZoneId"
+        }
+        assert partly.keys() == {"FollowsHome", "FollowsHealth"}
+        assert all("counts as one that exists" in reason for reason in partly.values())
+    finally:
+        cloud.sluiceway("down")
+
+
+def test_a_check_of_an_alarm_that_is_not_there_ends_the_start(tmp_path: Path) -> None:
+    """The standby is deployed first: without it, the primary says which alarm it misses, and nothing runs."""
+    cloud = RunningCloud(tmp_path / "state")
+    words = ("--template", str(FOLDER / "template.yaml"), "--config-env", "primary", "--port", "0")
+    failed = cloud.sluiceway("up", "--detach", *words, check=False)
+    assert failed.returncode == 1
+    assert "TrafficCheck" in failed.stderr
+    assert "us-west-2 has no metric alarm secondary-is-home" in failed.stderr

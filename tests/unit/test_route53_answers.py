@@ -53,6 +53,21 @@ def test_failover_answers_by_the_health_of_both(primary: bool | None, secondary:
     assert answer.records[0].ttl == 60
 
 
+def test_a_primary_is_one_by_its_role() -> None:
+    """Whatever the set identifiers are."""
+
+    async def main() -> list[str]:
+        route53 = open_route53()
+        zone, _ = route53.create_zone("example.com.", "x")
+        for name, first, second in (("a", "1", "2"), ("b", "2", "1")):
+            one = alias(f"{name}.example.com", EAST, SetIdentifier=first, Failover="PRIMARY")
+            other = alias(f"{name}.example.com", WEST, SetIdentifier=second, Failover="SECONDARY")
+            route53.change(zone.id, [one, other])
+        return [route53.resolver.ask(f"{name}.example.com.", "A").target for name in "ab"]
+
+    assert run_virtual(main) == [EAST, EAST]
+
+
 def test_a_secondary_alone_answers_whatever_its_health() -> None:
     """The standby is deployed first: until the primary's record is there, all that there is is said."""
 

@@ -17,6 +17,7 @@ from localcloud.services.route53.errors import Route53Error
 from localcloud.services.route53.health import HealthCheck, Outcome
 from localcloud.services.route53.model import Route53
 from localcloud.services.route53.reading import update_config
+from localcloud.services.route53.snapshot import snapshot
 from tests.unit.route53_setup import HOME_ALARM, World, open_route53
 
 ALARM = CheckConfig(type="CLOUDWATCH_METRIC", alarm=AlarmName("us-west-2", "home"))
@@ -292,3 +293,17 @@ def test_settings_that_make_no_sense_are_refused(config: CheckConfig, code: str)
         return refused.value.code, len(route53.checks.all())
 
     assert run_virtual(main) == (code, 0)
+
+
+def test_a_snapshot_tells_how_many_looks_speak_against_a_status() -> None:
+    """Two of three failed: still healthy, and not for long."""
+
+    async def main() -> tuple[bool, int, int]:
+        route53 = open_route53()
+        check = await route53.create_check(CheckConfig(type="HTTP", name="x", threshold=3), "x")
+        for _ in range(2):
+            route53.checks.see(check, Outcome(False, "said"))
+        (told,) = snapshot(route53)["checks"]
+        return told["healthy"], told["in_a_row"], told["threshold"]
+
+    assert run_virtual(main) == (True, 2, 3)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from localcloud.clock import run_virtual
+from localcloud.regions.crossing import Linked
+from localcloud.regions.forward import FROM_HEADER
+from localcloud.regions.links import Links
 from localcloud.regions.names import NameFront, serve_api_names
 from localcloud.regions.places import RegionPlaces, gateway_of
+from localcloud.services.contract import NoAnswer, WireRequest
 from localcloud.services.route53.answers import Answer, Place, Resolver, Rr
 from localcloud.services.route53.check_config import CheckConfig
 from localcloud.services.route53.health import Outcome
 from localcloud.services.route53.nameserver import serve_names
+from localcloud.services.route53.wire import CONTROL_REGION, Route53Service
 from tests.unit.route53_setup import EAST, WEST, World, alias, open_route53, pair, read_reply, record, write_query
 
 
@@ -253,12 +258,14 @@ def test_the_name_server_answers_over_udp_and_tcp() -> None:
             for _ in range(2):
                 length = int.from_bytes(await reader.readexactly(2))
                 over_tcp += [data for _, _, _, data in read_reply(await reader.readexactly(length)).answers]
+            began = asyncio.get_running_loop().time()
             writer.write(b"\x00\x04junk")
             try:
                 rest = await reader.read()
             except ConnectionResetError:
                 rest = b""
             writer.transport.abort()
+            assert asyncio.get_running_loop().time() - began < 1  # not only once nothing has come for 10 s
             return over_udp, over_tcp, rest
 
     assert run_virtual(main) == (["127.0.0.1"], ["127.0.0.1"] * 2, b"")
@@ -273,3 +280,52 @@ def test_a_port_that_is_taken_is_no_end() -> None:
             return first != second
 
     assert run_virtual(main)
+
+
+def test_a_name_server_bounds_what_clients_hold() -> None:
+    """Connections, the length of a query over TCP, and how long nothing may come."""
+
+    async def main() -> tuple[int, float, float]:
+        route53 = open_route53()
+        loop = asyncio.get_running_loop()
+        async with serve_names(route53.resolver) as port:
+
+            async def ended(sent: bytes) -> float:
+                """After how many seconds a connection that sends this is ended."""
+                began = loop.time()
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(sent)
+                with suppress(ConnectionResetError):
+                    await reader.read()
+                writer.transport.abort()
+                return loop.time() - began
+
+            long_s, idle_s = await ended(b"\xff\xff"), await ended(b"\x00")
+            opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(70)]
+            await asyncio.sleep(1)
+            dropped = sum(reader.at_eof() or reader.exception() is not None for reader, _ in opened)
+            for _, writer in opened:
+                writer.transport.abort()
+        return dropped, round(long_s), round(idle_s)
+
+    assert run_virtual(main) == (6, 0, 10)
+
+
+def test_route_53s_api_is_in_us_east_1_whatever_is_signed_for() -> None:
+    """Dark, it answers nobody, not even another Region; its answers and checks are no requests and go on."""
+
+    async def main() -> list[str]:
+        links = Links(rng=random.Random(1))
+        service = Linked(Route53Service(open_route53()), links, home=CONTROL_REGION)
+        path, headers = "/2013-04-01/hostedzone", {FROM_HEADER: "us-west-2"}
+        request = WireRequest("route53", "us-west-2", "GET", path, "", headers, b"", "key", "r")
+        found = [str((await service.handle(request)).status)]
+        links.darken("us-east-1")
+        try:
+            await service.handle(request)
+        except NoAnswer as error:
+            found.append(str(error))
+        return found
+
+    status, silence = run_virtual(main)
+    assert (status, "us-east-1" in silence) == ("200", True)

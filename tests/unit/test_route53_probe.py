@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -211,3 +212,25 @@ def test_where_an_endpoint_is(config: dict[str, Any], expected: Spot | str) -> N
 
     found = run_virtual(main)
     assert found == expected if isinstance(expected, Spot) else expected in str(found)
+
+
+@pytest.mark.parametrize(("kind", "expected_s"), [("HTTP", 4), ("TCP", 10)])
+def test_a_connection_has_four_seconds_and_ten_where_it_is_all(kind: str, expected_s: int) -> None:
+    """A listener whose queue is full says nothing, as a host that drops packets."""
+
+    async def main() -> tuple[Outcome, float]:
+        loop = asyncio.get_running_loop()
+        with ExitStack() as opened:
+            listener = opened.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            for _ in range(4):
+                waiting = opened.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(listener.getsockname())
+            config = CheckConfig(type=kind, name="x", port=1)
+            outcome = await NetworkProbe(lambda _: Spot(*listener.getsockname())).ask(config)
+        return outcome, loop.time()
+
+    outcome, took_s = run_virtual(main)
+    assert (outcome.ok, "timed out" in outcome.said, round(took_s)) == (False, True, expected_s)

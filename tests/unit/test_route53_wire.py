@@ -290,8 +290,20 @@ def test_an_alarms_settings_are_told_with_its_check() -> None:
         basic = {"Type": "TCP", "IPAddress": "127.0.0.1", "Port": 80, "AlarmIdentifier": config["AlarmIdentifier"]}
         failed = await caller.error("CreateHealthCheck", CallerReference="2", HealthCheckConfig=basic)
         assert failed[2] == "Invalid parameter : Basic health checks must not have an metric region specified."
+        del basic["AlarmIdentifier"]
+        basic["InsufficientDataHealthStatus"] = "Healthy"
+        failed = await caller.error("CreateHealthCheck", CallerReference="2", HealthCheckConfig=basic)
+        assert (
+            failed[2] == "Invalid parameter : Basic health checks must not have an insufficient data state specified."
+        )
 
     run(main)
+
+
+def _check(reference: str) -> bytes:
+    config = "<HealthCheckConfig><Type>CALCULATED</Type></HealthCheckConfig>"
+    inner = f"<CallerReference>{reference}</CallerReference>{config}"
+    return f"<CreateHealthCheckRequest>{inner}</CreateHealthCheckRequest>".encode()
 
 
 @pytest.mark.parametrize(
@@ -300,7 +312,7 @@ def test_an_alarms_settings_are_told_with_its_check() -> None:
         b"",
         b"<a",
         b"<Other/>",
-        b'<!DOCTYPE x [<!ENTITY y "z">]><CreateHealthCheckRequest>&y;</CreateHealthCheckRequest>',
+        b'<!DOCTYPE x [<!ENTITY y "z">]>' + _check("&y;"),
         b"<CreateHealthCheckRequest><Strange/></CreateHealthCheckRequest>",
         b"<CreateHealthCheckRequest><CallerReference>1</CallerReference><CallerReference/></CreateHealthCheckRequest>",
         b"<CreateHealthCheckRequest>" + b"<a>" * 50 + b"</a>" * 50 + b"</CreateHealthCheckRequest>",
@@ -348,3 +360,23 @@ def test_what_is_not_served_is_refused_by_name() -> None:
 def test_iam_is_asked_about_the_resource(operation: str, parameters: dict[str, Any], resource: str) -> None:
     """Source: list_amazonroute53.html."""
     assert read_needs(make_request(operation, parameters)) == (Permission(f"route53:{operation}", resource),)
+
+
+def test_an_account_has_its_quotas() -> None:
+    """500 zones, 200 checks, 1,000 changes of a request; an UPSERT counts twice."""
+
+    async def main(caller: Caller) -> None:
+        zone = await caller.zone("first.org")
+        for number in range(499):
+            caller.route53.create_zone(f"n{number}.org.", f"{number}")
+        assert (await caller.error("CreateHostedZone", Name="a.b", CallerReference="x"))[1] == "TooManyHostedZones"
+        config = {"Type": "CALCULATED"}
+        for number in range(200):
+            await caller.call("CreateHealthCheck", CallerReference=f"{number}", HealthCheckConfig=config)
+        many = await caller.error("CreateHealthCheck", CallerReference="x", HealthCheckConfig=config)
+        assert many[1] == "TooManyHealthChecks"
+        changes = [("UPSERT", {**PLAIN, "Name": f"a{number}.first.org"}) for number in range(501)]
+        assert "limit of 1000" in (await caller.change(zone, *changes))["Error"]["Message"]
+        assert (await caller.change(zone, *changes[:500]))["status"] == 200
+
+    run(main)
