@@ -9,11 +9,13 @@ from sluiceway import settings
 from sluiceway.app import App
 from sluiceway.aws.dynamodb import Table
 from sluiceway.aws.failover import DynamoDbDrillStore, DynamoDbMarkStore, HttpProber
+from sluiceway.aws.survey import AwsSurveyor
 from sluiceway.aws.wire import Wire
 from sluiceway.codec import switch
 from sluiceway.errors import Misconfigured
 from sluiceway.flows.switch import SwitchDesk, switch_region
 from sluiceway.ports import SystemClock
+from sluiceway.ports.standby import Workload
 from sluiceway.region.records import open_records
 from sluiceway.steps.gauge import EmbeddedGauge
 from sluiceway.steps.log_context import log_context
@@ -45,7 +47,28 @@ async def lifespan() -> AsyncGenerator[SwitchDesk]:
             group=records.group,
             region=records.region,
             other=other,
+            workload=_workload(wire),
+            surveyor=AwsSurveyor(
+                alarms=_names("SURVEY_ALARMS"),
+                checks=_names("SURVEY_CHECKS"),
+                plan=settings.text("SURVEY_PLAN", default=" ").strip(),
+            ),
         )
+
+
+def _workload(wire: Wire) -> Workload | None:
+    """What rests in a pilot light; None everywhere else."""
+    mappings, rules = _names("RESTING_MAPPINGS"), _names("RESTING_RULES")
+    if not mappings and not rules:
+        return None
+    from sluiceway.aws.standby import AwsWorkload  # noqa: PLC0415 - a pilot light's alone: no other loads its services
+
+    return AwsWorkload(wire, mappings=mappings, rules=rules)
+
+
+def _names(setting: str) -> list[str]:
+    """The names that a setting lists, with commas between them; none where it is empty."""
+    return [name for name in settings.text(setting, default=",").split(",") if name.strip()]
 
 
 handler = App(switch_region, source=switch, steps=[log_context, metrics, trace], lifespan=lifespan)

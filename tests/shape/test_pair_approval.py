@@ -125,7 +125,7 @@ def test_a_plan_asks_then_hands_over_then_takes_over(to: str) -> None:
     assert (hand_over["RegionToRun"], hand_over["Ungraceful"]) == ("deactivatingRegion", {"Behavior": "skip"})
     assert (take_over["RegionToRun"], "Ungraceful" in take_over) == ("activatingRegion", False)
     for block in (hand_over, take_over):
-        assert [each["Arn"] for each in block["Lambdas"]] == [FUNCTION.format(EAST), OWN]
+        assert [each["Arn"] for each in block["Lambdas"]] == [FUNCTION.format(EAST), FUNCTION.format(WEST)]
 
 
 def test_what_a_plans_steps_send_is_what_switch_region_takes() -> None:
@@ -160,7 +160,7 @@ def test_the_plans_role_may_do_no_more_than_its_steps() -> None:
     }  # fmt: skip
     other = f"arn:aws:cloudwatch:{EAST}:{ACCOUNT_ID}:alarm:sluiceway-other-region-down"
     alarms = [{"Fn::GetAtt": ["OtherRegionDownAlarm", "Arn"]}, other]
-    functions = (OWN, FUNCTION.format(EAST))
+    functions = (FUNCTION.format(WEST), FUNCTION.format(EAST))
     granted, reads = list(made.granted("RegionSwitchRole")), ("DescribeAlarms", "DescribeAlarmHistory")
     assert granted == [
         *(("Allow", f"lambda:{name}", arn) for name in ("GetFunction", "InvokeFunction") for arn in functions),

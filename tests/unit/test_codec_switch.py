@@ -112,6 +112,7 @@ def test_a_step_of_a_plan_that_is_refused_fails(event: dict[str, Any]) -> None:
         ({"action": "look"}, SwitchOrder("look", "invoke-look")),
         ({"action": "look", "to": "us-west-2"}, SwitchOrder("look", "invoke-look", to="us-west-2")),
         ({"action": "publish"}, SwitchOrder("publish", "invoke-publish")),
+        ({"action": "survey"}, SwitchOrder("survey", "invoke-survey")),
         (RAISE, SwitchOrder("raise", "invoke-raise", to="us-west-2", approval="incident 7, Zoë")),
         (
             {**RAISE, "ends": 3, "force": True},

@@ -29,6 +29,7 @@ _MEMBERS: Final[Mapping[SwitchAction, frozenset[str]]] = {
     "publish": frozenset(),
     "raise": frozenset({"to", "approval", "ends", "force"}),
     "drill": frozenset({"minutes", "approval"}),
+    "survey": frozenset(),
 }
 
 
@@ -85,8 +86,8 @@ def _of_words(event: Mapping[str, object], approval: str) -> SwitchOrder:
             raise malformed(name[:SHOWN_CHARACTERS].encode(errors="replace").decode(), f"a member of {action}")
     if known == "look":
         return SwitchOrder(known, "invoke-look", to=_region(event["to"]) if "to" in event else "")
-    if known == "publish":
-        return SwitchOrder(known, "invoke-publish")
+    if known in {"publish", "survey"}:
+        return SwitchOrder(known, f"invoke-{known}")
     said = event.get("approval", approval or None)
     decided = _short(said, "approval", "who decided it", most=MAX_APPROVAL_CHARACTERS)
     if known == "drill":

@@ -8,7 +8,7 @@ from sluiceway.errors import Rejected
 
 __all__ = ["StepRefused", "SwitchAction", "SwitchOrder"]
 
-SwitchAction = Literal["look", "publish", "raise", "drill"]
+SwitchAction = Literal["look", "publish", "raise", "drill", "survey"]
 
 
 class SwitchOrder(NamedTuple):

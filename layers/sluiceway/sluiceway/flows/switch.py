@@ -20,6 +20,7 @@ from sluiceway.flows.probe import ANSWER_S, is_well
 from sluiceway.ports import Clock
 from sluiceway.ports.failover import Drill, DrillStore, Gauge, MarkStore, Prober
 from sluiceway.ports.regions import DoubtStore, TermStore
+from sluiceway.ports.standby import Surveyor, Workload
 from sluiceway.region.doubts import drain
 from sluiceway.region.handover import raise_epoch
 from sluiceway.region.home import HomeStore
@@ -34,7 +35,10 @@ DRAIN_S: Final = 25.0  # for the keys in doubt: some hundreds may be asked about
 
 @dataclass(frozen=True, slots=True)
 class SwitchDesk:
-    """What switching needs. `region` is this one, `other` the other of the group. `prober` looks at the other one."""
+    """What switching needs. `region` is this one, `other` the other of the group. `prober` looks at the other one.
+
+    `workload` rests here while the other one is home; None where all of it runs always.
+    """
 
     terms: TermStore
     home: HomeStore
@@ -47,6 +51,8 @@ class SwitchDesk:
     group: str
     region: str
     other: str
+    workload: Workload | None = None
+    surveyor: Surveyor | None = None
 
 
 class Readiness(NamedTuple):
@@ -98,11 +104,6 @@ async def _carry_out(order: SwitchOrder, desk: SwitchDesk) -> Mapping[str, objec
         reading = await _raise(order, reading, desk)
     term = reading.term
     _publish(reading, desk)  # now, and not once a look is over: by then the term may be another's
-    told: dict[str, object] = {}
-    if order.action == "drill":
-        told = await _drill(order, desk)
-    elif order.action == "look":
-        told = {"readiness": (await _look(order.to or desk.region, term, desk))._asdict()}
     return {
         "group": term.group,
         "region": desk.region,
@@ -110,8 +111,42 @@ async def _carry_out(order: SwitchOrder, desk: SwitchDesk) -> Mapping[str, objec
         "epoch": term.epoch,
         "begins_ms": term.begins_ms,
         "approval": term.approval,
-        **told,
+        **await _tell_more(order, term, desk),
     }
+
+
+async def _tell_more(order: SwitchOrder, term: Term, desk: SwitchDesk) -> Mapping[str, object]:
+    """What the order asks for beside the term."""
+    match order.action:
+        case "drill":
+            return await _drill(order, desk)
+        case "look":
+            return {"readiness": (await _look(order.to or desk.region, term, desk))._asdict()}
+        case "survey":
+            return {"survey": await desk.surveyor.survey() if desk.surveyor else {}}
+        case _:
+            return await _settle(order, term, desk)
+
+
+async def _settle(order: SwitchOrder, term: Term, desk: SwitchDesk) -> Mapping[str, object]:
+    """Let what rests in a standby run where this Region is home, and rest where it is not.
+
+    A hand-over is done without it, and tells what became of it; the clock's next order settles what is left.
+    Raises, of a `publish`, what the workload raises: the invocation counts as failed, for the alarm on that.
+    """
+    if desk.workload is None:
+        return {}
+    is_home = term.region == desk.region
+    try:
+        changed = await desk.workload.run(is_running=is_home)
+    except (Retryable, Rejected, Misconfigured, ServiceError) as error:
+        log.failure("region.workload_unsettled", error)
+        if order.action == "publish":
+            raise
+        return {"workload": "unsettled"}
+    if changed:
+        log.info("region.workload_settled", running=is_home, changed=changed)
+    return {"workload": "running" if is_home else "resting"}
 
 
 def _publish(reading: _Reading, desk: SwitchDesk) -> None:
