@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.aws.channels import BatchedChannels, EventChannels, open_keyed_channels
+from sluiceway.aws.channels import EventChannels, open_keyed_channels
 from sluiceway.aws.wire import Outside, Reply, Wire
 from sluiceway.errors import (
     DeadlineExceeded,
@@ -234,4 +234,3 @@ def test_an_address_that_is_none_is_refused_at_init() -> None:
     """With the words of what it is."""
     with pytest.raises(Misconfigured, match="address of the Event API"):
         EventChannels(RecordingCaller(), "events.example.com")
-    assert issubclass(EventChannels, BatchedChannels)

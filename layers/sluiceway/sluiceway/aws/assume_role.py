@@ -22,7 +22,7 @@ from sluiceway.aws.sigv4 import Credentials, encode_query
 from sluiceway.aws.wire import Caller, Outside, Wire
 from sluiceway.errors import Misconfigured, ServiceError, ServiceUnavailable
 
-__all__ = ["STS", "Role", "assume_role", "assume_role_with_web_identity", "identify", "open_as"]
+__all__ = ["STS", "Role", "assume_role", "identify", "open_as"]
 
 STS: Final = ServiceSpec(endpoint_prefix="sts", signing_name="sts", protocol="rest", env_name="STS", read_timeout_s=10)
 VERSION: Final = "2011-06-15"  # the service model's, as the limits and patterns below
@@ -117,7 +117,7 @@ async def identify(environ: Mapping[str, str], outside: Outside) -> AsyncGenerat
     async with Wire.open(environ, outside=outside._replace(credentials=Anonymous())) as sts:
 
         async def obtain(deadline: float) -> Credentials:
-            return await assume_role_with_web_identity(sts, role, _read_token(token_file), deadline=deadline)
+            return await _assume_with_web_identity(sts, role, _read_token(token_file), deadline=deadline)
 
         session = SessionCredentials(obtain, outside=outside, check=lambda: _read_token(token_file))
         yield outside._replace(credentials=session)
@@ -133,7 +133,7 @@ async def assume_role(caller: Caller, role: Role, *, deadline: float | None = No
     return await _ask(caller, role, fields, deadline=deadline)
 
 
-async def assume_role_with_web_identity(
+async def _assume_with_web_identity(
     caller: Caller, role: Role, token: str, *, deadline: float | None = None
 ) -> Credentials:
     """A session of `role` for whom `token`, an OpenID Connect provider's, names. `caller` need not sign.

@@ -6,13 +6,13 @@ one of the framework's errors. Must not know any one request's shape.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sluiceway.aws.reply import Fault
 from sluiceway.errors import ServiceError
 
-__all__ = ["Entry", "Failures", "refuse_entry"]
+__all__ = ["Entry", "Failures", "read_failures", "refuse_entry"]
 
 Failures: TypeAlias = "Mapping[int, ServiceError]"
 """Entries that were not taken, by their place in the batch."""
@@ -44,6 +44,20 @@ class Entry(NamedTuple):
     attributes: Mapping[str, str]
     group: str = ""
     dedup_id: str = ""
+
+
+def read_failures(service: str, operation: str, answers: Sequence[Mapping[str, Any]]) -> Failures:
+    """The entries that have an `ErrorCode`, of `answers` in the request's order: Kinesis's and EventBridge's form."""
+    return {
+        at: refuse_entry(
+            service=service,
+            operation=operation,
+            code=str(answer["ErrorCode"]),
+            message=str(answer.get("ErrorMessage", "")),
+        )
+        for at, answer in enumerate(answers)
+        if answer.get("ErrorCode")
+    }
 
 
 def refuse_entry(

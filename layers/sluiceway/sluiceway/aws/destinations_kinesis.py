@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sluiceway.aws.batch_entries import Failures, refuse_entry
+from sluiceway.aws.batch_entries import Failures, read_failures
 from sluiceway.aws.kinesis import name_stream, put_entries
 from sluiceway.aws.wire import Caller
 from sluiceway.ports.producing import Entry
@@ -25,13 +25,4 @@ async def put_records(
     """
     entries = [Entry(key, data) for key, data in records]
     answers = await put_entries(caller, name_stream(stream), entries, deadline=deadline)
-    return {
-        at: refuse_entry(
-            service="kinesis",
-            operation="PutRecords",
-            code=str(answer["ErrorCode"]),
-            message=str(answer.get("ErrorMessage", "")),
-        )
-        for at, answer in enumerate(answers)
-        if answer.get("ErrorCode")
-    }
+    return read_failures("kinesis", "PutRecords", answers)

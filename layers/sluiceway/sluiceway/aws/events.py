@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
-from sluiceway.aws.batch_entries import Failures, refuse_entry
+from sluiceway.aws.batch_entries import Failures, read_failures
 from sluiceway.aws.endpoints import ServiceSpec
 from sluiceway.aws.wire import Caller
 from sluiceway.errors import ServiceUnavailable
@@ -56,13 +56,4 @@ async def put_events(caller: Caller, bus: str, events: Sequence[Event], *, deadl
     if len(answers) != len(events):
         why = "the answer has another number of entries than the request"
         raise ServiceUnavailable(why, service="events", operation="PutEvents", code="MalformedReply", status=200)
-    return {
-        at: refuse_entry(
-            service="events",
-            operation="PutEvents",
-            code=str(answer["ErrorCode"]),
-            message=str(answer.get("ErrorMessage", "")),
-        )
-        for at, answer in enumerate(answers)
-        if answer.get("ErrorCode")
-    }
+    return read_failures("events", "PutEvents", answers)

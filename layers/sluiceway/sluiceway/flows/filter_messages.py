@@ -14,13 +14,13 @@ from sluiceway.events.kinesis import KinesisRecord
 from sluiceway.ports.filtering import Outgoing
 from sluiceway.rules.rule_set import Match
 
-__all__ = ["name_message", "write_message"]
+__all__ = ["write_message"]
 
 _write: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 _BARE: Final = frozenset({"sqs", "sns"})  # which have attributes of their own for what is said of a record
 
 
-def name_message(record: KinesisRecord, rule_id: str) -> str:
+def _name_message(record: KinesisRecord, rule_id: str) -> str:
     """`<shard>:<sequence number>:<place in the aggregate, or nothing>:<rule>`."""
     sub = "" if record.sub_sequence is None else record.sub_sequence
     return f"{record.shard_id}:{record.sequence_number}:{sub}:{rule_id}"
@@ -33,7 +33,7 @@ def write_message(record: KinesisRecord, match: Match) -> Outgoing:
     """
     rule = match.rule
     attributes = {
-        "message_id": name_message(record, rule.rule_id),
+        "message_id": _name_message(record, rule.rule_id),
         "topic": rule.topic,
         "rule": rule.rule_id,
         "shard": record.shard_id,

@@ -21,7 +21,7 @@ from sluiceway.ports import Chance, Connections, Subscription
 from sluiceway.rules.pacing import Rests, Window
 from sluiceway.steps.metrics import count
 
-__all__ = ["POSTS_AT_ONCE", "POST_METRICS", "Missed", "Parcel", "PostTally", "Posting", "PostingDesk", "PostingRoll"]
+__all__ = ["POST_METRICS", "Missed", "Parcel", "PostTally", "Posting", "PostingDesk", "PostingRoll"]
 
 POSTS_AT_ONCE: Final = 64  # the wire client's connections to one origin
 TRIES: Final = 3  # of one message, while the gateway is not throttled altogether

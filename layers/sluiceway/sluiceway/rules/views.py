@@ -27,7 +27,7 @@ from sluiceway.rules.masking import MASKS, Cell, MaskKey, Plan, Spec, Treatment,
 from sluiceway.rules.patterns import Pattern
 from sluiceway.rules.selecting import compile_pattern, is_path, read_columns, read_rows
 
-__all__ = ["MAX_MASKS", "Statement", "TopicView", "check_masks", "make_view", "read_masks", "read_statements"]
+__all__ = ["Statement", "TopicView", "check_masks", "make_view", "read_masks", "read_statements"]
 
 MAX_MASKS: Final = 32  # of one statement or rule
 MAX_GROUPS: Final = 100  # of one statement

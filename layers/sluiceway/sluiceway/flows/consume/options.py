@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sluiceway.events.kinesis import KinesisRecord
 from sluiceway.ports import Chance, Clock, DeadLetters, SystemChance, SystemClock
 
-__all__ = ["ConsumeDesk", "ConsumeOptions", "Handler", "Manner", "lane_by_key"]
+__all__ = ["ConsumeDesk", "ConsumeOptions", "Handler", "Manner"]
 
 Handler: TypeAlias = Callable[[KinesisRecord], Awaitable[None]]
 
-MAX_PAGE = 10_000  # records: GetRecords
+MAX_PAGE: Final = 10_000  # records
+# https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Manner:
             raise ValueError("share is more than 0 up to 1, idle_s 0 or more, page 1 to 10,000")
 
 
-def lane_by_key(record: KinesisRecord) -> str:
+def _lane_by_key(record: KinesisRecord) -> str:
     """The partition key; of a stream that spreads its records by itself, and so has no order, each for itself."""
     return record.partition_key or record.sequence_number
 
@@ -65,7 +66,7 @@ class ConsumeOptions:
     concurrency: int = 10
     window: int = 1_000
     tries: int = 5
-    lane_of: Callable[[KinesisRecord], object] = lane_by_key
+    lane_of: Callable[[KinesisRecord], object] = _lane_by_key
     lease_s: float = 20.0
     round_s: float = 5.0
     stop_s: float = 20.0

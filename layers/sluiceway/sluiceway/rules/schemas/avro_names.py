@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-__all__ = ["PRIMITIVES", "AvroFault", "AvroField", "AvroNode", "read_avro"]
+__all__ = ["AvroFault", "AvroField", "AvroNode", "read_avro"]
 
 PRIMITIVES: Final = ("boolean", "bytes", "double", "float", "int", "long", "null", "string")
 NAMED: Final = ("enum", "fixed", "record")
