@@ -23,7 +23,8 @@ from sluiceway.events.invocation import Invocation
 from sluiceway.events.kinesis import KinesisRecord
 from sluiceway.events.kinesis_window import KinesisWindow, WindowReply
 from sluiceway.flows import batch_letters, roll_up
-from sluiceway.flows.roll_up import RollUpDesk, do_each, roll_up_records
+from sluiceway.flows.roll_up import RollUpDesk, roll_up_records
+from sluiceway.flows.workers import do_each
 from sluiceway.ports.rollups import Contribution, Ledger, Row, total_place
 from sluiceway.rules.rollups import windows
 from sluiceway.rules.rollups.cells import Cell, Measure, Place

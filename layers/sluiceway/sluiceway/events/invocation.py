@@ -29,3 +29,7 @@ class Invocation(NamedTuple):
     def remaining_s(self) -> float:
         """Seconds until `deadline`, never below 0."""
         return max(0.0, self.deadline - asyncio.get_running_loop().time())
+
+    def keep_s(self, most_s: float, share: float) -> float:
+        """Seconds to keep for the end: `most_s`, and never more than a `share` (0 to 1) of what is left."""
+        return min(most_s, self.remaining_s() * share)

@@ -33,6 +33,11 @@ class KinesisRecord(NamedTuple):
     fault: Rejected | None = None
 
     @property
+    def stream_name(self) -> str:
+        """The name in the ARN, "" where it has none."""
+        return self.stream_arn.partition(":stream/")[2].partition("/")[0]
+
+    @property
     def content(self) -> bytes:
         """What the producer wrote."""
         return self.data

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from sluiceway import log
-from sluiceway.errors import Misconfigured, Retryable
+from sluiceway.errors import Retryable
 from sluiceway.events.fan_out import PartOrder, PartReport
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.kinesis import KinesisBatch, KinesisRecord
@@ -30,7 +30,7 @@ from sluiceway.flows.showing import Showing, Shown, ShowTally, write_messages
 from sluiceway.ports import Subscription
 from sluiceway.rules.numbering import Numbering
 from sluiceway.rules.subscriptions import Filter
-from sluiceway.rules.topics import part_of
+from sluiceway.rules.topics import find_topic, part_of
 from sluiceway.steps.metrics import count, count_of
 
 __all__ = ["BroadcastDesk", "broadcast_records"]
@@ -96,11 +96,11 @@ async def broadcast_records(
 
     Raises, for a batch, what the store raises, and Misconfigured for a stream that carries no topic: it comes again.
     """
-    stop_at = call.deadline - min(RESERVE_S, call.remaining_s() * RESERVE_SHARE)
+    stop_at = call.deadline - call.keep_s(RESERVE_S, RESERVE_SHARE)
     if isinstance(event, PartOrder):
         return await _serve_part(event, desk, stop_at)
     if event.records:
-        topic, is_served = _topic_of(event.records[0], desk.topics), False
+        topic, is_served = find_topic(event.records[0].stream_name, desk.topics, "TOPICS"), False
         desk.losses.begin(topic, event.records, now=asyncio.get_running_loop().time())
         try:
             skipped = await _serve_batch(event.records, topic, desk=desk, stop_at=stop_at)
@@ -110,14 +110,6 @@ async def broadcast_records(
         if skipped:
             count("RecordsSkipped", skipped)
     return BatchReport()
-
-
-def _topic_of(record: KinesisRecord, topics: Mapping[str, str]) -> str:
-    stream = record.stream_arn.partition(":stream/")[2].partition("/")[0]
-    topic = topics.get(stream)
-    if topic is None:
-        raise Misconfigured("the stream of this event carries no topic", what="TOPICS")
-    return topic
 
 
 async def _serve_batch(records: tuple[KinesisRecord, ...], topic: str, *, desk: BroadcastDesk, stop_at: float) -> int:

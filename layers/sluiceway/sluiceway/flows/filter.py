@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -30,20 +30,20 @@ from sluiceway.flows.batch_letters import choose_letters
 from sluiceway.flows.filter_account import RULE_METRICS, FilterAccount, FilterSums, choose_poison, choose_word
 from sluiceway.flows.filter_messages import write_message
 from sluiceway.flows.filter_rules import RuleWatch
+from sluiceway.flows.workers import do_each
 from sluiceway.ports import DeadLetters
 from sluiceway.ports.filtering import Destinations, Outgoing
 from sluiceway.rules.filtering import Destination
 from sluiceway.rules.patterns.decoding import read_event
 from sluiceway.rules.rule_set import Match, RuleSet
+from sluiceway.rules.topics import find_topic
 from sluiceway.steps.metrics import count, count_of
 
 __all__ = ["RULES_TOLD", "FilterCounts", "FilterDesk", "filter_records"]
 
 WINDOW: Final = 500  # records: as many as one PutRecords takes
 DESTINATIONS_AT_ONCE: Final = 8
-MAX_HELD_BYTES: Final = (
-    33_554_432  # of messages that wait; the wire copies what is sent, of a function's 512 MB
-)
+MAX_HELD_BYTES: Final = 33_554_432  # of messages that wait; the wire copies what is sent, of a function's 512 MB
 MESSAGE_BYTES: Final = 1_000  # of a message, beside its body
 RESERVE_S: Final = 1.0  # of the invocation, for dead letters and the report
 RESERVE_SHARE: Final = 0.2  # never more than this share of a short one
@@ -105,17 +105,15 @@ async def filter_records(batch: KinesisBatch, call: Invocation, desk: FilterDesk
 
 
 async def _read_rules(record: KinesisRecord, desk: FilterDesk) -> tuple[str, RuleSet]:
-    stream = record.stream_arn.partition(":stream/")[2].partition("/")[0]
-    if stream not in desk.topics:
-        raise Misconfigured("the stream of this event carries no topic", what="TOPICS")
-    topic = desk.topics[stream]
+    stream = record.stream_name
+    topic = find_topic(stream, desk.topics, "TOPICS")
     return topic, await desk.watch.read(topic, stream)
 
 
 async def _filter(
     batch: KinesisBatch, rules: RuleSet, *, call: Invocation, desk: FilterDesk
 ) -> tuple[BatchReport, FilterSums]:
-    reserve_s = min(RESERVE_S, call.remaining_s() * RESERVE_SHARE)
+    reserve_s = call.keep_s(RESERVE_S, RESERVE_SHARE)
     account = FilterAccount(len(batch.records))
     run = _Run(desk, account, stop_at=call.deadline - reserve_s, cut_at=call.deadline - reserve_s / 2)
     outcomes = await _send_all(batch.records, rules, run)
@@ -273,18 +271,15 @@ class _Sending:
     async def flush(self) -> None:
         """Send what is held."""
         parcels, self._parcels, self._held_bytes = self._parcels, {}, 0
-        waiting = iter(parcels.items())
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(DESTINATIONS_AT_ONCE, len(parcels))):
-                workers.create_task(self._work(waiting))
+        await do_each(parcels.items(), self._send, at_once=DESTINATIONS_AT_ONCE)
 
-    async def _work(self, waiting: Iterator[tuple[tuple[Destination, str], list[_Parcel]]]) -> None:
-        for (destination, _), parcels in waiting:
-            for parcel, fate in zip(parcels, await _send(destination, parcels, self._run), strict=True):
-                self._run.account.note(parcel.at, parcel.rule_id, choose_word(fate))
-                if fate is not None:
-                    self.troubles.setdefault(parcel.at, []).append((parcel.rule_id, fate))
-                    self.comes_again |= not isinstance(fate, _FINAL)
+    async def _send(self, entry: tuple[tuple[Destination, str], list[_Parcel]]) -> None:
+        (destination, _), parcels = entry
+        for parcel, fate in zip(parcels, await _send(destination, parcels, self._run), strict=True):
+            self._run.account.note(parcel.at, parcel.rule_id, choose_word(fate))
+            if fate is not None:
+                self.troubles.setdefault(parcel.at, []).append((parcel.rule_id, fate))
+                self.comes_again |= not isinstance(fate, _FINAL)
 
 
 async def _send(destination: Destination, parcels: Sequence[_Parcel], run: _Run) -> Sequence[Exception | None]:

@@ -19,18 +19,18 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from sluiceway import log
-from sluiceway.cancellation import is_being_cancelled
 from sluiceway.codec.raw_records import HOUR_MS, RawRecord, encode_lines, name_object
 from sluiceway.errors import Misconfigured, Rejected, Retryable, SluicewayError
 from sluiceway.events.invocation import Invocation
 from sluiceway.events.kinesis import KinesisRecord
 from sluiceway.events.kinesis_window import KinesisWindow, WindowReply
 from sluiceway.flows.batch_letters import choose_letters, write_letter
+from sluiceway.flows.workers import do_each
 from sluiceway.ports import DeadLetters
 from sluiceway.ports.rollups import Contribution, Ledger, RawStore, RollupStore, total_place
 from sluiceway.rules.rollups.cells import Cell, Place, coarsen, merge
@@ -39,14 +39,11 @@ from sluiceway.rules.rollups.records import Reading, RecordReader
 from sluiceway.rules.rollups.windows import Gathered, mark_of
 from sluiceway.steps.metrics import count
 
-__all__ = ["RollUpDesk", "do_each", "find_totals", "roll_up_records"]
+__all__ = ["RollUpDesk", "find_totals", "roll_up_records"]
 
-WRITES_AT_ONCE: Final = 32
 LOOK_EVERY: Final = 200  # records between two looks at the clock
 RESERVE_S: Final = 1.0  # of the invocation, for storing what was read
 RESERVE_SHARE: Final = 0.2  # never more than this share of a short one
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ async def roll_up_records(window: KinesisWindow, call: Invocation, desk: RollUpD
     """
     run = _Run(window, desk)
     await run.open()
-    stop_at = call.deadline - min(RESERVE_S, call.remaining_s() * RESERVE_SHARE)
+    stop_at = call.deadline - call.keep_s(RESERVE_S, RESERVE_SHARE)
     failed = await run.take(stop_at)
     is_over = (window.is_final or window.is_cut) and not failed
     if is_over or run.gathered.is_full():
@@ -277,32 +274,6 @@ def find_totals(cells: Iterable[tuple[Place, Cell]], definition: RollupDefinitio
         total = total_place(interval, place.start_ms // length_ms * length_ms, shard)
         totals[total] = merge(totals[total], cell) if total in totals else cell
     return totals
-
-
-async def do_each(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_once: int = WRITES_AT_ONCE) -> None:
-    """Await `work` for each item, `at_once` at a time. The first failure stops the others before their next item."""
-    waiting = iter(items)
-    failures: list[Exception] = []
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(at_once):
-            workers.create_task(_drain(waiting, work, failures))
-    if failures:
-        raise failures[0]
-
-
-async def _drain(waiting: Iterator[T], work: Callable[[T], Awaitable[None]], failures: list[Exception]) -> None:
-    """One worker; a failure is kept, to be raised as itself and not in a group."""
-    for each in waiting:
-        if failures:
-            return
-        try:
-            await work(each)
-        except asyncio.CancelledError:
-            if is_being_cancelled():
-                raise
-            failures.append(Retryable("somebody cancelled a part of the work"))  # a task group would pass over it
-        except Exception as error:  # noqa: BLE001 - see above
-            failures.append(error)
 
 
 def _find_rows(

@@ -19,7 +19,8 @@ from typing import Final, NamedTuple
 from sluiceway import log
 from sluiceway.codec.raw_records import RawRecord, decode_lines, prefix_of
 from sluiceway.errors import Rejected, Retryable
-from sluiceway.flows.roll_up import do_each, find_totals
+from sluiceway.flows.roll_up import find_totals
+from sluiceway.flows.workers import do_each
 from sluiceway.ports.rollups import RawStore, RollupStore, Row, total_place
 from sluiceway.rules.rollups.cells import Cell, Place, coarsen, merge_cells
 from sluiceway.rules.rollups.definition import INTERVAL_MS, RollupDefinition

@@ -22,8 +22,8 @@ from typing import Final, NamedTuple, cast
 from sluiceway import log
 from sluiceway.codec.raw_records import prefix_of, start_of
 from sluiceway.errors import Misconfigured, Rejected, Retryable
-from sluiceway.flows.roll_up import do_each
 from sluiceway.flows.rollup_check import find_differences, find_unsettled, has_grown, list_names, mend, recount
+from sluiceway.flows.workers import do_each
 from sluiceway.ports import Clock
 from sluiceway.ports.rollups import RawStore, RollupJobStore, RollupStore
 from sluiceway.rules.rollups.definition import INTERVAL_MS, RollupDefinition

@@ -12,7 +12,7 @@ from typing import Final
 
 from sluiceway.errors import Misconfigured
 
-__all__ = ["MAX_PARTS", "MAX_TOPIC", "name_part", "part_of", "read_topics", "topic_of"]
+__all__ = ["MAX_PARTS", "MAX_TOPIC", "find_topic", "name_part", "part_of", "read_topics", "topic_of"]
 
 MAX_TOPICS: Final = 100
 MAX_PARTS: Final = 64  # of a topic's subscribers
@@ -32,6 +32,14 @@ def read_topics(declared: Mapping[str, object], what: str) -> dict[str, str]:
     if not 1 <= len(declared) <= MAX_TOPICS or len(topics) != len(declared) or "" in topics:
         raise Misconfigured(f"{what} must name 1 to {MAX_TOPICS} topics, each with the stream of its own", what=what)
     return topics
+
+
+def find_topic(stream: str, topics: Mapping[str, str], what: str) -> str:
+    """The topic that a stream carries, of `topics` by their stream's name. Raises Misconfigured that names `what`."""
+    topic = topics.get(stream)
+    if topic is None:
+        raise Misconfigured("the stream of this event carries no topic", what=what)
+    return topic
 
 
 def part_of(connection_id: str, parts: int) -> int:

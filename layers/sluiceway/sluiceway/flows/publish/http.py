@@ -142,7 +142,7 @@ class _Job:
         self._call = call
         self._outlet = outlet
         self._desk = desk
-        self._stop_at = call.deadline - min(RESERVE_S, call.remaining_s() * RESERVE_SHARE)
+        self._stop_at = call.deadline - call.keep_s(RESERVE_S, RESERVE_SHARE)
         self.has_begun = False
 
     async def answer(self, sent: _Sent, cors: Mapping[str, str]) -> HttpReply:
