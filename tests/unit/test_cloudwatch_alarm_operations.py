@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from localcloud.services.cloudwatch.alarm import Definition
 from localcloud.services.cloudwatch.reasons import CREATED
 from localcloud.services.contract import Permission
 from tests.unit.cloudwatch_setup import PROTOCOLS, REGION, World, make_request, read_answer
@@ -203,6 +204,20 @@ async def test_history_is_told_newest_first_and_kept_after_the_alarm(world: Worl
     world.clock.now += 14 * 86_400 + 1
     await put(world, "later")
     assert await told() == ['Alarm "later" created']
+
+
+async def test_an_entry_of_history_keeps_to_its_length(world: World) -> None:
+    """What the old state was is left out before the JSON is too long; another Region's entries are not told."""
+    await put(world)
+    data = json.dumps({"a": "x" * 3900})
+    for value in ("OK", "ALARM"):
+        await world.ok("SetAlarmState", AlarmName="m", StateValue=value, StateReason="r", StateReasonData=data)
+    (latest, *_) = (await world.ok("DescribeAlarmHistory", HistoryItemType="StateUpdate"))["AlarmHistoryItems"]
+    assert len(latest["HistoryData"]) <= 4095
+    assert set(json.loads(latest["HistoryData"])) == {"version", "newState"}
+    world.alarms.put(Definition(name="e", arn="arn:aws:cloudwatch:us-east-1:123456789012:alarm:e"))
+    items = (await world.ok("DescribeAlarmHistory"))["AlarmHistoryItems"]
+    assert {item["AlarmName"] for item in items} == {"m"}
 
 
 async def test_actions_are_switched(world: World) -> None:

@@ -555,6 +555,61 @@ def test_what_keeps_actions_back_is_told() -> None:
     assert detail["configuration"] == configuration | periods
 
 
+def test_a_suppressor_without_waiting_lets_actions_through_at_once() -> None:
+    """With periods of 0 seconds only its ALARM keeps anything back."""
+    periods = {"ActionsSuppressorWaitPeriod": 0, "ActionsSuppressorExtensionPeriod": 0}
+
+    async def story(world: World) -> None:
+        world.composite("a", "FALSE")
+        world.composite("quiet", "FALSE")
+        world.composite("c", "ALARM(a)", **SUPPRESSED | periods)
+        await world.until(10)
+        world.heard.published.clear()
+        world.set("a", "ALARM")
+        assert [item["state"].get("actionsSuppressedBy") for item in changes(world, "c")] == [None, None]
+        await world.until(20)
+        world.set("quiet", "ALARM")
+        world.set("a", "OK")
+        await world.until(30)
+        world.set("quiet", "OK")
+        await world.until(40)
+
+    def changes(world: World, name: str) -> list[Mapping[str, Any]]:
+        told = [errand for errand in world.alarms.errands if getattr(errand, "detail_type", "") == CHANGES]
+        before = [detail for _, found, kind, detail in world.heard.emitted if (found, kind) == (name, CHANGES)]
+        return before + [errand.detail for errand in told if errand.arn.endswith(f":{name}")]
+
+    heard = on_time(story).heard
+    assert [(at, arn) for at, arn, _ in heard.published] == [(10, TOPIC), (30, f"{TOPIC}-ok")]
+
+
+def test_a_suppressor_that_was_never_in_alarm_does_not_extend_the_wait() -> None:
+    """Its other changes mean nothing while the composite alarm waits for it."""
+
+    async def story(world: World) -> None:
+        world.composite("a", "FALSE")
+        world.metric("quiet")
+        world.composite("c", "ALARM(a)", **SUPPRESSED)
+        await world.until(70)
+        world.heard.published.clear()
+        world.set("a", "ALARM")
+        world.set("quiet", "OK")
+        await world.until(200)
+
+    assert [(at, arn) for at, arn, _ in on_time(story).heard.published] == [(90, TOPIC)]
+
+
+def test_an_update_that_changes_no_state_keeps_the_reason() -> None:
+    """Why a composite alarm is in its state is why it came into it."""
+
+    async def story(world: World) -> None:
+        world.composite("c", "FALSE")
+        world.composite("c", "NOT TRUE")
+
+    (view,) = on_time(story).alarms.snapshot()
+    assert view.reason.endswith("was created and its alarm rule evaluates to OK")
+
+
 def test_another_suppressor_ends_the_period_of_the_first() -> None:
     """If the suppressor is replaced, a period that runs is discarded."""
 
