@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -48,7 +48,7 @@ from localcloud.regions.switching import Switch, Told, switch_of
 from localcloud.state import NotRunning, RunningState
 from sluiceway.errors import SluicewayError
 
-__all__ = ["serve_regions_console"]
+__all__ = ["Desk", "serve_regions_console"]
 
 MAX_NAME_CHARS: Final = 128
 MAX_REASON_CHARS: Final = 512  # an approval has 1,024 with the name
@@ -61,7 +61,7 @@ async def serve_regions_console(host: Host, state: RunningState, listener: socke
     """Answer on `listener` while the context lasts. `state` is the host's own."""
     events = Events()
     watch = Watch(host, events)
-    desk = _Desk(host, watch, state)
+    desk = Desk(host, watch, audience=state.audience, switch=lambda: switch_of(state))
 
     async def read_events(_: Mapping[str, str]) -> Stream:
         watch.want()
@@ -81,13 +81,14 @@ async def serve_regions_console(host: Host, state: RunningState, listener: socke
         watching.cancel()
 
 
-class _Desk:
-    """What a person asks for. Methods raise ApiError."""
+class Desk:
+    """What a person asks for. `audience` is of tokens; `switch` gives the functions that hand over."""
 
-    def __init__(self, host: Host, watch: Watch, state: RunningState) -> None:
+    def __init__(self, host: Host, watch: Watch, *, audience: str, switch: Callable[[], Switch]) -> None:
         self._host = host
         self._watch = watch
-        self._state = state
+        self._audience = audience
+        self._switch = switch
 
     def routes(self) -> Routes:
         """Everything but tokens, keys and events."""
@@ -109,7 +110,7 @@ class _Desk:
             "regions": list(self._host.readers),
             "region": "",
             "model": "",
-            "audience": self._state.audience,
+            "audience": self._audience,
             "endpoints": {},
         }
 
@@ -136,14 +137,14 @@ class _Desk:
     async def _look(self, asked: Asked) -> Json:
         to = asked.query.get("to", "")
         await self._check(to, pair=True)
-        return await _ask(lambda switch: switch.look(to), self._state)
+        return await self._ask(lambda switch: switch.look(to))
 
     async def _approve(self, asked: Asked) -> Json:
         members = read_object(asked.body, "to", "name", "reason", "force")
         to, approval = read_words(members.get("to"), "to", most=32), _read_approval(members)
         force = _read_flag(members, "force", default=False)
         await self._check(to, pair=True)
-        return await _ask(lambda switch: switch.approve(to, approval, force=force), self._state)
+        return await self._ask(lambda switch: switch.approve(to, approval, force=force))
 
     async def _drill(self, asked: Asked) -> Json:
         members = read_object(asked.body, "region", "name", "reason", "minutes")
@@ -152,7 +153,7 @@ class _Desk:
         if isinstance(minutes, bool) or not isinstance(minutes, int) or not 0 <= minutes <= MAX_DRILL_MINUTES:
             raise ApiError(f"minutes is a whole number from 0 to {MAX_DRILL_MINUTES:,}.")
         await self._check(region, pair=True)
-        return await _ask(lambda switch: switch.drill(region, approval, minutes=minutes), self._state)
+        return await self._ask(lambda switch: switch.drill(region, approval, minutes=minutes))
 
     async def _check(self, region: str, *, pair: bool = False) -> None:
         """Raises ApiError where there is no such Region; with `pair`, where nothing runs in it."""
@@ -163,16 +164,15 @@ class _Desk:
         if pair and region in self._watch.dark:
             raise ApiError(f"{region} is dark: nobody there answers. Recover it, or ask the other Region.", status=409)
 
-
-async def _ask(order: Callable[[Switch], Any], state: RunningState) -> Json:
-    """What switch_region answers. Raises ApiError with its own words where it refuses."""
-    try:
-        told: Told = await order(switch_of(state))
-    except (SluicewayError, NotRunning) as error:
-        raise ApiError(f"No answer of switch_region: {error}", status=409) from error
-    if "refused" in told:
-        raise ApiError(f"Refused: {told['message']} ({told['refused']}).", status=409)
-    return dict(told)
+    async def _ask(self, order: Callable[[Switch], Awaitable[Told]]) -> Json:
+        """What switch_region answers. Raises ApiError with its own words where it refuses."""
+        try:
+            told = await order(self._switch())
+        except (SluicewayError, NotRunning) as error:
+            raise ApiError(f"No answer of switch_region: {error}.", status=409) from error
+        if "refused" in told:
+            raise ApiError(f"Refused: {told['message']} ({told['refused']}).", status=409)
+        return dict(told)
 
 
 def _read_approval(members: Json) -> str:

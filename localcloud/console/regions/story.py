@@ -95,7 +95,7 @@ def _terms(past: Sight, now: Sight) -> Iterator[Entry]:
     is_open = term.begins_ms != NOT_YET_MS
     was_open = not is_new and past.term is not None and past.term.begins_ms != NOT_YET_MS
     if is_new and term.epoch > 1:
-        at_ms = min(now.now_ms, term.begins_ms - term.lease_ms - term.skew_ms) if is_open else now.now_ms
+        at_ms = min(now.now_ms, term.begins_ms - term.lease_ms - term.skew_ms - 1) if is_open else now.now_ms
         yield Entry(at_ms, "approved", f"Approved: {term.approval}", "good")
         yield Entry(at_ms, "raised", f"Epoch {term.epoch}: {term.region} is home")
     if not is_open or term.begins_ms > now.now_ms:

@@ -60,7 +60,7 @@ class Watch:
     """Looks, and tells readers of `events` the whole of it when it has changed."""
 
     def __init__(self, host: Host, events: Events) -> None:
-        self._host = host
+        self.host = host
         self._events = events
         self._story = Story()
         self._views: dict[str, Json] = {name: {} for name in host.readers}
@@ -77,7 +77,7 @@ class Watch:
     @property
     def places(self) -> tuple[str, ...]:
         """Every Region that counts: the pair's, and where the term is beside them."""
-        return tuple(dict.fromkeys([*self._host.readers, *self._places]))
+        return tuple(dict.fromkeys([*self.host.readers, *self._places]))
 
     def want(self) -> None:
         """Somebody reads from now on."""
@@ -114,7 +114,7 @@ class Watch:
 
     async def _read(self) -> None:
         dark = self.dark
-        lit = [reader for name, reader in self._host.readers.items() if name not in dark]
+        lit = [reader for name, reader in self.host.readers.items() if name not in dark]
         for reader in lit:
             self._settings = self._settings or await reader.settings()
         async with asyncio.TaskGroup() as group:
@@ -133,10 +133,10 @@ class Watch:
         found: Json = {}
         if group:
             alarms = await reader.alarms(group)
-            others = [name for name in self._host.readers if name != reader.region]
+            others = [name for name in self.host.readers if name != reader.region]
             found |= {"alarms": alarms, "fresh": alarms is not None}
             for other in others[:1]:
-                probed = await reader.probed(other, self._host.clock.time())
+                probed = await reader.probed(other, self.host.clock.time())
                 seen = None if probed is None else {"well": probed.is_well, "at_ms": probed.at_ms, "by": reader.region}
                 self._views[other]["seen"] = seen
             if self._count % DOUBTS_EVERY == 0:
@@ -155,7 +155,7 @@ class Watch:
             settings = {**self._settings, **await reader.settings()}
             if settings.get("TERMS_REGION", "") in dark:
                 continue
-            term = await self._host.term(settings)
+            term = await self.host.term(settings)
             if term is not None:
                 self._term = term
                 break
@@ -174,7 +174,7 @@ class Watch:
     @property
     def dark(self) -> frozenset[str]:
         """The Regions that are dark."""
-        told = self._host.control.tell()
+        told = self.host.control.tell()
         return frozenset(each["region"] for each in told["regions"] if each["dark"])
 
     def _see(self) -> Sight:
@@ -185,44 +185,44 @@ class Watch:
             for alarm in view.get("alarms") or ()
         }
         return Sight(
-            now_ms=self._host.clock.time() * 1000,
+            now_ms=self.host.clock.time() * 1000,
             term=self._term,
             alarms=alarms,
             health={region: view["health"]["said"] for region, view in views.items() if view.get("health")},
             seen={region: view["seen"]["well"] for region, view in views.items() if view.get("seen")},
-            doubts={region: sum(view["doubts"].values()) for region, view in views.items() if view.get("doubts")},
+            doubts={
+                region: sum(view["doubts"].values()) for region, view in views.items() if view.get("doubts") is not None
+            },
             names={each["name"]: each["region"] for each in self._names()},
-            regions=tuple(self._host.readers),
+            regions=tuple(self.host.readers),
         )
 
     # ------------------------------------------------------------------ telling
 
     def tell(self) -> Json:
         """The whole of it, as the API's docstring has it."""
-        told = self._host.control.tell()
+        told = self.host.control.tell()
         dark = self.dark
         home = self._term.region if self._term is not None else ""
         return {
-            "now_ms": round(self._host.clock.time() * 1000),
-            "regions": [self._tell_region(name, dark=name in dark, home=home) for name in self._host.readers],
-            "beside": [
-                {"region": name, "dark": name in dark} for name in self.places if name not in self._host.readers
-            ],
+            "now_ms": round(self.host.clock.time() * 1000),
+            "regions": [self._tell_region(name, dark=name in dark, home=home) for name in self.host.readers],
+            "beside": [{"region": name, "dark": name in dark} for name in self.places if name not in self.host.readers],
             "cuts": told["cuts"],
             "lags": told["lags"],
             "group": self._tell_group(),
             "names": self._names(),
-            "checks": self._host.naming()["checks"],
+            "checks": self.host.naming()["checks"],
             "asks": self._asks(dark),
             "story": self._story.tell(),
         }
 
     def _tell_region(self, name: str, *, dark: bool, home: str) -> Json:
-        view, state = self._views[name], self._host.readers[name].state
+        view, state = self._views[name], self.host.readers[name].state
         return {
             "region": name,
             "dark": dark,
-            "role": self._host.roles.get(name, ""),
+            "role": self.host.roles.get(name, ""),
             "home": name == home,
             "console": state.endpoints.get("console", ""),
             "health": view.get("health"),
@@ -243,7 +243,7 @@ class Watch:
     def _names(self) -> list[Json]:
         """Names that lead to one of several records; a Region's own name says nothing of a failover."""
         found: list[Json] = []
-        for zone in cast("list[Json]", self._host.naming()["zones"]):
+        for zone in cast("list[Json]", self.host.naming()["zones"]):
             for name in cast("list[Json]", zone["names"]):
                 if len(name["records"]) > 1:
                     target = API_NAME.fullmatch(str(name["target"]).lower())
@@ -269,7 +269,7 @@ class Watch:
         return [{"to": to, "why": why} for to, why in found.items() if home and to != home]
 
     def _hear(self, what: str, regions: tuple[str, ...]) -> None:
-        now_ms = self._host.clock.time() * 1000
+        now_ms = self.host.clock.time() * 1000
         ways = " to ".join(regions)
         links = f"from {ways}" if len(regions) <= WAY else f"between {' and '.join(regions[:WAY])}"
         text, tone = {
