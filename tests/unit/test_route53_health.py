@@ -307,3 +307,27 @@ def test_a_snapshot_tells_how_many_looks_speak_against_a_status() -> None:
         return told["healthy"], told["in_a_row"], told["threshold"]
 
     assert run_virtual(main) == (True, 2, 3)
+
+
+def test_a_look_that_nobody_foresaw_ends_no_other() -> None:
+    """It is told in the log, and looked again."""
+
+    async def main() -> list[str]:
+        world = World()
+        route53 = open_route53(world)
+        for name in ("broken", "whole"):
+            await route53.create_check(CheckConfig(type="HTTP", name=name, interval_s=10), name)
+        plain = world.ask
+
+        async def ask(config: CheckConfig) -> Outcome:
+            outcome = await plain(config)
+            if config.name == "broken":
+                raise LookupError
+            return outcome
+
+        world.ask = ask  # type: ignore[method-assign]
+        async with looking(route53):
+            await at(15)
+        return sorted(name for _, name in world.asked)
+
+    assert run_virtual(main) == ["broken", "broken", "whole", "whole"]

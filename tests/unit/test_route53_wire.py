@@ -318,6 +318,7 @@ def _check(reference: str) -> bytes:
         b"<CreateHealthCheckRequest>" + b"<a>" * 50 + b"</a>" * 50 + b"</CreateHealthCheckRequest>",
         b"<CreateHealthCheckRequest><HealthCheckConfig>x</HealthCheckConfig></CreateHealthCheckRequest>",
         b"\xff\xfe",
+        f'<!DOCTYPE x [<!ENTITY y "z">]>{_check("&y;").decode()}'.encode("utf-16"),
     ],
 )
 def test_bodies_that_are_no_request(body: bytes) -> None:

@@ -6,6 +6,7 @@ Owns when is looked; how is a port. Whatever waits, waits on the event loop.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final, Protocol
 
 from localcloud.services.route53.alarm_data import AlarmReader, NoAlarm, UnfitAlarm, evaluate
@@ -14,6 +15,7 @@ from localcloud.services.route53.health import HealthCheck, HealthChecks, Outcom
 
 __all__ = ["Checkers", "Probe"]
 
+_LOG: Final = logging.getLogger(__name__)
 LOOK_S: Final = 10.0  # how often metrics are read, and calculated checks reported; AWS does not say
 
 
@@ -61,7 +63,10 @@ class Checkers:
         interval_s = float(check.config.interval_s) if check.config.is_endpoint else LOOK_S
         due = loop.time()
         while True:
-            await self._look_once(check)
+            try:
+                await self._look_once(check)
+            except Exception:  # noqa: BLE001 - the outermost edge of a check: what nobody foresaw ends none of the others
+                _LOG.exception("route53.look_failed check=%s", check.id)
             due = max(due + interval_s, loop.time())
             await asyncio.sleep(due - loop.time())
 

@@ -43,8 +43,8 @@ def read_body(body: bytes, root: str) -> dict[str, Any]:
     """The members of a body whose outermost element is `root`: texts, maps and lists. Raises Route53Error."""
     if len(body) > MAX_BODY_BYTES:
         raise invalid_input(f"Invalid XML ; the body has {MAX_BODY_BYTES} bytes at most")
-    if b"<!" in body.replace(b"<!--", b"").replace(b"<![CDATA[", b""):
-        raise _malformed("it has a document type")
+    if b"\0" in body or b"<!" in body.replace(b"<!--", b"").replace(b"<![CDATA[", b""):
+        raise _malformed("it has a document type, or is no UTF-8")
     try:
         parsed = ET.fromstring(body)  # noqa: S314 - neither document type nor entities get here
     except (ET.ParseError, ValueError) as error:
