@@ -70,13 +70,15 @@ class NameFront:
             await asyncio.wait(tuple(self._tasks))
 
     def look_up(self) -> Place | None:
-        """Where the name leads: what was said last while its TTL lasts, and then what is said now."""
+        """Where the name leads: what was said last while its TTL lasts, and then what is said now.
+
+        That it leads nowhere is not kept: while Regions start, it soon will.
+        """
         now = asyncio.get_running_loop().time()
         if self._kept is None or now >= self._kept[0]:
             answer = self._resolver.ask(self.name, "A")
             place = self._resolver.places.address_of(answer.target) if answer.target else None
-            ttl_s = answer.records[-1].ttl if answer.records else (answer.soa.ttl if answer.soa is not None else 0)
-            self._kept = (now + ttl_s, place)
+            self._kept = (now + answer.records[-1].ttl if place is not None else now, place)
         return self._kept[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -43,6 +43,23 @@ def test_a_change_is_followed_after_the_ttl() -> None:
     assert run_virtual(main) == [(0, east), (1, east), (59, east), (60, west), (119, west), (120, east)]
 
 
+def test_that_a_name_leads_nowhere_is_not_kept() -> None:
+    """Neither NXDOMAIN nor an alias of a Region that is not there yet: each is asked again at once."""
+
+    async def main() -> list[Place | None]:
+        world = World(places={})
+        route53 = open_route53(world)
+        zone, _ = route53.create_zone("example.com.", "x")
+        front = NameFront("api.example.com.", route53.resolver)
+        seen = [front.look_up()]
+        route53.change(zone.id, [alias("api.example.com", EAST)])
+        seen.append(front.look_up())
+        world.places[EAST] = ("127.0.0.1", 4611)
+        return [*seen, front.look_up()]
+
+    assert run_virtual(main) == [None, None, ("127.0.0.1", 4611)]
+
+
 class Upstream:
     """A server that stands in for a Region's gateway: keeps what it got, and answers each head with its name."""
 
