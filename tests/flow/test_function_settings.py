@@ -45,8 +45,9 @@ ROLLUP = (
     '"metrics":[{"source_field":"t","metrics":["avg"]}],"retention_s":{"minute":2592000},"lateness_s":3600,'
     '"raw_retention_s":172800,"stream_retention_s":86400}'
 )
-OPTIONAL = {  # the template sets them, most perhaps to nothing
-    "CHANNELS", "KEYS_STALE_S", "MASK_KEY", "SCHEMAS", "SUBSCRIBER_PARTS", "TOKEN_ISSUERS", "TOKEN_KEYS_URL",
+OPTIONAL = {# the template sets them, most perhaps to nothing
+    "CHANNELS", "KEYS_STALE_S", "MASK_KEY", "RESTING_MAPPINGS", "RESTING_RULES", "SCHEMAS", "SUBSCRIBER_PARTS",
+    "SURVEY_ALARMS", "SURVEY_CHECKS", "SURVEY_PLAN", "TOKEN_ISSUERS", "TOKEN_KEYS_URL",
 }  # fmt: skip
 SETTINGS = {
     "broadcast_records": {
@@ -91,6 +92,11 @@ SETTINGS = {
         "IDEMPOTENCY_TABLE": "keys",
         "OTHER_REGION": "eu-central-1",
         "PROBE_URL": "https://eu-central-1.api.example.com/health",
+        "RESTING_MAPPINGS": "",
+        "RESTING_RULES": "",
+        "SURVEY_ALARMS": "shop-other-region-down,shop-secondary-is-home",
+        "SURVEY_CHECKS": "",
+        "SURVEY_PLAN": "",
     },
     "publish_records": {
         "TOPICS": '{"records": "stack-RecordsStream-1"}',
@@ -291,13 +297,13 @@ def test_what_repeats_a_queues_number_repeats_it() -> None:
 async def test_parts_and_channels_are_opened_where_they_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are this very function, which has to have a name then; without the settings there are neither."""
     async with opened(monkeypatch, "broadcast_records") as services:
-        assert (services.parting, services.channels, services.roll.parts) == (None, None, (0,))
+        assert (services.parting, services.channels, services.subscribers.parts) == (None, None, (0,))
     channel = '{"records":{"url":"https://x.appsync-api.eu-west-1.amazonaws.com","channel":"/records/live"}}'
     opening = opened(monkeypatch, "broadcast_records")
     for name, value in {"SUBSCRIBER_PARTS": "8", "AWS_LAMBDA_FUNCTION_NAME": "f", "CHANNELS": channel}.items():
         monkeypatch.setenv(name, value)
     async with opening as services:
-        assert (services.parting.parts, services.roll.parts) == (8, tuple(range(8)))
+        assert (services.parting.parts, services.subscribers.parts) == (8, tuple(range(8)))
         assert services.channels.of_topic["records"].name == "/records/live"
     opening = opened(monkeypatch, "broadcast_records")
     monkeypatch.setenv("SUBSCRIBER_PARTS", "8")
