@@ -207,7 +207,7 @@ async def serve_batches(connections: int, filters: int, rounds: int) -> tuple[fl
     from sluiceway.events.kinesis import KinesisBatch, KinesisRecord  # noqa: PLC0415 - the same
     from sluiceway.flows.broadcast import BroadcastDesk, broadcast_records  # noqa: PLC0415 - the same
     from sluiceway.flows.posting import PostingDesk  # noqa: PLC0415 - the same
-    from sluiceway.flows.roll import SubscriptionRoll  # noqa: PLC0415 - the same
+    from sluiceway.flows.subscribers import SubscriberCache  # noqa: PLC0415 - the same
     from sluiceway.ports import Subscription, SystemChance, SystemClock  # noqa: PLC0415 - the same
     from sluiceway.rules.access import AccessRules  # noqa: PLC0415 - the same
     from sluiceway.rules.numbering import Numbering  # noqa: PLC0415 - the same
@@ -243,9 +243,11 @@ async def serve_batches(connections: int, filters: int, rounds: int) -> tuple[fl
             del connection_id
 
     here = Here()
-    roll = SubscriptionRoll(here, SystemClock(), AccessRules({"orders": "public"}, "ACCESS"))
+    subscribers = SubscriberCache(here, SystemClock(), AccessRules({"orders": "public"}, "ACCESS"))
     chance = SystemChance()
-    desk = BroadcastDesk(roll, PostingDesk(here, roll, chance), {"Orders": "orders"}, Numbering(chance.draw))
+    desk = BroadcastDesk(
+        subscribers, PostingDesk(here, subscribers, chance), {"Orders": "orders"}, Numbering(chance.draw)
+    )
     arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/Orders"
     records = tuple(
         KinesisRecord(

@@ -23,7 +23,7 @@ from sluiceway.flows.broadcast import BroadcastDesk, broadcast_records
 from sluiceway.flows.channels import ChannelDesk
 from sluiceway.flows.parting import Crowds, PartDesk
 from sluiceway.flows.posting import PostingDesk
-from sluiceway.flows.roll import SubscriptionRoll
+from sluiceway.flows.subscribers import SubscriberCache
 from sluiceway.ports import Subscription
 from sluiceway.ports.fan_out import NotBegun, PartWorkers
 from sluiceway.rules.access import AccessRules
@@ -220,11 +220,11 @@ class FanOutWorld:
     def make_desk(self, workers: PartWorkers | None) -> BroadcastDesk:
         """An environment; one that may give orders where there are workers."""
         chance = SeededChance(self.rng)
-        roll = SubscriptionRoll(self.store, LoopClockMs(), AccessRules({"orders": "public"}, "ACCESS"))
+        subscribers = SubscriberCache(self.store, LoopClockMs(), AccessRules({"orders": "public"}, "ACCESS"))
         parting = None if workers is None else PartDesk(workers, Crowds(self.most), self.parts, LoopClockMs(), chance)
         numbering = Numbering(chance.draw)
-        posting = PostingDesk(self.gateway, roll, chance)
-        return BroadcastDesk(roll, posting, {"Orders": "orders"}, numbering, parting, self.channels)
+        posting = PostingDesk(self.gateway, subscribers, chance)
+        return BroadcastDesk(subscribers, posting, {"Orders": "orders"}, numbering, parting, self.channels)
 
     def call(self, timeout_s: float) -> Invocation:
         return Invocation("r", "f", "arn", asyncio.get_running_loop().time() + timeout_s, grace_s=0.2)

@@ -19,7 +19,7 @@ from sluiceway.flows.broadcast import BroadcastDesk, broadcast_records
 from sluiceway.flows.channels import ChannelDesk, TopicChannel
 from sluiceway.flows.parting import Crowds, PartDesk
 from sluiceway.flows.posting import PostingDesk
-from sluiceway.flows.roll import SubscriptionRoll
+from sluiceway.flows.subscribers import SubscriberCache
 from sluiceway.ports import SystemChance, SystemClock
 from sluiceway.rules.access import AccessRules
 from sluiceway.rules.masking import parse_mask_key
@@ -48,15 +48,15 @@ async def lifespan() -> AsyncGenerator[BroadcastDesk]:
     clock, chance = SystemClock(), SystemChance()
     numbering = Numbering(chance.draw)
     async with Wire.open(settings.environ()) as wire:
-        roll = SubscriptionRoll(DynamoDbSubscriptionStore(Table(wire, table), parts), clock, access)
+        subscribers = SubscriberCache(DynamoDbSubscriptionStore(Table(wire, table), parts), clock, access)
         parting = None
         if parts > 1:
             from sluiceway.aws.fan_out import LambdaPartWorkers  # noqa: PLC0415 - cold start: a crowd alone pays for it
 
             parting = PartDesk(LambdaPartWorkers(wire, _own_name()), Crowds(most), parts, clock, chance)
         yield BroadcastDesk(
-            roll=roll,
-            posting=PostingDesk(ApiConnections(wire, url), roll, chance),
+            subscribers=subscribers,
+            posting=PostingDesk(ApiConnections(wire, url), subscribers, chance),
             topics=topics,
             numbering=numbering,
             parting=parting,

@@ -22,8 +22,8 @@ from sluiceway.events.socket import SocketEvent
 from sluiceway.events.sqs import BatchReport
 from sluiceway.flows.broadcast import BroadcastDesk, broadcast_records
 from sluiceway.flows.posting import PostingDesk
-from sluiceway.flows.roll import SubscriptionRoll
 from sluiceway.flows.stream.socket import serve_socket
+from sluiceway.flows.subscribers import SubscriberCache
 from sluiceway.ports import MAX_MESSAGE_BYTES, MAX_SUBSCRIPTIONS, Subscription
 from sluiceway.rules.access import NOBODY, AccessRules, Viewer, read_viewer
 from sluiceway.rules.masking import MaskKey
@@ -57,10 +57,10 @@ class World:
     access: Mapping[str, object] = field(default_factory=lambda: {"orders": "public"})
 
     def __post_init__(self) -> None:
-        self.roll = SubscriptionRoll(self.store, LoopClockMs(), AccessRules(self.access, "ACCESS", key=KEY))
+        self.subscribers = SubscriberCache(self.store, LoopClockMs(), AccessRules(self.access, "ACCESS", key=KEY))
         self.desk = BroadcastDesk(
-            self.roll,
-            PostingDesk(self.line, self.roll, FixedChance()),
+            self.subscribers,
+            PostingDesk(self.line, self.subscribers, FixedChance()),
             {"Orders": "orders"},
             Numbering(FixedChance().draw),
         )
@@ -396,7 +396,7 @@ def test_a_client_that_is_gone_loses_its_subscription_alone() -> None:
 
 
 def test_a_subscription_made_since_survives_the_end_of_an_earlier_one() -> None:
-    """The roll still has generation 1 when generation 2 is stored: the 410 takes the first."""
+    """The cache still has generation 1 when generation 2 is stored: the 410 takes the first."""
 
     async def scene(world: World) -> None:
         await world.subscribe("c1")
@@ -413,7 +413,7 @@ def test_a_subscription_made_since_survives_the_end_of_an_earlier_one() -> None:
 
 
 def test_a_store_that_does_not_drop_is_no_failure() -> None:
-    """It is not posted to until the roll is read again; then the next post finds out again."""
+    """It is not posted to until the subscribers are read again; then the next post finds out again."""
 
     async def scene(world: World) -> None:
         await world.subscribe("gone")
@@ -695,7 +695,7 @@ def test_one_that_is_over_already_is_closed_with_the_next_batch() -> None:
     assert world.counted == {"ConnectionsExpired": 1}
 
 
-# ---------------------------------------------------------------- the roll
+# ---------------------------------------------------------------- who has subscribed
 
 
 def test_subscriptions_are_read_every_two_seconds_at_most() -> None:

@@ -333,7 +333,7 @@ def test_messages_are_what_was_posted_dropped_and_unwanted(seed: int, sizes: Seq
     async def run() -> None:
         world = World()
         gateway = Rough(rng)
-        desk = PostingDesk(gateway, world.roll, FixedChance())
+        desk = PostingDesk(gateway, world.subscribers, FixedChance())
         now_s = EPOCH_MS // 1000
         parcels = [
             Parcel(

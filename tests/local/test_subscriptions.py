@@ -96,7 +96,7 @@ class World:
         return [each["SequenceNumber"] for each in done["Records"]]
 
     async def probe(self, *subscribers: Subscriber, holds: Callable[[str], bool]) -> None:
-        """Put a record of a run of its own, and again, until the first has it and that holds: the roll is 2 s old."""
+        """Put a record of a run of its own, and again, until the first has it and that holds: a cache is 2 s old."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 run = str(uuid.uuid4())

@@ -25,8 +25,8 @@ from sluiceway.flows.channels import ChannelDesk, publish_records
 from sluiceway.flows.missing import ALL, About, Losses, Marks
 from sluiceway.flows.parting import PartDesk, give_parts
 from sluiceway.flows.posting import POST_METRICS, Parcel, Posting, PostingDesk, PostTally
-from sluiceway.flows.roll import Subscribers, SubscriptionRoll
 from sluiceway.flows.showing import Showing, Shown, ShowTally, write_messages
+from sluiceway.flows.subscribers import SubscriberCache, Subscribers
 from sluiceway.ports import Subscription
 from sluiceway.rules.numbering import Numbering
 from sluiceway.rules.subscriptions import Filter
@@ -47,7 +47,7 @@ class BroadcastDesk:
     subscribers, None where this invocation serves them all. `channels`: of topics that are published there as well.
     """
 
-    roll: SubscriptionRoll
+    subscribers: SubscriberCache
     posting: PostingDesk
     topics: Mapping[str, str]
     numbering: Numbering
@@ -132,7 +132,7 @@ async def _serve_connections(
     parting = desk.parting
     if parting is not None and parting.crowds.is_large(topic):
         return await give_parts(records, topic, desk=parting, losses=desk.losses, stop_at=stop_at)
-    subscribers = await desk.roll.read(topic, desk.roll.parts)
+    subscribers = await desk.subscribers.read(topic, desk.subscribers.parts)
     if parting is not None and parting.crowds.note(topic, subscribers.number):
         return await give_parts(records, topic, desk=parting, losses=desk.losses, stop_at=stop_at)
     lost = desk.losses.find(topic, records[0].shard_id, ALL, now=asyncio.get_running_loop().time())
@@ -142,10 +142,10 @@ async def _serve_connections(
 
 async def _serve_part(order: PartOrder, desk: BroadcastDesk, stop_at: float) -> PartReport:
     """What a worker does. Whoever ordered it knows no more than this of it, and nothing after the order's end."""
-    stop_at = min(stop_at, desk.roll.to_loop_time(order.until_ms))
+    stop_at = min(stop_at, desk.subscribers.to_loop_time(order.until_ms))
     try:
         async with asyncio.timeout_at(stop_at):
-            subscribers = await desk.roll.read(order.topic, (order.part,))
+            subscribers = await desk.subscribers.read(order.topic, (order.part,))
     except (Retryable, TimeoutError) as error:
         log.failure("broadcast.part_not_begun", error)
         return PartReport(is_begun=False)
@@ -177,7 +177,7 @@ async def _post_records(  # noqa: PLR0913 - what one call is about, keyword-only
     for wanted, shown in written.items():
         if shown.unjudged:
             tally.posts.pass_over(shown.unjudged * len(held.holders(wanted)))
-    served = partial(_is_served, part=showing.series, parts=len(desk.roll.parts))
+    served = partial(_is_served, part=showing.series, parts=len(desk.subscribers.parts))
     parcels = desk.marks.add(showing.topic, _pack(written, held.holders), held.holders, is_served=served)
     posting = Posting(desk.posting, tally.posts, stop_at=stop_at)
     await posting.run([*parcels, *map(Parcel, subscribers.over)])

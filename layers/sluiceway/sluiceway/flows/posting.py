@@ -21,7 +21,7 @@ from sluiceway.ports import Chance, Connections, Subscription
 from sluiceway.rules.pacing import Rests, Window
 from sluiceway.steps.metrics import count
 
-__all__ = ["POST_METRICS", "Missed", "Parcel", "PostTally", "Posting", "PostingDesk", "PostingRoll"]
+__all__ = ["POST_METRICS", "Missed", "Parcel", "PostTally", "Posting", "PostingDesk", "PostingTargets"]
 
 POSTS_AT_ONCE: Final = 64  # the wire client's connections to one origin
 TRIES: Final = 3  # of one message, while the gateway is not throttled altogether
@@ -42,7 +42,7 @@ POST_METRICS: Final[Mapping[str, str]] = {
 """Why a message is dropped, and the metric that counts it. There are no other reasons."""
 
 
-class PostingRoll(Protocol):
+class PostingTargets(Protocol):
     """Who is still to be posted to."""
 
     def is_over(self, subscription: Subscription) -> bool:
@@ -50,7 +50,7 @@ class PostingRoll(Protocol):
         ...
 
     def is_struck(self, subscription: Subscription) -> bool:
-        """Whether it was struck, or passed over, since the roll was read."""
+        """Whether it was struck, or passed over, since the subscribers were read."""
         ...
 
     async def strike(self, subscription: Subscription) -> None:
@@ -58,7 +58,7 @@ class PostingRoll(Protocol):
         ...
 
     def pass_over(self, subscription: Subscription) -> None:
-        """Post nothing more to it until the roll is read again."""
+        """Post nothing more to it until the subscribers are read again."""
         ...
 
 
@@ -113,7 +113,7 @@ class PostingDesk:
     """What posting needs; lives as long as the execution environment."""
 
     connections: Connections
-    roll: PostingRoll
+    targets: PostingTargets
     chance: Chance
     window: Window = field(default_factory=lambda: Window(POSTS_AT_ONCE))
     rests: Rests = field(default_factory=Rests)
@@ -189,7 +189,7 @@ class Posting:
         for parcel in self._new:
             subscription = parcel.subscription
             job = _Job(parcel, now + CONNECTION_S)
-            if self._desk.roll.is_struck(subscription):
+            if self._desk.targets.is_struck(subscription):
                 self._tally.unwanted += job.left
             elif parcel.messages and self._desk.rests.is_resting(subscription.connection_id, now):
                 self._drop(job, "resting")
@@ -236,9 +236,9 @@ class Posting:
     async def _deliver(self, job: _Job) -> None:
         """One connection's messages, in order, until one has to wait; after one that is dropped the rest is too."""
         subscription, messages, _ = job.parcel
-        roll, rests = self._desk.roll, self._desk.rests
+        targets, rests = self._desk.targets, self._desk.rests
         while True:
-            if roll.is_over(subscription):
+            if targets.is_over(subscription):
                 self._forgo(job)
                 await self._close(subscription)
                 return
@@ -253,7 +253,7 @@ class Posting:
                 self._tally.gone += 1
                 self._forgo(job)
                 rests.forget(subscription.connection_id)
-                await roll.strike(subscription)
+                await targets.strike(subscription)
                 return
             except (Misconfigured, Rejected) as error:
                 self._refuse(job, error)
@@ -322,8 +322,8 @@ class Posting:
         try:
             await self._desk.connections.disconnect(subscription.connection_id)
         except (Retryable, Misconfigured, Rejected) as error:
-            self._desk.roll.pass_over(subscription)  # the next read of the roll finds it again
+            self._desk.targets.pass_over(subscription)  # the next read of the subscribers finds it again
             log.failure("posting.not_closed", error)
             return
         self._tally.expired += 1
-        await self._desk.roll.strike(subscription)
+        await self._desk.targets.strike(subscription)

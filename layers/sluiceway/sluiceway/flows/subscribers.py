@@ -17,7 +17,7 @@ from sluiceway.rules.access import DENY_ALL, AccessRules, read_viewer
 from sluiceway.rules.subscriptions import Filter, Lens, SubscriptionSet
 from sluiceway.rules.topics import part_of
 
-__all__ = ["Subscribers", "SubscriptionRoll"]
+__all__ = ["SubscriberCache", "Subscribers"]
 
 CACHE_MS: Final = 2_000  # that subscriptions are believed: a new one begins, and an ended one ends, this late at most
 
@@ -38,7 +38,7 @@ class _Known(NamedTuple):
     subscribers: Subscribers
 
 
-class SubscriptionRoll:
+class SubscriberCache:
     """Who has subscribed, read again after CACHE_MS; lives as long as the execution environment.
 
     The index of their filters is made anew only when they have changed.
@@ -85,11 +85,11 @@ class SubscriptionRoll:
             log.failure("broadcast.not_dropped", error)
 
     def pass_over(self, subscription: Subscription) -> None:
-        """Post nothing more to it until the roll is read again."""
+        """Post nothing more to it until the subscribers are read again."""
         self._struck.add(subscription)
 
     def is_struck(self, subscription: Subscription) -> bool:
-        """Whether it was struck, or passed over, since the roll was read."""
+        """Whether it was struck, or passed over, since the subscribers were read."""
         return subscription in self._struck
 
     def _is_of(self, subscription: Subscription, topic: str, parts: tuple[int, ...]) -> bool:
