@@ -141,8 +141,9 @@ def test_sam_finds_the_template_valid() -> None:
 
 
 def test_the_build_holds_every_function_the_layer_and_nothing_else(build: Path) -> None:
-    """.aws-sam/build has one folder for each function, one for the layer, and the template."""
-    expected = {logical_id(name) for name in {*FUNCTIONS, *PAIR_ONLY}} | {"SluicewayLayer", "template.yaml"}
+    """.aws-sam/build has one folder for each function, one for each layer, and the template."""
+    functions = {logical_id(name) for name in {*FUNCTIONS, *PAIR_ONLY}}
+    expected = functions | {"SluicewayLayer", "AwsSdkLayer", "template.yaml"}
     assert {path.name for path in build.iterdir()} == expected
 
 

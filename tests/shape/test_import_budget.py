@@ -47,7 +47,7 @@ BUDGETS = {
     "read_job": ("waiting", 190, 18.0),
     "roll_up_records": ("cut", 214, 22.0),
     "serve_socket": ("ask", 212, 21.0),
-    "switch_region": ("scheduled", 200, 18.0),
+    "switch_region": ("scheduled", 194, 18.0),
     "stream_answer": ("unknown", 225, 25.0),
     "verify_rollups": ("scheduled", 212, 22.0),
     "stream_http": ("ask", 268, 24.0),
