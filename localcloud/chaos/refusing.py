@@ -43,12 +43,11 @@ _THROTTLES: Final[Mapping[str, _Error]] = {
     "pipes": (429, "ThrottlingException", _RATE),
     "s3": (503, "SlowDown", "Please reduce your request rate."),
     "scheduler": (429, "ThrottlingException", _RATE),
-    "sns": (429, "Throttled", _RATE),
     "sqs": (400, "RequestThrottled", "The request was denied due to request throttling."),
 }
 _THROTTLE: Final[_Error] = (400, "ThrottlingException", _RATE)
 _QUERY_THROTTLE: Final[_Error] = (400, "Throttling", _RATE)
-_QUERY: Final = frozenset(("iam", "monitoring", "route53", "sts"))
+_QUERY: Final = frozenset(("iam", "monitoring", "route53", "sns", "sts"))
 
 _INTERNAL: Final[Mapping[str, str]] = {
     "appsync": "InternalFailureException",
