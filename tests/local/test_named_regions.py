@@ -141,7 +141,7 @@ def test_the_metrics_of_health_checks_are_in_us_east_1_alone(named: Named) -> No
 
 
 def test_a_lost_region_is_seen_and_only_what_hangs_on_it_moves(named: Named) -> None:
-    """The check fails after its interval and threshold (10 s, 1); the answer that hangs on it changes, the other not.
+    """The check fails after its interval and threshold (10 s, 2); the answer that hangs on it changes, the other not.
 
     Fronts keep what they were told for the TTL, so that until then the lost Region is silent under both names; a
     connection that was open before stays where it is, for good.
@@ -153,7 +153,7 @@ def test_a_lost_region_is_seen_and_only_what_hangs_on_it_moves(named: Named) -> 
     began = time.monotonic()
     try:
         until(lambda: named.port_of(OPEN) == named.gateway(WEST))
-        assert time.monotonic() - began < 10 + 2 + 5
+        assert 10 < time.monotonic() - began < 20 + 2 + 5  # the second look is 10 to 20 s away, and waits for 2 s
         assert named.port_of(HOME) == named.gateway(EAST)
         for name in (OPEN, HOME):
             with pytest.raises(TimeoutError):
