@@ -93,11 +93,7 @@ class DynamoDbAnswerStore:
             names={"#caller": "caller", "#item": "item"},
             values={":caller": record.caller, ":prefix": piece_prefix(record)},
         )
-        page = await self._table.query(QueryRequest(of_record, consistent=True))
-        items = [*page.items]
-        while page.next_key is not None:
-            page = await self._table.query(QueryRequest(of_record, consistent=True, start=page.next_key))
-            items += page.items
+        items = await self._table.query_all(QueryRequest(of_record, consistent=True))
         return assemble(record, map(read_piece, items))
 
     async def attach(self, caller: str, req: str, reader: Reader) -> AnswerRecord | None:

@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Am
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, cast
 
@@ -153,6 +153,15 @@ class Table:
             tuple(decode_item(item) for item in cast("list[Any]", found.get("Items") or [])),
             decode_item(last) if last else None,
         )
+
+    async def query_all(self, what: QueryRequest, *, deadline: float | None = None) -> list[dict[str, Value]]:
+        """The items of every page from `what.start` on, in the order of the sort key."""
+        page = await self.query(what, deadline=deadline)
+        found = [*page.items]
+        while page.next_key is not None:
+            page = await self.query(replace(what, start=page.next_key), deadline=deadline)
+            found += page.items
+        return found
 
     async def _call(self, operation: str, request: dict[str, object], deadline: float | None) -> dict[str, Any]:
         request["TableName"] = self.name

@@ -107,12 +107,7 @@ class DynamoDbFilterRuleStore:
             names={"#topic": "topic", "#changed": "changed"},
             values={":topic": topic, ":since": since},
         )
-        page = await self._table.query(QueryRequest(key, index=INDEX, consistent=True))
-        found = [*page.items]
-        while page.next_key is not None:
-            page = await self._table.query(QueryRequest(key, index=INDEX, consistent=True, start=page.next_key))
-            found += page.items
-        return found
+        return await self._table.query_all(QueryRequest(key, index=INDEX, consistent=True))
 
     async def _version(self, topic: str) -> int:
         head = await self._table.get_item({"topic": topic, "rule_id": HEAD})

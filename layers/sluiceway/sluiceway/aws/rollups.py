@@ -83,7 +83,7 @@ class DynamoDbRollupStore:
             values={":rollup": rollup, ":low": low, ":high": high},
         )
         found: dict[Place, Row] = {}
-        for item in await self._query(within):
+        for item in await self._table.query_all(QueryRequest(within, consistent=True)):
             start = datetime.fromisoformat(read_text(item, "period").split("#")[1])
             found[Place(first.interval, int(start.timestamp()) * 1000, key)] = self._read(item)
         return found
@@ -96,7 +96,8 @@ class DynamoDbRollupStore:
             names={"#rollup": "rollup", "#period": "period"},
             values={":rollup": rollup, ":begin": begin},
         )
-        return {read_text(item, "period").removeprefix(begin): self._read(item) for item in await self._query(within)}
+        found = await self._table.query_all(QueryRequest(within, consistent=True))
+        return {read_text(item, "period").removeprefix(begin): self._read(item) for item in found}
 
     async def read_ledger(self, shard: str) -> Ledger:
         """As the port says."""
@@ -120,14 +121,6 @@ class DynamoDbRollupStore:
         return True
 
     # ------------------------------------------------------------ items
-
-    async def _query(self, key: Expression) -> list[Mapping[str, Value]]:
-        page = await self._table.query(QueryRequest(key, consistent=True))
-        found: list[Mapping[str, Value]] = [*page.items]
-        while page.next_key is not None:
-            page = await self._table.query(QueryRequest(key, consistent=True, start=page.next_key))
-            found += page.items
-        return found
 
     async def _put(self, place: Place, row: Row, seen: Row | None) -> None:
         rollup, period = self._key(place)

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Final, NamedTuple, cast
 
 from sluiceway.aws.event_stream import Message, MessageParser, TornMessageError
-from sluiceway.aws.kinesis import KINESIS
+from sluiceway.aws.kinesis import KINESIS, name_stream
 from sluiceway.aws.reply import Fault
 from sluiceway.aws.retry import classify
 from sluiceway.aws.wire import Stream as Body
@@ -64,7 +64,7 @@ class KinesisReader:
 
     def __init__(self, caller: StreamingCaller, stream: str, *, consumer_arn: str = "") -> None:
         self._caller = caller
-        self._stream = {"StreamARN" if stream.startswith("arn:") else "StreamName": stream}
+        self._stream = name_stream(stream)
         self._consumer_arn = consumer_arn
         self.arn = stream
 

@@ -87,11 +87,7 @@ class DynamoDbSubscriptionStore:
         """As `PartedSubscriptions` says."""
         name = name_part(topic, part)
         key = Expression("#topic = :topic", names={"#topic": "topic"}, values={":topic": name})
-        page = await self._table.query(QueryRequest(key, index=INDEX))
-        found = [*map(_read, page.items)]
-        while page.next_key is not None:
-            page = await self._table.query(QueryRequest(key, index=INDEX, start=page.next_key))
-            found += map(_read, page.items)
+        found = map(_read, await self._table.query_all(QueryRequest(key, index=INDEX)))
         return tuple(each for each in found if each is not None)
 
     def _name(self, connection_id: str, topic: str) -> str:

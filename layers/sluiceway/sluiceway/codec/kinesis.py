@@ -17,6 +17,7 @@ from sluiceway.events.kinesis import KinesisBatch, KinesisRecord
 from sluiceway.events.sqs import BatchReport
 
 __all__ = [
+    "AGGREGATE",
     "correlation_id",
     "decode",
     "decode_entries",

@@ -6,17 +6,16 @@ An aggregate that cannot be opened is one record with a fault, as in a batch. Mu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from sluiceway.codec import kpl
+from sluiceway.codec.kinesis import AGGREGATE
 from sluiceway.codec.kpl import CorruptAggregate
 from sluiceway.events.kinesis import KinesisRecord
 from sluiceway.ports.consuming import Page, ShardRecord
 from sluiceway.rules.consuming.spans import Checkpoint, Span, is_beyond
 
 __all__ = ["Opened", "ShardOpening"]
-
-AGGREGATE: Final = b"\xf3\x89\x9a\xc2"
 
 
 class Opened(NamedTuple):
@@ -44,7 +43,7 @@ class ShardOpening:
             ):
                 self.is_over = True
                 return
-            if kept.data[:4] == AGGREGATE:
+            if kept.data.startswith(AGGREGATE):
                 yield from self._open_aggregate(kept)
             else:
                 yield Opened(self._make(kept), Checkpoint(kept.sequence_number))
