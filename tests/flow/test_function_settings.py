@@ -45,7 +45,7 @@ ROLLUP = (
     '"metrics":[{"source_field":"t","metrics":["avg"]}],"retention_s":{"minute":2592000},"lateness_s":3600,'
     '"raw_retention_s":172800,"stream_retention_s":86400}'
 )
-OPTIONAL = {# the template sets them, most perhaps to nothing
+OPTIONAL = {  # the template sets them, most perhaps to nothing
     "CHANNELS", "KEYS_STALE_S", "MASK_KEY", "RESTING_MAPPINGS", "RESTING_RULES", "SCHEMAS", "SUBSCRIBER_PARTS",
     "SURVEY_ALARMS", "SURVEY_CHECKS", "SURVEY_PLAN", "TOKEN_ISSUERS", "TOKEN_KEYS_URL",
 }  # fmt: skip

@@ -461,7 +461,7 @@ def test_every_alarm_watches_something_that_is_here(source: dict[str, Any], reso
     """Each dimension refers to a resource of the template, or names the API and its stage as the template does."""
     api, stage = resources["Api"]["Properties"], resources["Apiv1Stage"]["Properties"]
     alarms = {name: each["Properties"] for name, each in resources.items() if each["Type"] == "AWS::CloudWatch::Alarm"}
-    watched = {"AWS/ApiGateway", "AWS/Kinesis", "AWS/Lambda", "AWS/SQS", "Sluiceway"}
+    watched = {"AWS/ApiGateway", "AWS/DynamoDB", "AWS/Kinesis", "AWS/Lambda", "AWS/SQS", "Sluiceway"}
     assert {alarm["Namespace"] for alarm in alarms.values()} == watched
     for name, alarm in alarms.items():
         values = [each["Value"] for each in alarm["Dimensions"]]
@@ -471,6 +471,9 @@ def test_every_alarm_watches_something_that_is_here(source: dict[str, Any], reso
                 [{"Name": "Region", "Value": {"Ref": "OtherRegion"}}],
             )
             assert source["Resources"][name]["Properties"]["Dimensions"] in of_pair, name
+        elif alarm["MetricName"] == "ReplicationLatency":  # of the table that both Regions share
+            named = [each["Value"] for each in source["Resources"][name]["Properties"]["Dimensions"]]
+            assert named == [{"Ref": "SharedIdempotencyTable"}, {"Ref": "OtherRegion"}], name
         elif alarm["Namespace"] == "AWS/ApiGateway":
             assert values == [api["Name"], stage["StageName"]], name
         else:
