@@ -19,6 +19,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from localcloud.console.files import read_file, security_headers
+from tests.browser.fake_regions import FakeIssuer
 from tests.browser.mesh import told_mesh
 
 TOKEN = base64.urlsafe_b64encode(b'{"alg":"RS256"}').decode().rstrip("=") + ".eyJzdWIiOiJkZXZlbG9wZXIifQ.c2ln"
@@ -135,6 +136,7 @@ class FakeService:
         self.traces: dict[str, list[dict[str, Any]]] = {}
         self.logs: list[dict[str, Any]] = []
         self.mesh = told_mesh()
+        self.issuer = FakeIssuer()
         self.records: list[dict[str, Any]] = []
         self.bad_patterns: dict[str, str] = {}
         self.asked: list[tuple[str, Any]] = []
@@ -235,6 +237,7 @@ class FakeService:
                 web.post("/api/{what:letters|replays|demo}{rest:.*}", self._do),
                 web.delete("/api/{what:replays|demo}{rest:.*}", self._do),
                 web.post("/v1/topics/{topic}/records", self._publish),
+                *self.issuer.routes(),
                 web.get("/socket", self._socket),
                 web.post("/v1/jobs", self._post_job),
                 web.get("/v1/jobs/{id}", self._get_job),
@@ -279,8 +282,10 @@ class FakeService:
             | {"functions": functions, "outputs": {}}
         )
 
-    async def _token(self, _: web.Request) -> web.Response:
-        return web.json_response({"token": TOKEN, "expires_s": 3600, "subject": CALLER})
+    async def _token(self, request: web.Request) -> web.Response:
+        order = await request.json() if request.can_read_body else {}
+        minutes, subject = order.get("minutes", 60), order.get("subject", CALLER)
+        return web.json_response({"token": TOKEN, "expires_s": minutes * 60, "subject": subject})
 
     async def _list_traces(self, _: web.Request) -> web.Response:
         listed = [_summary(spans) for spans in self.traces.values()]

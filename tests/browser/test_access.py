@@ -16,7 +16,7 @@ from tests.browser.test_panels import line
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-VIEWS = ("Chat", "Jobs", "Requests", "Logs", "Connections", "Streams")
+VIEWS = ("Chat", "Jobs", "Requests", "Logs", "Connections", "Streams", "Identity")
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 CONTRAST = 4.5  # WCAG 2.2, success criterion 1.4.3, for text of this size
 
@@ -55,6 +55,10 @@ async def show(page: Page, view: str) -> None:
         await expect(page.locator(".connection")).to_be_visible()
     if view == "Logs":
         await expect(page.locator(".log-line")).to_have_count(3)
+    if view == "Identity":
+        await expect(page.locator("#identity .keys li")).to_have_count(1)
+        await page.get_by_role("button", name="Issue token").click()
+        await expect(page.get_by_label("The token")).to_be_visible()
     if view == "Streams":
         await expect(page.locator(".record")).to_have_count(2)
         await page.locator(".record summary").first.click()
@@ -181,7 +185,7 @@ async def test_a_conversation_needs_no_mouse(page: Page, service: FakeService) -
     await expect(note_of(page)).to_have_text("Stopped.")
     await expect(page.get_by_label("Your question")).to_be_focused()
     seen = await _walk(page, backwards=True)
-    assert seen[-7:] == ["Streams", "Connections", "Logs", "Requests", "Jobs", "Chat", "Sluiceway, home"]
+    assert seen[-8:] == [*reversed(VIEWS), "Sluiceway, home"]
     for _ in range(3):
         await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")

@@ -254,7 +254,7 @@ async def test_a_template_without_a_socket_has_no_chat(open_page: OpenPage, serv
     service.traces["1-a-b"] = job_spans()
     page = await open_page(service.url)
     links = page.get_by_role("navigation", name="Views").get_by_role("link")
-    await expect(links).to_have_text(["Requests", "Logs", "Connections", "Streams"])
+    await expect(links).to_have_text(["Requests", "Logs", "Connections", "Streams", "Identity"])
     await page.get_by_role("link", name="POST /jobs").click()
     await expect(page.locator("#trace .span")).to_have_count(6)
     await expect(page.get_by_role("alert")).to_be_hidden()

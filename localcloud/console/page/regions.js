@@ -15,6 +15,7 @@ export class Regions {
   constructor({ backend, feed }) {
     this.backend = backend;
     this.told = null;
+    this.isRefused = false;
     const act = (path, body, said) => this.#act(path, body, said);
     this.cards = new RegionCards(byId("region-cards"), { act, backend });
     this.links = new Links(byId("region-links"), { act });
@@ -41,19 +42,23 @@ export class Regions {
   }
 
   #take(told) {
+    if (this.told && told.now_ms < this.told.now_ms) return; // an answer that an event has overtaken
     this.told = { ...told, behindMs: Date.now() - told.now_ms };
-    this.#complain("");
+    if (!this.isRefused) this.#complain(""); // what was refused stands until the next thing is done
     this.#draw();
   }
 
   async #act(path, body, said) {
     try {
       const told = await this.backend.local(path, { method: "POST", body });
+      this.isRefused = false;
+      this.#complain("");
       if (told?.regions) this.#take(told);
       announce(said);
       return true;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      this.isRefused = true;
       this.#complain(error.message);
       return false;
     }

@@ -120,7 +120,7 @@ class Desk:
         try:
             await change(region)
         except ControlError as error:
-            raise ApiError(f"{error}.", status=error.status) from error
+            raise ApiError(f"Not done: {error}.", status=error.status) from error
         return self._watch.tell()
 
     async def _link(self, asked: Asked) -> Json:
@@ -162,7 +162,9 @@ class Desk:
         if region not in known:
             raise ApiError(f"There is no such Region here; there are {', '.join(known)}.", status=404)
         if pair and region in self._watch.dark:
-            raise ApiError(f"{region} is dark: nobody there answers. Recover it, or ask the other Region.", status=409)
+            raise ApiError(
+                f"The Region {region} is dark: nobody there answers. Recover it, or ask the other Region.", status=409
+            )
 
     async def _ask(self, order: Callable[[Switch], Awaitable[Told]]) -> Json:
         """What switch_region answers. Raises ApiError with its own words where it refuses."""
