@@ -115,6 +115,19 @@ def test_patterns_try_as_many_values_as_there_is_time_for() -> None:
     assert held.ambiguous == 0
 
 
+@pytest.mark.parametrize(
+    "event",
+    [{"tags": ["y"] * 5_000 + ["x"]}, {"tags": "x", **dict.fromkeys(map(str, range(5_000)))}],
+    ids=["an array", "an object"],
+)
+def test_values_that_are_looked_at_take_their_time_as_well(event: Mapping[str, object]) -> None:
+    """To find what a pattern asks for, before anything is tried."""
+    held = SubscriptionSet([(Filter('{"tags":["x"]}'), "x")])
+    assert [len(each) for each in held.match(event, left_s=lambda: 1.0)] == [1, 0]
+    assert [len(each) for each in held.match(event, left_s=lambda: 0.001)] == [0, 1]
+    assert len(held.match({"tags": ["x"]}, left_s=lambda: 0.001).views) == 1
+
+
 class _Published:
     """A channel that keeps what is published to it."""
 

@@ -92,12 +92,10 @@ class PatternIndex(Generic[RuleId]):
     def match(self, event: str | bytes | Mapping[str, object], *, work: int = MAX_WORK) -> set[RuleId]:
         """The ids of the rules that `event`, JSON text or decoded JSON, matches. Raises: as Pattern.matches.
 
-        `work`: how many values may be tried, fewer than MAX_WORK where there is no time for so many.
+        `work`: how many values may be tried, and looked at, where there is no time for MAX_WORK of them.
         """
         decoded = read_event(event)
-        found = self._paths.find(decoded)
-        if work < MAX_WORK:
-            found.work_left = work
+        found = self._paths.find(decoded, work=work)
         matched = set[Hashable]()
         for entry in self._root.find(found):
             if entry.holds(found, decoded):

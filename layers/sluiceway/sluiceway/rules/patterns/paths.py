@@ -18,6 +18,7 @@ __all__ = ["MAX_WORK", "Found", "Paths", "Several", "Spread", "is_beyond"]
 
 
 MAX_WORK: Final = 10_000_000  # values tried of one event, by all patterns together: two seconds of a core, or three
+LOOK: Final = 2  # values tried take as long as one that is looked at
 
 
 class Several(set[Key]):
@@ -37,10 +38,12 @@ class Found(dict[str, Key | Several]):
 
     `elements`: how many objects and arrays lie in arrays that lead there, which a look at the arrays may have to try.
     `work_left`: how many values may still be tried. Of the class, until an event has arrays: every event pays for more.
+    `is_short`: there is no time for as many as usual, and values that are looked at count as well.
     """
 
     elements: int = 0
     work_left: int = MAX_WORK
+    is_short: bool = False
 
     def spend(self, work: int) -> None:
         """Before so many values are tried. Raises: Rejected (`ambiguous-event`) where that is too much altogether."""
@@ -99,9 +102,14 @@ class Paths:
             _, name = chain.pop()
             del chain[-1][0].next[name]
 
-    def find(self, event: Mapping[str, object]) -> Found:
-        """What `event` has at the paths. Raises: TypeError for what is no JSON there."""
+    def find(self, event: Mapping[str, object], *, work: int = MAX_WORK) -> Found:
+        """What `event` has at the paths. Raises: TypeError for what is no JSON there.
+
+        With `work` below MAX_WORK that is what there is time for: Rejected (`ambiguous-event`) where it is too little.
+        """
         found = Found()
+        if work < MAX_WORK:
+            found.work_left, found.is_short = work, True
         dotted: list[tuple[_Step, object]] = []
         _walk(event, self._root, found, dotted=dotted)
         for step, value in dotted:
@@ -111,6 +119,8 @@ class Paths:
 
 def _walk(event: Mapping[str, object], step: _Step, found: Found, *, dotted: list[tuple[_Step, object]]) -> None:
     """The part of an event outside of arrays, where a path has one value."""
+    if found.is_short:
+        found.spend(LOOK * len(event))
     asked = step.next.get
     for name, value in event.items():
         next_step = asked(name)
@@ -118,9 +128,8 @@ def _walk(event: Mapping[str, object], step: _Step, found: Found, *, dotted: lis
         if next_step is None:
             if "." in name and (next_step := step.descend(name)) is not None:
                 dotted.append((next_step, value))
-        elif kind is str:
-            if next_step.path is not None:
-                found[next_step.path] = cast("str", value)
+        elif kind is str and next_step.path is not None:
+            found[next_step.path] = cast("str", value)
         elif kind is dict:
             _walk(cast("dict[str, object]", value), next_step, found, dotted=dotted)
         elif kind in _SCALARS and next_step.path is not None:
@@ -134,7 +143,10 @@ def _gather(value: object, step: _Step, found: Found, *, depth: int, inside: boo
     if is_beyond(value, depth):
         return
     if isinstance(value, Mapping):
-        for name, inner in cast("Mapping[str, object]", value).items():
+        members = cast("Mapping[str, object]", value)
+        if found.is_short:
+            found.spend(LOOK * len(members))
+        for name, inner in members.items():
             next_step = step.next.get(name) or (step.descend(name) if "." in name else None)
             if next_step is not None:
                 _gather(inner, next_step, found, depth=depth + inside, inside=inside)
@@ -145,6 +157,8 @@ def _gather(value: object, step: _Step, found: Found, *, depth: int, inside: boo
 
 
 def _gather_elements(array: Sequence[object], step: _Step, found: Found, *, depth: int, inside: bool) -> None:
+    if found.is_short:
+        found.spend(LOOK * len(array))
     for element in array:
         if isinstance(element, Mapping | list | tuple):
             found.elements += 1
