@@ -62,7 +62,9 @@ def _deployed(role: Role, overrides: tuple[tuple[str, str], ...]) -> Deployment:
     environment = "prod" if role == "alone" else role
     parameters = read_settings(ROOT / "samconfig.toml", environment=environment).parameters
     context = stack_context(ROOT, region=WEST if role == "secondary" else EAST)
-    settled = Settled(parameters={**parameters, **GIVEN, **dict(overrides)})
+    settled = Settled(
+        parameters={**parameters, **GIVEN, **dict(overrides)}, secrets=lambda _service, key: f"read:{key}"
+    )
     stack = prepare_stack(read_template(ROOT / "template.yaml"), context, settled)
     scope, nodes = stack.graph.scope, stack.graph.nodes
     return Deployment(

@@ -199,7 +199,7 @@ def test_each_function_has_a_role_of_its_own_that_names_every_resource(
     roles = {name: resources[name]["Properties"]["Role"]["Fn::GetAtt"][0] for name in _functions(source)}
     assert len(set(roles.values())) == len(roles)
     made = {name for name, resource in resources.items() if resource["Type"] == "AWS::IAM::Role"}
-    others = {"ApiRole", "RecordsFirehoseRole", "RegionSwitchRole", "ApproverRole"}
+    others = {"ApiRole", "ApproverRole", "FaultsRole", "RecordsFirehoseRole", "RegionSwitchRole"}
     assert made == {*roles.values(), *others}
     traces = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"}
     for name in made:
@@ -209,7 +209,11 @@ def test_each_function_has_a_role_of_its_own_that_names_every_resource(
         for statement, named in _each_resource(properties.get("Policies", [])):
             parts = ("${ResultsBucket.Arn}/results/", "${RawBucket.Arn}/raw/", "${RawBucket.Arn}/deleting/", "arn:")
             parts += ("${SubscriptionsTable.Arn}/index/", "${RulesTable.Arn}/index/")
-            parts += ("${RawBucket.Arn}/firehose/", "${RawBucket.Arn}/firehose-errors/")
+            parts += (
+                "${RawBucket.Arn}/firehose/",
+                "${RawBucket.Arn}/firehose-errors/",
+                "${FaultsBucket.Arn}/FisConfigs/",
+            )
             if named == source["Parameters"]["RecordsKeyArn"]["Default"]:  # the key that a deployment names
                 continue
             if named == {"Ref": "FilterRecordsConsumer"}:  # a consumer's Ref is its ARN
@@ -416,9 +420,13 @@ def test_both_http_ways_to_an_answer_stream(resources: dict[str, Any]) -> None:
 
 def test_every_function_runs_under_the_layers_own_client(resources: dict[str, Any]) -> None:
     """Without it a response does not stream; the wrapper is the file that the layer holds."""
-    functions = [entry["Properties"] for entry in resources.values() if entry["Type"] == "AWS::Lambda::Function"]
-    wrappers = {each["Environment"]["Variables"]["AWS_LAMBDA_EXEC_WRAPPER"] for each in functions}
-    assert wrappers == {"/opt/bootstrap"}
+    functions = {
+        name: entry["Properties"] for name, entry in resources.items() if entry["Type"] == "AWS::Lambda::Function"
+    }
+    wrappers = {name: each["Environment"]["Variables"]["AWS_LAMBDA_EXEC_WRAPPER"] for name, each in functions.items()}
+    others = {name: wrapper for name, wrapper in wrappers.items() if wrapper != "/opt/bootstrap"}
+    harmed = {"Fn::If": ["InjectsFaults", "/opt/aws-fis/bootstrap", "/opt/bootstrap"]}  # neither of them streams
+    assert others == {"AuthorizeRequest": harmed, "PublishRecords": harmed}
 
 
 def test_the_socket_has_the_routes_of_the_protocol(resources: dict[str, Any]) -> None:
