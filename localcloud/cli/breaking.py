@@ -7,8 +7,11 @@ import asyncio
 import json
 import os
 import secrets
+import signal
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
@@ -115,17 +118,12 @@ def _follow(plan: Plan, state: RunningState, *, as_json: bool) -> int:
     sys.stdout.flush()
     parts = urlsplit(state.endpoints["aws"])
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=plan.ends_s + PATIENCE_S)
-    code = 0
+    asked_to_stop = threading.Event()
     try:
         headers = {"content-type": "application/json"}
         connection.request("POST", f"{OWN}/chaos", json.dumps(dict(plan.told)).encode(), headers)
-        answer = connection.getresponse()
-        try:
-            report = _watch(answer)
-        except KeyboardInterrupt:
-            sys.stderr.write("stopping\n")
-            _get(state, f"{OWN}/chaos/stop", method="POST")
-            report, code = _watch(answer), INTERRUPTED
+        with _stopping_on_interrupt(state, asked_to_stop):
+            report = _watch(connection.getresponse())
     except (HTTPException, OSError) as error:
         message = f"the local cloud broke off: {error!r}"
         raise Unreachable(message) from error
@@ -135,7 +133,32 @@ def _follow(plan: Plan, state: RunningState, *, as_json: bool) -> int:
         sys.stdout.write(json.dumps(report, indent=1) + "\n")
     else:
         sys.stdout.write(_describe(report))
-    return code
+    return INTERRUPTED if asked_to_stop.is_set() else 0
+
+
+@contextmanager
+def _stopping_on_interrupt(state: RunningState, asked: threading.Event) -> Generator[None]:
+    """The first Ctrl-C asks the cloud to end the plan, which then reports; another one is what it always is.
+
+    Nothing is raised for the first: a read of lines that is broken off in the middle cannot be gone on with.
+    """
+
+    def take(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        asked.set()
+        sys.stderr.write("stopping\n")
+        threading.Thread(target=_stop, args=(state,), daemon=True).start()
+
+    before = signal.signal(signal.SIGINT, take)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _stop(state: RunningState) -> None:
+    with suppress(Unreachable):  # whoever reads the lines sees it too
+        _get(state, f"{OWN}/chaos/stop", method="POST")
 
 
 def _watch(answer: HTTPResponse) -> _Told:
