@@ -187,6 +187,19 @@ parts = st.fixed_dictionaries(
 writes = st.lists(st.tuples(st.sampled_from("rst"), st.none() | parts), max_size=8)
 
 
+def test_what_a_record_matches_is_as_it_was_when_it_was_asked():
+    """Messages are sent while matches are made, and another invocation may read the rules anew meanwhile."""
+    rules = RuleSet()
+    for rule_id in ("a", "b", "c"):
+        rules.put(rule(rule_id=rule_id))
+    matches = rules.match({"a": 1})
+    first = next(matches)
+    rules.remove("b")
+    rules.put(rule(rule_id="c", enabled=False))
+    assert [each.rule.rule_id for each in (first, *matches)] == ["a", "b", "c"]
+    assert [each.rule.rule_id for each in rules.match({"a": 1})] == ["a"]
+
+
 @given(writes, records)
 def test_together_rules_do_what_each_would_do_alone(written: list[tuple[str, Any]], record: dict[str, Any]) -> None:
     """Whatever was put and removed before: by pattern on the whole record, by its own columns and masks."""

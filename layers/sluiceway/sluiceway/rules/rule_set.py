@@ -102,15 +102,15 @@ class RuleSet:
     def match(self, record: Mapping[str, object]) -> Iterator[Match]:
         """The rules that a decoded record matches, by id, and what each sends: made one after the other, as asked for.
 
-        The rules may not be changed meanwhile. Raises: Rejected (`ambiguous-event`), before the first.
+        Of the rules as they are now, whatever is changed meanwhile. Raises: Rejected (`ambiguous-event`), before the
+        first.
         """
         matched = self._every | self._index.match(record) if len(self._index) else self._every
-        return self._show(record, sorted(matched))
+        return self._show(record, [self._rules[rule_id] for rule_id in sorted(matched)])
 
-    def _show(self, record: Mapping[str, object], rule_ids: Sequence[str]) -> Iterator[Match]:
+    def _show(self, record: Mapping[str, object], rules: Sequence[FilterRule]) -> Iterator[Match]:
         shown: dict[Plan, Mapping[str, object]] = {}
-        for rule_id in rule_ids:
-            rule = self._rules[rule_id]
+        for rule in rules:
             plan = self._plan(rule)
             if plan not in shown:
                 if len(shown) >= MAX_SHOWN:
