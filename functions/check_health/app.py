@@ -14,10 +14,10 @@ from sluiceway.aws.kinesis import KinesisStream
 from sluiceway.aws.sqs import Queue
 from sluiceway.aws.wire import Wire
 from sluiceway.codec import rest
-from sluiceway.errors import Misconfigured, Retryable
-from sluiceway.flows.health import HealthDesk, HealthWatch, check_health
+from sluiceway.errors import Retryable
+from sluiceway.flows.health import HealthDesk, HealthWatch, KnownTerm, check_health
 from sluiceway.ports import SystemClock
-from sluiceway.region.records import Records, open_records
+from sluiceway.region.records import open_records
 from sluiceway.steps.log_context import log_context
 from sluiceway.steps.metrics import metrics
 from sluiceway.steps.trace import trace
@@ -39,12 +39,13 @@ async def lifespan() -> AsyncGenerator[HealthDesk]:
             Asked("jobs", Queue(wire, queue).depth),
             Asked("records", partial(_ask_stream, KinesisStream(wire, stream))),
         ]
-        drills = None
+        drills = term = None
         if records.tier == "home":
-            dependencies.append(Asked("term", partial(_read_term, records)))
+            term = KnownTerm(records.terms, records.group)
             table = Table(wire, settings.text("REGIONS_TABLE"))
             drills = DynamoDbDrillStore(table, group=records.group, region=records.region)
-        yield HealthDesk(watch=HealthWatch(dependencies, drills, clock), region=records.region)
+        known = [term] if term is not None else []
+        yield HealthDesk(HealthWatch([*dependencies, *known], drills, clock), records.region, term)
 
 
 async def _ask_stream(stream: KinesisStream) -> None:
@@ -52,12 +53,6 @@ async def _ask_stream(stream: KinesisStream) -> None:
     status = await stream.status()
     if status not in OPEN:
         raise Retryable(f"the stream is {status or 'none'}")
-
-
-async def _read_term(records: Records) -> None:
-    """Nothing may begin work in a group without a term. Raises Misconfigured there."""
-    if await records.terms.get(records.group) is None:
-        raise Misconfigured(f"the group {records.group!r} has no term", what="REGION_GROUP")
 
 
 handler = App(check_health, source=rest, steps=[log_context, metrics, trace], lifespan=lifespan)

@@ -19,6 +19,7 @@ from sluiceway.rules.region_keys import (
     parse_region_key,
     read_item_key,
     region_key_in,
+    write_time,
 )
 
 REGIONS = st.sampled_from(
@@ -114,3 +115,32 @@ def test_each_term_has_an_item_of_its_own(region: str, epoch: int, other: int, r
         assert read_item_key(item_key(each, other), other) == each
         assert (item_key(each, epoch) == item_key(each, other)) == (epoch == other)
     assert item_key(hashed, epoch) == f"{hashed}@{epoch}"
+
+
+@given(st.integers(1, 10**15 - 1))
+def test_a_time_stands_behind_a_hash_and_names_no_term(made_ms: int) -> None:
+    """Whoever reads it knows when the key was made, and nothing of where."""
+    key = f"jobs#{'0' * 64}#{write_time(made_ms)}"
+    assert region_key_in(key) == RegionKey("", 0, made_ms)
+    assert item_key(key, 2) == f"{key}@2"
+    assert read_item_key(f"{key}@2", 2) == key
+
+
+@pytest.mark.parametrize(
+    ("made", "behind"),
+    [
+        (KEY, f"#{KEY}"),
+        (1_700_000_000_000, "#t1700000000000"),
+        ("t1700000000000", ""),
+        ("us-east-1.1.not-a-uuid", ""),
+        ("", ""),
+        (None, ""),
+        (0, ""),
+        (-5, ""),
+    ],
+)
+def test_what_an_event_says_of_its_key_stands_behind_the_hash(made: object, behind: str) -> None:
+    """Only a key that a Region made, or a time of ours; no text of a client's becomes a time."""
+    event = {"id": "k", "made": made}
+    plain = KeyMaker("orders", key="id").key_of(event)
+    assert KeyMaker("orders", key="id", made="made").key_of(event) == plain + behind

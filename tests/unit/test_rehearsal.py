@@ -140,7 +140,7 @@ def test_what_never_comes_breaks_the_story_with_its_name() -> None:
 )
 def test_the_count_finds_what_went_wrong(told: str, stored: int, *, listed: bool, wrong: dict[str, int]) -> None:
     """Twice, lost, in doubt and on no list, never told; whatever else was right."""
-    ask = Ask(0, "k", told=told)  # pyright: ignore[reportArgumentType] - the words above
+    ask = Ask(0, key="k", told=told)  # pyright: ignore[reportArgumentType] - the words above
     counts = count([ask], {"k": stored}, frozenset({"k"} if listed else ()))
     assert counts == RIGHT._replace(**wrong)
     assert counts.is_right is not bool({"twice", "lost", "unlisted", "unknown", "refused"} & wrong.keys())
@@ -194,7 +194,7 @@ async def test_a_client_asks_with_its_key_until_it_knows(script: list[str], told
     """After each answer that leaves it open, and never after one that does not."""
     times = len(script)
     async with api(script) as (url, asked):
-        load = Load(url, token=lambda: "t", run="r", count=1, rate=1_000)
+        load = Load(url, token="t", make_key=lambda: "r-0", count=1, rate=1_000)
         await load.run()
     assert ([ask.told for ask in load.asks], load.done, load.begun) == ([told], 1, 1)
     assert asked == [("r-0", "Bearer t")] * times
@@ -205,7 +205,7 @@ async def test_a_broken_connection_is_asked_again(monkeypatch: pytest.MonkeyPatc
     """Silence and a cut say nothing of what was done."""
     monkeypatch.setattr("localcloud.regions.rehearsal.load.PAUSE_S", 0.0)
     async with api(["cut", "stored"]) as (url, asked):
-        load = Load(url, token=lambda: "t", run="r", count=1, rate=1_000)
+        load = Load(url, token="t", make_key=lambda: "r-0", count=1, rate=1_000)
         await load.run()
     assert (load.asks[0].told, len(asked)) == ("stored", 2)
     assert Counter(load.asks[0].seen)["200"] == 1

@@ -1,7 +1,8 @@
 """Clients of a pair while it fails over: each wants one record stored, once, and asks until it knows.
 
-A client calls the API by its one name with a key of its own, and repeats the request with that key after silence, a
-broken connection or a 5xx, as docs/producing.md tells clients to. What it was told is kept; nothing is judged here.
+A client calls the API by its one name, with a key that it makes of the term that `GET /health` told last, and repeats
+the request with that key after silence, a broken connection or a 5xx, as docs/producing.md tells clients to. What it
+was told is kept; nothing is judged here.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ Told = Literal["", "stored", "in-doubt", "refused"]
 
 @dataclass(slots=True)
 class Ask:
-    """One client. `told` is "" until it was told anything final; `attempts` and `seen` are of its requests."""
+    """One client. `key` is "" until it begins, `told` until it was told anything final; the rest is of its requests."""
 
     number: int
-    key: str
+    key: str = ""
     told: Told = ""
     attempts: int = 0
     seen: list[str] = field(default_factory=list[str])
@@ -37,10 +38,11 @@ class Ask:
 
 
 class Load:
-    """`count` clients of `url`, `rate` of them beginning in a second. `token` gives a bearer token when it is asked."""
+    """`count` clients of `url`, `rate` of them beginning in a second, with one `token` and a key each."""
 
-    def __init__(self, url: str, *, token: Callable[[], str], run: str, count: int, rate: float) -> None:
-        self.asks = [Ask(number, f"{run}-{number}") for number in range(count)]
+    def __init__(self, url: str, *, token: str, make_key: Callable[[], str], count: int, rate: float) -> None:
+        self.asks = [Ask(number) for number in range(count)]
+        self._make_key = make_key
         self._url = url
         self._token = token
         self._rate = rate
@@ -67,7 +69,7 @@ class Load:
 
     async def _ask(self, session: ClientSession, ask: Ask) -> None:
         loop = asyncio.get_running_loop()
-        ask.began_s = loop.time()
+        ask.began_s, ask.key = loop.time(), self._make_key()
         while not ask.told:
             async with self._room:
                 pause_s = await self._try(session, ask)
@@ -78,7 +80,7 @@ class Load:
         """Send the request once; how long to wait before the next time, 0 where there is none."""
         ask.attempts += 1
         body = {"records": [{"key": f"k{ask.number % 16}", "data": {"rehearsal": ask.key}}]}
-        headers = {"authorization": f"Bearer {self._token()}", "idempotency-key": ask.key}
+        headers = {"authorization": f"Bearer {self._token}", "idempotency-key": ask.key}
         try:
             async with session.post(self._url, json=body, headers=headers) as answer:
                 told = await answer.json(content_type=None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,10 +65,10 @@ async def rehearse(
     issuer = LocalIssuer.open(Path(host.issuer))
     token = issuer.token(subject=SUBJECT, audience=host.audience, minutes=TOKEN_MINUTES, clock=SystemClock())
     address = f"{host.endpoints[plan.name]}/topics/{TOPIC}/records"
-    run = uuid.uuid4().hex[:8]
-    load = Load(address, token=lambda: token, run=run, count=plan.requests, rate=plan.rate)
     async with ClientSession() as session:
-        scene = RunningPair(host, session, load, name=plan.name)
+        scene = RunningPair(host, session, name=plan.name)
+        await scene.serving()  # the term that keys are made of is told with it
+        load = scene.load = Load(address, token=token, make_key=scene.make_key, count=plan.requests, rate=plan.rate)
         stage = Stage(tell, asyncio.get_running_loop().time())
         async with asyncio.TaskGroup() as group:
             clients = group.create_task(load.run())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
@@ -17,6 +18,8 @@ from localcloud.state import RunningState, read_state
 from sluiceway.aws.endpoints import ServiceSpec
 from sluiceway.aws.wire import Wire
 from sluiceway.errors import SluicewayError
+from sluiceway.ports import SystemClock
+from sluiceway.rules.region_keys import RANDOM_BYTES, mint_key
 
 __all__ = ["RunningPair"]
 
@@ -29,12 +32,14 @@ ANSWER_S: Final = 2.0
 class RunningPair:
     """The pair whose host's state is `host`. `name` is what clients call it by; the first Region is the home."""
 
-    def __init__(self, host: RunningState, session: ClientSession, load: Load, *, name: str) -> None:
+    load: Load
+
+    def __init__(self, host: RunningState, session: ClientSession, *, name: str) -> None:
+        self._term = (next(iter(host.regions)), 1)
         self.home, self.other = host.regions
         self.name = name
         self._host = host
         self._session = session
-        self._load = load
         self._switch = switch_of(host)
 
     def folder(self, region: str) -> Path:
@@ -55,7 +60,15 @@ class RunningPair:
                 told = await answer.json(content_type=None)
         except (ClientError, TimeoutError, ValueError):
             return ""
-        return str(cast("dict[str, Any]", told).get("region", "")) if isinstance(told, dict) else ""
+        found = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+        if "term" in found:
+            self._term = (str(found["term"]["home"]), int(found["term"]["epoch"]))
+        return str(found.get("region", ""))
+
+    def make_key(self) -> str:
+        """A key of the term that was told last, as a client makes one."""
+        home, epoch = self._term
+        return mint_key(home, epoch, now_ms=SystemClock().now_ms(), random=os.urandom(RANDOM_BYTES))
 
     async def is_asked(self, to: str) -> bool:
         """As `Scene.is_asked`."""
@@ -90,12 +103,12 @@ class RunningPair:
     async def is_warm(self) -> bool:
         """As `Scene.is_warm`: a tenth of them have."""
         await asyncio.sleep(0)
-        return self._load.done >= len(self._load.asks) / 10
+        return self.load.done >= len(self.load.asks) / 10
 
     async def stored_since(self, at_s: float) -> bool:
         """As `Scene.stored_since`."""
         await asyncio.sleep(0)
-        return any(ask.told == "stored" and ask.ended_s > at_s for ask in self._load.asks)
+        return any(ask.told == "stored" and ask.ended_s > at_s for ask in self.load.asks)
 
     async def _control(self, what: str) -> None:
         async with self._session.post(f"{self._host.endpoints['aws']}/_sluiceway/{what}") as answer:

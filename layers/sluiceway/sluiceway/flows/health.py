@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from sluiceway import log
+from sluiceway.errors import Misconfigured
 from sluiceway.events.http import HttpReply, HttpRequest
 from sluiceway.events.invocation import Invocation
 from sluiceway.ports import Clock
 from sluiceway.ports.failover import Dependency, Drill, DrillStore
+from sluiceway.ports.regions import TermStore
+from sluiceway.rules.terms import Term
 from sluiceway.steps.metrics import count
 
-__all__ = ["Finding", "HealthDesk", "HealthWatch", "Look", "check_health"]
+__all__ = ["Finding", "HealthDesk", "HealthWatch", "KnownTerm", "Look", "check_health"]
 
 BOUND_S: Final = 1.5  # a health checker of Route 53 waits 2 s for the answer once it is connected
 KEEP_S: Final = 2.0  # a look serves everybody who asks within it: two are made in each interval of a fast check
@@ -112,6 +115,26 @@ class _Drilled:
         self.found = await self._drills.get()
 
 
+class KnownTerm:
+    """The group's term as one more thing to depend on: without one nobody may begin work. `found` is the last one."""
+
+    def __init__(self, terms: TermStore, group: str) -> None:
+        self._terms = terms
+        self._group = group
+        self.found: Term | None = None
+
+    @property
+    def name(self) -> str:
+        """As `Dependency.name`."""
+        return "term"
+
+    async def ask(self) -> None:
+        """As `Dependency.ask`. Raises Misconfigured where the group has none."""
+        self.found = await self._terms.get(self._group)
+        if self.found is None:
+            raise Misconfigured(f"the group {self._group!r} has no term", what="REGION_GROUP")
+
+
 async def _find(dependency: Dependency, ends: float) -> Finding:
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -127,10 +150,11 @@ async def _find(dependency: Dependency, ends: float) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class HealthDesk:
-    """What answering needs. `region` is this one."""
+    """What answering needs. `region` is this one; `term` is told so that clients can make keys of it."""
 
     watch: HealthWatch
     region: str
+    term: KnownTerm | None = None
 
 
 async def check_health(_request: HttpRequest, _call: Invocation, desk: HealthDesk) -> HttpReply:
@@ -140,9 +164,11 @@ async def check_health(_request: HttpRequest, _call: Invocation, desk: HealthDes
         log.warning("health.drill", until_ms=look.drill.until_ms)
     count("Healthy", int(look.is_well))
     status = 200 if look.is_well else 500 if look.drill is not None else 503
-    body = {
+    body: dict[str, object] = {
         "status": "healthy" if look.is_well else "drill" if look.drill is not None else "unhealthy",
         "region": desk.region,
         "checks": {finding.name: "ok" if finding.is_well else "failed" for finding in look.findings},
     }
+    if desk.term is not None and desk.term.found is not None:
+        body["term"] = {"home": desk.term.found.region, "epoch": desk.term.found.epoch}
     return HttpReply(status, json.dumps(body), {"content-type": "application/json", "cache-control": "no-store"})

@@ -25,7 +25,9 @@ from sluiceway.errors import (
 )
 from sluiceway.genai.faults import Denied, Overloaded, Throttled, Timeout
 from sluiceway.idempotency import Guard, Options
+from sluiceway.idempotency.keys import make_select
 from sluiceway.ports import Chance, Clock, JobRecord, SystemChance
+from sluiceway.rules.jobs import parse_job_id
 
 __all__ = [
     "IN_DOUBT",
@@ -45,6 +47,7 @@ KEEP_S: Final = 7 * 24 * 3600  # a record's and a key's life after the end; resu
 LEASE_S: Final = 20.0  # with the clock margin, less than a term's (rules.terms.LEASE_MS); renewed every 7 s
 IN_DOUBT: Final = "idempotency-in-doubt"
 _CHANCE: Final = SystemChance()
+_select_id: Final = make_select("job_id")
 
 AfterCrash: TypeAlias = Literal["rerun", "doubt"]
 
@@ -68,12 +71,21 @@ def make_job_guard(*, clock: Clock, after_crash: AfterCrash, chance: Chance = _C
         keep_s=KEEP_S,
         lease_s=LEASE_S,
         validate="body_sha256",
+        made=_made_of,
         after_crash=after_crash,
         load=lambda stored: JobEnd(*stored),
         clock=clock,
         chance=chance,
     )
     return Guard("jobs", key="job_id", options=options)
+
+
+def _made_of(event: object) -> str | int | None:
+    """A client's key may be one that a Region made; an id of the gateway's says when it was made."""
+    job_id = parse_job_id(str(_select_id(event)))
+    if job_id is None:
+        return None
+    return job_id.client_key if job_id.requested_ms is None else job_id.requested_ms if job_id.is_usual else None
 
 
 def end_of(record: JobRecord) -> JobEnd | None:

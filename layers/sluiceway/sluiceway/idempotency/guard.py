@@ -55,7 +55,7 @@ class Guard(Generic[T]):
     __slots__ = ("_keys", "_options")
 
     def __init__(self, name: str, *, key: Part, options: Options = _DEFAULTS) -> None:
-        self._keys = KeyMaker(name, key=key, validate=options.validate, digest=options.digest)
+        self._keys = KeyMaker(name, key=key, validate=options.validate, digest=options.digest, made=options.made)
         self._options = options
 
     def key_of(self, event: object) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from sluiceway.errors import Misconfigured, Rejected
-from sluiceway.rules.region_keys import parse_region_key
+from sluiceway.rules.region_keys import parse_region_key, write_time
 
 __all__ = ["Digest", "KeyMaker", "Part", "Select", "make_select"]
 
@@ -34,9 +34,17 @@ _Step: TypeAlias = str | int
 class KeyMaker:
     """The keys of one function, the same for its whole life: nothing here changes after it was made."""
 
-    __slots__ = ("_hash", "_is_minted", "_select", "_validate", "name", "where")
+    __slots__ = ("_hash", "_is_minted", "_made", "_select", "_validate", "name", "where")
 
-    def __init__(self, name: str, *, key: Part, validate: Part | None = None, digest: Digest = "sha256") -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        key: Part,
+        validate: Part | None = None,
+        digest: Digest = "sha256",
+        made: Part | None = None,
+    ) -> None:
         if not name or len(name.encode()) > MAX_NAME_BYTES or "#" in name:
             raise ValueError(f"a name has 1 to {MAX_NAME_BYTES} bytes and no #")
         self.name = name
@@ -44,10 +52,11 @@ class KeyMaker:
         self._select = make_select(key)
         self._validate = None if validate is None else make_select(validate)
         self._is_minted = digest == "minted"
+        self._made = None if made is None else make_select(made)
         self._hash = _hash_md5 if digest == "md5" else _hash_sha256
 
     def key_of(self, event: object) -> str:
-        """`<name>#<hex>`, of minted keys `<name>#<key>`.
+        """`<name>#<hex>`, of minted keys `<name>#<key>`; where the event says when its key was made, that behind it.
 
         Raises Rejected (`no-idempotency-key`, `invalid-idempotency-key`).
         """
@@ -59,7 +68,13 @@ class KeyMaker:
         text = self._write(selected)
         if len(text) > MAX_KEY_CHARACTERS:
             raise Rejected("the key is too long", reason="invalid-idempotency-key", field=self.where)
-        return f"{self.name}#{self._hash(text.encode())}"
+        return f"{self.name}#{self._hash(text.encode())}{self._write_made(event)}"
+
+    def _write_made(self, event: object) -> str:
+        made = None if self._made is None else self._made(event)
+        if isinstance(made, int) and made > 0:
+            return f"#{write_time(made)}"
+        return f"#{made}" if isinstance(made, str) and parse_region_key(made) is not None else ""
 
     def _read_minted(self, selected: object) -> str:
         if not isinstance(selected, str) or parse_region_key(selected) is None:

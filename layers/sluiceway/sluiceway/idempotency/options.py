@@ -37,6 +37,9 @@ class Options:
     `lease_s`: how long a claim, and each renewal of it, lasts at most; a call's deadline shortens it. `skew_s`: by how
     much two clocks may differ. `wait_s`: how long a caller waits for another's result (0: it is told at once).
 
+    `made`: the part of the event that says when its key was made, for the tier `home` (`sluiceway.region`): a key that
+    a Region made, or epoch milliseconds by a clock of this stack, never a client's; anything else says nothing.
+
     `when_away`: while the store cannot be reached, `fail` (Retryable) or `run` without protection. `store_timeout_s`:
     after which time without an answer it counts as away. `after_crash`: an attempt that never ended is run again
     (`rerun`), or never (`doubt`: the key is in doubt until its record expires).
@@ -54,6 +57,7 @@ class Options:
     store_timeout_s: float = 5.0
     validate: Part | None = None
     digest: Digest = "sha256"
+    made: Part | None = None
     dump: Callable[[Any], object] = _as_it_is
     load: Callable[[Any], Any] = _as_it_is
     clock: Clock = field(default_factory=SystemClock)

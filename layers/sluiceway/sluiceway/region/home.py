@@ -263,7 +263,9 @@ def _region_of(term: Term, epoch: int) -> str:
 
 
 def _past_of(key: str, term: Term, *, now_ms: int, keep_ms: int) -> tuple[PastTerm, ...]:
-    return started_under(term, _minted_epoch(key), now_ms=now_ms, keep_ms=keep_ms)
+    made = region_key_in(key)
+    made_ms = made.minted_ms if made is not None and not made.epoch else 0  # of another, the term itself is known
+    return started_under(term, _minted_epoch(key), now_ms=now_ms, keep_ms=keep_ms, made_ms=made_ms)
 
 
 def _minted_epoch(key: str) -> int:

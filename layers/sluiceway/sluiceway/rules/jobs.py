@@ -6,6 +6,7 @@ API refuses most of what is wrong before it is queued; here they hold for whatev
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -52,6 +53,17 @@ class JobId:
     caller: str
     requested_ms: int | None
     is_usual: bool = True
+
+    @property
+    def client_key(self) -> str:
+        """The client's Idempotency-Key, "" where there is none, or none that is text."""
+        if self.requested_ms is not None:
+            return ""
+        encoded = self.text.rpartition(".")[2]
+        try:
+            return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+        except ValueError:
+            return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import uuid
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-__all__ = ["RegionKey", "item_key", "mint_key", "parse_region_key", "read_item_key", "region_key_in"]
+__all__ = ["RegionKey", "item_key", "mint_key", "parse_region_key", "read_item_key", "region_key_in", "write_time"]
 
 MAX_EPOCH: Final = 10**9
 RANDOM_BYTES: Final = 10
@@ -23,9 +23,14 @@ _KEY: Final = re.compile(
     r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})"
 )
 
+_TIME: Final = re.compile(r"t([0-9]{1,15})")
+
 
 class RegionKey(NamedTuple):
-    """A key made in `region` under `epoch`; `minted_ms` is epoch milliseconds on the clock of whoever made it."""
+    """A key made in `region` under `epoch`; `minted_ms` is epoch milliseconds on the clock of whoever made it.
+
+    Of a key whose time alone is known (`write_time`) the Region is "" and the epoch 0.
+    """
 
     region: str
     epoch: int
@@ -49,9 +54,16 @@ def parse_region_key(text: str) -> RegionKey | None:
     return RegionKey(found["region"], int(found["epoch"]), int(found["id"].replace("-", "")[:12], 16))
 
 
+def write_time(made_ms: int) -> str:
+    """What stands behind a key of which a service of this stack knows when it was made: epoch milliseconds."""
+    return f"t{made_ms}"
+
+
 def region_key_in(key: str) -> RegionKey | None:
-    """What a guard's key (`<name>#<key>`) says; None where its last part is a hash."""
-    return parse_region_key(key.rpartition("#")[2])
+    """What a guard's key (`<name>#<key>`, `<name>#<hash>#<key>`) says; None where its last part is a hash."""
+    last = key.rpartition("#")[2]
+    timed = _TIME.fullmatch(last)
+    return parse_region_key(last) if timed is None else RegionKey("", 0, int(timed[1]))
 
 
 def item_key(key: str, epoch: int) -> str:

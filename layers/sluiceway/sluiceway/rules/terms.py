@@ -111,15 +111,22 @@ def open_term(closed: Term, *, now_ms: int) -> Term:
     return closed._replace(begins_ms=begins_ms, past=(*closed.past[:-1], last._replace(ended_ms=begins_ms)))
 
 
-def started_under(term: Term, minted_epoch: int, *, now_ms: int, keep_ms: int) -> tuple[PastTerm, ...]:
+def started_under(
+    term: Term, minted_epoch: int, *, now_ms: int, keep_ms: int, made_ms: int = 0
+) -> tuple[PastTerm, ...]:
     """The earlier terms under which a key may have been begun, the latest first.
 
-    `minted_epoch` is the one under which the key was made, 0 where the key does not say. `keep_ms` is how long an end
-    is kept: what ended longer ago counts as gone, as it does in one Region.
+    `minted_epoch` is the one under which the key was made, 0 where the key does not say. `made_ms` is when it was made,
+    on a clock of ours (epoch milliseconds, 0: nobody knows): what had ended by then, on every clock, did not begin it.
+    `keep_ms` is how long an end is kept: what ended longer ago counts as gone, as it does in one Region.
     """
     longest_ms = keep_ms + LATE_END_MS + term.skew_ms
     return tuple(
-        past for past in reversed(term.past) if past.epoch >= minted_epoch and now_ms <= past.ended_ms + longest_ms
+        past
+        for past in reversed(term.past)
+        if past.epoch >= minted_epoch
+        and past.ended_ms + term.skew_ms >= made_ms
+        and now_ms <= past.ended_ms + longest_ms
     )
 
 

@@ -70,7 +70,13 @@ class PublishLedger:
             "publishes",
             key=_key_of,
             options=replace(
-                options, validate=_payload_of, dump=dump_results, load=load_results, after_crash="doubt", wait_s=0.0
+                options,
+                validate=_payload_of,
+                made=_made_of,
+                dump=dump_results,
+                load=load_results,
+                after_crash="doubt",
+                wait_s=0.0,
             ),
         )
 
@@ -114,6 +120,11 @@ class _Round(NamedTuple):
 
 def _key_of(publish: Publish) -> object:
     return [publish.caller, publish.topic, publish.key, publish.round]
+
+
+def _made_of(publish: Publish) -> object:
+    """Where the client's key is one that a Region made, it says under which term."""
+    return publish.key
 
 
 def _payload_of(publish: Publish) -> object:

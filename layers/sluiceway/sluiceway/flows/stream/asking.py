@@ -44,7 +44,13 @@ class AskKeys(NamedTuple):
 def make_ask_keys(store: IdempotencyStore, *, clock: Clock, chance: Chance) -> AskKeys:
     """Keys of caller and req: the first question counts. After a crash it is begun again, which its record allows."""
     options = Options(
-        keep_s=KEEP_S, lease_s=LEASE_S, wait_s=WAIT_S, validate="request_sha256", clock=clock, chance=chance
+        keep_s=KEEP_S,
+        lease_s=LEASE_S,
+        wait_s=WAIT_S,
+        validate="request_sha256",
+        made="req",
+        clock=clock,
+        chance=chance,
     )
     return AskKeys(Guard("asks", key=("caller", "req"), options=options), store, clock)
 
