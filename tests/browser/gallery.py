@@ -11,6 +11,7 @@ from typing import Any
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.browser import running_browser
+from tests.browser.fake_regions import FakeRegions, told_failover, told_pair
 from tests.browser.fake_service import Answer, FakeService
 from tests.browser.mesh import told_record
 from tests.browser.spans import span
@@ -156,6 +157,9 @@ class Gallery:
         await self.show("Connections")
         await expect(self.page.locator(".connection").first).to_be_visible()
         await self.take("connections")
+        await self.show("Identity")
+        await expect(self.page.locator("#identity .keys li")).to_have_count(1)
+        await self.take("identity")
 
     async def streams(self) -> None:
         """A stream that was split, with a hot shard and something wrong everywhere; all of the view in one picture."""
@@ -215,9 +219,28 @@ async def _make(browser: Browser, folder: Path) -> None:
         await Gallery(page, service, folder, "desktop").take("sign-in")
 
 
+async def _make_regions(browser: Browser, folder: Path) -> None:
+    """Two Regions that are well, and one of them lost; all of the page in one picture."""
+    against = {"against": ["replication-lags"], "status": 0, "replicated_ms": None, "parked": 0}
+    for state, told in (("well", told_pair()), ("failover", told_failover())):
+        async with FakeRegions().serving() as host:
+            host.told, host.readiness = told, against
+            for screen, options in (("desktop", DESKTOP), ("phone", PHONE)):
+                for scheme in ("light", "dark"):
+                    page = await browser.new_page(**options, color_scheme=scheme)
+                    await page.goto(host.url)
+                    await expect(page.locator(".issuer .region-state")).to_have_text("Answers")
+                    await expect(page.get_by_text("does not arrive")).to_have_count(len(told["asks"]))
+                    tall = await page.evaluate("document.querySelector('#regions').scrollHeight")
+                    await page.set_viewport_size({"width": options["viewport"]["width"], "height": tall + 150})
+                    await page.screenshot(path=folder / f"regions-{state}-{screen}-{scheme}.png")
+                    await page.close()
+
+
 async def _main(folder: Path) -> None:
     async with running_browser() as browser:
         await _make(browser, folder)
+        await _make_regions(browser, folder)
 
 
 if __name__ == "__main__":

@@ -30,9 +30,11 @@ export class Identity {
       keys: h("ul", { class: "keys", "aria-label": "Published keys" }),
       problem: h("p", { class: "problem", role: "alert", hidden: true }),
     };
-    const actions = ACTIONS.map(([action, name, said]) =>
-      h("li", {}, h("button", { type: "button", onclick: () => this.#ask(`issuer/${action}`, "POST", name), "aria-describedby": `${this.place.id}-${action}` }, name), h("p", { class: "facts", id: `${this.place.id}-${action}` }, said)),
-    );
+    const actions = ACTIONS.map(([action, name, said]) => {
+      const id = `${this.place.id}-${action}`;
+      const button = h("button", { type: "button", onclick: () => this.#ask(`issuer/${action}`, "POST", name), "aria-describedby": id }, name);
+      return h("li", {}, button, h("p", { class: "facts", id }, said));
+    });
     this.parts = parts;
     this.place.append(
       h("p", { class: "issuer" }, parts.state, " ", parts.issuer),
