@@ -46,7 +46,7 @@ class StreamHandler:
     def __init__(self, streams: Streams, *, keeps: bool = False) -> None:
         self._streams = streams
         self.support: Supported = (
-            Supported(Support.PARTIAL, "records are kept in memory: with --persist, too, a stream begins empty")
+            Supported(Support.PARTIAL, "records end with the process: with --persist, too, a stream begins empty")
             if keeps
             else Supported()
         )
