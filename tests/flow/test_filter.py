@@ -24,7 +24,7 @@ from sluiceway.flows.filter_rules import FRESH_MS, STALE_MS, RuleWatch
 from sluiceway.ports.filtering import Outgoing
 from sluiceway.rules import rule_set
 from sluiceway.rules.filtering import Destination, FilterRule, parse_rule
-from sluiceway.rules.masking import MaskKey
+from sluiceway.rules.masking import MaskKey, Plan
 from sluiceway.rules.rule_set import Match, RuleSet
 from sluiceway.steps.metrics import _gathered
 from tests.fakes import EPOCH_MS, LoopClockMs, MemoryDeadLetters, unavailable
@@ -412,6 +412,18 @@ def test_messages_that_wait_are_bounded_whatever_the_rules(monkeypatch: pytest.M
     assert world.metrics["MessagesSent"] == 500
 
 
+def test_what_is_sent_meanwhile_takes_nothing_of_the_time_to_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each record is a window of its own here: 2 s for each of 20, all of which go within the minute."""
+
+    async def scene(world: World) -> None:
+        watch_held(world, monkeypatch, most=10)
+        world.destinations.slow_s = 0.4
+        assert await world.bring(*(record(number) for number in range(20))) == BatchReport()
+        assert asyncio.get_running_loop().time() > 35
+
+    play(scene, *everywhere(25))
+
+
 def test_a_record_of_which_something_comes_again_is_not_sent_to_the_rules_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -430,15 +442,23 @@ def test_a_record_of_which_something_comes_again_is_not_sent_to_the_rules_behind
 
 
 def test_what_a_record_is_shown_as_is_forgotten_where_there_are_many_ways(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rules with columns of their own show it one after the other; each shows what it says."""
+    """Rules with columns of their own show it one after the other, and again where others came between."""
     monkeypatch.setattr(rule_set, "MAX_SHOWN", 2)
-    columns = [["order"], ["order", "total"], ["customer", "order"], ["order"], ["order", "total"]]
+    columns = [["order"], ["order", "total"], ["customer", "order"], ["order"], ["order"]]
+    shows, show = list[int](), Plan.show
+
+    def show_and_count(plan: Plan, whole: Mapping[str, object]) -> Mapping[str, object]:
+        shows.append(1)
+        return show(plan, whole)
+
+    monkeypatch.setattr(Plan, "show", show_and_count)
 
     async def scene(world: World) -> None:
         assert await world.bring(record(1)) == BatchReport()
 
     world = play(scene, *(rule(f"r{at}", columns=each) for at, each in enumerate(columns)))
     assert [sorted(json.loads(each.body)) for each in world.all()] == columns
+    assert len(shows) == 4
 
 
 def test_an_aggregate_of_poison_does_not_come_again_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ from sluiceway.ports.rollups import Contribution, Ledger, Row, total_place
 from sluiceway.rules.rollups import windows
 from sluiceway.rules.rollups.cells import Cell, Measure, Place
 from sluiceway.rules.rollups.definition import read_definition
+from sluiceway.rules.rollups.records import Reading, RecordReader
 from sluiceway.rules.rollups.windows import mark_of
 from sluiceway.steps.metrics import _gathered
 from tests.contract.answer_tables import Post, local_tables
@@ -451,6 +452,44 @@ def test_letters_that_there_is_no_time_for_come_again() -> None:
     world = play(scene)
     assert world.counted["RecordsRejected"] == 999
     assert world.temperatures() == (1, 1)
+
+
+def read_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each record takes a second to read, and each time the clock is looked at."""
+    loop, late, read = asyncio.get_running_loop(), [0.0], RecordReader.read
+    time = loop.time
+
+    def take_long(reader: RecordReader, data: bytes, arrived_ms: int) -> Reading:
+        late[0] += 1.0
+        return read(reader, data, arrived_ms)
+
+    monkeypatch.setattr(roll_up, "LOOK_EVERY", 1)
+    monkeypatch.setattr(RecordReader, "read", take_long)
+    monkeypatch.setattr(loop, "time", lambda: time() + late[0])
+
+
+def test_half_of_the_time_is_left_for_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the same poison would come again for ever, and nothing behind it be read."""
+
+    async def scene(world: World) -> None:
+        read_slowly(monkeypatch)
+        reply = await world.bring(record(1, data=b"?"), *map(record, range(2, 20)), timeout_s=9.0)
+        assert (reply.failed, reply.state["last"]) == (("5",), mark_of("4"))
+        assert len(world.letters.letters) == 1
+
+    play(scene)
+
+
+def test_an_aggregate_that_the_deadline_cuts_has_no_letters_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes again whole, and would have them twice."""
+    parts = [record(2, data=b"?")._replace(sub_sequence=at) for at in range(19)]
+
+    async def scene(world: World) -> None:
+        read_slowly(monkeypatch)
+        assert (await world.bring(record(1), *parts, timeout_s=9.0)).failed == ("2",)
+        assert world.letters.letters == []
+
+    play(scene)
 
 
 def test_an_aggregate_of_poison_has_a_thousand_letters_at_most(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,21 @@ def test_the_last_record_of_a_batch_is_told_by_a_mark(monkeypatch: pytest.Monkey
     assert posts == {"PostsDroppedUnjudged": 3}
 
 
+def test_what_was_found_out_in_time_is_not_written_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the call is for sending, whatever is still to be written."""
+    world, posts = play(monkeypatch, lambda order, _: 9.0 if order in {2, 3} else 0.0, [1, 2, 3], [4])
+    assert had(world) == {"a": [1, 2, 4], "b": [1, 4], "c": [1, 4], "d": [1, 4]}
+    assert posts == {"PostsDroppedUnjudged": 4}
+
+
+def test_where_nothing_could_be_cut_out_nothing_matches() -> None:
+    """A pattern that asks for what is absent would match it."""
+    wanted = Filter('{"total":[{"exists":false}]}', ("total",))
+    held = SubscriptionSet([(wanted, "x")])
+    left = iter([1.0])
+    assert held.match({"total": 1}, left_s=lambda: next(left, 0.0)) == ([], [wanted])
+
+
 def test_patterns_try_as_many_values_as_there_is_time_for() -> None:
     """An array that is tried in less than a moment is judged; with no time for it, those with a pattern miss it."""
     pattern = '{"lines":{"a":[1],"b":[2]}}'
@@ -115,17 +130,20 @@ def test_patterns_try_as_many_values_as_there_is_time_for() -> None:
     assert held.ambiguous == 0
 
 
+MANY = dict.fromkeys(map(str, range(5_000)), "y")
+
+
 @pytest.mark.parametrize(
     "event",
-    [{"tags": ["y"] * 5_000 + ["x"]}, {"tags": "x", **dict.fromkeys(map(str, range(5_000)))}],
-    ids=["an array", "an object"],
+    [{"tags": {"a": ["y"] * 5_000 + ["x"]}}, {"tags": {"a": "x", **MANY}}, {"tags": [{"a": "x", **MANY}]}],
+    ids=["an array", "an object", "an object of an array"],
 )
 def test_values_that_are_looked_at_take_their_time_as_well(event: Mapping[str, object]) -> None:
     """To find what a pattern asks for, before anything is tried."""
-    held = SubscriptionSet([(Filter('{"tags":["x"]}'), "x")])
+    held = SubscriptionSet([(Filter('{"tags":{"a":["x"]}}'), "x")])
     assert [len(each) for each in held.match(event, left_s=lambda: 1.0)] == [1, 0]
     assert [len(each) for each in held.match(event, left_s=lambda: 0.001)] == [0, 1]
-    assert len(held.match({"tags": ["x"]}, left_s=lambda: 0.001).views) == 1
+    assert len(held.match({"tags": {"a": ["x"]}}, left_s=lambda: 0.001).views) == 1
 
 
 class _Published:

@@ -172,6 +172,19 @@ async def test_reads_items_and_pages() -> None:
     assert caller.calls[0].deadline == 9.0
 
 
+async def test_all_pages_of_a_query_are_read_in_order() -> None:
+    """Each from where the one before says, with what the query asks for; the last one names no other."""
+    last = {"id": {"S": "a"}}
+    pages = [{"Items": [{"n": {"N": "1"}}], "LastEvaluatedKey": last}, {"LastEvaluatedKey": last}, {"Items": [last]}]
+    caller = RecordingCaller([Reply(200, {}, json.dumps(page).encode()) for page in pages])
+    query = QueryRequest(Expression("id = :i", values={":i": "a"}), index="by_n", consistent=True)
+    assert await Table(caller, "t").query_all(query, deadline=9.0) == [{"n": 1}, {"id": "a"}]
+    asked = [dict(call.body) for call in caller.calls]
+    assert [each.pop("ExclusiveStartKey", None) for each in asked] == [None, last, last]
+    assert asked[0] == asked[1] == asked[2]
+    assert {call.deadline for call in caller.calls} == {9.0}
+
+
 def test_a_failed_condition_tells_the_item_it_met() -> None:
     """`found_item` reads the ALL_OLD item of a ConditionFailed, None where there was none."""
     error = ConditionFailed("no", service="dynamodb", operation="PutItem", code="ConditionalCheckFailedException")

@@ -197,7 +197,8 @@ async def _send_window(
 ) -> Sequence[Exception | None]:
     """What is to be done with each record of the window, whose first has the place `start` in the batch.
 
-    It ends before its last record where no more messages may be held, or something comes again already.
+    It ends with the record that makes as many messages as may be held: what is sent then takes nothing of the next
+    window's time to judge.
     """
     outcomes: dict[int, Exception | None] = {}
     sending = _Sending(run)
@@ -219,7 +220,7 @@ async def _send_window(
             outcomes[at] = error
             continue
         outcomes[at] = await sending.pack(at, record, matches)
-        if sending.is_full or sending.comes_again:
+        if sending.is_full or sending.has_sent:
             break
     await sending.flush()
     for at, found in sending.troubles.items():
@@ -230,7 +231,7 @@ async def _send_window(
 class _Sending:
     """The messages of a window: held until they are MAX_HELD_BYTES, or all, then sent to their destinations.
 
-    `troubles`: by a record's place, the rules whose messages were not sent, and why. `comes_again`: some of them do.
+    `troubles`: by a record's place, the rules whose messages were not sent, and why. `has_sent`: some were sent.
     """
 
     def __init__(self, run: _Run) -> None:
@@ -238,7 +239,8 @@ class _Sending:
         self._run = run
         self._parcels: _Parcels = {}
         self._held_bytes = 0
-        self.comes_again = False
+        self.has_sent = False
+        self._comes_again = False
 
     @property
     def is_full(self) -> bool:
@@ -254,7 +256,7 @@ class _Sending:
         for match in matches:
             if self.is_full:
                 await self.flush()
-                if self.comes_again:
+                if self._comes_again:
                     break
             rule = match.rule
             try:
@@ -270,7 +272,7 @@ class _Sending:
 
     async def flush(self) -> None:
         """Send what is held."""
-        parcels, self._parcels, self._held_bytes = self._parcels, {}, 0
+        parcels, self._parcels, self._held_bytes, self.has_sent = self._parcels, {}, 0, True
         await do_each(parcels.items(), self._send, at_once=DESTINATIONS_AT_ONCE)
 
     async def _send(self, entry: tuple[tuple[Destination, str], list[_Parcel]]) -> None:
@@ -279,7 +281,7 @@ class _Sending:
             self._run.account.note(parcel.at, parcel.rule_id, choose_word(fate))
             if fate is not None:
                 self.troubles.setdefault(parcel.at, []).append((parcel.rule_id, fate))
-                self.comes_again |= not isinstance(fate, _FINAL)
+                self._comes_again |= not isinstance(fate, _FINAL)
 
 
 async def _send(destination: Destination, parcels: Sequence[_Parcel], run: _Run) -> Sequence[Exception | None]:
