@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
-from localcloud.chaos.control import ChaosControl
+from localcloud.chaos.control import CHAOS_PATH, ChaosControl
 from localcloud.chaos.engine import Chaos
 from localcloud.clock import Clock
 from localcloud.compute.cloud import Compute, ComputeSettings, open_compute
@@ -189,8 +189,9 @@ async def _open_compute(
     options: CloudOptions, services: Services, front: Front, *, aws: str
 ) -> AsyncGenerator[Compute]:
     chaos = Chaos(front, services.iam, region=options.region, clock=services.clock)
-    provider = None if options.joins else IdentityProvider(options.issuer_folder)  # several Regions have the host's
-    front.answer_own(ChaosControl(chaos, provider and provider.answer).answer)
+    front.answer_own(ChaosControl(chaos).answer, under=CHAOS_PATH)
+    if not options.joins:  # the host has the provider of several Regions
+        front.answer_own(IdentityProvider(options.issuer_folder).answer)
     settings = ComputeSettings(
         cache_dir=options.cache,
         environ=options.environ,

@@ -68,7 +68,7 @@ class Front:
         self._rng = rng
         self._spans = spans
         self._elsewhere = elsewhere
-        self._own: Answer | None = None
+        self._own: dict[str, Answer] = {}
         self.between: Between | None = None
         """What stands between callers and services, such as faults that were asked for; it may raise NoAnswer."""
 
@@ -76,9 +76,9 @@ class Front:
         """Serve one more API."""
         self._services[service.name] = service
 
-    def answer_own(self, own: Answer) -> None:
-        """Let `own` answer what is no AWS API: whatever is asked at paths that begin with OWN_PATHS."""
-        self._own = own
+    def answer_own(self, own: Answer, *, under: str = OWN_PATHS) -> None:
+        """Let `own` answer what is no AWS API, at paths that begin with `under`; the longest beginning counts."""
+        self._own[under] = own
 
     def new_request_id(self) -> str:
         """An id in the form of AWS's."""
@@ -137,8 +137,9 @@ class Front:
         if is_from_elsewhere(headers):
             return web.Response(status=403, text="The AWS port of the local cloud answers no other site's web pages.\n")
         path, query = _split_target(request.raw_path)
-        if path == HEALTH_PATH or (path.startswith(OWN_PATHS) and self._own is not None):
-            return await self._answer_own(path, request)
+        own = self._find_own(path)
+        if path == HEALTH_PATH or own is not None:
+            return await self._answer_own(own, request)
         if headers.get("expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
@@ -161,9 +162,15 @@ class Front:
             answer = WireResponse(504)  # to nobody
         return await _write(request, answer)
 
-    async def _answer_own(self, path: str, request: web.BaseRequest) -> web.StreamResponse:
-        if path != HEALTH_PATH and self._own is not None:
-            return await self._own(request)
+    def _find_own(self, path: str) -> Answer | None:
+        if path == HEALTH_PATH or not path.startswith(OWN_PATHS):
+            return None
+        found = [under for under in self._own if path.startswith(under)]
+        return self._own[max(found, key=len)] if found else None
+
+    async def _answer_own(self, own: Answer | None, request: web.BaseRequest) -> web.StreamResponse:
+        if own is not None:
+            return await own(request)
         return web.json_response({"status": "ok", "services": sorted(self._services)})
 
     def _identify(self, method: str, path: str, query: str, *, headers: Mapping[str, str]) -> WireRequest:

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from localcloud.chaos.engine import Busy, Tell
 from localcloud.chaos.plan import MAX_SEED, Plan, PlanError, read_plan
-from localcloud.front import OWN_PATHS, Answer
+from localcloud.front import OWN_PATHS
 from localcloud.http_server import read_body
 
 __all__ = ["CHAOS_PATH", "PART", "ChaosControl", "Runs"]
@@ -47,11 +47,10 @@ class Runs(Protocol):
 
 
 class ChaosControl:
-    """Answers at its paths, and leaves the others to `beyond`."""
+    """Answers at its paths."""
 
-    def __init__(self, runs: Runs, beyond: Answer | None = None) -> None:
+    def __init__(self, runs: Runs) -> None:
         self._runs = runs
-        self._beyond = beyond
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; errors are `{"error": ...}`."""
@@ -63,8 +62,6 @@ class ChaosControl:
         if act == ("POST", f"{CHAOS_PATH}/stop"):
             await self._runs.stop()
             return web.json_response(self._runs.tell())
-        if self._beyond is not None and not request.path.startswith(CHAOS_PATH):
-            return await self._beyond(request)
         return web.json_response({"error": f"there is no {request.method} {request.path}"}, status=404)
 
     async def _run(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -15,11 +15,11 @@ __all__ = ["host_chaos"]
 
 
 def host_chaos(addresses: Mapping[str, str], dynamodb: DynamoService, control: Control) -> ChaosControl:
-    """The host's own API: chaos, and what `control` answers beside it. `addresses` are filled as Regions start."""
+    """The host's control of chaos, by which `control` kills Regions. `addresses` are filled as Regions start."""
 
     def tables() -> list[str]:
         counts = Counter(name for region in addresses for name in dynamodb.database(region).names())
         return [name for name, count in counts.items() if count > 1]
 
     chaos = PairChaos(addresses, dynamodb.links, control, tables=tables, channel=channel_of)
-    return ChaosControl(chaos, control.answer)
+    return ChaosControl(chaos)

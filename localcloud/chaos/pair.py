@@ -135,7 +135,7 @@ class PairChaos:
     def _parts_of(self, plan: Plan) -> list[tuple[str, str]]:
         return [
             (region, address)
-            for region, address in self._addresses.items()
+            for region, address in sorted(self._addresses.items())
             if any(step.is_for(region) for step in plan.steps)
         ]
 

@@ -114,10 +114,8 @@ def find_functions(plan: Plan, specs: Collection[FunctionSpec], region: str) -> 
 
 def _pick(there: Mapping[str, frozenset[str]], name: str, where: str) -> frozenset[str]:
     if name not in there:
-        logical = {
-            own for each, owns in there.items() for own in owns if owns != {each}
-        }  # these are known by two names
-        listed = ", ".join([each for each in sorted(there) if each not in logical][:MAX_LISTED])
+        twice = {own for each, owns in there.items() for own in owns if own != each != ANY}  # by logical id too
+        listed = ", ".join([each for each in sorted(there) if each not in twice][:MAX_LISTED])
         raise PlanError(f"{where}: there is no {name!r}; there are {listed}")
     return there[name]
 

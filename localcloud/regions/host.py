@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from localcloud.chaos.control import CHAOS_PATH
 from localcloud.chaos.hosting import host_chaos
 from localcloud.clock import Clock, SystemClock
 from localcloud.compute.reaper import Reaper
@@ -97,7 +98,8 @@ async def open_host(options: HostOptions, *, clock: Clock, rng: random.Random) -
         makers = (*table_handlers(dynamodb, keeps=cloud.persist is not None), *route53_handlers(naming.route53))
         shared = {each.type: each for each in makers}
         control = Control(regions, dynamodb.links, handlers=shared, identity=IdentityProvider(cloud.issuer_folder))
-        front.answer_own(host_chaos(addresses, dynamodb, control).answer)
+        front.answer_own(control.answer)
+        front.answer_own(host_chaos(addresses, dynamodb, control).answer, under=CHAOS_PATH)
         aws = await cleanup.enter_async_context(front.serve(listener))
         sweeper = asyncio.create_task(dynamodb.run())  # noqa: TID251 - ended below, and fails only with the process
         cleanup.callback(sweeper.cancel)
