@@ -162,6 +162,17 @@ async def test_what_speaks_against_a_hand_over_is_said_by_the_function(open_page
     await expect(page.locator("#term")).to_contain_text("us-west-2 is home of the group pair: epoch 2")
 
 
+async def test_no_other_sites_page_kills_a_region(open_page: OpenPage, pair: RunningCloud) -> None:
+    """The host's console answers its own page alone, as every console does."""
+    address = pair.status["endpoints"]["console"]
+    page = await open_page("about:blank")
+    for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        answer = await page.request.post(f"{address}/api/kill/{EAST}", headers=headers)
+        assert answer.status == 403
+    told = await (await page.request.get(f"{address}/api/regions")).json()
+    assert [region["dark"] for region in told["regions"]] == [False, False]
+
+
 async def test_the_regions_share_one_identity_provider(open_page: OpenPage, pair: RunningCloud) -> None:
     """Rotated on the host's page, it is rotated in a Region's own console."""
     page = await open_page(pair.status["endpoints"]["console"])

@@ -236,6 +236,39 @@ def test_a_dark_region_is_asked_nothing_and_keeps_what_it_said() -> None:
     play(scene)
 
 
+def test_a_term_in_a_dark_region_is_not_waited_for() -> None:
+    """Where the only table of terms is dark nobody is asked for it: what was read last is told."""
+
+    async def scene(world: World) -> None:
+        for region in world.regions.values():
+            region.group = {**GROUP, "TERMS_REGION": THIRD}
+        await world.get()
+        await world.post("/api/kill/", tail=THIRD)
+        world.term_asked.clear()
+        await asyncio.sleep(2)
+        told = await world.get()
+        assert (world.term_asked, told["group"]["term"]["epoch"]) == ([], 1)
+        assert told["beside"] == [{"region": THIRD, "dark": True}]
+
+    play(scene)
+
+
+def test_the_last_doubt_that_ends_is_told() -> None:
+    """None left is something that was seen, and no lack of an answer."""
+
+    async def scene(world: World) -> None:
+        west = world.regions[WEST]
+        for counts in ({"parked": 1}, None, {}):
+            west.told["doubts"] = counts
+            await asyncio.sleep(2)
+            await world.watch.look()
+            await world.watch.look()
+        texts = [entry["text"] for entry in world.watch.tell()["story"] if entry["kind"] == "doubts"]
+        assert texts == ["1 key in doubt no longer in us-west-2", "us-west-2 notes 1 key in doubt"]
+
+    play(scene)
+
+
 def test_a_region_that_hangs_keeps_what_it_said() -> None:
     """No answer is no news: alarms stay, and are not fresh."""
 
