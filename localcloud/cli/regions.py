@@ -23,6 +23,7 @@ _BY_FUNCTION: Final = {
     "approve": "hand over through switch_region, if nothing speaks against it",
     "drill": "let a Region say that it is unwell",
 }
+_BY_ACCOUNT: Final = {"parity": "what two Regions do not have alike: limits, functions, tables"}
 _BY_HOST: Final = {
     "status": "the Regions of the local cloud, and what is between them",
     "kill": "lose a Region of the local cloud",
@@ -49,6 +50,9 @@ def add_regions(add: Callable[..., argparse.ArgumentParser]) -> None:
         action = _add_action(actions, name, said, module="switching")
         _add_switch(action, name)
     _add_rehearse(_add_action(actions, "rehearse", "lose the home under load, fail over and back", module="rehearsing"))
+    for name, said in _BY_ACCOUNT.items():
+        action = _add_action(actions, name, said, module="parity")
+        _add_parity(action)
     for name, said in _BY_HOST.items():
         action = _add_action(actions, name, said, module="outages")
         _add_outage(action, name)
@@ -113,6 +117,16 @@ def _add_rehearse(action: argparse.ArgumentParser) -> None:
     )
     action.add_argument("--name", default="api.example.com", help="what clients call; default: %(default)s")
     action.add_argument("--group", default="sluiceway", metavar="NAME", help="of the Regions; default: %(default)s")
+    action.add_argument("--json", action="store_true", dest="as_json", default=argparse.SUPPRESS, help="for scripts")
+
+
+def _add_parity(action: argparse.ArgumentParser) -> None:
+    """Which stacks are held against one another."""
+    action.add_argument("--stack", default="sluiceway", metavar="NAME", help="of both stacks; default: %(default)s")
+    action.add_argument(
+        "--regions", metavar="A,B", default=argparse.SUPPRESS, help="default: REGIONS, or the local cloud's"
+    )
+    action.add_argument("--local", action="store_true", default=argparse.SUPPRESS, help="ask the local cloud, not AWS")
     action.add_argument("--json", action="store_true", dest="as_json", default=argparse.SUPPRESS, help="for scripts")
 
 

@@ -23,7 +23,7 @@ class Sdk:
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
         self._session: Any = None
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, ...], Any] = {}
         self._lock = asyncio.Lock()
 
     @classmethod
@@ -33,16 +33,17 @@ class Sdk:
         async with AsyncExitStack() as stack:
             yield cls(stack)
 
-    async def client(self, service: str) -> Any:
-        """The aioboto3 client of `service` (`secretsmanager`), made once.
+    async def client(self, service: str, **options: str) -> Any:
+        """The aioboto3 client of `service` (`secretsmanager`), made once; `options` are boto3's (`region_name`).
 
         Raises Misconfigured when aioboto3 is not installed: attach the `aws_sdk` layer.
         """
+        key = (service, *(f"{name}={value}" for name, value in sorted(options.items())))
         async with self._lock:
-            if service not in self._clients:
+            if key not in self._clients:
                 session = self._session = self._session or _import_session()
-                self._clients[service] = await self._stack.enter_async_context(session.client(service))
-            return self._clients[service]
+                self._clients[key] = await self._stack.enter_async_context(session.client(service, **options))
+            return self._clients[key]
 
 
 def _import_session() -> Any:
