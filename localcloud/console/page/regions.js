@@ -88,7 +88,7 @@ function termSentence(group, now) {
   const { name, term } = group;
   if (term === null) return `The group ${name} has no term that could be read. Found it: sluiceway regions found --home REGION`;
   const begins = term.begins_ms > now ? `begins work in ${Math.max(1, Math.ceil((term.begins_ms - now) / 1000))} s` : `since ${ago(term.begins_ms, now)}`;
-  const said = term.begins_ms > 8e15 ? "begins no work: the hand-over was broken off, approve it again" : begins;
+  const said = term.begins_ms > 8e15 ? `begins no work, for the hand-over was broken off. Go on with it: sluiceway regions approve --to ${term.region}` : begins;
   return `${term.region} is home of the group ${name}: epoch ${term.epoch}, ${said}. Approved: ${term.approval}`;
 }
 
