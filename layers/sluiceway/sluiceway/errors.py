@@ -10,7 +10,7 @@ Fields carry the facts; `str()` is for people. Must not know which code of a ser
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TypedDict, cast
 
 __all__ = [
     "ConditionFailed",
@@ -25,6 +25,7 @@ __all__ = [
     "Rejected",
     "Retryable",
     "ServiceError",
+    "ServiceFacts",
     "ServiceMisconfigured",
     "ServiceRefused",
     "ServiceUnavailable",
@@ -107,6 +108,16 @@ class Gone(Rejected):
         super().__init__(message, reason="gone")
 
 
+class ServiceFacts(TypedDict):
+    """What a ServiceError says of its answer, as the arguments of another kind of ServiceError."""
+
+    service: str
+    operation: str
+    code: str
+    status: int
+    request_id: str
+
+
 class ServiceError(SluicewayError):
     """An AWS service's error answer, or none at all.
 
@@ -119,6 +130,17 @@ class ServiceError(SluicewayError):
     code: str
     status: int
     request_id: str
+
+    @property
+    def facts(self) -> ServiceFacts:
+        """For an error of another kind about the same answer: `ServiceUnavailable(str(error), **error.facts)`."""
+        return ServiceFacts(
+            service=self.service,
+            operation=self.operation,
+            code=self.code,
+            status=self.status,
+            request_id=self.request_id,
+        )
 
     def _describe(self, *, service: str, operation: str, code: str, status: int, request_id: str) -> None:
         self.service, self.operation, self.code = service, operation, code

@@ -182,15 +182,7 @@ def _judge(error: ServiceError, role: Role, told: str) -> Exception:
     """What the refusal means to whoever runs this process."""
     if not isinstance(error, ServiceUnavailable) or error.code in _EXPIRED_CODES:
         return Misconfigured(f"the role {role.arn} cannot be assumed: {told}", what=role.arn)
-    return ServiceUnavailable(
-        told,
-        service=error.service,
-        operation=error.operation,
-        code=error.code,
-        status=error.status,
-        request_id=error.request_id,
-        after_s=error.after_s,
-    )
+    return ServiceUnavailable(told, **error.facts, after_s=error.after_s)
 
 
 def _read_answer(document: bytes) -> Credentials:

@@ -122,14 +122,7 @@ async def converse(caller: Caller, request: Converse, *, deadline: float | None 
 
 def to_unavailable(error: ServiceError) -> ServiceUnavailable:
     """A refusal that another attempt may pass (its code is in `RETRYABLE_CODES`), as the error for that."""
-    return ServiceUnavailable(
-        str(error),
-        service=error.service,
-        operation=error.operation,
-        code=error.code,
-        status=error.status,
-        request_id=error.request_id,
-    )
+    return ServiceUnavailable(str(error), **error.facts)
 
 
 def _read_answer(answer: Mapping[str, Any]) -> ConverseAnswer:

@@ -115,14 +115,7 @@ class BatchedChannels:
         except ServiceRefused as error:
             if error.code != _UNAUTHORIZED:
                 raise
-            raise ServiceMisconfigured(
-                str(error),
-                service=error.service,
-                operation=error.operation,
-                code=error.code,
-                status=error.status,
-                request_id=error.request_id,
-            ) from error
+            raise ServiceMisconfigured(str(error), **error.facts) from error
         return _read_failed(reply, start=start, sent=len(batch))
 
 
