@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Final
 
+from sluiceway import settings
 from sluiceway.aws.attributes import Value, read_integer, read_text
 from sluiceway.aws.connection import Exchange, TransportError
 from sluiceway.aws.endpoints import parse_url
@@ -91,21 +92,20 @@ class HttpProber:
     """A look at a health check's address, http or https. Raises Misconfigured for what is no address.
 
     It holds no connection: one is made for each look, as a health checker does, so that each finds the address anew.
+    A look has the trace of the invocation that looks, and its root as the correlation id of what it causes there.
     """
 
     def __init__(self, url: str) -> None:
         endpoint = parse_url(url, what="the address of a health check")
         self._origin = endpoint.origin
         self._context: SSLContext | None = None
-        self._request = "\r\n".join([
+        self._lines = (
             f"GET {endpoint.path or '/'} HTTP/1.1",
             f"host: {endpoint.host}",
             "accept: application/json",
             "user-agent: sluiceway-probe",
             "connection: close",
-            "",
-            "",
-        ]).encode()  # fmt: skip
+        )
 
     async def status(self, *, within_s: float) -> int:
         """As `Prober.status`."""
@@ -113,7 +113,7 @@ class HttpProber:
         pool = Pool(self._origin, tls=self._trust, max_connections=1)
         try:
             async with asyncio.timeout_at(deadline):
-                reading = await pool.begin(Exchange(self._request, False, SILENCE_S, deadline), idle_s=SILENCE_S)
+                reading = await pool.begin(Exchange(self._request(), False, SILENCE_S, deadline), idle_s=SILENCE_S)
                 reading.close()
                 return reading.head.status
         except (TransportError, TimeoutError, Misconfigured):
@@ -121,7 +121,20 @@ class HttpProber:
         finally:
             pool.close()
 
+    def _request(self) -> bytes:
+        trace = settings.trace_header()
+        if not trace.isascii() or not trace.isprintable():  # as the wire client: what cannot be a header is not sent
+            trace = ""
+        named = [f"x-correlation-id: {root}" for root in _roots(trace)]
+        traced = [f"x-amzn-trace-id: {trace}", *named] if trace else []
+        return "\r\n".join([*self._lines, *traced, "", ""]).encode()
+
     def _trust(self) -> SSLContext:
         if self._context is None:  # reading the machine's certificates takes longer than a look does
             self._context = make_context()
         return self._context
+
+
+def _roots(trace: str) -> list[str]:
+    """The root of an X-Ray header (`Root=1-...;Parent=...;Sampled=1`)."""
+    return [part[5:] for part in trace.split(";") if part.startswith("Root=")]
