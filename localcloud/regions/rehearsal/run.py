@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from aiohttp import ClientSession
+from aiohttp import ClientSession, TCPConnector
 
 from localcloud.clock import SystemClock
 from localcloud.issuer import ISSUER, LocalIssuer
@@ -65,7 +65,8 @@ async def rehearse(
     issuer = LocalIssuer.open(Path(host.issuer))
     token = issuer.token(subject=SUBJECT, audience=host.audience, minutes=TOKEN_MINUTES, clock=SystemClock())
     address = f"{host.endpoints[plan.name]}/topics/{TOPIC}/records"
-    async with ClientSession() as session:
+    connector = TCPConnector(force_close=True)  # a connection that is open stays in its Region, whatever its name says
+    async with ClientSession(connector=connector) as session:
         scene = RunningPair(host, session, name=plan.name)
         await scene.serving()  # the term that keys are made of is told with it
         load = scene.load = Load(address, token=token, make_key=scene.make_key, count=plan.requests, rate=plan.rate)
