@@ -259,6 +259,14 @@ def test_the_stream_drives_the_broadcast_as_written(source: dict[str, Any], reso
     assert stream["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
 
 
+def test_a_batch_of_the_filter_that_fails_whole_is_halved(resources: dict[str, Any]) -> None:
+    """A record that no attempt survives keeps the others from their destinations for a few halvings, not for a day."""
+    made = resources["FilterRecordsRecords"]["Properties"]
+    assert made["BisectBatchOnFunctionError"] is True
+    assert made["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert made["MaximumRecordAgeInSeconds"] == 86_400
+
+
 def test_a_consumer_of_the_stream_has_one_mapping_and_its_function_may_subscribe(resources: dict[str, Any]) -> None:
     """Two mappings on one would take each shard from one another; the role has the consumer where the mapping does."""
     mappings = {name: each for name, each in resources.items() if each["Type"] == "AWS::Lambda::EventSourceMapping"}
