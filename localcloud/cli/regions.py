@@ -22,6 +22,7 @@ _BY_FUNCTION: Final = {
     "look": "whether the home could be handed over now",
     "approve": "hand over through switch_region, if nothing speaks against it",
     "drill": "let a Region say that it is unwell",
+    "survey": "alarms, health checks and executions of a plan, as a Region sees them",
 }
 _BY_ACCOUNT: Final = {"parity": "what two Regions do not have alike: limits, functions, tables"}
 _BY_HOST: Final = {
@@ -83,10 +84,11 @@ def _add_switch(action: argparse.ArgumentParser, name: str) -> None:
             help="for how long; 0 ends it; default: %(default)s",
         )
     else:
-        action.add_argument("--to", required=name == "approve", metavar="REGION", help="the next home Region")
+        told = "the Region that is to tell" if name == "survey" else "the next home Region"
+        action.add_argument("--to", required=name == "approve", metavar="REGION", help=told)
     if name == "approve":
         action.add_argument("--force", action="store_true", help="hand over whatever speaks against it")
-    if name != "look":
+    if name not in {"look", "survey"}:
         action.add_argument(
             "--approval",
             required=True,

@@ -1,4 +1,4 @@
-"""`sluiceway regions approve|look|drill`: a person's word to `switch_region`, in the local cloud or in AWS."""
+"""`sluiceway regions approve|look|survey|drill`: a person's word to `switch_region`, in the local cloud or in AWS."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ def _open(options: argparse.Namespace) -> Switch:
 async def _act(switch: Switch, options: argparse.Namespace) -> Told:
     if options.action == "drill":
         return await switch.drill(options.region, options.approval, minutes=options.minutes)
+    if options.action == "survey":
+        return await switch.survey(options.to or "")
     if options.action == "look":
         return await switch.look(options.to or "")
     return await switch.approve(options.to, options.approval, force=options.force)
@@ -56,6 +58,8 @@ def _describe(told: Told) -> str:
             lines.append(f"marks     arrive after {found['replicated_ms']} ms")
         if found["parked"]:
             lines.append(f"parked    {found['parked']} keys")
+    for part, found in told.get("survey", {}).items():
+        lines.append(f"{part:<9} {json.dumps(found)}")
     if "drill_until_ms" in told:
         lines.append(f"drill     until {told['drill_until_ms']}")
     return "\n".join(lines) + "\n"

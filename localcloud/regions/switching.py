@@ -52,6 +52,10 @@ class Switch:
         order = {"action": "raise", "to": to, "approval": approval, "ends": looked["epoch"], "force": force}
         return await self._ask(_who(looked, to), order)
 
+    async def survey(self, region: str = "") -> Told:
+        """What a Region sees of the pair, beside the term. Raises Misconfigured, ServiceError."""
+        return await self._ask(region or self.usual, {"action": "survey"})
+
     async def drill(self, region: str, approval: str, *, minutes: int) -> Told:
         """Let a Region say that it is unwell; 0 minutes end it. Raises Misconfigured, ServiceError."""
         return await self._ask(region, {"action": "drill", "minutes": minutes, "approval": approval})

@@ -79,6 +79,9 @@ def test_a_survey_reads_what_its_role_may(pair: RunningCloud) -> None:
     ((_, check),) = survey["checks"].items()
     assert set(check) == {"healthy", "of"}
     assert "executions" not in survey
+    told = pair.sluiceway("regions", "survey", "--to", WEST).stdout.splitlines()
+    assert [line.split()[0] for line in told] == ["group", "home", "approval", "alarms", "checks"]
+    assert set(json.loads(told[3].removeprefix("alarms    "))) == set(survey["alarms"])
 
 
 def test_both_regions_are_alike(pair: RunningCloud) -> None:
