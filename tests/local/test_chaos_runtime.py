@@ -26,6 +26,7 @@ from localcloud.services.iam.model import Iam
 from localcloud.services.logs.model import Logs
 from tests.local.compute_world import CACHE, ROOT, World, issue_keys
 from tests.local.runtime_clients import OFFICIAL, OURS, make_layer
+from tests.local.sam_tools import emulate
 from tests.unit.fake_runtime_api import FakeApi, event, fake_api
 
 pytestmark = pytest.mark.local
@@ -278,6 +279,31 @@ def test_a_streamed_answer_passes_the_standing_proxy_chunk_by_chunk(tmp_path: Pa
 
     step = {"fault": "function.error", "rate": 0}
     _stand_alone(tmp_path, OURS, step, event(b"{}"), check=check, source=STREAM)
+
+
+@BOTH
+def test_the_proxy_stands_between_the_emulator_and_a_client(tmp_path: Path, kind: str) -> None:
+    """AWS's own Runtime API sees the plan's error for the first invocation, and the handler's answer to the second."""
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "app.py").write_text("def handler(event, context): return event['n'] + 1")
+    plan = tmp_path / "plan.json"
+    step = {"fault": "function.error", "error_type": "Storm", "message": "asked for", "count": 1, "for_s": 600}
+    plan.write_text(json.dumps({"steps": [step]}))
+    command = [sys.executable, "-m", "localcloud", "chaos", "proxy", "--plan", str(plan), "--", *_client(kind, code)]
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "layers" / "sluiceway", code)))
+    variables = {
+        "PATH": os.environ["PATH"],
+        "AWS_LAMBDA_FUNCTION_NAME": "f",
+        "LAMBDA_TASK_ROOT": str(code),
+        "PYTHONPATH": path,
+        "_HANDLER": "app.handler",
+    }
+    with emulate(command, task_root=code, variables=variables, log=tmp_path / "log") as emulated:
+        told = emulated.invoke({"n": 1})
+        assert isinstance(told, dict)
+        assert (told["errorType"], told["errorMessage"]) == ("Storm", "asked for")
+        assert emulated.invoke({"n": 2}) == 3
 
 
 @BOTH
