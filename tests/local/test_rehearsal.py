@@ -10,7 +10,7 @@ import pytest
 from tests.local.conftest import RunningCloud, start_cloud
 from tests.local.test_two_regions import EAST, WEST
 
-REQUESTS, RATE = 2_000, 10
+REQUESTS, RATE = 2_000, 8
 PROBE_S = 2
 # docs/failover.md, "How long recovery takes"; the machine of a test may have better things to do for as long again.
 DETECTED_S, MOVED_S = 2 * 40, 2 * (130 + 60)

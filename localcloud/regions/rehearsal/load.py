@@ -17,7 +17,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 __all__ = ["Ask", "Load", "Told"]
 
 ANSWER_S: Final = 8.0  # for one answer; the API's own limit is 29 s, and a dark Region gives none
-PAUSE_S: Final = 1.0  # before a repeat, where the answer does not say
+PAUSE_S: Final = 0.5  # before the first repeat, where the answer does not say; doubled each time
 MAX_PAUSE_S: Final = 5.0  # even where it says more: a rehearsal is watched
 AT_ONCE: Final = 32  # clients that wait for an answer
 
@@ -88,12 +88,16 @@ class Load:
                 status = answer.status
         except (ClientError, TimeoutError, ValueError) as error:
             ask.seen.append(type(error).__name__)
-            return PAUSE_S
+            return _pause_s(ask)
         ask.seen.append(_name(status, told))
         ask.told = _judge(status, told)
         if ask.told:
             return 0.0
-        return min(MAX_PAUSE_S, float(waits) if waits.isdigit() else PAUSE_S)
+        return min(MAX_PAUSE_S, float(waits)) if waits.isdigit() else _pause_s(ask)
+
+
+def _pause_s(ask: Ask) -> float:
+    return min(MAX_PAUSE_S, PAUSE_S * 2 ** min(ask.attempts - 1, 10))
 
 
 def _name(status: int, told: object) -> str:
