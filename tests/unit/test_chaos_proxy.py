@@ -233,8 +233,10 @@ def test_a_runtime_that_goes_while_it_waits_is_forgotten() -> None:
         gone = await lane.connect()
         await gone.send("GET", NEXT)
         await asyncio.sleep(1)
+        assert lane.api._waiting is not None
         gone.writer.transport.abort()
         await asyncio.sleep(1)
+        assert lane.api._waiting is None
         lane.offer(b"{}")
         assert (await (await lane.connect()).next()).body == b"{}"
 
@@ -308,9 +310,11 @@ def test_a_dropped_answer_is_accepted_and_never_arrives() -> None:
 
 
 def test_a_duplicate_is_the_same_event_with_the_same_id() -> None:
-    """The handler works twice; the second answer is the one that Lambda gets."""
+    """The handler works twice; the second answer is the one that Lambda gets, which was asked for one event."""
 
     async def check(lane: Lane) -> None:
+        asked, call = list[str](), lane.api.call
+        lane.api.call = lambda each: call(each) if asked.append(each.path) is None else None
         answer = lane.offer(b'{"n": 1}')
         runtime = await lane.connect()
         first = await runtime.next()
@@ -320,6 +324,7 @@ def test_a_duplicate_is_the_same_event_with_the_same_id() -> None:
         assert (second.body, second.headers) == (first.body, first.headers)
         assert (await runtime.answer("r-1", b'"second"')).status == 202
         assert (await answer).payload == b'"second"'
+        assert asked == [NEXT, "/2018-06-01/runtime/invocation/r-1/response"]
         assert lane.done == [7]
 
     drive(check, hit(Duplicate()))
