@@ -88,7 +88,7 @@ class _Downstream(asyncio.StreamReaderProtocol):
         self._proxy = proxy
         self._listener = listener
         self._connection: _Connection | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._serving: asyncio.Task[None] | None = None  # asyncio's own class has a `_task`
         self._transport_made: asyncio.BaseTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -97,7 +97,7 @@ class _Downstream(asyncio.StreamReaderProtocol):
             writer = asyncio.StreamWriter(transport, self, self._reader, asyncio.get_running_loop())
             self._transport_made = transport
             self._connection = _Connection(self._proxy, Peer(self._reader, writer, h11.SERVER))
-            self._task = self._proxy.serve(self._connection)
+            self._serving = self._proxy.serve(self._connection)
         self._listener.enter(self)
 
     def eof_received(self) -> bool:
@@ -107,8 +107,8 @@ class _Downstream(asyncio.StreamReaderProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._listener.leave(self)
-        if self._task is not None and self._connection is not None and self._connection.waits:
-            self._task.cancel()  # an event that comes now would have nobody to go to
+        if self._serving is not None and self._connection is not None and self._connection.waits:
+            self._serving.cancel()  # an event that comes now would have nobody to go to
 
     def drop(self) -> None:
         """End it now."""
