@@ -147,7 +147,7 @@ class RuntimeApi:
 
     def forget_waiter(self, answer: Callable[[Reply], None]) -> None:
         """The connection that waited in `next` is gone."""
-        if self._waiting is answer:
+        if self._waiting == answer:  # bound methods are made anew each time
             self._waiting = None
 
     def call(self, call: Call) -> Reply | None:
