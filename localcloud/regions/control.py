@@ -13,7 +13,9 @@ On loopback; pages of other sites are refused before they get here.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias, cast
 
@@ -25,13 +27,15 @@ from localcloud.identity import IdentityProvider
 from localcloud.issuer import ISSUER_PATH
 from localcloud.regions.links import Links
 from localcloud.regions.processes import RegionProcess
-from localcloud.regions.sharing import RESOURCES_PATH, perform
+from localcloud.regions.sharing import RESOURCES_PATH, MalformedOrder, perform
 from localcloud.template.handler import ResourceHandler
 
 __all__ = ["Control", "ControlError"]
 
 MAX_BODY_BYTES: Final = 1024 * 1024  # a resource's properties; a template has 1 MB
 _REGIONS: Final = f"{OWN_PATHS}regions"
+_NAME: Final = re.compile(r"[a-z]{2,4}(?:-[a-z]+){1,3}-[0-9]{1,2}")  # as in `rules.region_keys`
+_MAX_NAME_CHARS: Final = 32
 _Told: TypeAlias = dict[str, Any]
 
 
@@ -61,6 +65,7 @@ class Control:
         self._regions = regions
         self._links = links
         self._handlers = handlers
+        self._changing = asyncio.Lock()  # a process and its links are dark together, whoever asks at once
         self._listeners: list[Callable[[str, tuple[str, ...]], None]] = []
 
     def listen(self, listener: Callable[[str, tuple[str, ...]], None]) -> None:
@@ -85,7 +90,10 @@ class Control:
 
     async def _do(self, method: str, path: str, body: bytes) -> _Told:
         if path == RESOURCES_PATH and method == "POST":
-            return await perform(self._handlers, body)
+            try:
+                return await perform(self._handlers, body)
+            except MalformedOrder as error:
+                raise ControlError(400, str(error)) from error
         if path == _REGIONS and method == "GET":
             return self.tell()
         if path == f"{OWN_PATHS}links" and method == "POST":
@@ -109,7 +117,7 @@ class Control:
             for source, target in self._links.directions()
         ]
         regions = [
-            {"region": name, "dark": name in self._links.dark, "endpoints": process.state.endpoints}
+            {"region": name, "dark": name in self._links.dark, "endpoints": process.endpoints}
             for name, process in self._regions.items()
         ]
         others = [{"region": name, "dark": True} for name in sorted(self._links.dark - set(self._regions))]
@@ -120,28 +128,34 @@ class Control:
         }
 
     async def kill(self, region: str) -> None:
-        """Make a Region dark: its cloud's process stopped with its functions dead, its replicas out of reach."""
-        self._links.darken(_known(region))
-        self._tell("killed", region)
-        if region in self._regions:
-            await self._regions[region].go_dark()
+        """Make a Region dark: its cloud's process stopped with its functions dead, its replicas out of reach.
+
+        Raises ControlError for no Region's name, and for one that has not started yet.
+        """
+        async with self._changing:
+            process = self._regions.get(_known(region))
+            if process is not None and not process.endpoints:
+                raise ControlError(409, f"{region} has not started yet")
+            self._links.darken(region)
+            self._tell("killed", region)
+            if process is not None:
+                await process.go_dark()
 
     async def recover(self, region: str) -> None:
         """Light a Region again. Raises ControlError where it was not dark."""
-        if region not in self._links.dark:
-            raise ControlError(409, f"{region} is not dark")
-        if region in self._regions:
-            self._regions[region].light()
-        self._links.light(region)
-        self._tell("recovered", region)
+        async with self._changing:
+            if region not in self._links.dark:
+                raise ControlError(409, f"{region} is not dark")
+            if region in self._regions:
+                self._regions[region].light()
+            self._links.light(region)
+            self._tell("recovered", region)
 
     def _link(self, asked: Mapping[str, Any]) -> _Told:
-        self.link(
-            _known(asked.get("source")),
-            _known(asked.get("target")),
-            cut=bool(asked.get("cut", True)),
-            both=bool(asked.get("both", True)),
-        )
+        source, target = _known(asked.get("source")), _known(asked.get("target"))
+        if source == target:
+            raise ControlError(400, "between a Region and itself nothing can be cut")
+        self.link(source, target, cut=_flag(asked, "cut"), both=_flag(asked, "both"))
         return self.tell()
 
     def link(self, source: str, target: str, *, cut: bool, both: bool) -> None:
@@ -158,15 +172,22 @@ class Control:
 
 
 def _known(region: object) -> str:
-    if not isinstance(region, str) or not region or len(region) > 32:
+    if not isinstance(region, str) or len(region) > _MAX_NAME_CHARS or _NAME.fullmatch(region) is None:
         raise ControlError(400, "a Region's name is missing")
     return region
+
+
+def _flag(asked: Mapping[str, Any], name: str) -> bool:
+    value = asked.get(name, True)
+    if not isinstance(value, bool):
+        raise ControlError(400, f"{name} is true or false")
+    return value
 
 
 def _object(body: bytes) -> Mapping[str, Any]:
     try:
         told = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict):
         raise ControlError(400, "the body is no JSON object")

@@ -2,7 +2,8 @@
 
 A client of DNS, as a browser is one: it keeps an answer for its TTL, opens a connection to what that says, and a
 connection that is open stays where it is. So a change of the answer is followed after the TTL, by new connections
-alone, and a Region that has gone dark is silent until the client gives up. Every request's Host header is the name.
+alone, and a Region that has gone dark is silent until the client gives up. Every request's Host header is the name,
+but for those under another site's name, which the gateway refuses: a page there could have pointed it here.
 Knows HTTP as far as where a request ends.
 """
 
@@ -19,16 +20,22 @@ from localcloud.listening import HOST, finish_accepting, stop_accepting
 from localcloud.services.route53.answers import Place, Resolver
 from localcloud.services.route53.domains import WILDCARD
 from localcloud.services.route53.zones import Zone
+from localcloud.sites import is_from_elsewhere
 
 __all__ = ["NameFront", "serve_api_names"]
 
 MAX_HEAD_BYTES: Final = 64 * 1024  # of a request, or of the line before a chunk
 CHUNK_BYTES: Final = 64 * 1024
 MAX_CONNECTIONS: Final = 512  # of a name; API Gateway has no such bound, descriptors have
-_HOST: Final = re.compile(rb"\r\n[Hh][Oo][Ss][Tt]:[^\r\n]*(?=\r\n)")
+GONE_S: Final = (
+    5.0  # for answers to a client that sends no more: else those that gave up on a dark Region fill the name
+)
+STUCK_S: Final = 60.0  # for a Region to take what is sent to it
+_HOST: Final = re.compile(rb"\r\n[Hh][Oo][Ss][Tt]:([^\r\n]*)(?=\r\n)")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,19})[ \t]*(?=\r\n)", re.IGNORECASE)
 _CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked[ \t]*(?=\r\n)", re.IGNORECASE)
-_UPGRADE: Final = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+_UPGRADE: Final = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*(?=\r\n)", re.IGNORECASE)  # all that is served
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -124,6 +131,7 @@ class NameFront:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 onward.write(_with_host(head, host))
+                await _drain(onward)
                 if _UPGRADE.search(head):
                     await _copy(reader, onward)
                     break
@@ -134,6 +142,8 @@ class NameFront:
             pass
         with suppress(OSError):
             onward.write_eof()
+        await asyncio.sleep(GONE_S)
+        onward.transport.abort()
 
 
 @asynccontextmanager
@@ -173,10 +183,18 @@ def _bare(name: str) -> str:
 
 def _with_host(head: bytes, host: bytes) -> bytes:
     """The head under another Host header; the first line, and every other header, as they came."""
+    if any(_is_foreign(found, host) for found in _HOST.findall(head)):
+        return head
     line = b"\r\nHost: " + host
     bare = _HOST.sub(b"", head)
     first, rest = bare.split(b"\r\n", 1)
     return first + line + b"\r\n" + rest
+
+
+def _is_foreign(found: bytes, host: bytes) -> bool:
+    """Whether a Host header names another site."""
+    name = found.strip(b" \t").lower().decode("latin-1")
+    return name.partition(":")[0].rstrip(".") != host.decode().lower() and is_from_elsewhere({"host": name})
 
 
 async def _pass_body(head: bytes, reader: asyncio.StreamReader, onward: asyncio.StreamWriter) -> None:
@@ -193,10 +211,10 @@ async def _pass_body(head: bytes, reader: asyncio.StreamReader, onward: asyncio.
 async def _pass_chunks(reader: asyncio.StreamReader, onward: asyncio.StreamWriter) -> None:
     while True:
         line = await reader.readuntil(b"\r\n")
-        try:
-            size = int(line.partition(b";")[0].strip(), 16)
-        except ValueError:
-            raise MalformedRequest from None
+        found = _SIZE.fullmatch(line)
+        if found is None:
+            raise MalformedRequest
+        size = int(found[1], 16)
         onward.write(line)
         if size == 0:
             break
@@ -204,6 +222,7 @@ async def _pass_chunks(reader: asyncio.StreamReader, onward: asyncio.StreamWrite
     while line != b"\r\n":  # trailers
         line = await reader.readuntil(b"\r\n")
         onward.write(line)
+        await _drain(onward)
 
 
 async def _pass_bytes(reader: asyncio.StreamReader, onward: asyncio.StreamWriter, count: int) -> None:
@@ -213,6 +232,12 @@ async def _pass_bytes(reader: asyncio.StreamReader, onward: asyncio.StreamWriter
             raise asyncio.IncompleteReadError(b"", count)
         count -= len(piece)
         onward.write(piece)
+        await _drain(onward)
+
+
+async def _drain(onward: asyncio.StreamWriter) -> None:
+    """Wait until what was sent is taken. Raises OSError, also where a Region that is dark takes nothing for STUCK_S."""
+    async with asyncio.timeout(STUCK_S):
         await onward.drain()
 
 

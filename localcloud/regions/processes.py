@@ -54,6 +54,11 @@ class RegionProcess:
             raise RuntimeError(message)
         return self._state
 
+    @property
+    def endpoints(self) -> Mapping[str, str]:
+        """Its addresses; none before it is ready."""
+        return {} if self._state is None else self._state.endpoints
+
     async def start(self, words: Sequence[str], environ: Mapping[str, str]) -> None:
         """Start `sluiceway up` with `words`, and wait until it answers. Raises RegionFailed."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -88,18 +93,19 @@ class RegionProcess:
         if self.is_dark or process is None:
             return
         self.is_dark = True
-        process.send_signal(GO_DARK)
+        _signal(process, GO_DARK)
         loop = asyncio.get_running_loop()
         ends = loop.time() + STOP_S
-        while loop.time() < ends and not _is_stopped(process.pid):  # noqa: ASYNC110 - nobody tells
+        while loop.time() < ends and not _is_stopped(process):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(_LOOK_S)
-        process.send_signal(signal.SIGSTOP)
+        if self.is_dark:  # else it was lit meanwhile, to be ended
+            _signal(process, signal.SIGSTOP)
 
     def light(self) -> None:
         """Let it go on from where it was stopped. Safe to repeat."""
         process = self._running()
         if self.is_dark and process is not None:
-            process.send_signal(signal.SIGCONT)
+            _signal(process, signal.SIGCONT)
         self.is_dark = False
 
     async def end(self) -> None:
@@ -107,7 +113,7 @@ class RegionProcess:
         process = self._running()
         if process is not None:
             self.light()
-            process.terminate()
+            _signal(process, signal.SIGTERM)
             try:
                 async with asyncio.timeout(END_S):
                     await process.wait()
@@ -146,10 +152,18 @@ class RegionProcess:
             os.close(reader)
 
 
-def _is_stopped(pid: int) -> bool:
-    """Whether the process is stopped; False where the system does not tell."""
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Nothing to a process that has died, even if nobody has told us yet."""
+    with suppress(ProcessLookupError):
+        process.send_signal(number)
+
+
+def _is_stopped(process: asyncio.subprocess.Process) -> bool:
+    """Whether the process is stopped, or has ended; False where the system does not tell."""
+    if process.returncode is not None:
+        return True
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        stat = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] == "T"

@@ -17,9 +17,13 @@ from aiohttp import ClientError, ClientSession
 from localcloud.template.errors import TemplateError
 from localcloud.template.handler import Physical, Resource, ResourceHandler, StackContext, Supported
 
-__all__ = ["RESOURCES_PATH", "SharedHandler", "perform"]
+__all__ = ["RESOURCES_PATH", "MalformedOrder", "SharedHandler", "perform"]
 
 RESOURCES_PATH: Final = "/_sluiceway/resources"
+
+
+class MalformedOrder(ValueError):
+    """An order that no cloud of ours sends; the message says what is wrong with it."""
 
 
 class SharedHandler:
@@ -49,22 +53,43 @@ class SharedHandler:
         except (ClientError, TimeoutError, ValueError) as error:
             raise TemplateError(f"what all Regions share does not answer: {error}", where=where) from error
         if "error" in told:
-            raise TemplateError(str(told["error"]), where=str(told["where"]))
+            raise TemplateError(str(told["error"]), where=str(told.get("where", where)))
         return told
 
 
 async def perform(handlers: Mapping[str, ResourceHandler], body: bytes) -> dict[str, Any]:
-    """What a Region asked for, in the host: `{"ref", "attributes"}`, or `{"error", "where"}`. Raises ValueError."""
-    asked: dict[str, Any] = json.loads(body)
-    resource = _read(asked["resource"])
-    handler = handlers[resource.type]
+    """What a Region asked for, in the host: `{"ref", "attributes"}`, or `{"error", "where"}`. Raises MalformedOrder."""
+    resource, made = _read_order(body)
+    handler = handlers.get(resource.type)
+    if handler is None:
+        raise MalformedOrder("the Regions share no resources of this type")
     try:
-        if asked["do"] == "create":
+        if made is None:
             return asdict(await handler.create(resource))
-        await handler.delete(resource, Physical(asked["physical"]["ref"], asked["physical"]["attributes"]))
+        await handler.delete(resource, made)
     except TemplateError as error:
         return {"error": error.detail, "where": error.where}
     return {}
+
+
+def _read_order(body: bytes) -> tuple[Resource, Physical | None]:
+    """The resource, and what it was made as where it is to be unmade. Raises MalformedOrder."""
+    try:
+        asked: dict[str, Any] = json.loads(body)
+        resource, do = _read(asked["resource"]), _text(asked["do"])
+        physical: dict[str, Any] = asked["physical"] if do == "delete" else {"ref": "", "attributes": {}}
+        made = Physical(_text(physical["ref"]), dict(physical["attributes"]))
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise MalformedOrder("the body is no order about a resource") from error
+    if do not in {"create", "delete"}:
+        raise MalformedOrder("an order is to create or to delete")
+    return resource, made if do == "delete" else None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 def _write(resource: Resource) -> dict[str, Any]:
@@ -82,9 +107,9 @@ def _read(told: Mapping[str, Any]) -> Resource:
     context: dict[str, str] = told["context"]
     base = Path(context.pop("base"))
     return Resource(
-        logical_id=told["logical_id"],
-        type=told["type"],
-        properties=told["properties"],
+        logical_id=_text(told["logical_id"]),
+        type=_text(told["type"]),
+        properties=dict(told["properties"]),
         context=StackContext(**context, base=base),
-        metadata=told["metadata"],
+        metadata=dict(told["metadata"]),
     )

@@ -20,6 +20,7 @@ __all__ = ["answer_packet", "serve_names"]
 MAX_TCP_BYTES: Final = 65_535  # RFC 1035, 4.2.2: two bytes of length
 MAX_QUERY_BYTES: Final = 1024  # a question and an OPT record; what is longer is no query
 MAX_CONNECTIONS: Final = 64
+MAX_UNREAD_BYTES: Final = 262_144  # of answers that a client does not take
 IDLE_S: Final = 10.0  # RFC 7766, 6.2.3: some seconds
 _TRIES: Final = 20  # to find a port that is free for both
 
@@ -145,7 +146,7 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, packet: bytes) -> None:
         answer = answer_packet(self._resolver, packet, over_tcp=True)
-        if answer is None or self._transport is None:
+        if answer is None or self._transport is None or self._transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
             self.drop()
             return
         self._transport.write(len(answer).to_bytes(2) + answer)
