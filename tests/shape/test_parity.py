@@ -72,7 +72,8 @@ def test_every_function_has_its_line_in_the_docs() -> None:
 def test_a_function_is_one_file_that_imports_only_the_layer() -> None:
     """functions/<name>/ holds app.py alone (and its requirements), importing sluiceway, pydantic and the stdlib."""
     stdlib = {
-        "__future__", "asyncio", "collections", "contextlib", "dataclasses", "datetime", "functools", "json", "typing", "re",
+        "__future__", "asyncio", "collections", "contextlib", "dataclasses", "datetime", "functools", "json", "re",
+        "typing",
     }  # fmt: skip
     for name in FUNCTIONS:
         folder = ROOT / "functions" / name

@@ -12,8 +12,8 @@ from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
 from localcloud.clock import VIRTUAL_EPOCH_S
-from localcloud.services.cloudwatch.model import Metrics
 from localcloud.services.cloudwatch.alarms import Alarms
+from localcloud.services.cloudwatch.model import Metrics
 from localcloud.services.cloudwatch.wire import CloudWatchService
 from localcloud.services.contract import WireRequest, WireResponse
 

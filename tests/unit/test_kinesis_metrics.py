@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from localcloud.clock import run_virtual
 from localcloud.services.cloudwatch.model import MetricId, Metrics, Stats
@@ -34,7 +35,7 @@ class Watched(Api):
         reading = Asked(now - 3600, now + 60, 7200)
         points = self.metrics.in_region(REGION).read(MetricId("AWS/Kinesis", name, dimensions), reading)
         assert len(points) <= 1
-        return (points[0].unit, points[0].stats) if points else None
+        return (points[0].unit, replace(points[0].stats, spread=None)) if points else None
 
     def names(self, **wanted: str) -> list[str]:
         """The metrics that have exactly these dimensions."""

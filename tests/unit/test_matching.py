@@ -142,7 +142,7 @@ def test_wildcards_of_policies_take_no_time() -> None:
     assert not match_resource(f"arn:aws:s3:::{stars}", f"arn:aws:s3:::{name}")
     assert not match_action(f"s3:{stars}", f"s3:{name}")
     statement = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": stars}
-    judge({"Version": "2012-10-17", "Statement": statement}, name)
+    judge({"Version": "2012-10-17", "Statement": statement}, name, {})
     assert fill_variables("${" + " " * 50_000 + "}", {}) is None
     assert fill_variables("${" + " " * 50_000 + ",}", {}) is None
 
