@@ -51,7 +51,7 @@ def _ask(host: str, options: argparse.Namespace) -> tuple[int, Mapping[str, Any]
 def _describe(told: Mapping[str, Any]) -> str:
     regions = cast("list[dict[str, Any]]", told["regions"])
     width = max(len(each["region"]) for each in regions)
-    lines = [f"{each['region']:<{width}}  {'dark' if each['dark'] else 'up'}" for each in regions]
+    lines = [f"{each['region']:<{width}}  {_state_of(each)}" for each in regions]
     lines += [f"cut       {source} to {target}" for source, target in told["cuts"]]
     lines += [
         f"under way {each['source']} to {each['target']}: {each['pending']}, the oldest for {each['oldest_s']:.1f} s"
@@ -59,3 +59,9 @@ def _describe(told: Mapping[str, Any]) -> str:
         if each["pending"]
     ]
     return "\n".join(lines) + "\n"
+
+
+def _state_of(region: Mapping[str, Any]) -> str:
+    if region.get("ended"):
+        return "ended: its process has died; `sluiceway down`, then start anew"
+    return "dark" if region["dark"] else "up"

@@ -117,7 +117,12 @@ class Control:
             for source, target in self._links.directions()
         ]
         regions = [
-            {"region": name, "dark": name in self._links.dark, "endpoints": process.endpoints}
+            {
+                "region": name,
+                "dark": name in self._links.dark,
+                "ended": process.has_ended,
+                "endpoints": process.endpoints,
+            }
             for name, process in self._regions.items()
         ]
         others = [{"region": name, "dark": True} for name in sorted(self._links.dark - set(self._regions))]

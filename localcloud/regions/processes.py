@@ -59,6 +59,11 @@ class RegionProcess:
         """Its addresses; none before it is ready."""
         return {} if self._state is None else self._state.endpoints
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was ready and has died since, by itself or by somebody's hand."""
+        return self._state is not None and self._running() is None
+
     async def start(self, words: Sequence[str], environ: Mapping[str, str]) -> None:
         """Start `sluiceway up` with `words`, and wait until it answers. Raises RegionFailed."""
         self.folder.mkdir(parents=True, exist_ok=True)

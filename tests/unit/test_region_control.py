@@ -34,7 +34,7 @@ class Process:
 
     def __init__(self) -> None:
         self.endpoints: Mapping[str, str] = {"aws": "http://127.0.0.1:1"}
-        self.stopped = False
+        self.stopped = self.has_ended = False
 
     async def go_dark(self) -> None:
         await asyncio.sleep(1)
@@ -62,7 +62,7 @@ class Handler:
         self.done.append(f"delete {resource.logical_id} {physical.ref}")
 
 
-def open_control(process: Process | None = None) -> Control:
+def open_control(process: Process | RegionProcess | None = None) -> Control:
     regions: dict[str, Any] = {} if process is None else {EAST: process}
     return Control(regions, Links(rng=Random(1)), handlers={}, identity=IdentityProvider(Path()))
 
@@ -184,7 +184,7 @@ def test_a_region_that_has_not_started_is_told_and_not_killed() -> None:
         process = Process()
         process.endpoints = {}
         control = open_control(process)
-        assert control.tell()["regions"] == [{"region": EAST, "dark": False, "endpoints": {}}]
+        assert control.tell()["regions"] == [{"region": EAST, "dark": False, "ended": False, "endpoints": {}}]
         with pytest.raises(ControlError, match="has not started yet"):
             await control.kill(EAST)
         assert (control.tell()["regions"][0]["dark"], process.stopped) == (False, False)
@@ -209,7 +209,7 @@ class Dead:
 def test_a_region_whose_process_died_can_be_killed_and_recovered(tmp_path: Path) -> None:
     """That it is gone is no failure of whoever makes it dark."""
 
-    async def main() -> list[int]:
+    async def main() -> tuple[list[int], bool]:
         reaper = Reaper()
         try:
             region = RegionProcess(EAST, tmp_path, reaper=reaper, tell=lambda _: None)
@@ -217,8 +217,13 @@ def test_a_region_whose_process_died_can_be_killed_and_recovered(tmp_path: Path)
             region._process = dead  # pyright: ignore[reportPrivateUsage]
             await region.go_dark()
             region.light()
-            return dead.sent
+            known: Any = Process()
+            region._state = known  # pyright: ignore[reportPrivateUsage]
+            seen = region.has_ended
+            dead.returncode = -9
+            assert open_control(region).tell()["regions"][0]["ended"]
+            return dead.sent, seen
         finally:
             reaper.close()
 
-    assert run_virtual(main) == [GO_DARK, signal.SIGSTOP, signal.SIGCONT]
+    assert run_virtual(main) == ([GO_DARK, signal.SIGSTOP, signal.SIGCONT], False)
