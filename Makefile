@@ -6,8 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 INSTALL := install --no-compile --require-hashes --only-binary=:all:
 SAM_BIN := .venv-sam/bin
 # A file's tests stay together, so that what they share is made once; in pytest's order, which has the long files first.
-# One process more than there are cores: many tests wait for clocks, sockets and processes of their own.
-WORKERS = $(shell $(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+# Two processes a core: many tests wait for clocks, sockets and processes of their own (see tests/conftest.py).
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(4, 2 * (os.cpu_count() or 1)))')
 PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain, groupby
+
 import pytest
 
 LONGEST = ("tests/local/test_rehearsal.py",)  # minutes of waiting for alarms and names: begun first, beside all others
+WAITING = ("tests/browser/", "tests/local/")  # for clocks, sockets and processes of their own; the others compute
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first; the others stay in their order."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+    """Files that wait and files that compute by turns, so that cores have work while others wait."""
+    files = [(name, list(tests)) for name, tests in groupby(items, key=_file_of)]
+    first = [tests for name, tests in files if name.startswith(LONGEST)]
+    waiting = [tests for name, tests in files if name.startswith(WAITING) and not name.startswith(LONGEST)]
+    computing = [tests for name, tests in files if not name.startswith(WAITING)]
+    items[:] = chain.from_iterable(chain(first, _by_turns(waiting, computing)))
+
+
+def _file_of(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
+
+
+def _by_turns(few: Sequence[list[pytest.Item]], many: Sequence[list[pytest.Item]]) -> list[list[pytest.Item]]:
+    """Both in their order, spread evenly over the whole."""
+    placed = [
+        (at / len(part), number, tests) for number, part in enumerate((few, many)) for at, tests in enumerate(part)
+    ]
+    return [tests for _, _, tests in sorted(placed, key=lambda place: place[:2])]
