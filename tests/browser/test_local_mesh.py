@@ -336,9 +336,9 @@ async def test_a_replay_from_a_record_progresses_and_ends(view: Page, mesh: Mesh
     await record.locator("summary").click()
     await record.get_by_role("button", name="Replay from here").click()
     await view.locator("#replay-reader").select_option(label="FilterRecords")
-    await view.get_by_label("Records a second").fill("6")
+    await view.get_by_label("Records a second").fill("2")
     await view.get_by_role("button", name="Replay", exact=True).click()
-    entry = card(view, "Replays", "FilterRecords, 6 a second")
+    entry = card(view, "Replays", "FilterRecords, 2 a second")
     await expect(entry.locator(".facts")).to_have_text(
         re.compile(r"^Running\s+·\s+[1-9]\d* sent\s+·\s+\d of \d shards$")
     )

@@ -33,7 +33,7 @@ def _impatient_template(folder: Path) -> Path:
         .replace('QUEUE_VISIBILITY_S: "360"', 'QUEUE_VISIBILITY_S: "6"')
         .replace("BatchSize: 10\n", "BatchSize: 3\n")
     )
-    assert changed.count("Timeout: 6\n") == 3  # of the queue and its worker, and of filter_records
+    assert changed.count("Timeout: 6\n") == 4  # queue, worker, filter_records; switch_region is in a pair only
     assert 'QUEUE_VISIBILITY_S: "6"' in changed
     assert "BatchSize: 3\n" in changed
     folder.mkdir()

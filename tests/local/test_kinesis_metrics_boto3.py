@@ -82,7 +82,7 @@ async def test_boto3_reads_what_alarms_are_on() -> None:
     """Sums of records, bytes and throttles; the highest age of what was read; by stream, with AWS's units."""
     metrics = Metrics(SystemClock())
     streams = Streams(clock=SystemClock(), rng=random.Random(1), delay_s=0.0, metrics=metrics)
-    services = [KinesisService(streams), CloudWatchService(metrics, Alarms())]
+    services = [KinesisService(streams), CloudWatchService(metrics, Alarms(clock=SystemClock()))]
     front = Front(services, authorise=allow, rng=random.Random(1))
     async with front.serve(open_listener("127.0.0.1", 0)) as url:
         kinesis, cloudwatch = clients(url)

@@ -40,7 +40,7 @@ def _template(folder: Path) -> Path:
         .replace("Timeout: 60\n", "Timeout: 6\n")
         .replace("BatchSize: 10\n", "BatchSize: 2\n")
     )
-    assert changed.count("Timeout: 6\n") == 3  # of the queue and its worker, and of filter_records
+    assert changed.count("Timeout: 6\n") == 4  # queue, worker, filter_records; switch_region is in a pair only
     assert "BatchSize: 2\n" in changed
     folder.mkdir()
     for name in ("functions", "layers"):
