@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         return 1
     as_json = getattr(options, "as_json", False)
     sys.stdout.write(json.dumps(_to_json(report), indent=1) + "\n" if as_json else _describe(report))
-    return 0 if report.counts.is_right else 1
+    return 0 if report.is_right else 1
 
 
 def _explain(host: RunningState, name: str) -> str:
@@ -65,7 +65,8 @@ def _to_json(report: Report) -> dict[str, object]:
         "steps": [asdict(step) for step in report.steps],
         "counts": report.counts._asdict(),
         "answers": dict(report.answers.most_common()),
-        "is_right": report.counts.is_right,
+        "recovery": {**report.recovery._asdict(), "is_in_time": report.recovery.is_in_time},
+        "is_right": report.is_right,
     }
 
 
@@ -74,6 +75,7 @@ def _describe(report: Report) -> str:
     lines = [f"{step.at_s:7.1f} s  {step.name:<56} {step.after_s:6.1f} s" for step in report.steps]
     lines += [
         "",
+        f"recovered in {report.recovery.took_s:.0f} s and an approval; {report.recovery.allowed_s:.0f} s are allowed",
         f"stored {counts.stored}, in doubt {counts.in_doubt}, refused {counts.refused}",
         f"twice {counts.twice}, lost {counts.lost}, in doubt unlisted {counts.unlisted}, unknown {counts.unknown}",
         *(f"  {times:>6}  {answer}" for answer, times in report.answers.most_common()),

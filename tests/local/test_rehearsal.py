@@ -46,6 +46,7 @@ def test_nothing_moves_unapproved_and_no_record_is_lost_or_stored_twice(
         ("twice", "lost", "unlisted", "unknown", "refused"), 0
     )
     assert counts["stored"] + counts["in_doubt"] == REQUESTS
+    assert told["recovery"]["is_in_time"], told["recovery"]
     after = {step["name"]: step["after_s"] for step in told["steps"]}
     assert after[f"approval for {WEST} is asked for"] < DETECTED_S
     for region in (EAST, WEST):

@@ -17,7 +17,9 @@ from localcloud.http_server import serve_http
 from localcloud.listening import open_listener
 from localcloud.regions.rehearsal.counts import Counts, count
 from localcloud.regions.rehearsal.load import Ask, Load
+from localcloud.regions.rehearsal.recovery import measure_recovery
 from localcloud.regions.rehearsal.story import PATIENCE_S, Broken, Stage, Step, Story
+from sluiceway.errors import Misconfigured
 
 HOME, OTHER = "us-east-1", "us-west-2"
 RIGHT = Counts(stored=1, in_doubt=0, refused=0, twice=0, lost=0, unlisted=0, unknown=0)
@@ -122,6 +124,21 @@ def test_what_never_comes_breaks_the_story_with_its_name() -> None:
     """Nobody waits for ever."""
     with pytest.raises(Broken, match=f"after {PATIENCE_S:.0f} s it was not so that approval for {OTHER} is asked for"):
         play(Scene(asked_after_s=10_000))
+
+
+def test_a_recovery_is_held_against_the_stacks_objectives() -> None:
+    """From the loss to the first record elsewhere, people apart; the way back does not count."""
+    objectives = "recovery time 10 min, of which 5 min for approval; recovery point 60 s"
+    steps = play(Scene())
+    took = measure_recovery(steps, objectives)
+    at = {step.name: step.at_s for step in steps}
+    people_s = at[f"{OTHER} is approved"] - at[f"approval for {OTHER} is asked for"]
+    assert took.took_s == pytest.approx(at[f"{OTHER} stores records"] - at[f"{HOME} is lost"] - people_s, abs=0.1)
+    assert (took.allowed_s, took.approval_s, took.is_in_time) == (300.0, 300.0, True)
+    assert not took._replace(took_s=301.0).is_in_time
+    assert not took._replace(approved_s=301.0).is_in_time
+    with pytest.raises(Misconfigured, match="RecoveryObjectives"):
+        measure_recovery(steps, "soon")
 
 
 @pytest.mark.parametrize(

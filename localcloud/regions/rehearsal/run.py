@@ -15,11 +15,13 @@ from localcloud.clock import SystemClock
 from localcloud.issuer import ISSUER, LocalIssuer
 from localcloud.regions.rehearsal.counts import Counts, count, read_stream
 from localcloud.regions.rehearsal.load import Ask, Load
+from localcloud.regions.rehearsal.recovery import Recovery, measure_recovery
 from localcloud.regions.rehearsal.scene import RunningPair
 from localcloud.regions.rehearsal.story import Stage, Step, Story
 from localcloud.state import RunningState, read_state
 from sluiceway import settings
 from sluiceway.aws.wire import Wire
+from sluiceway.errors import Misconfigured
 from sluiceway.flows.publish.ledger import Publish, PublishLedger
 from sluiceway.idempotency.memory import MemoryIdempotencyStore
 from sluiceway.region.doubts import list_doubts
@@ -31,6 +33,7 @@ __all__ = ["Plan", "Report", "rehearse"]
 TOPIC: Final = "records"
 SUBJECT: Final = "rehearsal"
 STREAM: Final = "RecordsStreamName"  # outputs of the shipped stack
+OBJECTIVES: Final = "RecoveryObjectives"
 DOUBTS: Final = "RegionsTableName"
 TOKEN_MINUTES: Final = 60
 AFTER_S: Final = 240.0  # for what is left to be known once home is home again: a lease, a visibility, a parked key
@@ -48,11 +51,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What happened when, how it ended, and how often each answer was seen."""
+    """What happened when, how it ended, how often each answer was seen, and whether recovery was in time."""
 
     steps: tuple[Step, ...]
     counts: Counts
     answers: Counter[str]
+    recovery: Recovery
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing was done twice or lost, and recovery took no longer than the stack says."""
+        return self.counts.is_right and self.recovery.is_in_time
 
 
 async def rehearse(
@@ -80,7 +89,16 @@ async def rehearse(
             watch.cancel()
         counts = await _count(scene, load, plan)
     answers = Counter(seen for ask in load.asks for seen in ask.seen)
-    return Report(tuple(stage.steps), counts, answers)
+    recovery = measure_recovery(stage.steps, _objectives(scene))
+    return Report(tuple(stage.steps), counts, answers, recovery)
+
+
+def _objectives(scene: RunningPair) -> str:
+    """What the stack says that it is to recover in. Raises Misconfigured."""
+    outputs = read_state(scene.folder(scene.other)).outputs
+    if OBJECTIVES not in outputs:
+        raise Misconfigured(f"the stack has no output {OBJECTIVES}", what=OBJECTIVES)
+    return outputs[OBJECTIVES]
 
 
 async def _watch(load: Load, look: Callable[[Load], None]) -> None:
