@@ -14,7 +14,7 @@ import pytest
 from localcloud.clock import LoopClock, run_virtual
 from localcloud.console.events import Events
 from localcloud.console.refusals import ApiError
-from localcloud.console.regions.reading import Probed
+from localcloud.console.regions.reading import Probed, RegionReader
 from localcloud.console.regions.server import Desk
 from localcloud.console.regions.watch import EVERY_S, LINGER_S, Host, Watch
 from localcloud.console.site import Asked
@@ -428,3 +428,29 @@ def test_a_dark_region_takes_no_orders() -> None:
         assert (caught.value.status, world.orders.asked) == (409, [])
 
     play(scene)
+
+
+async def test_of_a_stack_called_like_the_group_only_what_is_wrong_is_told() -> None:
+    """The pair's own alarms always; those that CloudFormation named, where they are in ALARM."""
+
+    class Cloud:
+        async def ask(self, _service: object, _operation: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+            assert asked["AlarmNamePrefix"] == "shop-"
+            named = {
+                "failover-asked": "OK",
+                "ErrorsAlarm": "OK",
+                "ThrottlesAlarm": "ALARM",
+                "AgeAlarm": "INSUFFICIENT_DATA",
+            }
+            alarms = [
+                {"AlarmName": f"shop-{name}", "StateValue": state, "StateUpdatedTimestamp": 1}
+                for name, state in named.items()
+            ]
+            return {"CompositeAlarms": alarms[:1], "MetricAlarms": alarms[1:]}
+
+    reader = RegionReader(Region(WEST).state, Cloud(), None)  # pyright: ignore[reportArgumentType] - asks nothing else
+    told = await reader.alarms("shop")
+    assert [(alarm["name"], alarm["state"]) for alarm in told or ()] == [
+        ("ThrottlesAlarm", "ALARM"),
+        ("failover-asked", "OK"),
+    ]

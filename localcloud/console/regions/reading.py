@@ -70,13 +70,17 @@ class RegionReader:
         return {}
 
     async def alarms(self, group: str) -> list[Json] | None:
-        """The alarms of the group: name, state, since when, and what they are about."""
+        """The alarms that matter to the group: name, state, since when, and what they are about.
+
+        Its own, whose names are written in the template; of a stack that is called like the group, those in ALARM.
+        """
         asked = {"AlarmNamePrefix": f"{group}-", "AlarmTypes": ["CompositeAlarm", "MetricAlarm"]}
         told = await _patiently(self._cloud.ask(CLOUDWATCH, "DescribeAlarms", asked))
         if told is None:
             return None
         alarms = cast("list[Json]", [*(told.get("CompositeAlarms") or []), *(told.get("MetricAlarms") or [])])
-        return sorted((_describe_alarm(alarm, group) for alarm in alarms), key=lambda alarm: str(alarm["name"]))
+        described = [_describe_alarm(alarm, group) for alarm in alarms]
+        return sorted(filter(_matters, described), key=lambda alarm: str(alarm["name"]))
 
     async def probed(self, other: str, now_s: float) -> Probed | None:
         """What its probe of `other` found last."""
@@ -174,6 +178,11 @@ async def _patiently(asking: Awaitable[_T]) -> _T | None:
             return await asking
     except (SluicewayError, TimeoutError):
         return None
+
+
+def _matters(alarm: Json) -> bool:
+    """CloudFormation's own names have a logical id, with capitals."""
+    return str(alarm["name"]).islower() or alarm["state"] == "ALARM"
 
 
 def _describe_alarm(alarm: Json, group: str) -> Json:
