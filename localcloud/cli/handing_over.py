@@ -13,10 +13,10 @@ import json
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from localcloud.cli.region_settings import read_region_settings
+from localcloud.cli.term_dates import tell_begin, tell_date
 from sluiceway.errors import Misconfigured, SluicewayError
 from sluiceway.ports import SystemClock
 from sluiceway.region.handover import found_group, raise_epoch
@@ -105,7 +105,7 @@ def _lines(term: Term, now_ms: int) -> list[str]:
     """A line each, whatever is in the approval."""
     lines = [
         f"group     {term.group}",
-        f"home      {term.region}, epoch {term.epoch}, {_begins(term, now_ms)}",
+        f"home      {term.region}, epoch {term.epoch}, {tell_begin(term.begins_ms, now_ms)}",
         f"approval  {json.dumps(term.approval)}",
         f"lease     {term.lease_ms / 1000:g} s, clocks may differ by {term.skew_ms / 1000:g} s",
     ]
@@ -113,19 +113,7 @@ def _lines(term: Term, now_ms: int) -> list[str]:
     return lines + past
 
 
-def _begins(term: Term, now_ms: int) -> str:
-    if term.begins_ms == NOT_YET_MS:
-        return "begins no work: the hand-over was broken off; ask for it again with `sluiceway regions raise`"
-    if term.begins_ms > now_ms:
-        return f"begins work at {_date(term.begins_ms)}, in {(term.begins_ms - now_ms + 999) // 1000} s"
-    return f"since {_date(term.begins_ms)}"
-
-
 def _ends(term: Term, past: PastTerm, now_ms: int) -> str:
     if term.begins_ms == NOT_YET_MS and past == term.past[-1]:
         return "closed"
-    return f"{'ends' if past.ended_ms > now_ms else 'ended'} {_date(past.ended_ms)}"
-
-
-def _date(epoch_ms: int) -> str:
-    return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{'ends' if past.ended_ms > now_ms else 'ended'} {tell_date(past.ended_ms)}"

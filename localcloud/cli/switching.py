@@ -8,9 +8,11 @@ import json
 import sys
 from contextlib import redirect_stdout
 
+from localcloud.cli.term_dates import tell_begin, tell_date
 from localcloud.regions.switching import Switch, Told, switch_in_aws, switch_of
 from localcloud.state import read_state
 from sluiceway.errors import Misconfigured, SluicewayError
+from sluiceway.ports import SystemClock
 
 __all__ = ["run"]
 
@@ -49,7 +51,8 @@ async def _act(switch: Switch, options: argparse.Namespace) -> Told:
 
 
 def _describe(told: Told) -> str:
-    lines = [f"group     {told['group']}", f"home      {told['home']}, epoch {told['epoch']}"]
+    begin = tell_begin(told["begins_ms"], SystemClock().now_ms())
+    lines = [f"group     {told['group']}", f"home      {told['home']}, epoch {told['epoch']}, {begin}"]
     lines.append(f"approval  {json.dumps(told['approval'])}")
     if "readiness" in told:
         found = told["readiness"]
@@ -61,5 +64,5 @@ def _describe(told: Told) -> str:
     for part, found in told.get("survey", {}).items():
         lines.append(f"{part:<9} {json.dumps(found)}")
     if "drill_until_ms" in told:
-        lines.append(f"drill     until {told['drill_until_ms']}")
+        lines.append(f"drill     until {tell_date(told['drill_until_ms'])}")
     return "\n".join(lines) + "\n"

@@ -15,7 +15,7 @@ from localcloud.state import NotRunning, RunningState, read_state
 from sluiceway import settings
 from sluiceway.aws.functions import invoke
 from sluiceway.aws.wire import Wire
-from sluiceway.errors import Misconfigured
+from sluiceway.errors import Misconfigured, Retryable
 
 __all__ = ["LOCAL_KEYS", "Switch", "Told", "switch_in_aws", "switch_of"]
 
@@ -28,24 +28,25 @@ Told: TypeAlias = Mapping[str, Any]
 
 
 class Switch:
-    """The function of each Region. `functions` gives its name and the settings to reach it with, by Region."""
+    """The function of each Region. `functions` gives its name and the settings to reach it with, by Region.
+
+    `usual` is the Region that is asked where none is named. Everything raises Misconfigured for a Region without one
+    and for a function that fails, Retryable where no answer comes within 60 s, ServiceError where Lambda refuses.
+    """
 
     def __init__(self, functions: Mapping[str, tuple[str, Mapping[str, str]]], *, usual: str) -> None:
         self._functions = functions
         self.usual = usual
 
     async def look(self, to: str = "") -> Told:
-        """What speaks against handing over to `to`; the term alone where no Region is named.
-
-        Raises Misconfigured, ServiceError.
-        """
+        """What speaks against handing over to `to`; without one, against its usual Region taking over."""
         looked = await self._ask(to or self.usual, {"action": "look"})
-        return (
-            looked if not to or "refused" in looked else await self._ask(_who(looked, to), {"action": "look", "to": to})
-        )
+        if not to or "refused" in looked:
+            return looked
+        return await self._ask(_who(looked, to), {"action": "look", "to": to})
 
     async def approve(self, to: str, approval: str, *, force: bool = False) -> Told:
-        """Hand over to `to`, on an approval of the term that is read now. Raises Misconfigured, ServiceError."""
+        """Hand over to `to`, on an approval of the term that is read now."""
         looked = await self._ask(to, {"action": "look"})
         if "refused" in looked:
             return looked
@@ -53,11 +54,11 @@ class Switch:
         return await self._ask(_who(looked, to), order)
 
     async def survey(self, region: str = "") -> Told:
-        """What a Region sees of the pair, beside the term. Raises Misconfigured, ServiceError."""
+        """What a Region sees of the pair, beside the term."""
         return await self._ask(region or self.usual, {"action": "survey"})
 
     async def drill(self, region: str, approval: str, *, minutes: int) -> Told:
-        """Let a Region say that it is unwell; 0 minutes end it. Raises Misconfigured, ServiceError."""
+        """Let a Region say that it is unwell; `minutes` from 0, which ends it, to 1,440."""
         return await self._ask(region, {"action": "drill", "minutes": minutes, "approval": approval})
 
     async def _ask(self, region: str, order: Mapping[str, object]) -> Told:
@@ -67,8 +68,11 @@ class Switch:
             )
         name, environ = self._functions[region]
         deadline = asyncio.get_running_loop().time() + PATIENCE_S
-        async with Wire.open(environ) as wire:
-            answer = await invoke(wire, name, order, deadline=deadline)
+        try:
+            async with Wire.open(environ) as wire:
+                answer = await invoke(wire, name, order, deadline=deadline)
+        except Retryable as error:
+            raise Retryable(f"{region} gave no answer: {error}") from error
         if answer.error:
             raise Misconfigured(f"switch_region in {region} failed: {answer.error}", what=name)
         return answer.payload
