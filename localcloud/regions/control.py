@@ -177,8 +177,10 @@ class Control:
 
 
 def _known(region: object) -> str:
-    if not isinstance(region, str) or len(region) > _MAX_NAME_CHARS or _NAME.fullmatch(region) is None:
+    if not isinstance(region, str) or not region:
         raise ControlError(400, "a Region's name is missing")
+    if len(region) > _MAX_NAME_CHARS or _NAME.fullmatch(region) is None:
+        raise ControlError(400, f"{region[:_MAX_NAME_CHARS]!r} is no Region's name")
     return region
 
 

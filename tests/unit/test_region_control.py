@@ -120,6 +120,25 @@ def test_a_bad_order_is_refused_by_name(path: str, body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("region", "said"),
+    [
+        ("", "a Region's name is missing"),
+        ("nowhere", "'nowhere' is no Region's name"),
+        ("x" * 1_000, f"'{'x' * 32}' is no Region's name"),
+    ],
+)
+def test_what_is_no_regions_name_is_said_back(region: str, said: str) -> None:
+    """As much of it as a name has, so that a slip can be seen."""
+
+    async def main() -> None:
+        with pytest.raises(ControlError) as caught:
+            await open_control().kill(region)
+        assert (caught.value.status, str(caught.value)) == (400, said)
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(
     ("change", "is_order"),
     [
         ({}, True),
