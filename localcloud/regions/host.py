@@ -74,7 +74,7 @@ class RunningHost:
 async def open_host(options: HostOptions, *, clock: Clock, rng: random.Random) -> AsyncGenerator[RunningHost]:
     """Start what is shared, and then each Region in turn, the first one last; all of it is gone after the block.
 
-    Raises PortTaken, KeptStateUnusable, RegionFailed.
+    Raises PortTaken, KeptStateUnusable, RegionFailed, TemplateError.
     """
     cloud = options.cloud
     async with AsyncExitStack() as cleanup:

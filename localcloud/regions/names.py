@@ -27,9 +27,7 @@ __all__ = ["NameFront", "serve_api_names"]
 MAX_HEAD_BYTES: Final = 64 * 1024  # of a request, or of the line before a chunk
 CHUNK_BYTES: Final = 64 * 1024
 MAX_CONNECTIONS: Final = 512  # of a name; API Gateway has no such bound, descriptors have
-GONE_S: Final = (
-    5.0  # for answers to a client that sends no more: else those that gave up on a dark Region fill the name
-)
+GONE_S: Final = 5.0  # for answers to a client that sends no more; those that gave up on a dark Region fill no name
 STUCK_S: Final = 60.0  # for a Region to take what is sent to it
 _HOST: Final = re.compile(rb"\r\n[Hh][Oo][Ss][Tt]:([^\r\n]*)(?=\r\n)")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,19})[ \t]*(?=\r\n)", re.IGNORECASE)
@@ -167,12 +165,9 @@ def _api_names(zones: Iterable[Zone], resolver: Resolver) -> list[str]:
     found: set[str] = set()
     for zone in zones:
         for record in zone.records.values():
-            is_name = record.type == "A" and record.alias is not None and not record.name.startswith(WILDCARD)
-            if (
-                is_name
-                and record.alias is not None
-                and resolver.places.address_of(_bare(record.alias.name)) is not None
-            ):
+            if record.type != "A" or record.alias is None or record.name.startswith(WILDCARD):
+                continue
+            if resolver.places.address_of(_bare(record.alias.name)) is not None:
                 found.add(record.name)
     return sorted(found)
 

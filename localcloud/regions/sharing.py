@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from aiohttp import ClientError, ClientSession
 
+from localcloud.front import OWN_PATHS
 from localcloud.template.errors import TemplateError
 from localcloud.template.handler import Physical, Resource, ResourceHandler, StackContext, Supported
 
 __all__ = ["RESOURCES_PATH", "MalformedOrder", "SharedHandler", "perform"]
 
-RESOURCES_PATH: Final = "/_sluiceway/resources"
+RESOURCES_PATH: Final = f"{OWN_PATHS}resources"
 
 
 class MalformedOrder(ValueError):

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from localcloud.front import OWN_PATHS
 from localcloud.regions.rehearsal.load import Load
 from localcloud.regions.rehearsal.story import Broken
 from localcloud.regions.switching import LOCAL_KEYS, switch_of
@@ -111,6 +112,6 @@ class RunningPair:
         return any(ask.told == "stored" and ask.ended_s > at_s for ask in self.load.asks)
 
     async def _control(self, what: str) -> None:
-        async with self._session.post(f"{self._host.endpoints['aws']}/_sluiceway/{what}") as answer:
+        async with self._session.post(f"{self._host.endpoints['aws']}{OWN_PATHS}{what}") as answer:
             if answer.status != 200:
                 raise Broken(f"{what}: {await answer.text()}")
