@@ -13,7 +13,7 @@ from localcloud.simulation.checker import __doc__ as properties
 from tests.sim.test_regions_teeth import MUTATIONS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = ("failover.md", "regions.md", "simulation.md")
+PAGES = ("authorizer.md", "failover.md", "regions.md", "simulation.md")
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

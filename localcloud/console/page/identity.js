@@ -6,7 +6,7 @@ import { Problem } from "./problems.js";
 const ACTIONS = [
   ["rotate", "Rotate", "Signs with a new key, and publishes the old ones too: every token goes on being taken."],
   ["withdraw", "Withdraw old keys", "Publishes the signing key alone: tokens of older keys are refused once the set has been read again, after a minute or two."],
-  ["down", "Down", "Answers 503: tokens go on being taken by the keys that are kept, and one of a key that nobody has seen yet is refused."],
+  ["down", "Down", "Answers 503: tokens go on being taken by the keys that are kept, and one of a key that nobody has read yet gets 503, since nobody can check it."],
   ["hang", "Hang", "Gives no answer: as down, but whoever needs the answer waits for it, up to 3 s."],
   ["up", "Up", "Answers again: the set is read within a minute."],
 ];
