@@ -13,10 +13,10 @@ import json
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from localcloud.cli.region_settings import read_region_settings
+from localcloud.cli.term_dates import tell_date
 from sluiceway.aws.endpoints import read_region
 from sluiceway.aws.wire import Wire
 from sluiceway.errors import Misconfigured, SluicewayError
@@ -98,10 +98,6 @@ def _line(doubt: Doubt) -> str:
     key = doubt.key if doubt.key.isprintable() else json.dumps(doubt.key)
     word = doubt.state if doubt.state == "released" else doubt.why
     return (
-        f"{word:<8}  {key}  epoch {doubt.epoch} of {doubt.home}, noted {_date(doubt.noted_ms / 1000)}, "
-        f"until {_date(doubt.expires_s)}\n"
+        f"{word:<8}  {key}  epoch {doubt.epoch} of {doubt.home}, noted {tell_date(doubt.noted_ms)}, "
+        f"until {tell_date(doubt.expires_s * 1000)}\n"
     )
-
-
-def _date(epoch_s: float) -> str:
-    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

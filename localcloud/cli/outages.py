@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     if "error" in told:
         sys.stderr.write(f"sluiceway: {told['error']}\n")
         return 1 if status >= 500 or status == 409 else 2
-    sys.stdout.write(json.dumps(told, indent=1) + "\n" if getattr(options, "as_json", False) else _describe(told))
+    sys.stdout.write(json.dumps(told, indent=1) + "\n" if options.as_json else _describe(told))
     return 0
 
 

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     except Misconfigured as error:
         sys.stderr.write(f"sluiceway: {error}\n")
         return 2
-    told = json.dumps(parity.to_json(), indent=1) + "\n" if getattr(options, "as_json", False) else _describe(parity)
+    told = json.dumps(parity.to_json(), indent=1) + "\n" if options.as_json else _describe(parity)
     sys.stdout.write(told)
     return 0 if parity.holds else 1
 
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
 def _regions(options: argparse.Namespace) -> dict[str, Mapping[str, str]]:
     """Options of a client, by Region. Raises Misconfigured, NotRunning."""
     found: dict[str, Mapping[str, str]] = {}
-    if getattr(options, "local", False):
+    if options.local:
         folders = read_state(options.state).regions
         found |= {name: _local(name, read_state(Path(folder)).endpoints["aws"]) for name, folder in folders.items()}
     else:

@@ -89,20 +89,14 @@ def _add_switch(action: argparse.ArgumentParser, name: str) -> None:
     if name == "approve":
         action.add_argument("--force", action="store_true", help="hand over whatever speaks against it")
     if name not in {"look", "survey"}:
-        action.add_argument(
-            "--approval",
-            required=True,
-            type=_approval,
-            metavar="TEXT",
-            help="who decided it, and where that is written",
-        )
+        _add_approval(action)
     action.add_argument(
         "--function", default="", metavar="NAME", help="switch_region's name in AWS; default: the local cloud's"
     )
     action.add_argument(
         "--regions", metavar="A,B", default=argparse.SUPPRESS, help="with --function: both Regions of the pair"
     )
-    action.add_argument("--json", action="store_true", dest="as_json", default=argparse.SUPPRESS, help="for scripts")
+    _add_json(action)
 
 
 def _add_rehearse(action: argparse.ArgumentParser) -> None:
@@ -119,7 +113,7 @@ def _add_rehearse(action: argparse.ArgumentParser) -> None:
     )
     action.add_argument("--name", default="api.example.com", help="what clients call; default: %(default)s")
     action.add_argument("--group", default="sluiceway", metavar="NAME", help="of the Regions; default: %(default)s")
-    action.add_argument("--json", action="store_true", dest="as_json", default=argparse.SUPPRESS, help="for scripts")
+    _add_json(action)
 
 
 def _add_parity(action: argparse.ArgumentParser) -> None:
@@ -129,7 +123,7 @@ def _add_parity(action: argparse.ArgumentParser) -> None:
         "--regions", metavar="A,B", default=argparse.SUPPRESS, help="default: REGIONS, or the local cloud's"
     )
     action.add_argument("--local", action="store_true", default=argparse.SUPPRESS, help="ask the local cloud, not AWS")
-    action.add_argument("--json", action="store_true", dest="as_json", default=argparse.SUPPRESS, help="for scripts")
+    _add_json(action)
 
 
 def _add_outage(action: argparse.ArgumentParser, name: str) -> None:
@@ -140,7 +134,7 @@ def _add_outage(action: argparse.ArgumentParser, name: str) -> None:
         action.add_argument("source", metavar="FROM")
         action.add_argument("target", metavar="TO")
         action.add_argument("--one-way", action="store_true", help="only what goes from the first to the second")
-    action.add_argument("--json", action="store_true", dest="as_json", default=argparse.SUPPRESS, help="for scripts")
+    _add_json(action)
 
 
 def _add_found(action: argparse.ArgumentParser) -> None:
@@ -163,9 +157,7 @@ def _add_found(action: argparse.ArgumentParser) -> None:
 
 def _add_raise(action: argparse.ArgumentParser) -> None:
     action.add_argument("--to", required=True, metavar="REGION", help="the next home Region")
-    action.add_argument(
-        "--approval", required=True, type=_approval, metavar="TEXT", help="who decided it, and where that is written"
-    )
+    _add_approval(action)
     action.add_argument(
         "--ends",
         type=whole_number("an epoch", 1, MAX_EPOCH),
@@ -187,6 +179,17 @@ def _add_words(parser: argparse.ArgumentParser, *, first: bool) -> None:
     default = False if first else argparse.SUPPRESS
     parser.add_argument("--local", action="store_true", default=default, help="ask the local cloud, not AWS")
     parser.add_argument("--json", action="store_true", dest="as_json", default=default, help="for scripts")
+
+
+def _add_approval(action: argparse.ArgumentParser) -> None:
+    action.add_argument(
+        "--approval", required=True, type=_approval, metavar="TEXT", help="who decided it, and where that is written"
+    )
+
+
+def _add_json(action: argparse.ArgumentParser) -> None:
+    """Beside the one before the action, whose default holds."""
+    action.add_argument("--json", action="store_true", dest="as_json", default=argparse.SUPPRESS, help="for scripts")
 
 
 def _approval(text: str) -> str:

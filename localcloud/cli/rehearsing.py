@@ -36,8 +36,7 @@ def run(options: argparse.Namespace) -> int:
         sys.stderr.write(f"\nsluiceway: {'; '.join(str(error) for error in group.exceptions)}\n")
     if report is None:
         return 1
-    as_json = getattr(options, "as_json", False)
-    sys.stdout.write(json.dumps(_to_json(report), indent=1) + "\n" if as_json else _describe(report))
+    sys.stdout.write(json.dumps(_to_json(report), indent=1) + "\n" if options.as_json else _describe(report))
     return 0 if report.is_right else 1
 
 

@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     if "refused" in told:
         sys.stderr.write(f"sluiceway: {told['refused']}: {told['message']}\n")
         return 1
-    sys.stdout.write(json.dumps(told, indent=1) + "\n" if getattr(options, "as_json", False) else _describe(told))
+    sys.stdout.write(json.dumps(told, indent=1) + "\n" if options.as_json else _describe(told))
     return 0
 
 

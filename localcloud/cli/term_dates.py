@@ -1,4 +1,4 @@
-"""When a term begins, and other dates of a pair of Regions, as lines of commands tell them."""
+"""When a term begins, and other dates of Regions, as lines of commands tell them."""
 
 from __future__ import annotations
 

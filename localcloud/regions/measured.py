@@ -23,9 +23,9 @@ __all__ = ["HEALTH_METRICS_PATH", "METRICS_REGION", "OwnMeasures", "ToldMeasures
 
 METRICS_REGION: Final = "us-east-1"  # monitoring-health-checks.html
 HEALTH_METRICS_PATH: Final = f"{OWN_PATHS}health-metrics"
-MAX_WAITING: Final = 1_000
+MAX_WAITING: Final = 1_000  # values that were not told yet; beyond them the oldest are dropped
 MAX_BODY_BYTES: Final = 1024 * 1024
-PATIENCE_S: Final = 2.0
+PATIENCE_S: Final = 2.0  # for a Region that may be dark
 
 
 class OwnMeasures:

@@ -23,7 +23,8 @@ __all__ = ["GO_DARK", "RegionFailed", "RegionProcess"]
 GO_DARK: Final = signal.SIGUSR1  # asks a Region's process to kill its functions and stop
 STOP_S: Final = 1.0  # for that; then it is stopped from outside
 END_S: Final = 30.0  # a worker may hold its last invocation; past this it is killed
-_LOOK_S: Final = 0.01
+_LOOK_S: Final = 0.01  # between two looks whether it is stopped
+_LINES_S: Final = 0.1  # between two readings of what it says while it starts
 
 
 class RegionFailed(Exception):
@@ -148,7 +149,7 @@ class RegionProcess:
             with log.open(encoding="utf-8", errors="replace") as said:
                 while not closed.is_set():
                     with suppress(TimeoutError):
-                        async with asyncio.timeout(0.1):
+                        async with asyncio.timeout(_LINES_S):
                             await closed.wait()
                     for line in said.readlines() if not closed.is_set() else ():
                         self._tell(f"{self.region}  {line.strip()}")

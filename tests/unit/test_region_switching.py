@@ -116,7 +116,7 @@ def test_the_command_tells_when_the_home_begins_and_when_a_drill_ends(
         for name, value in environ(AWS_ENDPOINT_URL=url, AWS_REGION=WEST).items():
             monkeypatch.setenv(name, value)
         words = argparse.Namespace(
-            function="switch", region=WEST, regions="", action="drill", minutes=10, approval="game day", to=None
+            function="switch", region=WEST, regions="", action="drill", minutes=10, approval="game day", as_json=False
         )
         assert switching.run(words) == 0
     assert capsys.readouterr().out.splitlines() == [

@@ -30,7 +30,7 @@ KEEP_S: Final = 2.0  # a look serves everybody who asks within it: two are made 
 
 
 class Finding(NamedTuple):
-    """What came of asking one dependency; `took_ms` until it answered, failed, or time was up."""
+    """What came of asking one dependency; `took_ms`: milliseconds until it answered, failed, or time was up."""
 
     name: str
     is_well: bool
@@ -50,7 +50,7 @@ class Look(NamedTuple):
 
 
 class HealthWatch:
-    """Looks at `dependencies`, at most once in `keep_s`, and never longer than `bound_s`.
+    """Looks at `dependencies`, at most once in `keep_s` seconds, and never for longer than `bound_s` seconds.
 
     A look is over as soon as one of two clocks says so: either can stand still while an environment is frozen.
     `drills`: where this Region's drill is told, None where there are none; it is one more thing that may be away.
@@ -157,15 +157,22 @@ class HealthDesk:
     term: KnownTerm | None = None
 
 
+def _sum_up(look: Look) -> tuple[int, str]:
+    """The HTTP status and the word for it."""
+    if look.is_well:
+        return 200, "healthy"
+    return (503, "unhealthy") if look.drill is None else (500, "drill")
+
+
 async def check_health(_request: HttpRequest, _call: Invocation, desk: HealthDesk) -> HttpReply:
     """200 where everything is well, 503 where something is not, 500 in a drill; the body says what was looked at."""
     look = await desk.watch.look()
     if look.drill is not None:
         log.warning("health.drill", until_ms=look.drill.until_ms)
     count("Healthy", int(look.is_well))
-    status = 200 if look.is_well else 500 if look.drill is not None else 503
+    status, word = _sum_up(look)
     body: dict[str, object] = {
-        "status": "healthy" if look.is_well else "drill" if look.drill is not None else "unhealthy",
+        "status": word,
         "region": desk.region,
         "checks": {finding.name: "ok" if finding.is_well else "failed" for finding in look.findings},
     }

@@ -24,7 +24,7 @@ LEAST_S: Final = 1.0  # before the deadline no probe begins that could not be co
 
 @dataclass(frozen=True, slots=True)
 class ProbeDesk:
-    """What probing needs. `region` is the other one, `every_s` (1 to 60) the time from one probe to the next."""
+    """What probing needs. `region` is the other one, `every_s` (1 to 60) the seconds from one probe to the next."""
 
     prober: Prober
     gauge: Gauge
@@ -43,11 +43,12 @@ async def probe_region(_event: EventBridgeEvent, call: Invocation, desk: ProbeDe
         asked = loop.time()
         status = await desk.prober.status(within_s=min(ANSWER_S, desk.every_s, max(0.1, ends + LEAST_S - asked)))
         probes += 1
-        well += is_well(status)
-        if not is_well(status):
+        healthy = is_well(status)
+        well += healthy
+        if not healthy:
             log.warning("probe.unwell", region=desk.region, status=status)
         taken_ms = (loop.time() - asked) * 1000
-        desk.gauge.put({"RegionHealthy": int(is_well(status)), "ProbeTime": taken_ms}, Region=desk.region)
+        desk.gauge.put({"RegionHealthy": int(healthy), "ProbeTime": taken_ms}, Region=desk.region)
     return {"region": desk.region, "probes": probes, "well": well}
 
 
