@@ -83,7 +83,10 @@ class Client:
 
     async def _read(self, client: SocketClient) -> None:
         if self.slow:
-            await client.follow(self.reader, until=self._has(40), wait_s=20)
+            with suppress(TimeoutError):  # its worker was killed: come again, as the protocol says
+                await client.follow(self.reader, until=self._has(40), wait_s=PATIENCE_S)
+            if not self._has(40)(self.reader):
+                return
             client.look_away()
             await asyncio.sleep(AWAY_S)
             client.look_back()
