@@ -12,9 +12,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-__all__ = ["LATEST", "FunctionSpec", "LogFormat", "Reference", "parse_reference"]
+__all__ = ["LATEST", "ON_DEMAND", "PROVISIONED", "FunctionSpec", "LogFormat", "Reference", "parse_reference"]
 
 LATEST: Final = "$LATEST"
+ON_DEMAND: Final = "on-demand"  # configuration-envvars: AWS_LAMBDA_INITIALIZATION_TYPE
+PROVISIONED: Final = "provisioned-concurrency"  # the same
 
 # The pattern of FunctionName in the Lambda API: name, partial ARN or ARN, each with a qualifier.
 # Source: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
@@ -38,6 +40,8 @@ class FunctionSpec:
     `code_dir` is the task root. `dependency_dirs` are added to the import path after it (what a build would have copied
     into the task root), `layer_dirs` are layer roots in template order (each is what Lambda unpacks into /opt).
     `timeout_s` 1-900, `memory_mb` 128-10240 (told to the function, not enforced). `reserved_concurrency` None: none.
+    `arn` is the function's own, whatever the `version`: a number as text, or $LATEST. `initialization_type`: what its
+    environments say they were started for. `code_sha256` (base64) and `code_size` are "" and 0 until they are measured.
     """
 
     name: str
@@ -62,6 +66,17 @@ class FunctionSpec:
     layer_arns: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     modified_s: float = 0.0
+    version: str = LATEST
+    initialization_type: str = ON_DEMAND
+    dead_letter_arn: str = ""
+    code_sha256: str = ""
+    code_size: int = 0
+    revision_id: str = ""
+
+    @property
+    def version_arn(self) -> str:
+        """The ARN with the version in it, $LATEST too."""
+        return f"{self.arn}:{self.version}"
 
     @property
     def group(self) -> str:
