@@ -1,0 +1,179 @@
+"""The small services of the local cloud, each imported when a call, a resource or a reference first needs it.
+
+Parameters, secrets, keys and schemas are delegated to moto; user pools, roles, sessions and logs are the local cloud's
+own. Knows no rule of any of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, cast
+
+from localcloud.front import TakesUnsigned
+from localcloud.services.contract import Service, WireRequest, WireResponse
+from localcloud.template.errors import TemplateError
+
+__all__ = ["Delegated", "Lazily", "UnresolvedReference"]
+
+CALLER: Final = "local"  # no key that was issued here: the account's root user, as whoever deploys a stack
+_ISSUER: Final = "https://cognito-idp."
+Load = Callable[[], Service]
+
+
+class UnresolvedReference(TemplateError):
+    """A dynamic reference, or an SSM parameter that a template's parameter names, leads nowhere."""
+
+
+class Lazily:
+    """A service that is imported and made when it is first asked."""
+
+    def __init__(self, name: str, load: Load) -> None:
+        self.name = name
+        self._load = load
+        self._service: Service | None = None
+
+    @property
+    def service(self) -> Service:
+        """The service itself."""
+        if self._service is None:
+            self._service = self._load()
+        return self._service
+
+    async def handle(self, request: WireRequest) -> WireResponse:
+        """As the service answers."""
+        return await self.service.handle(request)
+
+    def permissions(self, request: WireRequest) -> Any:
+        """As the service says."""
+        return self.service.permissions(request)
+
+    def takes_unsigned(self, request: WireRequest) -> bool:
+        """As the service says; no where it takes none."""
+        return isinstance(self.service, TakesUnsigned) and self.service.takes_unsigned(request)
+
+
+class Delegated:
+    """The services by signing name, and what other parts ask of them in process."""
+
+    def __init__(self, loads: dict[str, Load], *, region: str) -> None:
+        self.services = {name: Lazily(name, load) for name, load in loads.items()}
+        self._region = region
+
+    async def pool_keys(self, issuer: str) -> dict[str, Any] | None:
+        """The JSON Web Key Set (`{"keys": [...]}`) of the user pool that `issuer` names, None where there is none.
+
+        `issuer` is a token's `iss`: `https://cognito-idp.us-east-1.amazonaws.com/us-east-1_Example`.
+        """
+        host, _, pool = issuer.removeprefix(_ISSUER).partition("/")
+        if not issuer.startswith(_ISSUER) or not pool or "cognito-idp" not in self.services:
+            return None
+        answer = await self._ask("cognito-idp", path=f"/{pool}/.well-known/jwks.json", region=host.partition(".")[0])
+        return cast("dict[str, Any]", json.loads(_bytes(answer))) if answer.status == 200 else None
+
+    async def resolve_reference(self, service: str, reference: str) -> str:
+        """What `{{resolve:service:reference}}` stands for. Raises UnresolvedReference that names what was not found.
+
+        `ssm` and `ssm-secure`: `name[:version]`; `secretsmanager`:
+        `id[:SecretString[:json-key[:version-stage[:version-id]]]]`, where `id` may be an ARN.
+        Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references.html
+        """
+        if service == "secretsmanager":
+            return await self._read_secret(reference)
+        if service not in {"ssm", "ssm-secure"}:
+            raise UnresolvedReference(
+                f"there are no dynamic references to {service}", where=_written(service, reference)
+            )
+        return await self._read_parameter(reference, secure=service == "ssm-secure", where=_written(service, reference))
+
+    async def read_parameter(self, name: str) -> str:
+        """The value of the SSM parameter that a template's `AWS::SSM::Parameter::Value<...>` names; a list has commas.
+
+        Raises UnresolvedReference: there is none, or it is a SecureString.
+        """
+        return await self._read_parameter(name, secure=False, where=name)
+
+    async def _read_parameter(self, reference: str, *, secure: bool, where: str) -> str:
+        name, _, version = reference.partition(":")
+        if reference.startswith("arn:"):
+            parts = reference.split(":")
+            name, version = ":".join(parts[:6]), ":".join(parts[6:])
+        if version and not version.isdecimal():
+            raise UnresolvedReference(f"the version must be a number, is {version!r}", where=where)
+        selected = f"{name}:{version}" if version else name
+        body = {"Name": selected, "WithDecryption": secure}
+        answer = await self._ask("ssm", target="AmazonSSM.GetParameter", body=body)
+        if answer.status != 200:
+            raise UnresolvedReference(f"there is no SSM parameter {selected} ({_fault(answer)})", where=where)
+        found = json.loads(_bytes(answer))["Parameter"]
+        is_secure = found["Type"] == "SecureString"
+        if is_secure and not secure:
+            raise UnresolvedReference(f"{name} is a SecureString, which ssm-secure resolves", where=where)
+        if secure and not is_secure:
+            raise UnresolvedReference(f"{name} is a {found['Type']}, which ssm resolves", where=where)
+        return str(found["Value"])
+
+    async def _read_secret(self, reference: str) -> str:
+        where = _written("secretsmanager", reference)
+        parts = reference.split(":")
+        width = 7 if reference.startswith("arn:") else 1
+        secret_id = ":".join(parts[:width])
+        kind, key, stage, version, *rest = [*parts[width:], "", "", "", ""][: max(4, len(parts) - width)]
+        if rest or kind not in {"", "SecretString"} or (stage and version):
+            form = "id:SecretString:json-key:version-stage or version-id"
+            raise UnresolvedReference(f"must be {form}; a secret's binary cannot be resolved", where=where)
+        body = {"SecretId": secret_id}
+        body |= {"VersionStage": stage} if stage else {}
+        body |= {"VersionId": version} if version else {}
+        answer = await self._ask("secretsmanager", target="secretsmanager.GetSecretValue", body=body)
+        if answer.status != 200:
+            raise UnresolvedReference(f"the secret {secret_id} cannot be read ({_fault(answer)})", where=where)
+        found = json.loads(_bytes(answer))
+        if "SecretString" not in found:
+            raise UnresolvedReference(f"the secret {secret_id} has a binary value", where=where)
+        return _pick(str(found["SecretString"]), key, where) if key else str(found["SecretString"])
+
+    async def _ask(
+        self, service: str, *, target: str = "", body: object = None, path: str = "/", region: str = ""
+    ) -> WireResponse:
+        request = WireRequest(
+            service=service,
+            region=region or self._region,
+            method="POST" if target else "GET",
+            path=path,
+            query="",
+            headers={},
+            body=json.dumps(body).encode() if target else b"",
+            access_key=CALLER,
+            request_id="deployer",
+        )
+        if target:
+            request = replace(
+                request, headers={"x-amz-target": target, "content-type": "application/x-amz-json-1.1", "host": service}
+            )
+        return await self.services[service].handle(request)
+
+
+def _pick(text: str, key: str, where: str) -> str:
+    try:
+        value: object = json.loads(text)
+    except ValueError as error:
+        raise UnresolvedReference(f"the secret is no JSON, so it has no key {key}", where=where) from error
+    if not isinstance(value, dict) or key not in value:
+        raise UnresolvedReference(f"the secret has no key {key}", where=where)
+    found = cast("dict[str, object]", value)[key]
+    return found if isinstance(found, str) else json.dumps(found)
+
+
+def _written(service: str, reference: str) -> str:
+    return f"{{{{resolve:{service}:{reference}}}}}"
+
+
+def _bytes(answer: WireResponse) -> bytes:
+    return cast("bytes", answer.body)
+
+
+def _fault(answer: WireResponse) -> str:
+    told = json.loads(_bytes(answer) or b"{}")
+    return f"{told.get('__type', answer.status)}: {told.get('message', told.get('Message', ''))}"
