@@ -1,31 +1,34 @@
-"""All functions of one Region: which there are, how they are invoked, and how many at a time.
+"""All functions of one Region: which there are, and how they are invoked.
 
-Synchronous invocations wait for the answer; asynchronous ones are queued, retried twice and then dropped aloud, in the
-function's own log. Knows no process (see `environment`) and no wire (see `services.lambda_`).
+Synchronous invocations wait for the answer; asynchronous ones are queued (see `asynchronous`). What a function's
+versions and aliases are is for `versions`, who may run when for `concurrency`. Knows no process (see `environment`) and
+no wire (see `services.lambda_`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from localcloud.clock import Clock
+from localcloud.compute.asynchronous import DROPPED_STREAM, AsyncInvocations, Attempt, MetricSink, Outlets, Queued
+from localcloud.compute.concurrency import Admission
 from localcloud.compute.environment import ExecutionEnvironment, Outcome, Request
-from localcloud.compute.function import LATEST, FunctionSpec, parse_reference
+from localcloud.compute.function import LATEST, PROVISIONED, FunctionSpec, parse_reference
 from localcloud.compute.pool import Pool
+from localcloud.compute.provisioned import ReadyPool
 from localcloud.compute.streamed import StreamedInvocation
 from localcloud.compute.trace import LambdaSpans, complete_trace_header
+from localcloud.compute.versions import FunctionRecord, Target
 from localcloud.json_text import MalformedJson, parse_json
 from localcloud.services.lambda_.errors import (
     LambdaError,
     bad_content,
     no_such_function,
     service_failed,
-    throttled,
     too_large,
 )
 from localcloud.services.logs.model import Logs
@@ -33,13 +36,8 @@ from localcloud.traces.recorder import Recorder, Span
 
 __all__ = ["DROPPED_STREAM", "Functions", "InvokeResult"]
 
-ACCOUNT_CONCURRENCY: Final = 1000  # gettingstarted-limits: default concurrent executions
 MAX_SYNC_BYTES: Final = 6 * 1024 * 1024  # gettingstarted-limits: invocation payload, synchronous
 MAX_ASYNC_BYTES: Final = 1024 * 1024  # gettingstarted-limits: invocation payload, asynchronous
-MAX_EVENT_AGE_S: Final = 6 * 3600.0  # invocation-async-error-handling: 6 hours
-RETRY_WAITS_S: Final = (60.0, 120.0)  # invocation-async-error-handling: one minute, then two
-THROTTLE_WAITS_S: Final = (1.0, 300.0)  # invocation-async-error-handling: from 1 second to 5 minutes
-DROPPED_STREAM: Final = "dropped-events"
 BROKEN_OFF: Final = "The local cloud ends."
 
 Launch = Callable[[FunctionSpec], ExecutionEnvironment]
@@ -56,15 +54,6 @@ class InvokeResult:
     version: str = LATEST
     error_type: str = ""
     request_id: str = ""
-
-
-class _Function:
-    """A function, its pool and its invocations in flight."""
-
-    def __init__(self, spec: FunctionSpec, pool: Pool) -> None:
-        self.spec = spec
-        self.pool = pool
-        self.in_flight = 0
 
 
 class Functions:
@@ -88,49 +77,74 @@ class Functions:
         self._rng = rng
         self._spans = LambdaSpans(recorder)
         self._starts = asyncio.Semaphore(starts)
-        self._functions: dict[str, _Function] = {}
+        self._records: dict[str, FunctionRecord] = {}
+        self._admission = Admission(self._records)
+        self._events = AsyncInvocations(self._attempt, self._target, clock=clock, logs=logs, spans=self._spans)
         self._retired: list[Pool] = []
         self._queued: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------ registry
 
+    @property
+    def records(self) -> Mapping[str, FunctionRecord]:
+        """Every function with its versions and aliases, by name."""
+        return self._records
+
+    def connect(self, outlets: Outlets, metrics: MetricSink | None = None) -> None:
+        """Tell destinations and dead-letter queues of asynchronous invocations from now on, and measure them."""
+        self._events.outlets, self._events.metrics = outlets, metrics
+
     def add(self, spec: FunctionSpec) -> None:
         """Make a function, or replace its configuration: what runs ends well, no old environment is used again."""
-        known = self._functions.get(spec.name)
+        known = self._records.get(spec.name)
         if known is not None:
-            self._retire(known)
-        self._functions[spec.name] = _Function(spec, self._pool(spec))
+            self._retire(known.change(spec))
+        else:
+            self._records[spec.name] = FunctionRecord(spec, self._pool, self._make_ready)
 
     def renew(self, name: str) -> None:
         """Let no environment of a function be used again: what runs ends well, the next invocation starts another."""
-        known = self._functions[name]
-        self._retire(known)
-        known.pool = self._pool(known.spec)
+        for pool in self._records[name].renew():
+            self._retire(pool)
 
     async def remove(self, name: str) -> None:
-        """Unmake a function and stop its environments; nothing where there is none."""
-        known = self._functions.pop(name, None)
+        """Unmake a function, its versions too, and stop its environments; nothing where there is none."""
+        known = self._records.pop(name, None)
         if known is not None:
-            await known.pool.close()
+            await known.close()
 
     def list(self) -> tuple[FunctionSpec, ...]:
         """Every function, by name."""
-        return tuple(self._functions[name].spec for name in sorted(self._functions))
+        return tuple(self._records[name].spec for name in sorted(self._records))
 
     def get(self, name_or_arn: str, *, qualifier: str = "") -> FunctionSpec:
-        """The function so named. Raises LambdaError ResourceNotFoundException, also for versions and aliases."""
-        return self._find(name_or_arn, qualifier).spec
+        """The function so named, or its version, or the version of its alias. Raises as `find` does."""
+        record, wanted = self.find(name_or_arn, qualifier=qualifier)
+        return record.describe(wanted)
+
+    def find(self, name_or_arn: str, *, qualifier: str = "") -> tuple[FunctionRecord, str]:
+        """The function so named, and the qualifier, "" where there is none: it may name nothing.
+
+        Raises LambdaError ResourceNotFoundException where there is no such function.
+        """
+        reference = parse_reference(name_or_arn)
+        record = self._records.get(reference.name) if reference is not None else None
+        if reference is None or record is None or reference.region not in {"", record.spec.region}:
+            raise no_such_function(f"{name_or_arn}:{qualifier}" if qualifier else name_or_arn)
+        return record, qualifier or reference.qualifier
 
     def environments(self, name: str) -> int:
-        """How many environments a function has now."""
-        return self._functions[name].pool.size
+        """How many environments a function has now, those of its versions too."""
+        return sum(pool.size for pool in self._records[name].pools())
 
     async def close(self) -> None:
         """Drop what is queued and stop every environment."""
         for task in self._queued:
             task.cancel()
-        for pool in [*self._retired, *(known.pool for known in self._functions.values())]:
+        for pool in self._retired:
             await pool.close()
+        for record in self._records.values():
+            await record.close()
 
     # ------------------------------------------------------------------ invoke
 
@@ -153,24 +167,27 @@ class Functions:
         Safe to cancel: a caller that goes away leaves the invocation running, as on Lambda.
         Raises LambdaError: ResourceNotFound, TooManyRequests, RequestTooLarge, InvalidRequestContent.
         """
-        known = self._find(name_or_arn, qualifier)
+        target = self._resolve(name_or_arn, qualifier)
         _check_payload(payload, MAX_ASYNC_BYTES if invocation_type == "Event" else MAX_SYNC_BYTES)
         if invocation_type == "DryRun":
             return InvokeResult(204)
         given = trace_header or next(filter(None, batch), "")
-        trace = complete_trace_header(given, sampled=known.spec.tracing, clock=self._clock, rng=self._rng)
+        sampled = target.version.spec.tracing
+        trace = complete_trace_header(given, sampled=sampled, clock=self._clock, rng=self._rng)
         request = Request(
             request_id=self._new_id(),
             payload=payload or b"{}",
             trace_header=trace,
             client_context=client_context,
-            function_arn=known.spec.arn,
+            function_arn=target.arn,
             batch=batch,
         )
         if invocation_type == "Event":
-            self._queue(self._deliver(known, request))
+            named = target.qualifier if target.arn != target.record.spec.arn else ""
+            self._queue(self._events.deliver(Queued(target.record, named, request)))
             return InvokeResult(202)
-        return _result(await self._run(known, request), request.request_id, log_tail=log_tail)
+        outcome = await self._run(target, request)
+        return _result(outcome, request.request_id, target.version.spec.version, log_tail=log_tail)
 
     async def invoke_stream(
         self,
@@ -185,60 +202,55 @@ class Functions:
 
         Returns when the response begins or the invocation has ended without one. Raises as `invoke` does.
         """
-        known = self._find(name_or_arn, qualifier)
+        target = self._resolve(name_or_arn, qualifier)
         _check_payload(payload, MAX_SYNC_BYTES)
-        streamed = StreamedInvocation()
+        streamed = StreamedInvocation(version=target.version.spec.version)
         request = Request(
             request_id=self._new_id(),
             payload=payload or b"{}",
             trace_header=complete_trace_header(
-                trace_header, sampled=known.spec.tracing, clock=self._clock, rng=self._rng
+                trace_header, sampled=target.version.spec.tracing, clock=self._clock, rng=self._rng
             ),
             client_context=client_context,
-            function_arn=known.spec.arn,
+            function_arn=target.arn,
             on_stream=streamed.take,
         )
-        await streamed.begin(self._start(known, request))
+        await streamed.begin(self._start(target, request))
         return streamed
 
-    async def _run(self, known: _Function, request: Request) -> Outcome:
-        outcome = await asyncio.shield(self._start(known, request))
+    async def _run(self, target: Target, request: Request, *, counts_rate: bool = True) -> Outcome:
+        outcome = await asyncio.shield(self._start(target, request, counts_rate=counts_rate))
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    def _start(self, known: _Function, request: Request) -> asyncio.Task[Outcome | Exception]:
-        traced, span = self._spans.begin(known.spec, request)
+    def _start(
+        self, target: Target, request: Request, *, counts_rate: bool = True
+    ) -> asyncio.Task[Outcome | Exception]:
+        """Begin an invocation, in a provisioned environment where one is free. Raises LambdaError throttles."""
+        record, ready = target.record, target.ready
+        traced, span = self._spans.begin(target.version.spec, request)
+        environment = ready.take() if ready is not None else None
+        if ready is not None and environment is not None:
+            return self._group.create_task(self._guard(lambda: _run_in(ready, environment, traced), span))
         try:
-            self._admit(known)
+            self._admission.admit(record, asyncio.get_running_loop().time(), counts_rate=counts_rate)
         except LambdaError as error:
             self._spans.end(span, error)
             raise
-        known.in_flight += 1
-        return self._group.create_task(self._guard(known, traced, span))
+        record.on_demand += 1
+        return self._group.create_task(self._guard(lambda: _run_on_demand(target, traced), span))
 
-    async def _guard(self, known: _Function, request: Request, span: Span | None) -> Outcome | Exception:
+    async def _guard(self, run: Callable[[], Awaitable[Outcome]], span: Span | None) -> Outcome | Exception:
         """Whatever goes wrong belongs to this invocation, never to the group."""
         result: Outcome | Exception = service_failed(BROKEN_OFF)
         try:
-            result = await known.pool.run(request)
+            result = await run()
         except Exception as error:  # noqa: BLE001 - the edge: the caller gets it
             result = error
         finally:
-            known.in_flight -= 1
             self._spans.end(span, result)
         return result
-
-    def _admit(self, known: _Function) -> None:
-        reserved = known.spec.reserved_concurrency
-        if reserved is not None:
-            if known.in_flight >= reserved:
-                raise throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
-            return
-        others = self._functions.values()
-        free = ACCOUNT_CONCURRENCY - sum(other.spec.reserved_concurrency or 0 for other in others)
-        if sum(other.in_flight for other in others if other.spec.reserved_concurrency is None) >= free:
-            raise throttled("ConcurrentInvocationLimitExceeded")
 
     # ------------------------------------------------------------------ asynchronous
 
@@ -247,61 +259,55 @@ class Functions:
         self._queued.add(task)
         task.add_done_callback(self._queued.discard)
 
-    async def _deliver(self, known: _Function, request: Request) -> None:
-        """Try an event until it succeeds, has failed three times, or is too old.
+    async def _attempt(self, queued: Queued, request: Request) -> Attempt:
+        """Run an event once. An alias is asked anew each time: it may point elsewhere by then."""
+        spec = queued.record.spec
+        try:
+            target = self._target(queued)
+            spec = target.version.spec
+            return Attempt(spec, await self._run(target, request, counts_rate=False))
+        except Exception as error:  # noqa: BLE001 - the edge of a queued event
+            return Attempt(spec, error=error)
 
-        Source: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
-        """
-        loop = asyncio.get_running_loop()
-        expires = loop.time() + MAX_EVENT_AGE_S
-        failures, throttles = 0, 0
-        attempt, waiting = self._spans.begin_waiting(known.spec, request, attempt=1)
-        while True:
-            self._spans.end_waiting(waiting)
-            try:
-                outcome = await self._run(known, attempt)
-            except LambdaError:
-                wait_s, throttles = min(THROTTLE_WAITS_S[0] * 2**throttles, THROTTLE_WAITS_S[1]), throttles + 1
-            except Exception as error:  # noqa: BLE001 - the edge of a queued event
-                return self._drop(known.spec, request, f"{type(error).__name__}: {error}")
-            else:
-                if not outcome.error_type:
-                    return None
-                if failures == len(RETRY_WAITS_S):
-                    return self._drop(known.spec, request, "RetriesExhausted")
-                wait_s, failures = RETRY_WAITS_S[failures], failures + 1
-            if loop.time() + wait_s > expires:
-                return self._drop(known.spec, request, "EventAgeExceeded")
-            attempts = 1 + failures + throttles
-            attempt, waiting = self._spans.begin_waiting(known.spec, request, attempt=attempts)
-            await asyncio.sleep(wait_s)
-
-    def _drop(self, spec: FunctionSpec, request: Request, condition: str) -> None:
-        record = {"type": "event.dropped", "requestId": request.request_id, "condition": condition}
-        self._logs.append(spec.group, DROPPED_STREAM, json.dumps(record))
+    def _target(self, queued: Queued) -> Target:
+        if self._records.get(queued.record.spec.name) is not queued.record:
+            raise no_such_function(queued.record.spec.arn)
+        return queued.record.resolve(queued.qualifier, self._rng)
 
     # ------------------------------------------------------------------ inside
+
+    def _resolve(self, name_or_arn: str, qualifier: str) -> Target:
+        record, wanted = self.find(name_or_arn, qualifier=qualifier)
+        return record.resolve(wanted, self._rng)
+
+    def _make_ready(self, spec: FunctionSpec, count: int) -> ReadyPool:
+        provisioned = replace(spec, initialization_type=PROVISIONED)
+        return ReadyPool(lambda: self._launch(provisioned), count, starts=self._starts, group=self._group)
 
     def _pool(self, spec: FunctionSpec) -> Pool:
         return Pool(lambda: self._launch(spec), starts=self._starts, group=self._group)
 
-    def _retire(self, known: _Function) -> None:
-        known.pool.retire()
-        self._retired = [*(pool for pool in self._retired if pool.size), known.pool]
-
-    def _find(self, name_or_arn: str, qualifier: str) -> _Function:
-        reference = parse_reference(name_or_arn)
-        known = self._functions.get(reference.name) if reference is not None else None
-        wanted = qualifier or (reference.qualifier if reference is not None else "")
-        if reference is None or known is None or wanted not in {"", LATEST}:
-            raise no_such_function(f"{name_or_arn}:{qualifier}" if qualifier else name_or_arn)
-        if reference.region not in {"", known.spec.region}:
-            raise no_such_function(name_or_arn)
-        return known
+    def _retire(self, pool: Pool) -> None:
+        pool.retire()
+        self._retired = [*(each for each in self._retired if each.size), pool]
 
     def _new_id(self) -> str:
         text = f"{self._rng.getrandbits(128):032x}"
         return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
+
+
+async def _run_on_demand(target: Target, request: Request) -> Outcome:
+    try:
+        return await target.version.pool.run(request)
+    finally:
+        target.record.on_demand -= 1
+
+
+async def _run_in(ready: ReadyPool, environment: ExecutionEnvironment, request: Request) -> Outcome:
+    try:
+        return await environment.invoke(request)
+    finally:
+        ready.give(environment)
 
 
 def _check_payload(payload: bytes, limit_bytes: int) -> None:
@@ -314,12 +320,13 @@ def _check_payload(payload: bytes, limit_bytes: int) -> None:
         raise bad_content(str(error)) from None
 
 
-def _result(outcome: Outcome, request_id: str, *, log_tail: bool) -> InvokeResult:
+def _result(outcome: Outcome, request_id: str, version: str, *, log_tail: bool) -> InvokeResult:
     return InvokeResult(
         status=200,
         payload=outcome.payload,
         function_error="Unhandled" if outcome.error_type else "",
         log_tail=outcome.log_tail if log_tail else b"",
+        version=version,
         error_type=outcome.error_type,
         request_id=request_id,
     )

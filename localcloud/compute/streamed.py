@@ -11,6 +11,7 @@ from contextlib import aclosing
 from typing import Final
 
 from localcloud.compute.environment import Outcome
+from localcloud.compute.function import LATEST
 from localcloud.compute.response_stream import ResponseStream
 
 __all__ = ["StreamedInvocation"]
@@ -21,10 +22,12 @@ DEFAULT_CONTENT_TYPE: Final = "application/octet-stream"  # the Node.js runtime'
 class StreamedInvocation:
     """One running invocation. Whoever holds it calls `leave` in the end: the function runs on, to nobody.
 
+    `version` is the function's that runs.
     `content_type` is the response's, as the runtime sent it; "" where the invocation failed before it answered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, version: str = LATEST) -> None:
+        self.version = version
         self.content_type = ""
         self._began: asyncio.Future[ResponseStream] = asyncio.get_running_loop().create_future()
         self._left = False

@@ -286,12 +286,32 @@ def test_a_throttled_event_waits_and_backs_off() -> None:
 def test_an_event_that_no_concurrency_ever_takes_is_dropped_after_six_hours() -> None:
     """The event's age is the end of throttling."""
 
+    async def never(request: Request) -> Outcome:
+        await asyncio.sleep(7 * 3600)
+        return Outcome(b"{}")
+
     async def main() -> None:
-        async with world(echo, spec(reserved_concurrency=0)) as there:
+        async with world(never, spec(reserved_concurrency=1)) as there:
+            running = asyncio.ensure_future(there.functions.invoke("f", b"{}"))
+            await asyncio.sleep(1)
             await there.functions.invoke("f", b"{}", invocation_type="Event")
             await asyncio.sleep(6 * 3600 + 1)
             dropped = [json.loads(event.message) for event in there.logs.events("/aws/lambda/f")]
             assert [record["condition"] for record in dropped] == ["EventAgeExceeded"]
+            await running
+
+    run_virtual(main)
+
+
+def test_an_event_for_a_reserve_of_zero_is_dropped_at_once() -> None:
+    """No attempt is made, and none is waited for."""
+
+    async def main() -> None:
+        async with world(echo, spec(reserved_concurrency=0)) as there:
+            await there.functions.invoke("f", b"{}", invocation_type="Event")
+            await asyncio.sleep(0.1)
+            dropped = [json.loads(event.message) for event in there.logs.events("/aws/lambda/f")]
+            assert [record["condition"] for record in dropped] == ["ZeroReservedConcurrency"]
 
     run_virtual(main)
 

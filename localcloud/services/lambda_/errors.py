@@ -21,6 +21,7 @@ class LambdaError(Exception):
     fault: str = "User"
     message_key: str = "message"
     extra: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -31,9 +32,10 @@ def no_such_function(arn: str) -> LambdaError:
     return LambdaError("ResourceNotFoundException", f"Function not found: {arn}", 404, message_key="Message")
 
 
-def throttled(reason: str) -> LambdaError:
-    """No concurrency is left; `reason` is a ThrottleReason of the API."""
-    return LambdaError("TooManyRequestsException", "Rate Exceeded.", 429, extra={"Reason": reason})
+def throttled(reason: str, *, after_s: int = 1) -> LambdaError:
+    """No concurrency is left; `reason` is a ThrottleReason of the API, `after_s` when it is worth a try."""
+    headers = {"retry-after": str(after_s)}
+    return LambdaError("TooManyRequestsException", "Rate Exceeded.", 429, extra={"Reason": reason}, headers=headers)
 
 
 def too_large(limit_bytes: int) -> LambdaError:
