@@ -1,11 +1,12 @@
 """Making a stack: each resource by its handler, after all that it needs; and unmaking it.
 
-Owns order, rollback, outputs and exports. Resources that the ledger refuses and a person allowed are not made: others
-see a name that says so. Knows no service.
+Owns rollback, outputs and exports. Resources that the ledger refuses and a person allowed are not made: others see a
+name that says so. Knows no service.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,25 +14,39 @@ from typing import Any, Final, cast
 
 from localcloud.template.errors import TemplateError, join_path
 from localcloud.template.graph import Node
-from localcloud.template.handler import Physical, Resource, ResourceHandler
+from localcloud.template.handler import Made, Physical, Resource, ResourceHandler, TakesTime, find_handler
 from localcloud.template.intrinsics import resolve, resolve_known
 from localcloud.template.ledger import Ledger
+from localcloud.template.order import run_in_order
 from localcloud.template.properties import scalar_text
+from localcloud.template.references import References, answer_references
 from localcloud.template.scope import NotYet, Scope
 from localcloud.template.stack import Stack
 
-__all__ = ["Deployed", "Made", "deploy", "undeploy"]
+__all__ = ["DELETE_S", "UNDEPLOY_S", "Deployed", "Made", "Step", "Watch", "deploy", "undeploy"]
 
 log: Final = logging.getLogger("localcloud.template")
 
+DELETE_S: Final = 15.0  # of one resource; ours, for `down` has an end
+UNDEPLOY_S: Final = 25.0  # of a stack; `sluiceway down` kills after 30 s
+_RETAINED: Final = {"Retain", "RetainExceptOnCreate"}
+
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """One resource that exists, and who made it."""
+class Step:
+    """One event of a stack. `status`: CREATE_IN_PROGRESS, CREATE_COMPLETE, CREATE_FAILED, or DELETE_ and the like.
 
-    resource: Resource
-    physical: Physical
-    handler: ResourceHandler
+    `reason` says why it failed; `physical_id` is "" where there is none yet.
+    """
+
+    logical_id: str
+    type: str
+    status: str
+    physical_id: str = ""
+    reason: str = ""
+
+
+Watch = Callable[[Step], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +58,20 @@ class Deployed:
     left_out: tuple[str, ...] = ()
     outputs: Mapping[str, str] = field(default_factory=dict[str, str])
     exports: Mapping[str, str] = field(default_factory=dict[str, str])
+    watch: Watch | None = None
+
+    @property
+    def whole(self) -> dict[str, Made]:
+        """What was made, with the resources of nested stacks by dotted ids (`Child.Queue`)."""
+        return _flatten(self.made, "")
+
+
+def _flatten(made: Mapping[str, Made], prefix: str) -> dict[str, Made]:
+    found: dict[str, Made] = {}
+    for name, entry in made.items():
+        found[prefix + name] = entry
+        found |= _flatten(entry.physical.inner, f"{prefix}{name}.")
+    return found
 
 
 class _LeftOut(Mapping[str, Any]):
@@ -69,51 +98,161 @@ async def deploy(
     handlers: Mapping[str, ResourceHandler],
     ledger: Ledger,
     *,
-    progress: Callable[[Made], None] | None = None,
+    watch: Watch | None = None,
+    references: References | None = None,
 ) -> Deployed:
     """Make every resource. `ledger` is this stack's, with nothing refused that is not allowed.
 
-    On failure, and when cancelled, what was made is deleted in reverse. Raises TemplateError that names the resource.
+    `references` answers dynamic references; None refuses them. On failure, and when cancelled, what was made is deleted
+    in reverse. Raises TemplateError that names the resource.
     """
     if ledger.refused:
         raise TemplateError("; ".join(str(line) for line in ledger.refused), where="ledger")
-    physical: dict[str, Physical] = {}
-    scope = replace(stack.graph.scope, physical=physical)
-    made: dict[str, Made] = {}
-    left_out: list[str] = []
+    making = _Making(stack, handlers, ledger, watch=watch, references=references)
     whole = False
     try:
-        for node in stack.graph.nodes.values():
-            if any(line.allowed and not line.property for line in ledger.of(node.logical_id)):
-                physical[node.logical_id] = Physical(f"left-out-{node.logical_id}", _LeftOut(node.logical_id))
-                left_out.append(node.logical_id)
-                continue
-            entry = await _make(_settle(node, scope, ledger), handlers[node.type])
-            physical[node.logical_id], made[node.logical_id] = entry.physical, entry
-            if progress is not None:
-                progress(entry)
-        outputs, exports = _read_outputs(stack.graph.outputs, scope)
+        await making.run()
+        outputs, exports = await _read_outputs(stack.graph.outputs, making.scope, references)
         whole = True
     finally:
         if not whole:  # failed or cancelled
-            for entry in reversed(list(made.values())):
-                await _delete(entry)
-    return Deployed(stack=stack, made=made, left_out=tuple(left_out), outputs=outputs, exports=exports)
+            await making.roll_back()
+    return Deployed(stack, making.made, tuple(making.left_out), outputs, exports, watch)
 
 
 async def undeploy(deployed: Deployed) -> tuple[str, ...]:
-    """Delete every resource, last made first; a failure is logged and the rest goes on. Logical ids that failed."""
-    return tuple(
-        [entry.resource.logical_id for entry in reversed(list(deployed.made.values())) if not await _delete(entry)]
-    )
+    """Delete every resource before what it needs; a failure is logged and the rest goes on, and all of it has an end.
+
+    Logical ids that failed.
+    """
+    nodes = deployed.stack.graph.nodes
+    unmaking = _Unmaking(deployed.made, deployed.watch)
+    order = list(reversed(list(deployed.made)))
+    users: dict[str, list[str]] = {name: [] for name in order}
+    for name in order:
+        for other in nodes[name].needs:
+            if other in users:
+                users[other].append(name)
+    slow = {name for name in order if isinstance(deployed.made[name].handler, TakesTime)}
+    unmaking.kept = {name for name in slow if nodes[name].policies.get("DeletionPolicy") in _RETAINED}
+    try:
+        async with asyncio.timeout(UNDEPLOY_S):
+            await run_in_order(users, unmaking.delete, slow=slow)
+    except TimeoutError:
+        log.error("stack.delete_unfinished", extra={"left": [name for name in order if name not in unmaking.ended]})  # noqa: TRY400 - a time-out's trace says nothing
+    return tuple(name for name in order if name not in unmaking.ended)
 
 
-def _settle(node: Node, scope: Scope, ledger: Ledger) -> Resource:
+class _Making:
+    """One stack as it grows."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        handlers: Mapping[str, ResourceHandler],
+        ledger: Ledger,
+        *,
+        watch: Watch | None,
+        references: References | None,
+    ) -> None:
+        self.physical: dict[str, Physical] = {}
+        self.scope = replace(stack.graph.scope, physical=self.physical)
+        self.made: dict[str, Made] = {}
+        self.left_out: list[str] = []
+        self._begun: dict[str, tuple[Resource, ResourceHandler]] = {}
+        self._nodes, self._handlers, self._ledger = stack.graph.nodes, handlers, ledger
+        self._watch, self._references = watch, references
+
+    async def run(self) -> None:
+        """Make everything. Raises TemplateError."""
+        needs = {node.logical_id: node.needs for node in self._nodes.values()}
+        slow = {
+            name for name, node in self._nodes.items() if isinstance(find_handler(self._handlers, node.type), TakesTime)
+        }
+        await run_in_order(needs, self._make, slow=slow)
+
+    async def roll_back(self) -> None:
+        """Unmake what was made, and what was begun, last first."""
+        unmaking = _Unmaking(self.made, self._watch)
+        for name, (resource, handler) in reversed(list(self._begun.items())):
+            if name in self.made and self._nodes[name].policies.get("DeletionPolicy") == "Retain":
+                if not isinstance(handler, TakesTime):
+                    await unmaking.delete(name)
+            elif name in self.made:
+                await unmaking.delete(name)
+            elif isinstance(handler, TakesTime):
+                await unmaking.attempt(resource, handler.undo(resource), "")
+
+    async def _make(self, name: str) -> None:
+        node = self._nodes[name]
+        if any(line.allowed and not line.property for line in self._ledger.of(name)):
+            self.physical[name] = Physical(f"left-out-{name}", _LeftOut(name))
+            self.left_out.append(name)
+            return
+        handler = find_handler(self._handlers, node.type)
+        if handler is None:
+            raise TemplateError(f"{node.type} is not served here", where=f"Resources.{name}")
+        resource = await _settle(node, self.scope, self._ledger, references=self._references)
+        self._tell(node, "CREATE_IN_PROGRESS")
+        self._begun[name] = (resource, handler)
+        try:
+            physical = await _create(resource, handler)
+        except TemplateError as error:
+            self._tell(node, "CREATE_FAILED", reason=str(error))
+            raise
+        self.physical[name], self.made[name] = physical, Made(resource, physical, handler)
+        self._begun[name] = self._begun.pop(name)  # in the order of ends, for the way back
+        self._tell(node, "CREATE_COMPLETE", physical_id=physical.ref)
+
+    def _tell(self, node: Node, status: str, *, physical_id: str = "", reason: str = "") -> None:
+        if self._watch is not None:
+            self._watch(Step(node.logical_id, node.type, status, physical_id, reason))
+
+
+class _Unmaking:
+    """Deletes; what fails is logged. `ended`: the names that are gone. `kept`: those that stay by their own policy."""
+
+    def __init__(self, made: Mapping[str, Made], watch: Watch | None) -> None:
+        self.ended: set[str] = set()
+        self.kept: set[str] = set()
+        self._made, self._watch = made, watch
+
+    async def delete(self, name: str) -> None:
+        """Delete one resource."""
+        entry = self._made[name]
+        if name in self.kept:
+            self.ended.add(name)
+            self._tell(entry.resource, "DELETE_SKIPPED", entry.physical.ref)
+        elif await self.attempt(
+            entry.resource, entry.handler.delete(entry.resource, entry.physical), entry.physical.ref
+        ):
+            self.ended.add(name)
+
+    async def attempt(self, resource: Resource, deleting: Any, physical_id: str) -> bool:
+        """Await what deletes a resource, for DELETE_S at most; whether it was deleted."""
+        self._tell(resource, "DELETE_IN_PROGRESS", physical_id)
+        try:
+            async with asyncio.timeout(DELETE_S):
+                await deleting
+        except Exception as error:  # whatever a handler does, the others are deleted
+            log.exception("stack.delete_failed", extra={"logical_id": resource.logical_id})
+            self._tell(resource, "DELETE_FAILED", physical_id, reason=str(error) or type(error).__name__)
+            return False
+        self._tell(resource, "DELETE_COMPLETE", physical_id)
+        return True
+
+    def _tell(self, resource: Resource, status: str, physical_id: str, *, reason: str = "") -> None:
+        if self._watch is not None:
+            self._watch(Step(resource.logical_id, resource.type, status, physical_id, reason))
+
+
+async def _settle(node: Node, scope: Scope, ledger: Ledger, *, references: References | None) -> Resource:
     where = f"Resources.{node.logical_id}"
     try:
         properties: Any = resolve(dict(node.properties), scope, f"{where}.Properties")
     except NotYet as error:
         raise TemplateError(f"refers to {error.logical_id}, which is made later", where=where) from error
+    properties = await answer_references(properties, references, path=f"{where}.Properties", resource_type=node.type)
     for line in ledger.of(node.logical_id):
         if line.allowed:
             _drop(properties, line.property.split("."))
@@ -139,32 +278,25 @@ def _drop(value: Any, names: list[str]) -> None:
             _drop(items.get(names[0]), names[1:])
 
 
-async def _make(resource: Resource, handler: ResourceHandler) -> Made:
+async def _create(resource: Resource, handler: ResourceHandler) -> Physical:
     try:
-        physical = await handler.create(resource)
+        return await handler.create(resource)
     except TemplateError:
         raise
     except Exception as error:  # a handler may fail in any way: whatever it is, the resource is named
         where = f"Resources.{resource.logical_id}"
         raise TemplateError(f"cannot be made: {type(error).__name__}: {error}", where=where) from error
-    return Made(resource=resource, physical=physical, handler=handler)
 
 
-async def _delete(entry: Made) -> bool:
-    try:
-        await entry.handler.delete(entry.resource, entry.physical)
-    except Exception:
-        log.exception("stack.delete_failed", extra={"logical_id": entry.resource.logical_id})
-        return False
-    return True
-
-
-def _read_outputs(outputs: Mapping[str, Any], scope: Scope) -> tuple[dict[str, str], dict[str, str]]:
+async def _read_outputs(
+    outputs: Mapping[str, Any], scope: Scope, references: References | None
+) -> tuple[dict[str, str], dict[str, str]]:
     values: dict[str, str] = {}
     exports: dict[str, str] = {}
     for name, entry in outputs.items():
         where = f"Outputs.{name}"
-        values[name] = _output_text(entry["Value"], scope, f"{where}.Value")
+        value = _output_text(entry["Value"], scope, f"{where}.Value")
+        values[name] = await answer_references(value, references, path=f"{where}.Value", resource_type="")
         if "Export" in entry:
             named = cast("dict[str, Any]", entry["Export"] or {})
             export = _output_text(named.get("Name"), scope, f"{where}.Export.Name")

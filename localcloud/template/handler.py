@@ -20,9 +20,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
-__all__ = ["Physical", "RefusedHandler", "Resource", "ResourceHandler", "StackContext", "Support", "Supported"]
+__all__ = [
+    "CUSTOM_RESOURCE",
+    "NESTED_STACK",
+    "Made",
+    "Physical",
+    "RefusedHandler",
+    "Resource",
+    "ResourceHandler",
+    "StackContext",
+    "Support",
+    "Supported",
+    "TakesTime",
+    "find_handler",
+]
+
+CUSTOM_RESOURCE: Final = "AWS::CloudFormation::CustomResource"  # `Custom::Anything` is another name of it
+NESTED_STACK: Final = "AWS::CloudFormation::Stack"
 
 
 class Support(Enum):
@@ -72,10 +88,14 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Physical:
-    """What a created resource is to others: `Ref` and `Fn::GetAtt` (dotted attribute names)."""
+    """What a created resource is to others: `Ref` and `Fn::GetAtt` (dotted attribute names).
+
+    `inner`: the resources of a nested stack, by logical id.
+    """
 
     ref: str
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    inner: Mapping[str, Made] = field(default_factory=dict[str, "Made"])
 
 
 class ResourceHandler(Protocol):
@@ -92,6 +112,29 @@ class ResourceHandler(Protocol):
     async def delete(self, resource: Resource, physical: Physical) -> None:
         """Unmake it, at `down` or after a failed start."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One resource that exists, and who made it."""
+
+    resource: Resource
+    physical: Physical
+    handler: ResourceHandler
+
+
+@runtime_checkable
+class TakesTime(Protocol):
+    """A handler that waits for others: resources that need nothing of it are made in the meantime."""
+
+    async def undo(self, resource: Resource) -> None:
+        """Unmake what `create` had begun when it failed or was cancelled."""
+        ...
+
+
+def find_handler(handlers: Mapping[str, ResourceHandler], resource_type: str) -> ResourceHandler | None:
+    """The handler of a type; `Custom::Anything` is a custom resource."""
+    return handlers.get(CUSTOM_RESOURCE if resource_type.startswith("Custom::") else resource_type)
 
 
 class RefusedHandler:

@@ -50,7 +50,7 @@ def resolve(value: Any, scope: Scope, path: str) -> Any:
         return _resolve_map(cast("dict[str, Any]", value), scope, path, step=resolve)
     if isinstance(value, list):
         return _resolve_list(cast("list[Any]", value), scope, path, step=resolve)
-    return _resolve_dynamic(value, scope, path) if isinstance(value, str) else value
+    return _resolve_dynamic(value, scope) if isinstance(value, str) else value
 
 
 def resolve_known(value: Any, scope: Scope, path: str) -> Any:
@@ -67,7 +67,7 @@ def resolve_known(value: Any, scope: Scope, path: str) -> Any:
         return _resolve_map(cast("dict[str, Any]", value), scope, path, step=resolve_known)
     if isinstance(value, list):
         return _resolve_list(cast("list[Any]", value), scope, path, step=resolve_known)
-    return _resolve_dynamic(value, scope, path) if isinstance(value, str) else value
+    return _resolve_dynamic(value, scope) if isinstance(value, str) else value
 
 
 def _apply(function: tuple[str, Any], scope: Scope, path: str) -> Any:
@@ -95,17 +95,12 @@ def _resolve_list(value: list[Any], scope: Scope, path: str, *, step: _Function)
     return [item for item in found if item is not NO_VALUE]
 
 
-def _resolve_dynamic(text: str, scope: Scope, path: str) -> str:
-    """`{{resolve:ssm:name}}` and its like. Refused where nobody can answer."""
-    if "{{resolve:" not in text:
+def _resolve_dynamic(text: str, scope: Scope) -> str:
+    """`{{resolve:ssm:name}}` and its like, by the scope's `secrets`; else text, which the deployer answers."""
+    secrets = scope.secrets
+    if secrets is None or "{{resolve:" not in text:
         return text
-
-    def answer(match: re.Match[str]) -> str:
-        if scope.secrets is None:
-            raise TemplateError(f"the dynamic reference {match[0]} is not served here", where=path)
-        return scope.secrets(match[1], match[2])
-
-    return _DYNAMIC.sub(answer, text)
+    return _DYNAMIC.sub(lambda match: secrets(match[1], match[2]), text)
 
 
 # ---------------------------------------------------------------- arguments
@@ -172,7 +167,7 @@ def _sub(value: Any, scope: Scope, path: str) -> str:
     def fill(match: re.Match[str]) -> str:
         return _sub_value(match[1], variables, scope=scope, path=path)
 
-    return _resolve_dynamic(_SUB_NAME.sub(fill, template), scope, path)
+    return _resolve_dynamic(_SUB_NAME.sub(fill, template), scope)
 
 
 def _sub_value(name: str, variables: Mapping[str, Any], *, scope: Scope, path: str) -> str:
@@ -229,7 +224,7 @@ def _join(value: Any, scope: Scope, path: str) -> str:
     if not isinstance(delimiter, str):
         raise TemplateError("the delimiter must be literal text", where=path)
     texts = [_text(item, scope, join_path(path, index)) for index, item in enumerate(_list(items, scope, path))]
-    return _resolve_dynamic(delimiter.join(texts), scope, path)
+    return _resolve_dynamic(delimiter.join(texts), scope)
 
 
 def _select(value: Any, scope: Scope, path: str) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from localcloud.template.graph import Graph, Node
-from localcloud.template.handler import ResourceHandler, Support, Supported
+from localcloud.template.handler import ResourceHandler, Support, Supported, find_handler
 from localcloud.template.intrinsics import find_function, resolve_known
 from localcloud.template.properties import scalar_text
 
@@ -20,8 +20,10 @@ __all__ = ["Ledger", "Line", "make_ledger"]
 
 _POLICY_TABLE: Final[Mapping[str, Supported]] = {
     "CreationPolicy": Supported(Support.REFUSED, "no resource here waits for signals"),
-    "DeletionPolicy": Supported(Support.PARTIAL, "what is kept after `down` is decided by --persist alone"),
-    "UpdatePolicy": Supported(Support.REFUSED, "a stack here is made anew, never updated"),
+    "DeletionPolicy": Supported(
+        Support.PARTIAL, "what is kept after `down` is decided by --persist; a custom resource is sent no Delete"
+    ),
+    "UpdatePolicy": Supported(Support.PARTIAL, "a stack here is made anew, never updated"),
     "UpdateReplacePolicy": Supported(Support.PARTIAL, "a stack here is made anew, never updated"),
 }
 _HARMLESS: Final = {"DeletionPolicy": ("Delete",), "UpdateReplacePolicy": ("Delete",)}
@@ -113,7 +115,7 @@ def make_ledger(graph: Graph, handlers: Mapping[str, ResourceHandler], *, allow:
     A name without a property allows all that is refused of it. Raises TemplateError where properties make no sense.
     """
     names = dict.fromkeys(allow)
-    lines = [line for node in graph.nodes.values() for line in _lines(node, graph, handlers.get(node.type))]
+    lines = [line for node in graph.nodes.values() for line in _lines(node, graph, find_handler(handlers, node.type))]
     refused = [line for line in lines if line.support is Support.REFUSED]
     unused = tuple(name for name in names if not any(name in _names(line) for line in refused))
     return Ledger(tuple(_allow(line, names) if line.support is Support.REFUSED else line for line in lines), unused)

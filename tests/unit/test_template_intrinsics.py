@@ -187,8 +187,6 @@ REFUSED = [
     ({"Fn::Transform": {"Name": "Mine"}}, "R.Fn::Transform: the macro Mine is not served here"),
     ({"Fn::Nonsense": 1}, "R.Fn::Nonsense: Fn::Nonsense is not served here"),
     ({"a": {"Fn::Sub": "x", "b": 1}}, "R.a: Fn::Sub must be the only key of its map"),
-    ({"a": ["{{resolve:ssm:/x:1}}"]}, "R.a[0]: the dynamic reference {{resolve:ssm:/x:1}} is not served here"),
-    ({"Fn::Sub": "{{resolve:ssm:/${Env}}}"}, "R.Fn::Sub: the dynamic reference {{resolve:ssm:/dev}} is not served"),
 ]
 
 
