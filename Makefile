@@ -6,8 +6,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 INSTALL := install --no-compile --require-hashes --only-binary=:all:
 SAM_BIN := .venv-sam/bin
 # A file's tests stay together, so that what they share is made once; in pytest's order, which has the long files first.
-# Two processes a core: many tests wait for clocks, sockets and processes of their own (see tests/conftest.py).
-WORKERS = $(shell $(BIN)/python -c 'import os; print(min(4, 2 * (os.cpu_count() or 1)))')
+# Two processes a core, since many tests wait for clocks, sockets and processes of their own, and one for the rehearsal,
+# which waits for minutes (see tests/conftest.py).
+WORKERS = $(shell $(BIN)/python -c 'import os; print(1 + min(4, 2 * (os.cpu_count() or 1)))')
 PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -22,7 +23,7 @@ run: $(VENV)/run.stamp $(VENV)/model.stamp ## Start the local cloud on template.
 test: $(VENV)/test.stamp $(VENV)/model.stamp .venv-sam/sam.stamp ## Run every test, a file on each core (ARGS=... to pytest: a part, one by one)
 	$(BIN)/python -m pytest $(or $(ARGS),$(PARALLEL))
 
-versions: | $(BIN)/python ## Run unit and flow tests on the other Pythons from 3.11 to 3.13 found here (VERSIONS=python3.13: that one)
+versions: | $(BIN)/python ## Run unit and flow tests on the other Pythons from 3.11 to 3.13 found here (VERSIONS=python3.13: that one; VERSIONS=--layer: what ships to Lambda)
 	$(BIN)/python tests/versions.py $(VERSIONS)
 
 check: $(VENV)/test.stamp $(VENV)/model.stamp ## Lint, types, import contracts, locks: what CI runs beside the tests

@@ -2,7 +2,8 @@
 
 Each version gets an environment of its own, `.venv-<version>`, from the same pins, and runs beside the others; what it
 said comes in one piece when it has ended. A version that is not here is said. With names
-(`python3.13`) only those are run.
+(`python3.13`) only those are run, with `--layer` only the files that know nothing of the local cloud: what ships to
+Lambda is held on Lambda's Python, what stays on this machine on the Python that is here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +25,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "sluiceway")]
 from localcloud.compute.interpreters import find_interpreter  # noqa: E402 - found through the line above
 
 VERSIONS: Final = ("python3.11", "python3.12", "python3.13")
+FOLDERS: Final = ("tests/unit", "tests/flow")
+LAYER: Final = "--layer"
 PINS: Final = ROOT / "requirements" / "test.txt"
 PIP: Final = ("-m", "pip", "--disable-pip-version-check", "-qq", "install", "--no-compile")
 # Large, and of no use to these tests: what checks the code, makes the locks, and drives a browser.
@@ -63,12 +67,18 @@ def prepare(name: str, executable: Path) -> Path:
     return python
 
 
-def run_tests(name: str, executable: Path) -> Done:
+def select_files() -> list[str]:
+    """The test files that know nothing of the local cloud."""
+    files = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("test_*.py"))]
+    return [str(path.relative_to(ROOT)) for path in files if "localcloud" not in path.read_text(encoding="utf-8")]
+
+
+def run_tests(name: str, executable: Path, tests: Sequence[str]) -> Done:
     """Run the tests on one version, in its environment."""
     try:
         python = prepare(name, executable)
-        _say(f"{name}: tests/unit tests/flow\n")
-        output = _run([str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit", "tests/flow"])
+        _say(f"{name}: {len(tests)} files or folders of tests\n")
+        output = _run([str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests])
     except subprocess.CalledProcessError as error:
         return Done(passed=False, output=error.stdout)
     return Done(passed=True, output=output)
@@ -88,11 +98,12 @@ def _say(text: str) -> None:
 
 def main(wanted: Sequence[str]) -> int:
     """0 when every one of the wanted versions (all where none is named) that is here passes."""
-    if unknown := sorted(set(wanted) - set(VERSIONS)):
-        _say(f"{unknown[0]} is none of {', '.join(VERSIONS)}\n")
+    if unknown := sorted(set(wanted) - {*VERSIONS, LAYER}):
+        _say(f"{unknown[0]} is none of {', '.join([*VERSIONS, LAYER])}\n")
         return 2
+    tests = select_files() if LAYER in wanted else FOLDERS
     found: dict[str, Path] = {}
-    for name in wanted or VERSIONS:
+    for name in [name for name in wanted if name != LAYER] or VERSIONS:
         choice = find_interpreter(name, environ=os.environ)
         if name == f"python3.{sys.version_info[1]}":
             continue  # the one that `make test` runs on
@@ -103,7 +114,7 @@ def main(wanted: Sequence[str]) -> int:
     if not found:
         return 0
     with ThreadPoolExecutor(len(found)) as threads:
-        results = dict(zip(found, threads.map(run_tests, found, found.values()), strict=True))
+        results = dict(zip(found, threads.map(run_tests, found, found.values(), repeat(tests)), strict=True))
     for name, done in results.items():
         _say(f"==== {name}: {'passed' if done.passed else 'FAILED'}\n{done.output}")
     return 0 if all(done.passed for done in results.values()) else 1
