@@ -173,6 +173,7 @@ def _front(services: Services) -> Front:
         services.tables.service,
         services.s3,
         open_glue(services.delegate),
+        *services.delegated.services.values(),
         bedrock,
     ]
     return Front(

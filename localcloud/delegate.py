@@ -12,18 +12,28 @@ import logging
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
 from localcloud.refusals import refuse
 from localcloud.services.contract import Permission, WireRequest, WireResponse
 
-__all__ = ["Ask", "Delegate", "DelegateFailed", "DelegatedService", "Keeper"]
+__all__ = ["Ask", "Delegate", "DelegateFailed", "DelegatedService", "Keeper", "Then"]
 
 _LOG: Final = logging.getLogger(__name__)
 Ask: TypeAlias = Callable[[WireRequest], WireResponse]
+Then: TypeAlias = Callable[[WireResponse], None]
+"""What follows a setup that succeeded, in the worker thread: it may reach into moto, as `s3.identity` does."""
 _AskAt: TypeAlias = Callable[[WireRequest, str], WireResponse | None]
 _Needs: TypeAlias = Callable[[WireRequest], tuple[Permission, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    request: WireRequest
+    host: str
+    then: Then | None
 
 
 class DelegateFailed(Exception):
@@ -60,7 +70,7 @@ class Delegate:
         self._ask: _AskAt | None = None
         self._keepers = dict(keepers or {})
         self._unrestored = list(self._keepers.values())
-        self._deferred: list[tuple[WireRequest, str]] = []
+        self._deferred: list[_Setup] = []
 
     async def call(self, request: WireRequest, host: str) -> WireResponse:
         """Let moto answer `request` as if it had come to `host` (`s3.us-east-1.amazonaws.com`).
@@ -69,28 +79,35 @@ class Delegate:
         """
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._call, request, host)
 
-    async def prepare(self, request: WireRequest, host: str) -> WireResponse | None:
+    async def prepare(self, request: WireRequest, host: str, *, then: Then | None = None) -> WireResponse | None:
         """Set something up: now where moto is loaded, else (None) right after its loading, in the order of asking."""
         if self._ask is not None:
-            return await self.call(request, host)
-        self._deferred.append((request, host))
+            return await asyncio.get_running_loop().run_in_executor(self._worker, self._call, request, host, then)
+        self._deferred.append(_Setup(request, host, then))
         return None
 
     def close(self) -> None:
         """End the worker thread; a call under way is finished first."""
         self._worker.shutdown(wait=True, cancel_futures=True)
 
-    def _call(self, request: WireRequest, host: str) -> WireResponse:
+    def _call(self, request: WireRequest, host: str, then: Then | None = None) -> WireResponse:
         ask = self._load()
         while self._deferred:
-            setup, at = self._deferred.pop(0)
-            response = self._perform(ask, setup, at)
+            setup = self._deferred.pop(0)
+            response = self._set_up(ask, setup)
             if response.status >= 300:
-                _LOG.error("delegate.setup_failed method=%s path=%s body=%s", setup.method, setup.path, response.body)
+                what = setup.request.target or f"{setup.request.method} {setup.request.path}"
+                _LOG.error("delegate.setup_failed what=%s body=%s", what, response.body)
         while self._unrestored:
             self._unrestored[0].restore(_at_home(ask))
             self._unrestored.pop(0)
-        return self._perform(ask, request, host)
+        return self._set_up(ask, _Setup(request, host, then))
+
+    def _set_up(self, ask: _AskAt, setup: _Setup) -> WireResponse:
+        answer = self._perform(ask, setup.request, setup.host)
+        if setup.then is not None and answer.status < 300:
+            setup.then(answer)
+        return answer
 
     def _perform(self, ask: _AskAt, request: WireRequest, host: str) -> WireResponse:
         answer = _ask(ask, request, host)
@@ -139,9 +156,9 @@ class DelegatedService:
         """Let moto answer. Raises DelegateFailed."""
         return await self._delegate.call(request, self._host(request))
 
-    async def prepare(self, request: WireRequest) -> WireResponse | None:
-        """Set something up without loading moto for it; None where it waits for the loading."""
-        return await self._delegate.prepare(request, self._host(request))
+    async def prepare(self, request: WireRequest, *, then: Then | None = None) -> WireResponse | None:
+        """Set something up without loading moto for it; None where it waits for the loading. `then` follows success."""
+        return await self._delegate.prepare(request, self._host(request), then=then)
 
     def _host(self, request: WireRequest) -> str:
         return f"{self.name}.{request.region}.amazonaws.com"

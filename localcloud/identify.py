@@ -20,14 +20,17 @@ _TARGETS: Final = {
     "AWSEvents": "events",
     "AWSStepFunctions": "states",
     "AmazonSQS": "sqs",
+    "AmazonSSM": "ssm",
     "DynamoDBStreams_20120810": "dynamodb",
     "DynamoDB_20120810": "dynamodb",
     "GraniteServiceVersion20100801": "monitoring",
     "Kinesis_20131202": "kinesis",
     "Logs_20140328": "logs",
+    "TrentService": "kms",
     "secretsmanager": "secretsmanager",
 }
 _PATHS: Final = (
+    (re.compile(r"/[a-z]{2}(-[a-z]+)+-\d_[0-9A-Za-z]+/\.well-known/"), "cognito-idp"),
     (re.compile(r"/20\d\d-\d\d-\d\d/(functions|event-source-mappings|layers|tags)\b"), "lambda"),
     (re.compile(r"/model/"), "bedrock"),
     (re.compile(r"(/[a-z0-9]{26})?/event$"), "appsync"),

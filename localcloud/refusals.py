@@ -15,10 +15,15 @@ __all__ = ["refuse", "refuse_denied"]
 _JSON_TARGETS: Final = ("sqs", "dynamodb", "kinesis", "events", "logs", "states", "secretsmanager", "ssm", "kms")
 _REST_JSON: Final = ("lambda", "bedrock", "execute-api", "appsync", "scheduler", "pipes")
 _BAD_REQUEST_DENIALS: Final = (
+    "cognito-idp",
     "dynamodb",
-    "kinesis",
     "events",
+    "glue",
+    "kinesis",
+    "kms",
     "logs",
+    "secretsmanager",
+    "ssm",
     "states",
 )  # JSON 1.x: AccessDeniedException is a 400
 
@@ -70,7 +75,9 @@ def refuse_denied(request: WireRequest, denied: Denied) -> WireResponse:
 def _denial_code(request: WireRequest) -> str:
     if request.service == "sns":
         return "AuthorizationError"
-    bare = request.service in {"s3", "monitoring", "route53"} or (request.service == "sqs" and not request.target)
+    bare = request.service in {"iam", "monitoring", "route53", "s3", "sts"} or (
+        request.service == "sqs" and not request.target
+    )
     return "AccessDenied" if bare else "AccessDeniedException"
 
 

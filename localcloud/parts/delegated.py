@@ -7,15 +7,23 @@ own. Knows no rule of any of them.
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Final, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from localcloud.clock import Clock
+from localcloud.delegate import Delegate
 from localcloud.front import TakesUnsigned
 from localcloud.services.contract import Service, WireRequest, WireResponse
 from localcloud.template.errors import TemplateError
 
-__all__ = ["Delegated", "Lazily", "UnresolvedReference"]
+if TYPE_CHECKING:
+    from localcloud.services.kms.wire import KmsService
+    from localcloud.services.secretsmanager.wire import SecretsManagerService
+    from localcloud.services.ssm.wire import SsmService
+
+__all__ = ["Delegated", "Lazily", "Setting", "UnresolvedReference", "open_delegated"]
 
 CALLER: Final = "local"  # no key that was issued here: the account's root user, as whoever deploys a stack
 _ISSUER: Final = "https://cognito-idp."
@@ -54,12 +62,36 @@ class Lazily:
         return isinstance(self.service, TakesUnsigned) and self.service.takes_unsigned(request)
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What services of the local cloud's own are made with."""
+
+    region: str
+    clock: Clock
+    rng: random.Random
+
+
 class Delegated:
     """The services by signing name, and what other parts ask of them in process."""
 
     def __init__(self, loads: dict[str, Load], *, region: str) -> None:
         self.services = {name: Lazily(name, load) for name, load in loads.items()}
         self._region = region
+
+    @property
+    def kms(self) -> KmsService:
+        """KMS, imported now where it was not yet."""
+        return cast("KmsService", self.services["kms"].service)
+
+    @property
+    def ssm(self) -> SsmService:
+        """The Parameter Store, likewise."""
+        return cast("SsmService", self.services["ssm"].service)
+
+    @property
+    def secrets(self) -> SecretsManagerService:
+        """Secrets Manager, likewise."""
+        return cast("SecretsManagerService", self.services["secretsmanager"].service)
 
     async def pool_keys(self, issuer: str) -> dict[str, Any] | None:
         """The JSON Web Key Set (`{"keys": [...]}`) of the user pool that `issuer` names, None where there is none.
@@ -177,3 +209,25 @@ def _bytes(answer: WireResponse) -> bytes:
 def _fault(answer: WireResponse) -> str:
     told = json.loads(_bytes(answer) or b"{}")
     return f"{told.get('__type', answer.status)}: {told.get('message', told.get('Message', ''))}"
+
+
+def open_delegated(delegate: Delegate, setting: Setting) -> Delegated:
+    """Every small service; none is imported yet."""
+
+    def kms() -> Service:
+        from localcloud.services.kms.wire import KmsService  # noqa: PLC0415 - few stacks need it, as those below
+
+        return KmsService(delegate)
+
+    def ssm() -> Service:
+        from localcloud.services.ssm.wire import SsmService  # noqa: PLC0415
+
+        return SsmService(delegate, key_arn=opened.kms.key_arn)
+
+    def secrets() -> Service:
+        from localcloud.services.secretsmanager.wire import SecretsManagerService  # noqa: PLC0415
+
+        return SecretsManagerService(delegate, key_arn=opened.kms.key_arn)
+
+    opened = Delegated({"kms": kms, "ssm": ssm, "secretsmanager": secrets}, region=setting.region)
+    return opened

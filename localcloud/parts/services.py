@@ -18,6 +18,7 @@ from localcloud.delegate import Delegate, DelegatedService, Keeper
 from localcloud.models.choose import choose_engine
 from localcloud.models.engine import Engine
 from localcloud.options import CloudOptions
+from localcloud.parts.delegated import Delegated, Setting, open_delegated
 from localcloud.parts.tables import OwnTables, SharedTables, open_tables
 from localcloud.services.cloudwatch.alarms import Alarms
 from localcloud.services.cloudwatch.embedded import EmbeddedMetrics
@@ -53,6 +54,7 @@ class Services:
     streams: Streams
     tables: OwnTables | SharedTables
     delegate: Delegate
+    delegated: Delegated
     s3: DelegatedService
     engine: Engine
     alarms: Alarms
@@ -116,6 +118,7 @@ async def open_services(
         streams=streams,
         tables=tables,
         delegate=delegate,
+        delegated=open_delegated(delegate, Setting(options.region, clock, rng)),
         s3=open_s3(delegate, may_list=may_list),
         engine=engine,
         alarms=Alarms(clock=clock),

@@ -1,0 +1,1 @@
+"""The Key Management Service, delegated to moto."""

@@ -1,0 +1,288 @@
+"""The small services behind one front, from boto3: parameters, secrets and keys by moto, the rest our own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import boto3
+import pytest
+import pytest_asyncio
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from localcloud.clock import SystemClock
+from localcloud.delegate import Delegate
+from localcloud.front import Front
+from localcloud.listening import open_listener
+from localcloud.parts.delegated import Delegated, Setting, UnresolvedReference, open_delegated
+from localcloud.services.iam.calls import Authoriser, CallRecord
+from localcloud.services.iam.model import Iam
+from localcloud.services.iam.policy import parse_document
+from localcloud.services.logs.model import Logs
+
+pytestmark = [pytest.mark.local, pytest.mark.asyncio(loop_scope="module")]
+REGION = "eu-west-1"
+T = TypeVar("T")
+
+
+@dataclass
+class Cloud:
+    """A front with the small services; the keys of ROLE are held to its one policy."""
+
+    url: str
+    delegated: Delegated
+    iam: Iam
+    logs: Logs
+    role: str
+
+    def client(self, service: str, key: str = "AK") -> Any:
+        config = Config(retries={"total_max_attempts": 1})
+        sdk: Any = boto3
+        return sdk.client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=key,
+            aws_secret_access_key="secret",
+            config=config,
+        )
+
+    def allow(self, *statements: dict[str, Any]) -> str:
+        """Let the role do this alone; the id of a key of its session."""
+        document = {"Version": "2012-10-17", "Statement": list(statements)}
+        self.iam.put_inline("poor", parse_document(document, name="inline"))
+        return self.iam.issue_credentials(self.role, function_name="session").access_key
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cloud() -> AsyncIterator[Cloud]:
+    """One front for every test."""
+    iam, clock = Iam(random.Random(1)), SystemClock()
+    logs = Logs(clock=clock)
+    trust = {
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]
+    }
+    role = iam.create_role("poor", parse_document(trust, name="trust", resource_policy=True))
+    delegate = Delegate()
+    delegated = open_delegated(delegate, Setting(REGION, clock, random.Random(2)))
+    authorise = Authoriser(iam, CallRecord())
+    front = Front(delegated.services.values(), authorise=authorise, rng=random.Random(3))
+    async with front.serve(open_listener()) as url:
+        yield Cloud(url, delegated, iam, logs, role.arn)
+    delegate.close()
+
+
+async def run(work: Callable[[], T]) -> T:
+    """A blocking client's work, away from the loop that answers it."""
+    return await asyncio.to_thread(work)
+
+
+def refusal(call: Callable[..., Any], **members: Any) -> tuple[str, str, int]:
+    """Code, message and status of what a call is refused with."""
+    with pytest.raises(ClientError) as caught:
+        call(**members)
+    raised: Any = caught.value
+    error = raised.response
+    return error["Error"]["Code"], error["Error"]["Message"], error["ResponseMetadata"]["HTTPStatusCode"]
+
+
+async def test_parameters_have_types_versions_labels_and_paths(cloud: Cloud) -> None:
+    """What is put is read by name, version, label and path; a SecureString is plain only to who asks for it."""
+
+    def work() -> None:
+        ssm = cloud.client("ssm")
+        assert ssm.put_parameter(Name="/app/a", Value="one", Type="String")["Version"] == 1
+        assert ssm.put_parameter(Name="/app/a", Value="two", Type="String", Overwrite=True)["Version"] == 2
+        ssm.put_parameter(Name="/app/list", Value="x,y", Type="StringList")
+        ssm.put_parameter(Name="/app/deep/secret", Value="s3cret", Type="SecureString")
+        ssm.label_parameter_version(Name="/app/a", ParameterVersion=1, Labels=["old"])
+        values = [ssm.get_parameter(Name=f"/app/a{which}")["Parameter"]["Value"] for which in ("", ":1", ":2", ":old")]
+        assert values == ["two", "one", "two", "one"]
+        assert [each["Value"] for each in ssm.get_parameter_history(Name="/app/a")["Parameters"]] == ["one", "two"]
+        flat = ssm.get_parameters_by_path(Path="/app")["Parameters"]
+        assert sorted(each["Name"] for each in flat) == ["/app/a", "/app/list"]
+        deep = ssm.get_parameters_by_path(Path="/app", Recursive=True, WithDecryption=True)["Parameters"]
+        assert {each["Name"]: each["Value"] for each in deep}["/app/deep/secret"] == "s3cret"
+        assert ssm.get_parameter(Name="/app/deep/secret")["Parameter"]["Value"] != "s3cret"
+
+    await run(work)
+
+
+async def test_parameters_are_refused_as_on_aws(cloud: Cloud) -> None:
+    """Lengths, names, patterns and enumerations are checked, and what is not served is named."""
+
+    def work() -> None:
+        ssm = cloud.client("ssm")
+        put = ssm.put_parameter
+        code, message, status = refusal(put, Name="/r/long", Value="x" * 4097, Type="String")
+        assert (code, status) == ("ValidationException", 400)
+        assert message.startswith("Standard tier parameters support a maximum parameter value of 4096 characters.")
+        assert put(Name="/r/advanced", Value="x" * 8192, Type="String", Tier="Advanced")["Version"] == 1
+        assert refusal(put, Name="r/x", Value="1", Type="String")[1] == "Parameter name must be a fully qualified name."
+        assert refusal(put, Name="/r/x y", Value="1", Type="String")[0] == "ValidationException"
+        assert refusal(put, Name="/" + "/".join("abcdefghijklmnop"), Value="1", Type="String")[0] == (
+            "HierarchyLevelLimitExceededException"
+        )
+        assert refusal(put, Name="/r/x", Value="1", Type="Bogus")[1] == (
+            "1 validation error detected: Value 'Bogus' at 'type' failed to satisfy constraint: "
+            "Member must satisfy enum value set: [String, StringList, SecureString]"
+        )
+        assert refusal(put, Name="/r/x", Value="b", Type="String", AllowedPattern="[0-9]+")[0] == (
+            "ParameterPatternMismatchException"
+        )
+        assert refusal(put, Name="/r/x", Value="1", Type="String", Policies="[]")[0] == "InvalidPolicyTypeException"
+        assert refusal(ssm.get_parameter, Name="/r/none")[0] == "ParameterNotFound"
+        assert refusal(ssm.send_command, DocumentName="AWS-RunShellScript") == (
+            "UnknownOperationException", "The local cloud does not serve the operation SendCommand of ssm.", 400
+        )  # fmt: skip
+
+    await run(work)
+
+
+async def test_secrets_have_versions_and_stages(cloud: Cloud) -> None:
+    """A secret is read by name, ARN and the ARN's beginning; the one before it stays under AWSPREVIOUS."""
+
+    def work() -> None:
+        secrets = cloud.client("secretsmanager")
+        arn = secrets.create_secret(Name="db", SecretString='{"user":"u"}')["ARN"]
+        secrets.put_secret_value(SecretId="db", SecretString="new")
+        names = ("db", arn, arn[:-7])
+        assert [secrets.get_secret_value(SecretId=name)["SecretString"] for name in names] == ["new"] * 3
+        before = secrets.get_secret_value(SecretId="db", VersionStage="AWSPREVIOUS")
+        assert before["SecretString"] == '{"user":"u"}'
+        code, message, status = refusal(secrets.get_secret_value, SecretId="nothing")
+        assert (code, status) == ("ResourceNotFoundException", 400)
+        assert message == "Secrets Manager can't find the specified secret."
+        assert refusal(secrets.create_secret, Name="db", SecretString="x")[0] == "ResourceExistsException"
+        assert refusal(secrets.create_secret, Name="big", SecretString="x" * 65_537)[0] == "ValidationException"
+        code, message, _ = refusal(secrets.rotate_secret, SecretId="db")
+        assert (code, message) == (
+            "UnknownOperationException",
+            "The local cloud does not serve the operation RotateSecret of secretsmanager.",
+        )
+        assert refusal(secrets.create_secret, Name="far", AddReplicaRegions=[{"Region": "us-east-1"}])[0] == (
+            "InvalidParameterException"
+        )
+
+    await run(work)
+
+
+async def test_keys_encrypt_for_a_context_and_sign(cloud: Cloud) -> None:
+    """A ciphertext opens with its own encryption context alone; signatures hold for the message that was signed."""
+
+    def work() -> None:
+        kms = cloud.client("kms")
+        key = kms.create_key()["KeyMetadata"]["KeyId"]
+        sealed = kms.encrypt(KeyId=key, Plaintext=b"hello", EncryptionContext={"a": "1"})["CiphertextBlob"]
+        assert kms.decrypt(CiphertextBlob=sealed, EncryptionContext={"a": "1"})["Plaintext"] == b"hello"
+        assert refusal(kms.decrypt, CiphertextBlob=sealed, EncryptionContext={"a": "2"})[0] == (
+            "InvalidCiphertextException"
+        )
+        data = kms.generate_data_key(KeyId=key, KeySpec="AES_256")
+        assert kms.decrypt(CiphertextBlob=data["CiphertextBlob"])["Plaintext"] == data["Plaintext"]
+        pair = kms.create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["KeyId"]
+        asked = {"KeyId": pair, "SigningAlgorithm": "ECDSA_SHA_256"}
+        signature = kms.sign(Message=b"m", **asked)["Signature"]
+        assert kms.verify(Message=b"m", Signature=signature, **asked)["SignatureValid"]
+        assert refusal(kms.verify, Message=b"n", Signature=signature, **asked)[0] == "KMSInvalidSignatureException"
+        assert refusal(kms.encrypt, KeyId=key, Plaintext=b"x" * 4097)[0] == "ValidationException"
+        assert refusal(kms.decrypt, CiphertextBlob=sealed, EncryptionContext={"a": "1"}, DryRun=True)[0] == (
+            "UnsupportedOperationException"
+        )
+
+    await run(work)
+
+
+async def test_roles_may_what_their_policies_name(cloud: Cloud) -> None:
+    """A role reads the parameters, secrets and keys that its policy names by ARN, and no others."""
+
+    def work() -> None:
+        cloud.client("ssm").put_parameter(Name="/iam/yes", Value="1", Type="String")
+        arn = cloud.client("secretsmanager").create_secret(Name="mine", SecretString="x")["ARN"]
+        key = cloud.client("kms").create_key()["KeyMetadata"]
+        cloud.client("kms").create_alias(AliasName="alias/mine", TargetKeyId=key["KeyId"])
+        own = cloud.allow(
+            {"Effect": "Allow", "Action": "ssm:GetParameter", "Resource": f"arn:aws:ssm:{REGION}:*:parameter/iam/yes"},
+            {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": arn},
+            {"Effect": "Allow", "Action": ["kms:Encrypt", "kms:Decrypt"], "Resource": key["Arn"]},
+        )
+        ssm, secrets, kms = (cloud.client(name, own) for name in ("ssm", "secretsmanager", "kms"))
+        assert ssm.get_parameter(Name="/iam/yes")["Parameter"]["Value"] == "1"
+        code, message, status = refusal(ssm.get_parameter, Name="/iam/no")
+        assert (code, status) == ("AccessDeniedException", 400)
+        assert message == (
+            "User: arn:aws:sts::123456789012:assumed-role/poor/session is not authorized to perform: ssm:GetParameter "
+            f"on resource: arn:aws:ssm:{REGION}:123456789012:parameter/iam/no because no identity-based policy allows "
+            "the ssm:GetParameter action"
+        )
+        assert secrets.get_secret_value(SecretId="mine")["SecretString"] == "x"
+        assert refusal(secrets.describe_secret, SecretId="mine")[0] == "AccessDeniedException"
+        assert refusal(secrets.get_secret_value, SecretId="other")[0] == "AccessDeniedException"
+        sealed = kms.encrypt(KeyId="alias/mine", Plaintext=b"hi")["CiphertextBlob"]
+        assert kms.decrypt(CiphertextBlob=sealed)["Plaintext"] == b"hi"
+        other = cloud.client("kms").create_key()["KeyMetadata"]["KeyId"]
+        foreign = cloud.client("kms").encrypt(KeyId=other, Plaintext=b"hi")["CiphertextBlob"]
+        assert refusal(kms.decrypt, CiphertextBlob=foreign)[0] == "AccessDeniedException"
+
+    await run(work)
+
+
+async def test_what_a_key_seals_needs_the_key(cloud: Cloud) -> None:
+    """A SecureString and a secret under a key of the account's own need kms:Decrypt on that key, for that value."""
+
+    def work() -> None:
+        key = cloud.client("kms").create_key()["KeyMetadata"]
+        cloud.client("ssm").put_parameter(Name="/sealed/p", Value="1", Type="SecureString", KeyId=key["KeyId"])
+        cloud.client("secretsmanager").create_secret(Name="sealed", SecretString="x", KmsKeyId=key["Arn"])
+        reading = {"Effect": "Allow", "Action": ["ssm:*", "secretsmanager:*"], "Resource": "*"}
+        own = cloud.allow(reading)
+        ssm, secrets = cloud.client("ssm", own), cloud.client("secretsmanager", own)
+        assert "kms:Decrypt" in refusal(ssm.get_parameter, Name="/sealed/p", WithDecryption=True)[1]
+        assert ssm.get_parameter(Name="/sealed/p")["Parameter"]["Type"] == "SecureString"
+        assert "kms:Decrypt" in refusal(secrets.get_secret_value, SecretId="sealed")[1]
+        where = {"StringEquals": {"kms:ViaService": f"ssm.{REGION}.amazonaws.com"}}
+        opening = {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": key["Arn"], "Condition": where}
+        own = cloud.allow(reading, opening)
+        told = cloud.client("ssm", own).get_parameter(Name="/sealed/p", WithDecryption=True)
+        assert told["Parameter"]["Value"] == "1"
+        assert "kms:Decrypt" in refusal(cloud.client("secretsmanager", own).get_secret_value, SecretId="sealed")[1]
+
+    await run(work)
+
+
+async def test_dynamic_references_are_resolved(cloud: Cloud) -> None:
+    """By name and version, and of a secret's JSON by key; what is not there is named."""
+
+    def work() -> None:
+        ssm = cloud.client("ssm")
+        ssm.put_parameter(Name="/ref/a", Value="one", Type="String")
+        ssm.put_parameter(Name="/ref/a", Value="two", Type="String", Overwrite=True)
+        ssm.put_parameter(Name="/ref/s", Value="hidden", Type="SecureString")
+        cloud.client("secretsmanager").create_secret(Name="ref", SecretString=json.dumps({"user": "u", "port": 1}))
+
+    await run(work)
+    resolve = cloud.delegated.resolve_reference
+    told = [await resolve("ssm", "/ref/a"), await resolve("ssm", "/ref/a:1"), await resolve("ssm-secure", "/ref/s")]
+    assert told == ["two", "one", "hidden"]
+    assert await resolve("secretsmanager", "ref:SecretString:user") == "u"
+    assert await resolve("secretsmanager", "ref:SecretString:port:AWSCURRENT") == "1"
+    assert json.loads(await resolve("secretsmanager", "ref")) == {"user": "u", "port": 1}
+    assert await cloud.delegated.read_parameter("/ref/a") == "two"
+    for service, reference, named in (
+        ("ssm", "/ref/none", "there is no SSM parameter /ref/none"),
+        ("ssm", "/ref/a:9", "there is no SSM parameter /ref/a:9"),
+        ("ssm", "/ref/s", "SecureString, which ssm-secure resolves"),
+        ("ssm-secure", "/ref/a", "is a String, which ssm resolves"),
+        ("secretsmanager", "none", "the secret none cannot be read"),
+        ("secretsmanager", "ref:SecretString:absent", "the secret has no key absent"),
+        ("secretsmanager", "ref:SecretBinary", "a secret's binary cannot be resolved"),
+        ("s3", "x", "there are no dynamic references to s3"),
+    ):
+        with pytest.raises(UnresolvedReference) as caught:
+            await resolve(service, reference)
+        assert named in str(caught.value)
