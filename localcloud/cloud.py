@@ -19,7 +19,7 @@ from localcloud.compute.cloud import Compute, ComputeSettings, open_compute
 from localcloud.console.api import Facts
 from localcloud.console.server import origin_of, serve_console
 from localcloud.front import Front
-from localcloud.gateway.backends import PRINCIPAL, SESSION, LambdaFunctions, UrlPolicies
+from localcloud.gateway.backends import PRINCIPAL, SESSION, LambdaFunctions, MethodPolicies, UrlPolicies
 from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.rest import Backends
 from localcloud.gateway.server import Gateway, GatewayServer
@@ -215,7 +215,8 @@ def _backends(services: Services, compute: Compute, front: Front) -> Backends:
 
     functions = LambdaFunctions(compute.functions, may_invoke)
     roles = RoleSessions(services.iam, service=PRINCIPAL, session=SESSION)
-    return Backends(functions=functions, dispatch=front.dispatch, roles=roles, recorder=services.recorder)
+    access = MethodPolicies(services.iam, services.record)
+    return Backends(functions, front.dispatch, roles, services.recorder, access)
 
 
 def _function_urls(services: Services, backends: Backends) -> FunctionUrls:

@@ -1,4 +1,4 @@
-"""Lambda authorizers: identity sources, the call, its policy, and what is kept of it.
+"""Lambda authorizers: identity sources, the call, its policy beside the API's own, and what is kept of it.
 
 Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-use-lambda-authorizer.html
 """
@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from localcloud.clock import Clock
+from localcloud.gateway.access import deny_early, policy_allows
 from localcloud.gateway.definition import Authorizer
 from localcloud.gateway.errors import GatewayError
 from localcloud.gateway.exchange import Exchange
+from localcloud.gateway.invocation import Invoker
 from localcloud.gateway.mapping import evaluate_expression
 from localcloud.gateway.policies import Malformed, Verdict, judge, make_context
-from localcloud.gateway.ports import Functions, FunctionUnavailableError
+from localcloud.gateway.ports import FunctionUnavailableError
 from localcloud.gateway.vtl import as_text
 from localcloud.json_text import parse_json
 from localcloud.matching import PatternTooSlow, limit_matching
@@ -31,24 +33,29 @@ MAX_CACHED: Final = 10_000  # ours: entries of one authorizer's cache
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What an authorizer's function answered, valid until `until_s` (epoch seconds)."""
+    """What an authorizer's function answered, valid until `until_s` (epoch seconds).
+
+    `usage_key`: the value of the API key that the caller has, "" for none.
+    """
 
     principal: str
     context: Mapping[str, Any]
     policy: Any
     until_s: float
+    usage_key: str = ""
 
 
 class Authorizers:
     """The authorizers of one deployed stage, with their caches."""
 
-    def __init__(self, functions: Functions, clock: Clock) -> None:
-        self._functions = functions
+    def __init__(self, invoker: Invoker, clock: Clock) -> None:
+        self._invoker = invoker
         self._clock = clock
         self._grants: dict[tuple[str, tuple[str, ...]], Grant] = {}
 
     async def authorize(self, exchange: Exchange, authorizer: Authorizer) -> None:
         """Let the request pass and note who sent it. Raises GatewayError."""
+        deny_early(exchange)
         identity = _identity(exchange, authorizer)
         key = (authorizer.id, identity)
         grant = self._grants.get(key) if authorizer.ttl_s else None
@@ -63,7 +70,8 @@ class Authorizers:
             verdict = judge(grant.policy, exchange.method_arn(), context)
         except Malformed as error:
             raise GatewayError("AUTHORIZER_CONFIGURATION_ERROR", reason=f"{authorizer.name}: {error}") from error
-        if verdict is not Verdict.ALLOWED:
+        exchange.usage_key = grant.usage_key
+        if verdict is Verdict.DENIED or (verdict is Verdict.NOT_ALLOWED and not policy_allows(exchange)):
             words = "User is not authorized to access this resource"
             explicit = " with an explicit deny" if verdict is Verdict.DENIED else ""
             raise GatewayError("ACCESS_DENIED", words + explicit, reason=verdict.value)
@@ -78,21 +86,23 @@ class Authorizers:
     async def _ask(self, exchange: Exchange, authorizer: Authorizer, identity: tuple[str, ...]) -> Grant:
         api = exchange.api
         source = f"{exchange.method_arn().split('/')[0]}/authorizers/{authorizer.id}"
-        if not self._functions.may_invoke(authorizer.function_arn, source_arn=source):
-            reason = f"{authorizer.name}: {authorizer.function_arn} does not allow {source}"
+        function_arn = exchange.fill_stage_variables(authorizer.function_arn)
+        functions = self._invoker.functions
+        if not authorizer.role and not functions.may_invoke(function_arn, source_arn=source):
+            reason = f"{authorizer.name}: {function_arn} does not allow {source}"
             raise GatewayError("AUTHORIZER_CONFIGURATION_ERROR", reason=reason)
         event = _token_event(exchange, identity[0]) if authorizer.kind == "token" else _request_event(exchange)
         payload = json.dumps(event, ensure_ascii=False).encode()
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                reply = await self._functions.invoke(authorizer.function_arn, payload, trace_header=exchange.trace_id)
+                reply = await self._invoker.invoke(exchange, function_arn, payload, role=authorizer.role)
         except TimeoutError as error:
             raise GatewayError("AUTHORIZER_FAILURE", reason=f"{authorizer.name} took too long") from error
         except FunctionUnavailableError as error:
             raise GatewayError("AUTHORIZER_FAILURE", reason=f"{authorizer.name} of {api.id}: {error}") from error
         if reply.error:
             raise function_error(authorizer, reply.payload)
-        return read_grant(authorizer, reply.payload, now_s=self._clock.time())
+        return read_grant(authorizer, reply.payload, now_s=self._clock.time(), takes_key=True)
 
 
 def _identity(exchange: Exchange, authorizer: Authorizer) -> tuple[str, ...]:
@@ -148,8 +158,8 @@ def function_error(authorizer: Authorizer, payload: bytes) -> GatewayError:
     return GatewayError("AUTHORIZER_FAILURE", reason=f"{authorizer.name} failed: {message}")
 
 
-def read_grant(authorizer: Authorizer, payload: bytes, *, now_s: float) -> Grant:
-    """What the function answered. Raises GatewayError."""
+def read_grant(authorizer: Authorizer, payload: bytes, *, now_s: float, takes_key: bool = False) -> Grant:
+    """What the function answered; `takes_key`: the API may have usage plans. Raises GatewayError."""
     try:
         reply = parse_json(payload)
     except ValueError as error:
@@ -160,13 +170,16 @@ def read_grant(authorizer: Authorizer, payload: bytes, *, now_s: float) -> Grant
     principal = parts.get("principalId")
     if not isinstance(principal, str) or not principal:
         raise _misconfigured(authorizer, "its answer has no principalId")
-    if parts.get("usageIdentifierKey"):
+    usage_key = parts.get("usageIdentifierKey") or ""
+    if not isinstance(usage_key, str):
+        raise _misconfigured(authorizer, "its usageIdentifierKey is not a string")
+    if usage_key and not takes_key:
         raise _misconfigured(authorizer, "usageIdentifierKey is not served here")
     context = _read_context(authorizer, parts.get("context"))
     policy = parts.get("policyDocument")
     if not isinstance(policy, dict):
         raise _misconfigured(authorizer, "its answer has no policyDocument")
-    return Grant(principal, context, cast("Any", policy), now_s + authorizer.ttl_s)
+    return Grant(principal, context, cast("Any", policy), now_s + authorizer.ttl_s, usage_key)
 
 
 def _read_context(authorizer: Authorizer, context: object) -> dict[str, str]:

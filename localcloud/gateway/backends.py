@@ -9,14 +9,17 @@ from localcloud.compute.policies import FunctionPolicies
 from localcloud.compute.streamed import StreamedInvocation
 from localcloud.gateway.ports import FunctionReply, FunctionUnavailableError, Identity
 from localcloud.services.contract import Authorise, Permission
+from localcloud.services.iam.calls import Call, CallRecord
 from localcloud.services.iam.model import Iam
+from localcloud.services.iam.policy import Decision, Document
 from localcloud.services.iam.tags import resource_tags
 from localcloud.services.lambda_.errors import LambdaError
 
-__all__ = ["PRINCIPAL", "SESSION", "LambdaFunctions", "MayInvoke", "UrlPolicies"]
+__all__ = ["PRINCIPAL", "SESSION", "LambdaFunctions", "MayInvoke", "MethodPolicies", "UrlPolicies"]
 
 PRINCIPAL: Final = "apigateway.amazonaws.com"
 SESSION: Final = "BackplaneAssumeRoleSession"  # the session name API Gateway's calls carry in CloudTrail
+INVOKE: Final = "execute-api:Invoke"
 _TOO_LARGE: Final = 413
 _THROTTLED: Final = 429
 
@@ -36,10 +39,14 @@ class LambdaFunctions:
         self._functions = functions
         self._may_invoke = may_invoke
 
-    async def invoke(self, function_arn: str, payload: bytes, *, trace_header: str) -> FunctionReply:
-        """Invoke and wait. Raises FunctionUnavailableError."""
+    async def invoke(
+        self, function_arn: str, payload: bytes, *, trace_header: str, invocation_type: str = "RequestResponse"
+    ) -> FunctionReply:
+        """Invoke and wait, for `Event` only until Lambda has the event. Raises FunctionUnavailableError."""
         try:
-            result = await self._functions.invoke(function_arn, payload, trace_header=trace_header)
+            result = await self._functions.invoke(
+                function_arn, payload, trace_header=trace_header, invocation_type=invocation_type
+            )
         except LambdaError as error:
             raise _unavailable(error) from error
         return FunctionReply(result.payload, result.function_error)
@@ -88,6 +95,44 @@ class UrlPolicies:
         )
         if self._authorise(access_key, needs) is not None:
             return None
+        return _identify(self._iam, access_key)
+
+
+def _identify(iam: Iam, access_key: str) -> Identity:
+    principal = iam.principal_of(access_key)
+    user_id = f"{access_key}:{principal.session}" if principal.session else principal.account
+    return Identity(access_key, principal.account, principal.arn, user_id)
+
+
+class MethodPolicies:
+    """IAM as the methods of REST APIs with AWS_IAM ask it; what it says is in the record of calls.
+
+    Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-authorization-flow.html
+    """
+
+    def __init__(self, iam: Iam, record: CallRecord) -> None:
+        self._iam = iam
+        self._record = record
+
+    def identify(self, access_key: str) -> Identity:
+        """Who owns the key."""
+        return _identify(self._iam, access_key)
+
+    def decide(self, access_key: str, method_arn: str, *, policy: Document | None, source_ip: str) -> Decision:
+        """Whether the owner of the key may invoke the method, whose API has this resource policy."""
         principal = self._iam.principal_of(access_key)
-        user_id = f"{access_key}:{principal.session}" if principal.session else principal.account
-        return Identity(access_key, principal.account, principal.arn, user_id)
+        context = (("aws:SourceIp", source_ip),)
+        decision = self._iam.decide(principal, INVOKE, method_arn, context=dict(context), resource_policy=policy)
+        self._record.add(
+            Call(
+                function=principal.session,
+                role_arn=principal.role_arn,
+                action=INVOKE,
+                resource=method_arn,
+                allowed=decision.allowed,
+                policy=decision.policy,
+                context=context,
+                session_tags=principal.session_tags,
+            )
+        )
+        return decision

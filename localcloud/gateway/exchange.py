@@ -6,6 +6,7 @@ Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway
 from __future__ import annotations
 
 import base64
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from typing import Any, Final
 from localcloud.gateway.definition import Api, Method
 from localcloud.gateway.mapping import Sources
 from localcloud.gateway.message import HttpRequest, query_items
+from localcloud.gateway.ports import Identity
+from localcloud.gateway.usage_plans import ApiKey, UsagePlans
 from localcloud.traces.header import read_root
 from localcloud.uuids import new_uuid
 
@@ -40,6 +43,8 @@ _DROPPED: Final = frozenset(
         "x-forwarded-proto",
     }
 )  # the gateway's own connection's, or made anew below
+_STAGE_VARIABLE: Final = re.compile(r"\$\{stageVariables\.(\w+)\}")
+_CERTIFICATE: Final = ("clientCertPem", "issuerDN", "serialNumber", "subjectDN")  # of mutual TLS, which is not here
 _IDENTITY: Final = (
     "accessKey",
     "accountId",
@@ -78,18 +83,22 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage of an API."""
+    """A stage of an API. `plans`: the usage plans of its account, which may come after it."""
 
     name: str
     deployment_id: str
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     throttles: tuple[Throttle, ...] = ()
     is_traced: bool = False
+    plans: UsagePlans = field(default_factory=UsagePlans)
 
 
 @dataclass
 class Exchange:
-    """The state of one request; `now_s` is when it came (epoch seconds), `random` makes its ids."""
+    """The state of one request; `now_s` is when it came (epoch seconds), `random` makes its ids.
+
+    `identity`: who signed it, `usage_key`: the API key's value that its authorizer gave, `api_key`: the one it came by.
+    """
 
     api: Api
     stage: Stage
@@ -100,6 +109,9 @@ class Exchange:
     path_parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     authorizer: dict[str, Any] | None = None
     authorizer_latency_ms: int = 0
+    identity: Identity | None = None
+    usage_key: str = ""
+    api_key: ApiKey | None = None
     error: dict[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
@@ -155,6 +167,10 @@ class Exchange:
         prefix = f"arn:{partition}:execute-api:{api.region}:{api.account_id}:{api.id}"
         return f"{prefix}/{self.stage.name}/{self.request.method}/{path}"
 
+    def fill_stage_variables(self, text: str) -> str:
+        """`text` with the stage's variables in the place of `${stageVariables.name}`; one that is not there is ""."""
+        return _STAGE_VARIABLE.sub(lambda found: self.stage.variables.get(found[1], ""), text)
+
     def multi_headers(self) -> dict[str, list[str]]:
         """Headers with every value, spelt as first sent."""
         spelt: dict[str, str] = {}
@@ -197,7 +213,7 @@ class Exchange:
             "awsEndpointRequestId": "",
             "authorizer": {"principalId": "", **(self.authorizer or {})},
             "error": dict(self.error),
-            "identity": self._identity(),
+            "identity": _no_identity() | self._identity(),
             "isCanaryRequest": "",
             "operationName": self.method.operation if self.method is not None else "",
             "requestOverride": {"header": {}, "querystring": {}, "path": {}},
@@ -208,9 +224,15 @@ class Exchange:
         }
 
     def _identity(self) -> dict[str, str]:
-        empty = dict.fromkeys(_IDENTITY, "")
+        found = dict.fromkeys(_IDENTITY, "")
+        if self.identity is not None:
+            caller = self.identity
+            found |= {"accessKey": caller.access_key, "accountId": caller.account, "userArn": caller.arn}
+            found |= {"caller": caller.user_id, "user": caller.user_id}
+        if self.api_key is not None:
+            found |= {"apiKey": self.api_key.value, "apiKeyId": self.api_key.id}
         agent = self.request.header("user-agent") or ""
-        return {**empty, "sourceIp": self.request.source_ip, "userAgent": agent}
+        return found | {"sourceIp": self.request.source_ip, "userAgent": agent}
 
     def _named_context(self) -> dict[str, Any]:
         api, request = self.api, self.request
@@ -231,3 +253,9 @@ class Exchange:
             "resourcePath": self.resource_path,
             "stage": self.stage.name,
         }
+
+
+def _no_identity() -> dict[str, Any]:
+    """What `$context.identity` has beside the identity of an event, where nothing is known of it."""
+    certificate = {**dict.fromkeys(_CERTIFICATE, ""), "validity": {"notAfter": "", "notBefore": ""}}
+    return {"apiKey": "", "apiKeyId": "", "clientCert": certificate}

@@ -8,23 +8,30 @@ Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from jsonschema import Draft4Validator
-from jsonschema.exceptions import SchemaError
-
-from localcloud.gateway.definition import Api, Authorizer, Method
+from localcloud.gateway.definition import Api, Method
 from localcloud.gateway.errors import DefinitionError
 from localcloud.gateway.openapi_integration import read_integration
-from localcloud.gateway.openapi_security import read_authorizers, read_gateway_responses, short_id
+from localcloud.gateway.openapi_security import (
+    Security,
+    read_gateway_responses,
+    read_schemes,
+    read_security,
+    short_id,
+)
 from localcloud.gateway.routing import Resources
-from localcloud.gateway.schemas import check_patterns, check_references
+from localcloud.gateway.schemas import check_schema
 from localcloud.gateway.section import Section
+from localcloud.services.iam.errors import MalformedPolicy
+from localcloud.services.iam.policy import Document, parse_document
 
 __all__ = ["read_api"]
 
 _METHODS: Final = frozenset({"get", "put", "post", "delete", "options", "head", "patch"})
 _ANY: Final = "x-amazon-apigateway-any-method"
+_AUTH: Final = "x-amazon-apigateway-auth"
 _ROOT: Final = frozenset(
     {
         "x-amazon-apigateway-request-validators",
@@ -32,11 +39,15 @@ _ROOT: Final = frozenset(
         "x-amazon-apigateway-gateway-responses",
         "x-amazon-apigateway-binary-media-types",
         "x-amazon-apigateway-documentation",
+        "x-amazon-apigateway-api-key-source",
+        "x-amazon-apigateway-minimum-compression-size",
+        "x-amazon-apigateway-policy",
     }
 )
-_OPERATION: Final = frozenset({"x-amazon-apigateway-integration", "x-amazon-apigateway-request-validator"})
+_OPERATION: Final = frozenset({"x-amazon-apigateway-integration", "x-amazon-apigateway-request-validator"} | {_AUTH})
 _EXTENSIONS: Final = "x-amazon-apigateway"
-OPEN: Final = "NONE"  # SAM writes it for `Authorizer: NONE`, with no scheme of the name: API Gateway asks nobody then
+KEY_SOURCES: Final = ("HEADER", "AUTHORIZER")
+MAX_COMPRESSION_BYTES: Final = 10 * 1024 * 1024  # https://docs.aws.amazon.com/apigateway/latest/api/API_RestApi.html
 _PLACES: Final = {"header": "header", "query": "querystring", "path": "path"}
 
 
@@ -61,7 +72,37 @@ def read_api(body: Mapping[str, Any], *, api_id: str, region: str, account_id: s
         methods=methods,
         gateway_responses=read_gateway_responses(root.section("x-amazon-apigateway-gateway-responses")),
         binary_types=frozenset(str(each).lower() for each in binary),
+        key_source=_read_key_source(root),
+        policy=_read_policy(root),
+        compression_bytes=_read_compression(root),
     )
+
+
+def _read_key_source(root: Section) -> str:
+    source = root.text("x-amazon-apigateway-api-key-source", "HEADER")
+    if source not in KEY_SOURCES:
+        raise root.error("x-amazon-apigateway-api-key-source", f"must be {' or '.join(KEY_SOURCES)}")
+    return source
+
+
+def _read_policy(root: Section) -> Document | None:
+    key = "x-amazon-apigateway-policy"
+    if not root.values.get(key):
+        return None
+    try:
+        return parse_document(root.section(key).values, name="of the API", resource_policy=True)
+    except MalformedPolicy as error:
+        raise root.error(key, str(error)) from error
+
+
+def _read_compression(root: Section) -> int | None:
+    key = "x-amazon-apigateway-minimum-compression-size"
+    if root.values.get(key) is None:
+        return None
+    size = root.whole(key, 0)
+    if not 0 <= size <= MAX_COMPRESSION_BYTES:
+        raise root.error(key, f"must be 0 to {MAX_COMPRESSION_BYTES}")
+    return size
 
 
 class _Reader:
@@ -71,7 +112,7 @@ class _Reader:
         self._validators = root.section("x-amazon-apigateway-request-validators")
         schemes = "securityDefinitions" if self._is_swagger else "components"
         part = root.section(schemes) if self._is_swagger else root.section(schemes).section("securitySchemes")
-        self._authorizers = read_authorizers(part)
+        self._schemes = read_schemes(part)
 
     def read_path(self, path: str, section: Section) -> dict[str, Method]:
         """The methods of one resource."""
@@ -91,6 +132,7 @@ class _Reader:
         if "x-amazon-apigateway-integration" not in section.values:
             raise DefinitionError("has no x-amazon-apigateway-integration", where=section.where)
         body, parameters = self._read_validator(section)
+        security = self._read_security(section)
         declared = [self._resolve(each, section.at("parameters")) for each in [*shared, *section.items("parameters")]]
         return Method(
             path=path,
@@ -98,12 +140,15 @@ class _Reader:
             resource_id=short_id("resource", path),
             integration=read_integration(section.section("x-amazon-apigateway-integration")),
             operation=section.text("operationId"),
-            authorizer=self._read_security(section),
+            authorizer=security.authorizer,
             validates_body=body,
             validates_parameters=parameters,
             models=self._read_models(section, declared),
             required=_required(declared, section),
             response_headers=self._read_response_headers(section),
+            needs_key=security.needs_key,
+            is_signed=security.is_signed,
+            scopes=security.scopes,
         )
 
     def _read_validator(self, section: Section) -> tuple[bool, bool]:
@@ -116,24 +161,12 @@ class _Reader:
         part = self._validators.section(name)
         return part.truth("validateRequestBody"), part.truth("validateRequestParameters")
 
-    def _read_security(self, section: Section) -> Authorizer | None:
-        given = section if "security" in section.values else self._root
-        requirements = given.items("security")
-        if not requirements:
-            return None
-        if len(requirements) > 1 or len(requirements[0]) > 1:
-            raise given.error("security", "more than one requirement is not served here")
-        if not requirements[0]:
-            return None
-        (name, scopes), *_ = requirements[0].items()
-        if name == OPEN and name not in self._authorizers:
-            return None
-        if scopes:
-            raise given.error("security", "scopes are for Cognito, which is not served here")
-        authorizer = self._authorizers.get(name)
-        if authorizer is None:
-            raise given.error("security", f"{name!r} is no Lambda authorizer; nothing else is served here")
-        return authorizer
+    def _read_security(self, section: Section) -> Security:
+        found = read_security(section if "security" in section.values else self._root, self._schemes)
+        auth = section.section(_AUTH)
+        auth.refuse_unknown(frozenset({"type"}))
+        auth.refuse_unless("type", "AWS_IAM", "NONE")
+        return replace(found, is_signed=True) if auth.text("type") == "AWS_IAM" else found
 
     def _resolve(self, value: Any, where: str) -> Section:
         section = Section(value if isinstance(value, dict) else {}, where)  # pyright: ignore[reportUnknownArgumentType] - JSON
@@ -168,12 +201,7 @@ class _Reader:
         """The schema with what its references lead to beside it, so that `#/...` resolves inside it."""
         beside = {key: self._root.values[key] for key in ("components", "definitions") if key in self._root.values}
         schema = {**beside, **section.values}
-        check_patterns(schema, where=section.where)
-        try:
-            Draft4Validator.check_schema(dict(section.values))
-        except SchemaError as error:
-            raise DefinitionError(f"is not a JSON schema (draft 4): {error.message}", where=section.where) from error
-        check_references(schema, section.values, where=section.where)
+        check_schema(schema, section.values, where=section.where)
         return schema
 
     def _read_response_headers(self, section: Section) -> dict[int, frozenset[str]]:

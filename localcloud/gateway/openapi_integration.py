@@ -18,7 +18,8 @@ from localcloud.matching import compile_pattern
 
 __all__ = ["SERVED_SERVICES", "read_integration"]
 
-SERVED_SERVICES: Final = frozenset({"sqs"})
+SERVED_SERVICES: Final = ("dynamodb", "events", "kinesis", "lambda", "s3", "sns", "sqs", "states")
+CONTENT: Final = ("CONVERT_TO_BINARY", "CONVERT_TO_TEXT")
 MIN_TIMEOUT_MS: Final = 50
 MAX_STREAM_TIMEOUT_MS: Final = (
     900_000  # https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode.html
@@ -42,7 +43,8 @@ _KEYS: Final = frozenset(
         "contentHandling",
     }
 )
-_RESPONSE_KEYS: Final = frozenset({"statusCode", "responseParameters", "responseTemplates"})
+_KINDS: Final = ("aws", "aws_proxy", "http", "http_proxy", "mock")
+_RESPONSE_KEYS: Final = frozenset({"statusCode", "responseParameters", "responseTemplates", "contentHandling"})
 _LAMBDA_URI: Final = re.compile(
     r"arn:[\w-]+:apigateway:[\w-]+:lambda:path/2015-03-31/functions/(arn:[^/]+)/invocations"
 )
@@ -50,6 +52,7 @@ _STREAMING_URI: Final = re.compile(
     r"arn:[\w-]+:apigateway:[\w-]+:lambda:path/2021-11-15/functions/(arn:[^/]+)/response-streaming-invocations"
 )
 _SERVICE_URI: Final = re.compile(r"arn:[\w-]+:apigateway:([\w-]+):([\w.-]+):(path|action)/(.*)")
+_HTTP_URI: Final = re.compile(r"https?://[^\s/?#]+(?:[/?#]\S*)?")
 
 
 def read_integration(section: Section) -> Integration:
@@ -58,10 +61,12 @@ def read_integration(section: Section) -> Integration:
     section.refuse_unless("connectionType", "INTERNET")
     section.refuse_unless("responseTransferMode", "BUFFERED", "STREAM")
     section.refuse_unless("payloadFormatVersion", "1.0")
-    section.refuse_unless("contentHandling")
+    section.refuse_unless("contentHandling", *CONTENT)
     kind = section.text("type").lower()
-    if kind not in {"aws", "aws_proxy", "mock"}:
-        raise section.error("type", f"{kind!r} is not served here (aws, aws_proxy and mock are)")
+    if kind not in _KINDS:
+        raise section.error("type", f"{kind!r} is no type of integration ({', '.join(_KINDS)})")
+    if kind == "aws" and _LAMBDA_URI.fullmatch(section.text("uri")):
+        kind = "lambda"
     passthrough = section.text("passthroughBehavior", "when_no_match").lower()
     if passthrough not in {"never", "when_no_match", "when_no_templates"}:
         raise section.error("passthroughBehavior", f"{passthrough!r} is not a behaviour")
@@ -76,6 +81,7 @@ def read_integration(section: Section) -> Integration:
         responses=_read_responses(section),
         timeout_s=_read_timeout(section),
         streams=_streams(section),
+        content=section.text("contentHandling"),
     )
     _check_kind(section, integration)
     return integration
@@ -97,7 +103,11 @@ def _read_uri(section: Section, kind: str) -> str:
     uri = section.text("uri")
     if kind == "mock":
         return ""
-    if kind == "aws_proxy":
+    if kind in {"http", "http_proxy"}:
+        if _HTTP_URI.fullmatch(uri) is None:
+            raise section.error("uri", f"{uri!r} is not an HTTP address")
+        return uri
+    if kind in {"aws_proxy", "lambda"}:
         streams = _streams(section)
         found = (_STREAMING_URI if streams else _LAMBDA_URI).fullmatch(uri)
         if found is None:
@@ -112,17 +122,21 @@ def _read_uri(section: Section, kind: str) -> str:
 
 
 def _check_kind(section: Section, integration: Integration) -> None:
-    if integration.kind == "aws_proxy" and integration.method != "POST":
+    kind, credentials = integration.kind, integration.credentials
+    if kind in {"aws_proxy", "lambda"} and integration.method != "POST":
         raise section.error("httpMethod", "must be POST for a Lambda function")
-    if integration.kind == "aws_proxy" and (integration.parameters or integration.credentials):
-        key = "credentials" if integration.credentials else "requestParameters"
-        raise section.error(key, "is not served here for a proxy integration")
-    if integration.streams and integration.kind != "aws_proxy":
-        raise section.error("responseTransferMode", "STREAM is for proxy integrations only")
-    if integration.kind == "aws" and not integration.method:
+    if kind == "aws_proxy" and integration.parameters:
+        raise section.error("requestParameters", "has no effect on a Lambda proxy integration")
+    if kind == "aws_proxy" and integration.streams and credentials:
+        raise section.error("credentials", "is not served here for a streamed response")
+    if integration.streams and kind != "aws_proxy":
+        raise section.error("responseTransferMode", "STREAM is served here for functions only")
+    if kind != "mock" and not integration.method:
         raise section.error("httpMethod", "is missing")
-    if integration.kind == "aws" and not integration.credentials:
+    if kind == "aws" and not credentials:
         raise section.error("credentials", "is missing: API Gateway needs a role to call the service")
+    if credentials and kind in {"http", "http_proxy", "mock"}:
+        raise section.error("credentials", f"is for AWS services; {kind} integrations have no role")
 
 
 def _read_parameters(section: Section) -> dict[str, str]:
@@ -151,6 +165,7 @@ def _read_responses(section: Section) -> tuple[IntegrationResponse, ...]:
 
 def _read_response(pattern: str, section: Section) -> IntegrationResponse:
     section.refuse_unknown(_RESPONSE_KEYS)
+    section.refuse_unless("contentHandling", *CONTENT)
     status = final_status(section.values.get("statusCode"))
     if status is None:
         raise section.error("statusCode", "must be a status from 200 to 599; 1xx cannot end an exchange")
@@ -163,4 +178,5 @@ def _read_response(pattern: str, section: Section) -> IntegrationResponse:
     for target, expression in parameters.items():
         check_target(target, "method.response", where=where)
         check_expression(expression, "integration.response", where=f"{where}.{target}")
-    return IntegrationResponse(selection, status, parameters, read_templates(section, "responseTemplates"))
+    templates = read_templates(section, "responseTemplates")
+    return IntegrationResponse(selection, status, parameters, templates, section.text("contentHandling"))

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from localcloud.compute.streamed import StreamedInvocation
+from localcloud.services.iam.policy import Decision, Document
 
-__all__ = ["FunctionReply", "FunctionUnavailableError", "Functions", "Identity", "Roles", "UrlAccess"]
+__all__ = [
+    "FunctionReply",
+    "FunctionUnavailableError",
+    "Functions",
+    "HttpAnswer",
+    "HttpCall",
+    "HttpCaller",
+    "HttpFailed",
+    "Identity",
+    "MethodAccess",
+    "PoolKeys",
+    "Roles",
+    "UrlAccess",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +45,10 @@ class FunctionUnavailableError(Exception):
 class Functions(Protocol):
     """Lambda as API Gateway sees it."""
 
-    async def invoke(self, function_arn: str, payload: bytes, *, trace_header: str) -> FunctionReply:
-        """Invoke and wait. Raises FunctionUnavailableError."""
+    async def invoke(
+        self, function_arn: str, payload: bytes, *, trace_header: str, invocation_type: str = "RequestResponse"
+    ) -> FunctionReply:
+        """Invoke and wait, for `Event` only until Lambda has the event. Raises FunctionUnavailableError."""
         ...
 
     async def invoke_stream(self, function_arn: str, payload: bytes, *, trace_header: str) -> StreamedInvocation:
@@ -72,4 +89,51 @@ class Roles(Protocol):
 
     def assume(self, role_arn: str) -> str:
         """The access key id of a session of the role. Raises LookupError where apigateway may not assume it."""
+        ...
+
+
+class MethodAccess(Protocol):
+    """IAM as the methods of REST APIs ask it."""
+
+    def identify(self, access_key: str) -> Identity:
+        """Who owns the key."""
+        ...
+
+    def decide(self, access_key: str, method_arn: str, *, policy: Document | None, source_ip: str) -> Decision:
+        """Whether the owner of the key may invoke the method, whose API has this resource policy."""
+        ...
+
+
+PoolKeys = Callable[[str], Awaitable[Mapping[str, Any] | None]]
+"""The JSON Web Key Set of the user pool that an issuer (a token's `iss`) names, None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpCall:
+    """A request to an HTTP endpoint; `url` is absolute and encoded."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """Its answer, whole."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class HttpFailed(Exception):
+    """No answer came, or more than `limit_bytes` of one."""
+
+
+class HttpCaller(Protocol):
+    """The network as HTTP integrations see it."""
+
+    async def __call__(self, call: HttpCall, *, limit_bytes: int) -> HttpAnswer:
+        """Send and wait for the whole answer; redirections are answers. Raises HttpFailed."""
         ...

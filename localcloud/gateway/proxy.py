@@ -16,13 +16,15 @@ from typing import Any, Final, cast
 from localcloud.gateway.definition import Integration
 from localcloud.gateway.errors import GatewayError
 from localcloud.gateway.exchange import Exchange
+from localcloud.gateway.invocation import Invoker
 from localcloud.gateway.message import HttpResponse, final_status
-from localcloud.gateway.ports import Functions, FunctionUnavailableError
+from localcloud.gateway.ports import FunctionReply, Functions, FunctionUnavailableError
 from localcloud.json_text import parse_json
 
 __all__ = [
     "call_function",
     "check_permission",
+    "invoke_function",
     "is_binary",
     "make_payload",
     "malformed",
@@ -45,21 +47,30 @@ def is_binary(media_type: str, binary_types: frozenset[str]) -> bool:
     return bool({kind, kind.partition("/")[0] + "/*", "*/*"} & binary_types)
 
 
-async def call_function(exchange: Exchange, integration: Integration, functions: Functions) -> HttpResponse:
+async def call_function(exchange: Exchange, integration: Integration, invoker: Invoker) -> HttpResponse:
     """Invoke the method's function. Raises GatewayError."""
-    arn = integration.uri
-    check_permission(exchange, arn, functions)
+    arn = exchange.fill_stage_variables(integration.uri)
+    reply = await invoke_function(exchange, integration, invoker, payload=make_payload(exchange))
+    if reply.error:
+        raise malformed(f"{arn} failed ({reply.error})")
+    return _read_reply(exchange, reply.payload)
+
+
+async def invoke_function(
+    exchange: Exchange, integration: Integration, invoker: Invoker, *, payload: bytes, kind: str = "RequestResponse"
+) -> FunctionReply:
+    """The reply of the method's function to `payload`, also where the function failed. Raises GatewayError."""
+    arn, role = exchange.fill_stage_variables(integration.uri), integration.credentials
+    if not role:
+        check_permission(exchange, arn, invoker.functions)
     try:
         async with asyncio.timeout(integration.timeout_s):
-            reply = await functions.invoke(arn, make_payload(exchange), trace_header=exchange.trace_id)
+            return await invoker.invoke(exchange, arn, payload, role=role, kind=kind)
     except TimeoutError as error:
         raise GatewayError("INTEGRATION_TIMEOUT", reason=f"{arn} took too long") from error
     except FunctionUnavailableError as error:
         kind = "REQUEST_TOO_LARGE" if error.is_too_large else "DEFAULT_5XX"
         raise GatewayError(kind, reason=f"{arn}: {error}") from error
-    if reply.error:
-        raise malformed(f"{arn} failed ({reply.error})")
-    return _read_reply(exchange, reply.payload)
 
 
 def check_permission(exchange: Exchange, arn: str, functions: Functions) -> None:

@@ -1,4 +1,4 @@
-"""CloudFormation's REST API resources: an API defined by its OpenAPI body, its deployments and its stages.
+"""CloudFormation's REST API resources: an API, with or without an OpenAPI body, its deployments and its stages.
 
 The tables below are the ledger's; what is inside `Body` is checked key by key when the API is made, and whatever is not
 served there ends the deployment with its path.
@@ -7,22 +7,25 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/AWS_ApiGa
 
 from __future__ import annotations
 
-import hashlib
-import string
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, cast
 
 import yaml
 
+from localcloud.gateway.apis import Apis, make_id
 from localcloud.gateway.definition import Api
 from localcloud.gateway.errors import DefinitionError
 from localcloud.gateway.exchange import Stage, Throttle
-from localcloud.gateway.openapi import read_api
+from localcloud.gateway.openapi import KEY_SOURCES, MAX_COMPRESSION_BYTES, read_api
+from localcloud.gateway.part_resources import part_handlers
+from localcloud.gateway.plan_resources import plan_handlers
 from localcloud.gateway.server import Gateway
+from localcloud.services.iam.errors import MalformedPolicy
+from localcloud.services.iam.policy import Document, parse_document
 from localcloud.template.errors import TemplateError
 from localcloud.template.handler import Physical, Resource, ResourceHandler, Support, Supported
-from localcloud.template.properties import Properties, read_properties
+from localcloud.template.properties import Properties, json_text, read_properties
 
 __all__ = [
     "AccountHandler",
@@ -35,7 +38,6 @@ __all__ = [
 ]
 
 _SERVED: Final = Supported()
-_ID_CHARACTERS: Final = string.ascii_lowercase + string.digits
 _REGIONAL: Final = Supported(Support.PARTIAL, "every API is served on loopback, as a regional one")
 _NO_CACHE: Final = "responses are not cached here"
 _NO_METRICS: Final = "no metrics are kept"
@@ -44,77 +46,27 @@ _BURST: Final = 5000  # account default, https://docs.aws.amazon.com/apigateway/
 _RATE: Final = 10_000
 
 
-def make_id(length: int, *parts: str) -> str:
-    """An id as AWS's own, of `length` lower-case letters and digits, the same for the same parts every time."""
-    number = int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest())
-    characters: list[str] = []
-    while len(characters) < length:
-        number, rest = divmod(number, len(_ID_CHARACTERS))
-        characters.append(_ID_CHARACTERS[rest])
-    return "".join(characters)
-
-
-@dataclass(slots=True)
-class _Known:
-    api: Api
-    deployments: dict[str, Api]
-
-
-class Apis:
-    """The APIs that have been made, and the definitions that their deployments hold."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
-        self._known: dict[str, _Known] = {}
-
-    def add(self, api: Api) -> None:
-        """Know an API."""
-        self._known[api.id] = _Known(api, {})
-
-    def remove(self, api_id: str) -> None:
-        """Forget an API and its deployments."""
-        self._known.pop(api_id, None)
-
-    def snapshot(self, read: Properties, deployment_id: str) -> None:
-        """Keep the API's definition of now. Raises TemplateError where RestApiId is none."""
-        known = self._find(read)
-        known.deployments[deployment_id] = known.api
-
-    def deployed(self, read: Properties, deployment_id: str) -> Api:
-        """A deployment's definition. Raises TemplateError."""
-        known = self._find(read)
-        if deployment_id not in known.deployments:
-            raise read.error("DeploymentId", f"{deployment_id!r} is no deployment of the API")
-        return known.deployments[deployment_id]
-
-    def _find(self, read: Properties) -> _Known:
-        api_id = read.text("RestApiId")
-        if api_id not in self._known:
-            raise read.error("RestApiId", f"{api_id!r} is no API of this stack")
-        return self._known[api_id]
-
-
 class RestApiHandler:
     """`AWS::ApiGateway::RestApi`. Ref is the id; attributes RestApiId, RootResourceId."""
 
     type: str = "AWS::ApiGateway::RestApi"
     support: Supported = _SERVED
     properties: Mapping[str, Supported] = {
-        "ApiKeySourceType": Supported(Support.SERVED, "API keys are not served", ("HEADER",)),
+        "ApiKeySourceType": Supported(Support.SERVED, "a key comes in a header or from an authorizer", KEY_SOURCES),
         "BinaryMediaTypes": _SERVED,
         "Body": _SERVED,
         "BodyS3Location": _SERVED,
-        "CloneFrom": Supported(Support.REFUSED, "an API is made from its Body here"),
+        "CloneFrom": Supported(Support.REFUSED, "there is no other API to copy here"),
         "Description": _SERVED,
         "DisableExecuteApiEndpoint": Supported(Support.SERVED, "there is no other endpoint here", (False,)),
         "EndpointConfiguration.IpAddressType": _REGIONAL,
         "EndpointConfiguration.Types": _REGIONAL,
         "FailOnWarnings": _SERVED,
-        "MinimumCompressionSize": Supported(Support.REFUSED, "payloads are not compressed here"),
+        "MinimumCompressionSize": _SERVED,
         "Mode": Supported(Support.SERVED, "an API is made from its Body as a whole", ("overwrite",)),
         "Name": _SERVED,
         "Parameters.endpointConfigurationTypes": _REGIONAL,
-        "Policy": Supported(Support.REFUSED, "resource policies of APIs are not evaluated here"),
+        "Policy": _SERVED,
         "Tags": _SERVED,
     }
 
@@ -127,25 +79,49 @@ class RestApiHandler:
         context = resource.context
         api_id = make_id(10, "api", context.stack_name, context.region, resource.logical_id)
         body, name = _read_body(resource, read)
-        try:
-            api = read_api(body, api_id=api_id, region=context.region, account_id=context.account_id)
-        except DefinitionError as error:
-            where = ".".join(part for part in (read.where, name, error.where) if part)
-            raise TemplateError(error.detail, where=where) from error
-        binary = frozenset(each.replace("~1", "/").lower() for each in read.texts("BinaryMediaTypes"))
-        self._apis.add(replace(api, name=read.text("Name", api.name), binary_types=api.binary_types | binary))
-        return Physical(api_id, {"RestApiId": api_id, "RootResourceId": make_id(10, "root", api_id)})
+        if not body:
+            api = Api(api_id, read.text("Name"), context.region, context.account_id, {})
+        else:
+            try:
+                api = read_api(body, api_id=api_id, region=context.region, account_id=context.account_id)
+            except DefinitionError as error:
+                where = ".".join(part for part in (read.where, name, error.where) if part)
+                raise TemplateError(error.detail, where=where) from error
+        self._apis.add(_apply(api, read))
+        return Physical(api_id, {"RestApiId": api_id, "RootResourceId": self._apis.root_id(api_id)})
 
     async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
         """Forget the API."""
         self._apis.remove(physical.ref)
 
 
+def _apply(api: Api, read: Properties) -> Api:
+    """The API with the properties that stand beside a body, and go before what is in it."""
+    binary = frozenset(each.replace("~1", "/").lower() for each in read.texts("BinaryMediaTypes"))
+    size = read.integer("MinimumCompressionSize", -1, low=0, high=MAX_COMPRESSION_BYTES)
+    return replace(
+        api,
+        name=read.text("Name", api.name),
+        binary_types=api.binary_types | binary,
+        key_source=read.choice("ApiKeySourceType", KEY_SOURCES, api.key_source),
+        policy=_read_policy(read) or api.policy,
+        compression_bytes=size if "MinimumCompressionSize" in read else api.compression_bytes,
+    )
+
+
+def _read_policy(read: Properties) -> Document | None:
+    if "Policy" not in read:
+        return None
+    try:
+        return parse_document(json_text(read.values["Policy"]), name="of the API", resource_policy=True)
+    except MalformedPolicy as error:
+        raise read.error("Policy", str(error)) from error
+
+
 def _read_body(resource: Resource, read: Properties) -> tuple[Mapping[str, Any], str]:
-    if "Body" in read:
+    """The OpenAPI document and the property it is in; an empty one for an API of separate resources."""
+    if "Body" in read or "BodyS3Location" not in read:
         return read.mapping("Body"), "Body"
-    if "BodyS3Location" not in read:
-        raise read.error("Body", "is missing: an API without a definition is not served here")
     path = resource.context.base / read.text("BodyS3Location")
     try:
         loaded: object = yaml.safe_load(path.read_text("utf-8"))
@@ -179,7 +155,8 @@ class DeploymentHandler:
         self._apis.snapshot(read, deployment_id)
         if "StageName" in read:
             api = self._apis.deployed(read, deployment_id)
-            self._apis.gateway.deploy(api, Stage(read.text("StageName"), deployment_id))
+            stage = Stage(read.text("StageName"), deployment_id, plans=self._apis.plans)
+            self._apis.gateway.deploy(api, stage)
         return Physical(deployment_id, {"DeploymentId": deployment_id})
 
     async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
@@ -233,6 +210,7 @@ class StageHandler:
             variables=read.text_map("Variables"),
             throttles=tuple(_throttle(each) for each in read.each("MethodSettings") if _throttles(each)),
             is_traced=read.flag("TracingEnabled", False),
+            plans=self._apis.plans,
         )
         self._apis.gateway.deploy(self._apis.deployed(read, deployment_id), stage)
         return Physical(name, {"StageName": name})
@@ -290,18 +268,10 @@ class _RefusedHandler:
         """There is nothing to unmake."""
 
 
-_IN_BODY: Final = "write it into the RestApi's Body"
 _REFUSED: Final[Mapping[str, str]] = {
-    "ApiKey": "API keys are not served",
-    "Authorizer": _IN_BODY,
     "ClientCertificate": "client certificates are not sent",
-    "GatewayResponse": _IN_BODY,
-    "Method": _IN_BODY,
-    "Model": _IN_BODY,
-    "RequestValidator": _IN_BODY,
-    "Resource": _IN_BODY,
-    "UsagePlan": "usage plans are not served",
-    "UsagePlanKey": "usage plans are not served",
+    "DocumentationPart": "no documentation is published here",
+    "DocumentationVersion": "no documentation is published here",
     "VpcLink": "there is no VPC",
 }
 
@@ -310,4 +280,12 @@ def gateway_handlers(gateway: Gateway) -> tuple[ResourceHandler, ...]:
     """The handlers of every `AWS::ApiGateway::*` type, over one gateway."""
     apis = Apis(gateway)
     refused = (_RefusedHandler(f"AWS::ApiGateway::{name}", reason) for name, reason in _REFUSED.items())
-    return (RestApiHandler(apis), DeploymentHandler(apis), StageHandler(apis), AccountHandler(), *refused)
+    return (
+        RestApiHandler(apis),
+        DeploymentHandler(apis),
+        StageHandler(apis),
+        AccountHandler(),
+        *part_handlers(apis),
+        *plan_handlers(apis),
+        *refused,
+    )

@@ -1,7 +1,7 @@
 """A deployed stage of a REST API: a request in, an answer out, in the order API Gateway keeps.
 
-Size, route, throttle, authorizer, validation, integration, response; whatever goes wrong becomes a gateway response.
-Owns that order; knows no sockets.
+Size, route, resource policy, who asks, API key and usage plan, throttle, validation, integration, response; whatever
+goes wrong becomes a gateway response. Owns that order; knows no sockets.
 Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-basic-concept.html
 """
 
@@ -15,19 +15,24 @@ from random import Random
 from typing import Final
 
 from localcloud.clock import Clock
+from localcloud.gateway.access import admit_signed, check_policy, expand_policy
 from localcloud.gateway.authorizers import Authorizers
+from localcloud.gateway.cognito import PoolTokens, authorize_token
 from localcloud.gateway.definition import Api, Integration, Method
 from localcloud.gateway.errors import GatewayError
 from localcloud.gateway.exchange import Exchange, Stage, Throttle
 from localcloud.gateway.gateway_responses import gateway_response
+from localcloud.gateway.http_integration import call_http, proxy_http
+from localcloud.gateway.invocation import Invoker
 from localcloud.gateway.mapping import evaluate_expression
 from localcloud.gateway.message import HttpRequest, HttpResponse
-from localcloud.gateway.ports import Functions, Roles
+from localcloud.gateway.ports import Functions, HttpAnswer, HttpCall, HttpCaller, MethodAccess, Roles
 from localcloud.gateway.proxy import call_function
 from localcloud.gateway.routing import Resources
-from localcloud.gateway.service import call_service, mock_answer
+from localcloud.gateway.service import call_custom_function, call_service, mock_answer
 from localcloud.gateway.streaming import stream_function
 from localcloud.gateway.throttle import TokenBucket
+from localcloud.gateway.usage_plans import Call
 from localcloud.gateway.validation import BodyValidator, check_parameters
 from localcloud.services.contract import Dispatch
 from localcloud.traces.recorder import Recorder
@@ -39,6 +44,7 @@ __all__ = ["MAX_BODY_BYTES", "MAX_HEADER_BYTES", "Backends", "RestStage"]
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 MAX_HEADER_BYTES: Final = 10_240  # the same page: total combined size of request line and header values
 
+KEY_HEADER: Final = "x-api-key"
 _REMAPPED: Final = frozenset(
     {"authorization", "connection", "content-length", "content-md5", "date", "expect", "host", "max-forwards", "pragma"}
     | {"proxy-authenticate", "server", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "via"}
@@ -49,27 +55,41 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # or hal
 _log = logging.getLogger(__name__)
 
 
+async def _send_http(call: HttpCall, *, limit_bytes: int) -> HttpAnswer:
+    from localcloud.gateway.http_caller import send_http  # noqa: PLC0415 - few APIs call out
+
+    return await send_http(call, limit_bytes=limit_bytes)
+
+
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """What an API leads to. `dispatch` is the AWS front's inner entry; `recorder` is told of what comes in."""
+    """What an API leads to. `dispatch` is the AWS front's inner entry; `recorder` is told of what comes in.
+
+    `access`: IAM, without which nobody may invoke a signed method. `tokens`: those of user pools, None where there are
+    none. `http`: the network.
+    """
 
     functions: Functions
     dispatch: Dispatch
     roles: Roles
     recorder: Recorder | None = None
+    access: MethodAccess | None = None
+    tokens: PoolTokens | None = None
+    http: HttpCaller = _send_http
 
 
 class RestStage:
     """One stage: its routes, caches and buckets live as long as it does."""
 
     def __init__(self, api: Api, stage: Stage, *, backends: Backends, clock: Clock, random: Random) -> None:
-        self.api = api
+        self.api = api = expand_policy(api)
         self.stage = stage
         self._backends = backends
         self._clock = clock
         self._random = random
         self._resources = Resources(path for path, methods in api.methods.items() if methods)
-        self._authorizers = Authorizers(backends.functions, clock)
+        self._invoker = Invoker(backends.functions, backends.dispatch, backends.roles)
+        self._authorizers = Authorizers(self._invoker, clock)
         self._buckets: dict[tuple[str, str], TokenBucket | None] = {}
         self._validators = _validators(api)
         self._spans = RequestSpans(backends.recorder)
@@ -103,8 +123,8 @@ class RestStage:
         method = exchange.method
         if method is None:
             raise GatewayError("MISSING_AUTHENTICATION_TOKEN", reason=f"no route {request.method} {request.path}")
-        if method.authorizer is not None:
-            await self._authorizers.authorize(exchange, method.authorizer)
+        await self._authorize(exchange, method)
+        self._take_key(exchange, method)
         bucket = self._bucket(method, request.method)
         if bucket is not None and not bucket.take(self._clock.time()):
             raise GatewayError("THROTTLED", reason=f"{method.path} {method.http_method}")
@@ -118,6 +138,28 @@ class RestStage:
         path, exchange.path_parameters = found
         methods = self.api.methods[path]
         exchange.method = methods.get(exchange.request.method) or methods.get("ANY")
+
+    async def _authorize(self, exchange: Exchange, method: Method) -> None:
+        if method.is_signed:
+            if self._backends.access is None:
+                raise GatewayError("AUTHORIZER_CONFIGURATION_ERROR", reason="there is no IAM here")
+            admit_signed(exchange, self._backends.access)
+        elif method.authorizer is None:
+            check_policy(exchange)
+        elif method.authorizer.kind == "cognito":
+            await authorize_token(exchange, method.authorizer, tokens=self._backends.tokens)
+            check_policy(exchange)
+        else:
+            await self._authorizers.authorize(exchange, method.authorizer)
+
+    def _take_key(self, exchange: Exchange, method: Method) -> None:
+        """Ask for the method's API key; requests of other methods count for no plan."""
+        if not method.needs_key:
+            return
+        by_header = self.api.key_source == "HEADER"
+        value = (exchange.request.header(KEY_HEADER) or "") if by_header else exchange.usage_key
+        call = Call(self.api.id, self.stage.name, method.path, method.http_method)
+        exchange.api_key = self.stage.plans.admit(value, call, now_s=self._clock.time())
 
     def _bucket(self, method: Method, http_method: str) -> TokenBucket | None:
         key = (method.path, http_method)
@@ -139,11 +181,17 @@ class RestStage:
         integration = method.integration
         if integration.streams:
             return await _stream(exchange, integration, self._backends.functions)
-        if integration.kind == "aws_proxy":
-            return await call_function(exchange, integration, self._backends.functions)
-        if integration.kind == "mock":
+        kind, backends = integration.kind, self._backends
+        if kind == "aws_proxy":
+            return await call_function(exchange, integration, self._invoker)
+        if kind == "lambda":
+            return await call_custom_function(exchange, integration, self._invoker)
+        if kind == "mock":
             return mock_answer(exchange, integration)
-        return await call_service(exchange, integration, dispatch=self._backends.dispatch, roles=self._backends.roles)
+        if kind in {"http", "http_proxy"}:
+            call = proxy_http if kind == "http_proxy" else call_http
+            return await call(exchange, integration, backends.http)
+        return await call_service(exchange, integration, dispatch=backends.dispatch, roles=backends.roles)
 
 
 async def _stream(exchange: Exchange, integration: Integration, functions: Functions) -> HttpResponse:

@@ -1,23 +1,69 @@
 """References inside the schemas of an API: each must lead to a place in the same document, and end there.
 
 Knows nothing of requests. A reference to another document is refused at deployment: looking it up would let a template
-make the gateway fetch addresses. API Gateway takes its own models' addresses too; they
-are not served here.
+make the gateway fetch addresses. Models refer to one another by an address of API Gateway's
+(`https://apigateway.amazonaws.com/restapis/<api>/models/<name>`), which `bind_models` turns into a place in the schema.
 Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/models-mappings-models.html
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
+from jsonschema import Draft4Validator
+from jsonschema.exceptions import SchemaError
+
 from localcloud.gateway.errors import DefinitionError
 from localcloud.matching import compile_pattern
 
-__all__ = ["check_patterns", "check_references"]
+__all__ = ["bind_models", "check_patterns", "check_references", "check_schema"]
+
+MODELS: Final = "x-models"
+"""Where a bound schema keeps the models that it refers to."""
+
+_MODEL: Final = re.compile(r"https://apigateway\.[\w.-]*amazonaws\.com(?:\.cn)?/restapis/([\w-]+)/models/(\w+)")
 
 _DATA: Final = ("default", "enum", "example")  # members whose values are no schemas
+
+
+def check_schema(document: Mapping[str, Any], schema: Mapping[str, Any], *, where: str) -> None:
+    """Raise DefinitionError where `schema`, of `document`, is no JSON schema of draft 4 that leads to an end."""
+    check_patterns(document, where=where)
+    try:
+        Draft4Validator.check_schema(dict(schema))
+    except SchemaError as error:
+        raise DefinitionError(f"is not a JSON schema (draft 4): {error.message}", where=where) from error
+    check_references(document, schema, where=where)
+
+
+def bind_models(schema: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]], *, api_id: str) -> dict[str, Any]:
+    """`schema` with every model that it refers to, directly or through others, beside it, and references to those."""
+    needed: dict[str, Any] = {}
+    bound = cast("dict[str, Any]", _bind(schema, api_id, needed))
+    pending = list(needed)
+    while pending:
+        name = pending.pop()
+        before = set(needed)
+        needed[name] = _bind(models[name], api_id, needed) if name in models else None
+        pending.extend(set(needed) - before)
+    return {**bound, MODELS: {name: model for name, model in needed.items() if model is not None}} if needed else bound
+
+
+def _bind(value: object, api_id: str, needed: dict[str, Any]) -> object:
+    if isinstance(value, list):
+        return [_bind(each, api_id, needed) for each in cast("list[object]", value)]
+    if not isinstance(value, Mapping):
+        return value
+    members = cast("Mapping[str, object]", value)
+    reference = members.get("$ref")
+    found = _MODEL.fullmatch(reference) if isinstance(reference, str) else None
+    if found is not None and found[1] == api_id:
+        needed.setdefault(found[2], None)
+        return {**members, "$ref": f"#/{MODELS}/{found[2]}"}
+    return {name: part if name in _DATA else _bind(part, api_id, needed) for name, part in members.items()}
 
 
 def check_references(document: Mapping[str, Any], schema: Mapping[str, Any], *, where: str) -> None:

@@ -65,7 +65,7 @@ class StreamedBody:
 
 async def stream_function(exchange: Exchange, integration: Integration, functions: Functions) -> HttpResponse:
     """Invoke the method's function and answer when its response's head has come. Raises GatewayError."""
-    arn = integration.uri
+    arn = exchange.fill_stage_variables(integration.uri)
     check_permission(exchange, arn, functions)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + integration.timeout_s

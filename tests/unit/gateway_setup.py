@@ -51,12 +51,16 @@ class FakeFunctions:
     asked: list[tuple[str, str]] = field(default_factory=list)
     permitted: bool = True
 
-    async def invoke(self, function_arn: str, payload: bytes, *, trace_header: str) -> FunctionReply:
-        """Answer as the name's reply says."""
+    async def invoke(
+        self, function_arn: str, payload: bytes, *, trace_header: str, invocation_type: str = "RequestResponse"
+    ) -> FunctionReply:
+        """Answer as the name's reply says; an event is only noted."""
         assert trace_header.startswith("Root=1-")
         name = function_arn.removeprefix(FUNCTION)
         event = json.loads(payload)
         self.events.append((name, event))
+        if invocation_type == "Event":
+            return FunctionReply(b"")
         reply = self.replies[name]
         if callable(reply):
             reply = reply(event)

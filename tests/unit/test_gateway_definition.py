@@ -18,7 +18,6 @@ from localcloud.template.stack import stack_context
 from tests.unit.gateway_setup import (
     ACCOUNT,
     REGION,
-    ROLE,
     ask,
     deploy_jobs_api,
     lambda_uri,
@@ -54,22 +53,27 @@ SCHEME = "components.securitySchemes.s.x-amazon-apigateway-authorizer"
 RESPONSES = "x-amazon-apigateway-gateway-responses"
 VALIDATOR = "x-amazon-apigateway-request-validator"
 PLACE = "gatewayresponse.path.x"
+COMPRESSION = "x-amazon-apigateway-minimum-compression-size"
+AUTH = "x-amazon-apigateway-auth"
 AT = "paths./a.get.x-amazon-apigateway-integration"
 REFUSED = [
     (_body(openapi="3.1.0"), "openapi"),
-    (_body(**{"x-amazon-apigateway-policy": {}}), "x-amazon-apigateway-policy"),
-    (_body(**{"x-amazon-apigateway-api-key-source": "HEADER"}), "x-amazon-apigateway-api-key-source"),
+    (_body(**{"x-amazon-apigateway-policy": {"Statement": {}}}), "x-amazon-apigateway-policy"),
+    (_body(**{"x-amazon-apigateway-api-key-source": "QUERY"}), "x-amazon-apigateway-api-key-source"),
+    (_body(**{COMPRESSION: 10_485_761}), COMPRESSION),
     (_body(**{"x-amazon-apigateway-endpoint-configuration": {}}), "x-amazon-apigateway-endpoint-configuration"),
     (_body({"responses": {}}), "paths./a.get"),
-    (_body(proxy(**{"x-amazon-apigateway-auth": {"type": "AWS_IAM"}})), "paths./a.get.x-amazon-apigateway-auth"),
+    (_body(proxy(**{AUTH: {"type": "OTHER"}})), f"paths./a.get.{AUTH}.type"),
     (_body(proxy(security=[{"none": []}])), "paths./a.get.security"),
     (_body(proxy(security=[{"a": []}, {"b": []}])), "paths./a.get.security"),
     (_body(proxy(**{VALIDATOR: "none"})), "paths./a.get." + VALIDATOR),
     (_body(proxy(parameters=[{"in": "cookie", "name": "c", "required": True}])), "paths./a.get.parameters"),
     (_body(proxy(parameters=[{"$ref": "#/components/parameters/none"}])), "paths./a.get.parameters"),
-    (_integration(type="http"), AT + ".type"),
-    (_integration(type="http_proxy"), AT + ".type"),
-    (_integration(uri="arn:aws:apigateway:eu-central-1:dynamodb:action/PutItem"), AT + ".uri"),
+    (_integration(type="vpc"), AT + ".type"),
+    (_integration(type="http"), AT + ".uri"),
+    (_integration(type="http_proxy", uri="ftp://example.com"), AT + ".uri"),
+    (_integration(type="http", uri="https://example.com"), AT + ".credentials"),
+    (_integration(uri="arn:aws:apigateway:eu-central-1:rekognition:action/DetectFaces"), AT + ".uri"),
     (_integration(uri="https://example.com"), AT + ".uri"),
     (_integration(credentials=""), AT + ".credentials"),
     (_integration(httpMethod=""), AT + ".httpMethod"),
@@ -77,7 +81,7 @@ REFUSED = [
     (_integration(timeoutInMillis=49), AT + ".timeoutInMillis"),
     (_integration(timeoutInMillis="x"), AT + ".timeoutInMillis"),
     (_integration(connectionType="VPC_LINK"), AT + ".connectionType"),
-    (_integration(contentHandling="CONVERT_TO_TEXT"), AT + ".contentHandling"),
+    (_integration(contentHandling="CONVERT"), AT + ".contentHandling"),
     (_integration(cacheNamespace="x"), AT + ".cacheNamespace"),
     (_integration(passthroughBehavior="sometimes"), AT + ".passthroughBehavior"),
     (_integration(responseTransferMode="STREAM"), AT + ".responseTransferMode"),
@@ -95,15 +99,17 @@ REFUSED = [
     (_integration(responses={"default": {"statusCode": "100"}}), AT + ".responses.default.statusCode"),
     (_integration(responses={"default": {}}), AT + ".responses.default.statusCode"),
     (
-        _integration(responses={"default": {"statusCode": "200", "contentHandling": "CONVERT_TO_TEXT"}}),
+        _integration(responses={"default": {"statusCode": "200", "contentHandling": "CONVERT"}}),
         AT + ".responses.default.contentHandling",
     ),
     (
         _integration(responses={"default": {"statusCode": "200", "responseTemplates": {"application/json": "#end"}}}),
         AT + ".responses.default.responseTemplates.application/json",
     ),
-    (_authorizer(type="cognito_user_pools"), SCHEME + ".type"),
-    (_authorizer(authorizerCredentials=ROLE), SCHEME + ".authorizerCredentials"),
+    (_authorizer(type="jwt"), SCHEME + ".type"),
+    (_authorizer(type="cognito_user_pools"), SCHEME + ".providerARNs"),
+    (_authorizer(type="cognito_user_pools", providerARNs=["arn:aws:iam::1:role/x"]), SCHEME + ".providerARNs"),
+    (_authorizer(providerARNs=["x"]), SCHEME + ".providerARNs"),
     (_authorizer(identitySource="method.request.body"), SCHEME + ".identitySource"),
     (_authorizer(identitySource=""), SCHEME + ".identitySource"),
     (
@@ -249,7 +255,7 @@ async def test_a_bad_body_names_the_resource_and_the_path() -> None:
     """The deployer's error."""
     api = await deploy_jobs_api()
     handlers = {handler.type: handler for handler in gateway_handlers(api.gateway)}
-    resource = _resource("RestApi", {"Body": _integration(type="http")}, "Api")
+    resource = _resource("RestApi", {"Body": _integration(type="vpc")}, "Api")
     with pytest.raises(TemplateError) as caught:
         await handlers[resource.type].create(resource)
     assert caught.value.where == f"Api.Properties.Body.{AT}.type"
@@ -286,7 +292,7 @@ async def test_other_resource_types_are_refused_with_a_reason() -> None:
     """The ledger can say why."""
     api = await deploy_jobs_api()
     refused = [handler for handler in gateway_handlers(api.gateway) if handler.support.support is Support.REFUSED]
-    assert {handler.type.rpartition("::")[2] for handler in refused} >= {"Method", "Resource", "Authorizer", "ApiKey"}
+    assert {handler.type.rpartition("::")[2] for handler in refused} >= {"ClientCertificate", "VpcLink"}
     for handler in refused:
         assert handler.support.reason
         with pytest.raises(TemplateError):
