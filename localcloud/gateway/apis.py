@@ -80,8 +80,9 @@ class KnownApi:
 
     def remove_method(self, path: str, http_method: str) -> None:
         """Forget a method."""
-        there = {name: each for name, each in self.api.methods.get(path, {}).items() if name != http_method}
-        self.api = replace(self.api, methods={**self.api.methods, path: there})
+        left = {name: each for name, each in self.api.methods.get(path, {}).items() if name != http_method}
+        others = {name: each for name, each in self.api.methods.items() if name != path}
+        self.api = replace(self.api, methods=others | ({path: left} if left else {}))
 
     def set_gateway_response(self, kind: str, response: GatewayResponse | None) -> None:
         """Know, or (None) forget, a customised gateway response."""
