@@ -16,6 +16,8 @@ from localcloud.clock import Clock
 from localcloud.delegate import Delegate
 from localcloud.front import TakesUnsigned
 from localcloud.services.contract import Service, WireRequest, WireResponse
+from localcloud.services.iam.model import Iam
+from localcloud.services.logs.model import Logs
 from localcloud.template.errors import TemplateError
 
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ class Setting:
     region: str
     clock: Clock
     rng: random.Random
+    iam: Iam
+    logs: Logs
 
 
 class Delegated:
@@ -229,5 +233,21 @@ def open_delegated(delegate: Delegate, setting: Setting) -> Delegated:
 
         return SecretsManagerService(delegate, key_arn=opened.kms.key_arn)
 
-    opened = Delegated({"kms": kms, "ssm": ssm, "secretsmanager": secrets}, region=setting.region)
+    loads: dict[str, Load] = {"kms": kms, "ssm": ssm, "secretsmanager": secrets, **_own(setting)}
+    opened = Delegated(loads, region=setting.region)
     return opened
+
+
+def _own(setting: Setting) -> dict[str, Load]:
+    def iam() -> Service:
+        from localcloud.services.iam.operations import IamApi  # noqa: PLC0415
+        from localcloud.services.iam.wire import IamService  # noqa: PLC0415
+
+        return IamService(IamApi(setting.iam, clock=setting.clock))
+
+    def sts() -> Service:
+        from localcloud.services.sts.wire import StsService  # noqa: PLC0415
+
+        return StsService(setting.iam, clock=setting.clock)
+
+    return {"iam": iam, "sts": sts}

@@ -118,7 +118,7 @@ async def open_services(
         streams=streams,
         tables=tables,
         delegate=delegate,
-        delegated=open_delegated(delegate, Setting(options.region, clock, rng)),
+        delegated=open_delegated(delegate, Setting(options.region, clock, rng, iam, logs)),
         s3=open_s3(delegate, may_list=may_list),
         engine=engine,
         alarms=Alarms(clock=clock),
@@ -129,6 +129,7 @@ async def open_services(
         clock=clock,
         rng=rng,
         resource_policies={
+            "iam": iam.trust_of,
             "kinesis": lambda arn: read_resource_policy(streams.policy_text(arn)),
             "lambda": policies.policy_of,
             "sqs": lambda arn: read_resource_policy(_policy_of_queue(queues, arn)),

@@ -41,7 +41,7 @@ class Cloud:
     role: str
 
     def client(self, service: str, key: str = "AK") -> Any:
-        config = Config(retries={"total_max_attempts": 1})
+        config = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
         sdk: Any = boto3
         return sdk.client(
             service,
@@ -69,8 +69,8 @@ async def cloud() -> AsyncIterator[Cloud]:
     }
     role = iam.create_role("poor", parse_document(trust, name="trust", resource_policy=True))
     delegate = Delegate()
-    delegated = open_delegated(delegate, Setting(REGION, clock, random.Random(2)))
-    authorise = Authoriser(iam, CallRecord())
+    delegated = open_delegated(delegate, Setting(REGION, clock, random.Random(2), iam, logs))
+    authorise = Authoriser(iam, CallRecord(), policy_of=iam.trust_of)
     front = Front(delegated.services.values(), authorise=authorise, rng=random.Random(3))
     async with front.serve(open_listener()) as url:
         yield Cloud(url, delegated, iam, logs, role.arn)
@@ -286,3 +286,113 @@ async def test_dynamic_references_are_resolved(cloud: Cloud) -> None:
         with pytest.raises(UnresolvedReference) as caught:
             await resolve(service, reference)
         assert named in str(caught.value)
+
+
+async def test_a_role_is_assumed_where_its_trust_policy_says(cloud: Cloud) -> None:
+    """The session acts as the role, with its name, bounded by its session policy; nobody else is let in."""
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": "123456789012"},
+                "Action": "sts:AssumeRole",
+                "Condition": {"StringEquals": {"sts:ExternalId": "x1"}},
+            }
+        ],
+    }
+
+    def work() -> None:
+        iam, sts = cloud.client("iam"), cloud.client("sts")
+        assert sts.get_caller_identity()["Arn"] == "arn:aws:iam::123456789012:root"
+        role = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+        allow = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "ssm:*", "Resource": "*"}]}
+        iam.put_role_policy(RoleName="reader", PolicyName="p", PolicyDocument=json.dumps(allow))
+        asked = {"RoleArn": role["Arn"], "RoleSessionName": "me"}
+        assert refusal(sts.assume_role, **asked)[::2] == ("AccessDenied", 403)
+        assert refusal(sts.assume_role, **asked, ExternalId="x1", DurationSeconds=60)[0] == "ValidationError"
+        assert refusal(sts.assume_role, **asked, ExternalId="x1", DurationSeconds=7200)[1].startswith("The requested")
+        own = sts.assume_role(**asked, ExternalId="x1")
+        key = own["Credentials"]["AccessKeyId"]
+        told = cloud.client("sts", key).get_caller_identity()
+        assert told["Arn"] == own["AssumedRoleUser"]["Arn"] == "arn:aws:sts::123456789012:assumed-role/reader/me"
+        assert told["UserId"] == f"{role['RoleId']}:me"
+        assert cloud.client("ssm", key).put_parameter(Name="/sts/a", Value="1", Type="String")["Version"] == 1
+        bound = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "ssm:Get*", "Resource": "*"}]}
+        less = sts.assume_role(**asked, ExternalId="x1", Policy=json.dumps(bound))["Credentials"]["AccessKeyId"]
+        assert cloud.client("ssm", less).get_parameter(Name="/sts/a")["Parameter"]["Value"] == "1"
+        assert refusal(cloud.client("ssm", less).put_parameter, Name="/sts/b", Value="1", Type="String")[0] == (
+            "AccessDeniedException"
+        )
+        poor = cloud.allow({"Effect": "Allow", "Action": "ssm:*", "Resource": "*"})
+        assert refusal(cloud.client("sts", poor).assume_role, **asked, ExternalId="x1")[0] == "AccessDenied"
+        lambdas = cloud.role
+        assert refusal(sts.assume_role, RoleArn=lambdas, RoleSessionName="me")[0] == "AccessDenied"
+        cloud.iam.expire(key)
+        assert refusal(cloud.client("ssm", key).get_parameter, Name="/sts/a")[0] == "AccessDeniedException"
+        assert refusal(sts.get_federation_token, Name="me")[:2] == (
+            "InvalidAction", "The local cloud does not serve the operation GetFederationToken of sts."
+        )  # fmt: skip
+
+    await run(work)
+
+
+async def test_roles_and_policies_are_told_written_and_simulated(cloud: Cloud) -> None:
+    """What is written is read back and decides; what a conflict or an absence is has IAM's own code."""
+
+    def work() -> None:
+        iam = cloud.client("iam")
+        trust = {
+            "Statement": [{"Effect": "Allow", "Principal": {"Service": "x.amazonaws.com"}, "Action": "sts:AssumeRole"}]
+        }
+        made = iam.create_role(
+            RoleName="made", Path="/a/", AssumeRolePolicyDocument=json.dumps(trust), Tags=[{"Key": "k", "Value": "v"}]
+        )["Role"]
+        assert made["Arn"] == "arn:aws:iam::123456789012:role/a/made"
+        told = iam.get_role(RoleName="made")["Role"]
+        assert (told["AssumeRolePolicyDocument"], told["Tags"], told["Path"]) == (
+            trust,
+            [{"Key": "k", "Value": "v"}],
+            "/a/",
+        )
+        assert refusal(iam.create_role, RoleName="made", AssumeRolePolicyDocument=json.dumps(trust))[::2] == (
+            "EntityAlreadyExists", 409
+        )  # fmt: skip
+        allow = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sqs:Send*", "Resource": "*"}]}
+        arn = iam.create_policy(PolicyName="send", PolicyDocument=json.dumps(allow))["Policy"]["Arn"]
+        iam.attach_role_policy(RoleName="made", PolicyArn=arn)
+        assert iam.list_attached_role_policies(RoleName="made")["AttachedPolicies"] == [
+            {"PolicyName": "send", "PolicyArn": arn}
+        ]
+        assert iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]["Document"] == allow
+        results = iam.simulate_principal_policy(
+            PolicySourceArn=made["Arn"], ActionNames=["sqs:SendMessage", "sqs:DeleteQueue"]
+        )["EvaluationResults"]
+        assert [each["EvalDecision"] for each in results] == ["allowed", "implicitDeny"]
+        assert refusal(iam.delete_role, RoleName="made")[::2] == ("DeleteConflict", 409)
+        assert refusal(iam.delete_policy, PolicyArn=arn)[::2] == ("DeleteConflict", 409)
+        iam.detach_role_policy(RoleName="made", PolicyArn=arn)
+        iam.put_role_policy(RoleName="made", PolicyName="in", PolicyDocument=json.dumps(allow))
+        assert iam.list_role_policies(RoleName="made")["PolicyNames"] == ["in"]
+        assert iam.get_role_policy(RoleName="made", PolicyName="in")["PolicyDocument"] == allow
+        iam.delete_role_policy(RoleName="made", PolicyName="in")
+        iam.delete_role(RoleName="made")
+        assert refusal(iam.get_role, RoleName="made")[::2] == ("NoSuchEntity", 404)
+        assert refusal(iam.put_role_policy, RoleName="poor", PolicyName="x", PolicyDocument="{")[0] == (
+            "MalformedPolicyDocument"
+        )
+        names = [
+            role["RoleName"]
+            for page in iam.get_paginator("list_roles").paginate(PaginationConfig={"PageSize": 1})
+            for role in page["Roles"]
+        ]
+        assert names == sorted(names)
+        assert "poor" in names
+        assert refusal(iam.create_user, UserName="u")[:2] == (
+            "InvalidAction", "The local cloud does not serve the operation CreateUser of iam."
+        )  # fmt: skip
+        own = cloud.allow({"Effect": "Allow", "Action": "iam:GetRole", "Resource": cloud.role})
+        assert cloud.client("iam", own).get_role(RoleName="poor")["Role"]["Arn"] == cloud.role
+        assert refusal(cloud.client("iam", own).get_role, RoleName="other")[::2] == ("AccessDenied", 403)
+
+    await run(work)

@@ -39,7 +39,7 @@ class Credentials:
 class Role:
     """A role. `inline` by policy name, `managed` ARNs of AWS's and the account's policies, `boundary` "" for none.
 
-    `tags` are what its sessions' `aws:PrincipalTag` is.
+    `tags` are what its sessions' `aws:PrincipalTag` is; `max_session_s` holds for those that STS opens.
     """
 
     name: str
@@ -50,13 +50,15 @@ class Role:
     managed: tuple[str, ...] = ()
     boundary: str = ""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    max_session_s: int = 3_600
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who signed a request. `role_arn` "" for the account's root user; `session` is the function's name.
 
-    `session_tags`: what the session was given over its role's own tags.
+    `session_tags`: what the session was given over its role's own tags. `session_policies`: what bounds it beside the
+    role's policies. `expired`: its time is over, and it may do nothing.
     """
 
     arn: str
@@ -64,6 +66,8 @@ class Principal:
     role_arn: str = ""
     session: str = ""
     session_tags: tuple[tuple[str, str], ...] = ()
+    session_policies: tuple[Document, ...] = ()
+    expired: bool = False
 
     @property
     def is_root(self) -> bool:
@@ -167,6 +171,33 @@ class Iam:
         for role in list(self._roles.values()):
             self._roles[role.arn] = replace(role, managed=tuple(other for other in role.managed if other != arn))
 
+    def detach(self, role_name: str, policy_arn: str) -> None:
+        """Take a managed policy from a role. Raises NoSuchEntity: no such role, or it does not have the policy."""
+        self._revision += 1
+        role = self.role_named(role_name)
+        if policy_arn not in role.managed:
+            raise NoSuchEntity(f"Policy {policy_arn} was not found.")
+        self._roles[role.arn] = replace(role, managed=tuple(arn for arn in role.managed if arn != policy_arn))
+
+    def set_trust(self, role_name: str, trust: Document) -> None:
+        """Give a role another trust policy. Raises NoSuchEntity."""
+        self._revision += 1
+        role = self.role_named(role_name)
+        self._roles[role.arn] = replace(role, trust=trust)
+
+    def trust_of(self, arn: str) -> Document | None:
+        """The trust policy of a role, None for what is no role."""
+        return self._roles[arn].trust if arn in self._roles else None
+
+    def policy(self, arn: str) -> Document:
+        """A managed policy of the account's or of AWS's. Raises NoSuchEntity."""
+        return self._managed(arn)
+
+    @property
+    def policies(self) -> Mapping[str, Document]:
+        """Every managed policy of the account by ARN."""
+        return self._policies
+
     def attach(self, role_name: str, policy_arn: str) -> None:
         """Attach a managed policy. Raises NoSuchEntity for a role or policy that is not here."""
         self._revision += 1
@@ -175,11 +206,18 @@ class Iam:
         if policy_arn not in role.managed:
             self._roles[role.arn] = replace(role, managed=(*role.managed, policy_arn))
 
-    def set_boundary(self, role_name: str, policy_arn: str) -> None:
-        """Bound a role by a managed policy. Raises NoSuchEntity."""
+    def limit_session(self, role_name: str, seconds: int) -> None:
+        """Bound the time of sessions that STS opens. Raises NoSuchEntity."""
         self._revision += 1
         role = self.role_named(role_name)
-        self._managed(policy_arn)
+        self._roles[role.arn] = replace(role, max_session_s=seconds)
+
+    def set_boundary(self, role_name: str, policy_arn: str) -> None:
+        """Bound a role by a managed policy, or by none (""). Raises NoSuchEntity."""
+        self._revision += 1
+        role = self.role_named(role_name)
+        if policy_arn:
+            self._managed(policy_arn)
         self._roles[role.arn] = replace(role, boundary=policy_arn)
 
     def policies_of(self, role_arn: str) -> tuple[Document, ...]:
@@ -217,21 +255,32 @@ class Iam:
             raise RoleNotAssumable(f"The role {role.name} cannot be assumed by {service}.")
         if given and not self._trusts(role, service, "sts:TagSession", tags=given):
             raise RoleNotAssumable(f"The role {role.name} lets {service} give its sessions no tags: sts:TagSession.")
-        credentials = Credentials(
+        return self.open_session(role, function_name, tags=given)
+
+    def open_session(
+        self, role: Role, name: str, *, tags: Mapping[str, str] | None = None, policies: tuple[Document, ...] = ()
+    ) -> Credentials:
+        """Credentials of a role for a session that somebody was let into. `policies` bound it."""
+        credentials = self.new_credentials()
+        session = f"arn:{self._partition}:sts::{self._account}:assumed-role/{role.name}/{name}"
+        principal = Principal(
+            arn=session,
+            account=self._account,
+            role_arn=role.arn,
+            session=name,
+            session_tags=tuple((tags or {}).items()),
+            session_policies=policies,
+        )
+        self._issued[credentials.access_key] = (credentials, principal)
+        return credentials
+
+    def new_credentials(self) -> Credentials:
+        """Credentials of nobody's session: whoever signs with them is the account's root user."""
+        return Credentials(
             access_key=f"ASIA{self._characters(_KEY_CHARACTERS, 16)}",
             secret_key=self._characters(_SECRET_CHARACTERS, 40),
             session_token=base64.b64encode(self._chance.randbytes(180)).decode(),
         )
-        session = f"arn:{self._partition}:sts::{self._account}:assumed-role/{role.name}/{function_name}"
-        principal = Principal(
-            arn=session,
-            account=self._account,
-            role_arn=role_arn,
-            session=function_name,
-            session_tags=tuple(given.items()),
-        )
-        self._issued[credentials.access_key] = (credentials, principal)
-        return credentials
 
     def may_assume(self, role_arn: str, service: str) -> bool:
         """Whether the trust policy of a role, which is there, lets a service assume it."""
@@ -247,6 +296,13 @@ class Iam:
         self._revision += 1
         if access_key in self._issued:
             self._issued[access_key] = (None, self._issued[access_key][1])
+
+    def expire(self, access_key: str) -> None:
+        """End a session: who had it stays known, and may do nothing any more."""
+        self.revoke(access_key)
+        if access_key in self._issued:
+            ended = replace(self._issued[access_key][1], expired=True, session_policies=(), session_tags=())
+            self._issued[access_key] = (None, ended)
 
     def credentials_of(self, access_key: str) -> Credentials | None:
         """The credentials behind an access key that was issued here and not revoked, None for any other."""
@@ -289,11 +345,15 @@ class Iam:
         if principal.is_root:
             denied = attached.outcome is Outcome.EXPLICIT_DENY
             return attached if denied else Decision(Outcome.ALLOWED, ROOT)
-        if role is None:
+        if role is None or principal.expired:
             return Decision(Outcome.IMPLICIT_DENY)
         own = evaluate(self.policies_of(role.arn), action, resource, context=keys)
         bound = evaluate([self._managed(role.boundary)], action, resource, context=keys) if role.boundary else None
-        return combine(own, attached, boundary=bound)
+        decision = combine(own, attached, boundary=bound)
+        if not principal.session_policies or not decision.allowed:
+            return decision
+        session = evaluate(principal.session_policies, action, resource, context=keys)
+        return decision if session.allowed else session
 
     def _characters(self, alphabet: str, count: int) -> str:
         return "".join(self._chance.choice(alphabet) for _ in range(count))

@@ -40,7 +40,9 @@ class RoleHandler:
         "AssumeRolePolicyDocument": Supported(),
         "Description": _RECORDED,
         "ManagedPolicyArns": Supported(),
-        "MaxSessionDuration": Supported(Support.PARTIAL, "credentials here last as long as the role"),
+        "MaxSessionDuration": Supported(
+            Support.PARTIAL, "holds for AssumeRole; the credentials of functions and services last as long as the role"
+        ),
         "Path": Supported(),
         "PermissionsBoundary": Supported(),
         "Policies.PolicyDocument": Supported(),
@@ -73,6 +75,7 @@ class RoleHandler:
         return Physical(name, {"Arn": role.arn, "RoleId": role.unique_id})
 
     def _attach(self, name: str, read: Properties, inline: list[Document]) -> None:
+        self._iam.limit_session(name, read.integer("MaxSessionDuration", 3_600, low=3_600, high=43_200))
         for policy in inline:
             self._iam.put_inline(name, policy)
         for index, arn in enumerate(read.texts("ManagedPolicyArns")):
