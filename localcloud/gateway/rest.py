@@ -18,6 +18,7 @@ from localcloud.clock import Clock
 from localcloud.gateway.access import admit_signed, check_policy, expand_policy
 from localcloud.gateway.authorizers import Authorizers
 from localcloud.gateway.cognito import PoolTokens, authorize_token
+from localcloud.gateway.compression import pack_answer, unpack_request
 from localcloud.gateway.definition import Api, Integration, Method
 from localcloud.gateway.errors import GatewayError
 from localcloud.gateway.exchange import Exchange, Stage, Throttle
@@ -119,6 +120,7 @@ class RestStage:
         request = exchange.request
         if len(request.body) > MAX_BODY_BYTES:
             raise GatewayError("REQUEST_TOO_LARGE", reason="the body")
+        exchange.request = unpack_request(request, limit_bytes=MAX_BODY_BYTES)
         self._route(exchange)
         method = exchange.method
         if method is None:
@@ -129,7 +131,8 @@ class RestStage:
         if bucket is not None and not bucket.take(self._clock.time()):
             raise GatewayError("THROTTLED", reason=f"{method.path} {method.http_method}")
         self._validate(exchange, method)
-        return await self._integrate(exchange, method)
+        answer = await self._integrate(exchange, method)
+        return pack_answer(request, answer, from_bytes=self.api.compression_bytes)
 
     def _route(self, exchange: Exchange) -> None:
         found = self._resources.match(exchange.request.path)

@@ -158,13 +158,17 @@ async def test_a_chunked_body_and_expect_continue() -> None:
         assert message.body == '{"prompt":"x"}'
 
 
-async def test_a_compressed_body_is_not_unpacked() -> None:
-    """API Gateway does not either: it is no JSON."""
+async def test_a_compressed_body_is_unpacked() -> None:
+    """The queue gets what was packed; a body that is not of its coding is 415."""
     async with _listening() as front, aiohttp.ClientSession() as client:
         headers = {**HEADERS, "Content-Encoding": "gzip"}
         packed = gzip.compress(b'{"prompt":"x"}')
         async with client.post(f"{front.url}/jobs", data=packed, headers=headers, compress=None) as response:
-            assert response.status == 400
+            assert response.status == 202
+        (message,) = await front.api.queue.receive(10, wait_s=0, visibility_s=30)
+        assert message.body == '{"prompt":"x"}'
+        async with client.post(f"{front.url}/jobs", data=b"{}", headers=headers, compress=None) as response:
+            assert response.status == 415
 
 
 async def test_bodies_to_10_mb_are_read_and_larger_ones_refused() -> None:
