@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,11 +37,13 @@ class Network:
 
     answer: HttpAnswer | Exception = field(default_factory=lambda: HttpAnswer(200, (), b"{}"))
     calls: list[HttpCall] = field(default_factory=list)
+    delay_s: float = 0.0
 
     async def __call__(self, call: HttpCall, *, limit_bytes: int) -> HttpAnswer:
         """As told."""
         assert limit_bytes == 10 * 1024 * 1024
         self.calls.append(call)
+        await asyncio.sleep(self.delay_s)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
