@@ -30,6 +30,27 @@ def _render(template: str) -> str:
 
 
 CASES = [
+    # ---- methods that templates of people use beside the common ones
+    ("$s.lastIndexOf('t', 2)", "0"),
+    ("$s.lastIndexOf('t', 3)", "3"),
+    ("$s.lastIndexOf('t', -1)", "-1"),
+    ("$wide.lastIndexOf('b', 3)", "3"),
+    ("$wide.lastIndexOf('b', 2)", "-1"),
+    ("$s.startsWith('ex', 1) $s.startsWith('ex', 9)", "true false"),
+    ("$s.subSequence(1, 3)", "ex"),
+    ("$s.codePointAt(0) $wide.codePointAt(1)", "116 128512"),
+    ("$s.contentEquals('text')", "true"),
+    ("#foreach($c in $s.toCharArray())$c,#end", "t,e,x,t,"),
+    ("$l.lastIndexOf(3) $l.lastIndexOf(9)", "2 -1"),
+    ("$l.containsAll([1, 3]) $l.containsAll([1, 9])", "true false"),
+    ("$l.removeAll([1, 9])$l $l.removeAll([9])", "true[2, 3] false"),
+    ("$l.retainAll([1, 9])$l", "true[1]"),
+    ("$l.equals([1, 2, 3]) $l.toArray()", "true [1, 2, 3]"),
+    ("$m.putIfAbsent('k', 'x')$m.k $m.putIfAbsent('y', 'z')$m.y", "vv z"),
+    ("#set($Integer = 0)$Integer.parseInt('42')", "42"),
+    ("#set($Integer = 0)#set($x = $Integer.parseInt('-4') + 1)$x", "-3"),
+    ("$n.parseDouble('2.50') $n.parseLong('+7') $n.floatValue()", "2.5 7 7.0"),
+    ("$!n.parseInt('4x')|$!n.parseDouble('')|", "||"),
     # ---- text and references
     ("", ""),
     ("plain", "plain"),

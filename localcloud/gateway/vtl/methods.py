@@ -6,6 +6,7 @@ Source: https://docs.oracle.com/javase/8/docs/api/java/util/package-summary.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -15,6 +16,8 @@ from localcloud.gateway.vtl.values import TemplateObject, Unknown, as_text, comp
 
 __all__ = ["Entry", "call_method", "get_index", "get_property", "set_index", "set_property"]
 
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,10}")
+_DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _Table = dict[str, tuple[tuple[type, ...], int, Callable[..., Any]]]
 
 
@@ -98,6 +101,50 @@ def _list_index(values: list[Any], what: object) -> int:
     return values.index(what) if what in values else -1
 
 
+def _list_last_index(values: list[Any], what: object) -> int:
+    return max((index for index, each in enumerate(values) if equals(what, each)), default=-1)
+
+
+def _contains_all(values: list[Any], others: list[Any]) -> bool:
+    return all(_list_contains(values, each) for each in others)
+
+
+def _keep(values: list[Any], others: list[Any], *, wanted: bool) -> bool:
+    kept = [each for each in values if _list_contains(others, each) is wanted]
+    changed = len(kept) != len(values)
+    values[:] = kept
+    return changed
+
+
+def _remove_all(values: list[Any], others: list[Any]) -> bool:
+    return _keep(values, others, wanted=False)
+
+
+def _retain_all(values: list[Any], others: list[Any]) -> bool:
+    return _keep(values, others, wanted=True)
+
+
+def _put_if_absent(values: dict[Any, Any], key: Any, value: Any) -> Any:
+    """The value that is there, "" where the new one was taken."""
+    old = values.get(key)
+    if old is None:
+        values[key] = value
+    return "" if old is None else old
+
+
+def _parse_int(_: object, text: str) -> int:
+    """`Integer.parseInt`, which templates reach through any number: `#set($Integer = 0)`."""
+    if not _WHOLE.fullmatch(text):
+        raise Unknown("parseInt() needs a whole number")
+    return int(text)
+
+
+def _parse_double(_: object, text: str) -> float:
+    if not _DECIMAL.fullmatch(text.strip()):
+        raise Unknown("parseDouble() needs a number")
+    return float(text)
+
+
 def _is_empty(values: list[Any] | dict[Any, Any]) -> bool:
     return not values
 
@@ -139,13 +186,19 @@ _LIST: Final[_Table] = {
     "addAll": ((list,), 0, _extend),
     "clear": ((), 0, _clear),
     "contains": ((object,), 0, _list_contains),
+    "containsAll": ((list,), 0, _contains_all),
+    "equals": ((object,), 0, _same_value),
     "get": ((int,), 0, _list_get),
     "indexOf": ((object,), 0, _list_index),
     "isEmpty": ((), 0, _is_empty),
+    "lastIndexOf": ((object,), 0, _list_last_index),
     "remove": ((object,), 0, _list_remove),
+    "removeAll": ((list,), 0, _remove_all),
+    "retainAll": ((list,), 0, _retain_all),
     "set": ((int, object), 0, _list_set),
     "size": ((), 0, len),
     "subList": ((int, int), 0, _list_part),
+    "toArray": ((), 0, list),
     "toString": ((), 0, as_text),
 }
 _MAP: Final[_Table] = {
@@ -153,12 +206,14 @@ _MAP: Final[_Table] = {
     "containsKey": ((object,), 0, _has_key),
     "containsValue": ((object,), 0, _has_value),
     "entrySet": ((), 0, _entries),
+    "equals": ((object,), 0, _same_value),
     "get": ((object,), 0, _map_get),
     "getOrDefault": ((object, object), 0, _map_get),
     "isEmpty": ((), 0, _is_empty),
     "keySet": ((), 0, list),
     "put": ((object, object), 0, _map_put),
     "putAll": ((dict,), 0, _put_all),
+    "putIfAbsent": ((object, object), 0, _put_if_absent),
     "remove": ((object,), 0, _map_remove),
     "size": ((), 0, len),
     "toString": ((), 0, as_text),
@@ -168,8 +223,12 @@ _NUMBER: Final[_Table] = {
     "compareTo": ((object,), 0, _number_compare),
     "doubleValue": ((), 0, float),
     "equals": ((object,), 0, _same_value),
+    "floatValue": ((), 0, float),
     "intValue": ((), 0, int),
     "longValue": ((), 0, int),
+    "parseDouble": ((str,), 0, _parse_double),
+    "parseInt": ((str,), 0, _parse_int),
+    "parseLong": ((str,), 0, _parse_int),
     "toString": ((), 0, as_text),
 }
 _BOOLEAN: Final[_Table] = {

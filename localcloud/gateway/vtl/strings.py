@@ -62,8 +62,28 @@ def _index_of(text: str, part: str, start: int = 0) -> int:
     return text.find(part, max(0, start))
 
 
-def _last_index_of(text: str, part: str) -> int:
-    return _position(text, text.rfind(part))
+def _last_index_of(text: str, part: str, start: int | None = None) -> int:
+    """The last index at or before `start`."""
+    if start is None:
+        return _position(text, text.rfind(part))
+    if start < 0:
+        return -1
+    head = text[: start + len(part)] if not _is_wide(text) else _text(_units(text)[: 2 * (start + utf16_length(part))])
+    return _position(head, head.rfind(part))
+
+
+def _starts_with(text: str, part: str, offset: int = 0) -> bool:
+    return 0 <= offset <= utf16_length(text) and _substring(text, offset).startswith(part)
+
+
+def _code_point_at(text: str, index: int) -> int:
+    _char_at(text, index)
+    rest = _substring(text, index)
+    return ord(rest[0])
+
+
+def _characters(text: str) -> list[str]:
+    return [_substring(text, index, index + 1) for index in range(utf16_length(text))]
 
 
 def _compare(left: str, right: str) -> int:
@@ -176,25 +196,29 @@ def _matches(text: str, regex: str) -> bool:
 STRING_METHODS: Final[dict[str, tuple[tuple[type, ...], int, Callable[..., Any]]]] = {
     # name: (types of the arguments, how many may be left out, what it does)
     "charAt": ((int,), 0, _char_at),
+    "codePointAt": ((int,), 0, _code_point_at),
     "compareTo": ((str,), 0, _compare),
     "compareToIgnoreCase": ((str,), 0, _compare_ignoring_case),
     "concat": ((str,), 0, str.__add__),
     "contains": ((str,), 0, str.__contains__),
+    "contentEquals": ((str,), 0, _equals),
     "endsWith": ((str,), 0, str.endswith),
     "equals": ((object,), 0, _equals),
     "equalsIgnoreCase": ((object,), 0, _equals_ignoring_case),
     "hashCode": ((), 0, _hash),
     "indexOf": ((str, int), 1, _index_of),
     "isEmpty": ((), 0, _is_empty),
-    "lastIndexOf": ((str,), 0, _last_index_of),
+    "lastIndexOf": ((str, int), 1, _last_index_of),
     "length": ((), 0, utf16_length),
     "matches": ((str,), 0, _matches),
     "replace": ((str, str), 0, str.replace),
     "replaceAll": ((str, str), 0, _replace_all),
     "replaceFirst": ((str, str), 0, _replace_first),
     "split": ((str, int), 1, _split),
-    "startsWith": ((str,), 0, str.startswith),
+    "startsWith": ((str, int), 1, _starts_with),
+    "subSequence": ((int, int), 0, _substring),
     "substring": ((int, int), 1, _substring),
+    "toCharArray": ((), 0, _characters),
     "toLowerCase": ((), 0, str.lower),
     "toString": ((), 0, as_text),
     "toUpperCase": ((), 0, str.upper),
