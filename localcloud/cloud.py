@@ -48,7 +48,6 @@ from localcloud.parts.services import Services, open_services
 from localcloud.persistence import hold_folder
 from localcloud.services.bedrock.wire import BedrockService
 from localcloud.services.cloudwatch.wire import CloudWatchService
-from localcloud.services.glue.wire import open_glue
 from localcloud.services.iam.sessions import RoleSessions
 from localcloud.services.kinesis.wire import KinesisService
 from localcloud.services.lambda_.wire import LambdaService
@@ -172,7 +171,6 @@ def _front(services: Services) -> Front:
         CloudWatchService(services.metrics, services.alarms),
         services.tables.service,
         services.s3,
-        open_glue(services.delegate),
         *services.delegated.services.values(),
         bedrock,
     ]

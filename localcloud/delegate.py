@@ -72,6 +72,11 @@ class Delegate:
         self._unrestored = list(self._keepers.values())
         self._deferred: list[_Setup] = []
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether moto was needed yet."""
+        return self._ask is not None
+
     async def call(self, request: WireRequest, host: str) -> WireResponse:
         """Let moto answer `request` as if it had come to `host` (`s3.us-east-1.amazonaws.com`).
 

@@ -17,10 +17,12 @@ from localcloud.delegate import Delegate
 from localcloud.front import TakesUnsigned
 from localcloud.services.contract import Service, WireRequest, WireResponse
 from localcloud.services.iam.model import Iam
+from localcloud.services.iam.policy import Document, read_resource_policy
 from localcloud.services.logs.model import Logs
 from localcloud.template.errors import TemplateError
 
 if TYPE_CHECKING:
+    from localcloud.services.glue.wire import GlueService
     from localcloud.services.kms.wire import KmsService
     from localcloud.services.secretsmanager.wire import SecretsManagerService
     from localcloud.services.ssm.wire import SsmService
@@ -88,6 +90,11 @@ class Delegated:
         return cast("KmsService", self.services["kms"].service)
 
     @property
+    def glue(self) -> GlueService:
+        """The schema registry, likewise."""
+        return cast("GlueService", self.services["glue"].service)
+
+    @property
     def ssm(self) -> SsmService:
         """The Parameter Store, likewise."""
         return cast("SsmService", self.services["ssm"].service)
@@ -96,6 +103,10 @@ class Delegated:
     def secrets(self) -> SecretsManagerService:
         """Secrets Manager, likewise."""
         return cast("SecretsManagerService", self.services["secretsmanager"].service)
+
+    def secret_policy(self, arn: str) -> Document | None:
+        """The policy of a secret by its ARN, None where it has none."""
+        return read_resource_policy(self.secrets.policy_text(arn))
 
     async def pool_keys(self, issuer: str) -> dict[str, Any] | None:
         """The JSON Web Key Set (`{"keys": [...]}`) of the user pool that `issuer` names, None where there is none.
@@ -228,12 +239,17 @@ def open_delegated(delegate: Delegate, setting: Setting) -> Delegated:
 
         return SsmService(delegate, key_arn=opened.kms.key_arn)
 
+    def glue() -> Service:
+        from localcloud.services.glue.wire import open_glue  # noqa: PLC0415
+
+        return open_glue(delegate)
+
     def secrets() -> Service:
         from localcloud.services.secretsmanager.wire import SecretsManagerService  # noqa: PLC0415
 
         return SecretsManagerService(delegate, key_arn=opened.kms.key_arn)
 
-    loads: dict[str, Load] = {"kms": kms, "ssm": ssm, "secretsmanager": secrets, **_own(setting)}
+    loads: dict[str, Load] = {"glue": glue, "kms": kms, "ssm": ssm, "secretsmanager": secrets, **_own(setting)}
     opened = Delegated(loads, region=setting.region)
     return opened
 

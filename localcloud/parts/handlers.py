@@ -22,6 +22,7 @@ from localcloud.options import CloudOptions
 from localcloud.parts.messaging import Messaging
 from localcloud.parts.naming import Naming
 from localcloud.parts.services import Services
+from localcloud.parts.small_handlers import small_handlers
 from localcloud.services.appsync.model import EventApis
 from localcloud.services.appsync.resources import appsync_handlers
 from localcloud.services.cloudwatch.resources import AlarmHandler, CompositeAlarmHandler
@@ -77,6 +78,7 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
         *services.tables.handlers,
         BucketHandler(services.s3.prepare, keeps=keeps),
         BucketPolicyHandler(services.s3.prepare),
+        *small_handlers(services.delegated, services.rng, keeps=keeps),
         StreamHandler(services.streams, keeps=keeps),
         StreamConsumerHandler(services.streams),
         StreamPolicyHandler(services.streams),

@@ -103,9 +103,7 @@ async def open_services(
     calls.unlink(missing_ok=True)
     iam = Iam(rng)
 
-    def may_list(access_key: str, bucket_arn: str) -> bool:
-        return iam.decide(iam.principal_of(access_key), "s3:ListBucket", bucket_arn).allowed
-
+    delegated = open_delegated(delegate, Setting(options.region, clock, rng, iam, logs))
     metrics = Metrics(clock, region=options.region)
     cleanup.callback(logs.listen(EmbeddedMetrics(metrics).hear))
     streams = Streams(clock=clock, rng=rng, metrics=metrics)
@@ -118,8 +116,8 @@ async def open_services(
         streams=streams,
         tables=tables,
         delegate=delegate,
-        delegated=open_delegated(delegate, Setting(options.region, clock, rng, iam, logs)),
-        s3=open_s3(delegate, may_list=may_list),
+        delegated=delegated,
+        s3=open_s3(delegate, may_list=_lister(iam)),
         engine=engine,
         alarms=Alarms(clock=clock),
         metrics=metrics,
@@ -132,6 +130,7 @@ async def open_services(
             "iam": iam.trust_of,
             "kinesis": lambda arn: read_resource_policy(streams.policy_text(arn)),
             "lambda": policies.policy_of,
+            "secretsmanager": delegated.secret_policy,
             "sqs": lambda arn: read_resource_policy(_policy_of_queue(queues, arn)),
         },
         resource_tags={"kinesis": partial(tags_of, streams), "sqs": SqsService(queues).tags_of},
@@ -143,6 +142,11 @@ async def _open_engine(options: CloudOptions, cleanup: AsyncExitStack) -> Engine
     await engine.start()
     cleanup.push_async_callback(engine.close)
     return engine
+
+
+def _lister(iam: Iam) -> Callable[[str, str], bool]:
+    """Whether the owner of an access key may list a bucket, by its ARN."""
+    return lambda key, bucket_arn: iam.decide(iam.principal_of(key), "s3:ListBucket", bucket_arn).allowed
 
 
 def _open_logs(options: CloudOptions, clock: Clock, cleanup: AsyncExitStack) -> Logs:

@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
@@ -20,10 +21,14 @@ from localcloud.delegate import Delegate
 from localcloud.front import Front
 from localcloud.listening import open_listener
 from localcloud.parts.delegated import Delegated, Setting, UnresolvedReference, open_delegated
+from localcloud.parts.small_handlers import small_handlers
 from localcloud.services.iam.calls import Authoriser, CallRecord
 from localcloud.services.iam.model import Iam
 from localcloud.services.iam.policy import parse_document
 from localcloud.services.logs.model import Logs
+from localcloud.services.secretsmanager.passwords import PasswordRules, make_password
+from localcloud.template.errors import TemplateError
+from localcloud.template.handler import Physical, Resource, ResourceHandler, StackContext
 
 pytestmark = [pytest.mark.local, pytest.mark.asyncio(loop_scope="module")]
 REGION = "eu-west-1"
@@ -39,6 +44,12 @@ class Cloud:
     iam: Iam
     logs: Logs
     role: str
+    handlers: dict[str, ResourceHandler]
+
+    async def make(self, logical_id: str, kind: str, **properties: Any) -> Physical:
+        """A resource of a template's."""
+        context = StackContext("app", REGION, "123456789012", "aws", Path())
+        return await self.handlers[kind].create(Resource(logical_id, kind, properties, context))
 
     def client(self, service: str, key: str = "AK") -> Any:
         config = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
@@ -70,10 +81,11 @@ async def cloud() -> AsyncIterator[Cloud]:
     role = iam.create_role("poor", parse_document(trust, name="trust", resource_policy=True))
     delegate = Delegate()
     delegated = open_delegated(delegate, Setting(REGION, clock, random.Random(2), iam, logs))
-    authorise = Authoriser(iam, CallRecord(), policy_of=iam.trust_of)
+    authorise = Authoriser(iam, CallRecord(), policy_of=lambda arn: iam.trust_of(arn) or delegated.secret_policy(arn))
     front = Front(delegated.services.values(), authorise=authorise, rng=random.Random(3))
     async with front.serve(open_listener()) as url:
-        yield Cloud(url, delegated, iam, logs, role.arn)
+        handlers = {each.type: each for each in small_handlers(delegated, random.Random(4), keeps=False)}
+        yield Cloud(url, delegated, iam, logs, role.arn, handlers)
     delegate.close()
 
 
@@ -396,3 +408,149 @@ async def test_roles_and_policies_are_told_written_and_simulated(cloud: Cloud) -
         assert refusal(cloud.client("iam", own).get_role, RoleName="other")[::2] == ("AccessDenied", 403)
 
     await run(work)
+
+
+async def test_a_templates_resources_have_their_ids_before_moto_is_loaded(cloud: Cloud) -> None:
+    """What Ref and attributes tell is what calls then find; moto is loaded by the first call alone."""
+    delegate = Delegate()
+    setting = Setting(REGION, SystemClock(), random.Random(5), cloud.iam, cloud.logs)
+    delegated = open_delegated(delegate, setting)
+    other = Cloud("", delegated, cloud.iam, cloud.logs, "", {
+        each.type: each for each in small_handlers(delegated, random.Random(6), keeps=False)
+    })  # fmt: skip
+    key = await other.make(
+        "FirstKey", "AWS::KMS::Key", Description="d", EnableKeyRotation="true", Tags=[{"Key": "a", "Value": "b"}]
+    )
+    alias = await other.make("FirstAlias", "AWS::KMS::Alias", AliasName="alias/first", TargetKeyId=key.ref)
+    secret = await other.make(
+        "FirstSecret",
+        "AWS::SecretsManager::Secret",
+        Name="first",
+        KmsKeyId=alias.ref,
+        GenerateSecretString={
+            "SecretStringTemplate": '{"user":"u"}',
+            "GenerateStringKey": "password",
+            "PasswordLength": "16",
+        },
+    )
+    parameter = await other.make("FirstParameter", "AWS::SSM::Parameter", Type="String", Value="v", Tags={"k": "t"})
+    registry = await other.make("FirstRegistry", "AWS::Glue::Registry", Name="first")
+    assert delegate.is_loaded is False
+    assert key.attributes == {"Arn": f"arn:aws:kms:{REGION}:123456789012:key/{key.ref}", "KeyId": key.ref}
+    assert secret.attributes == {"Id": secret.ref}
+    assert secret.ref.startswith(f"arn:aws:secretsmanager:{REGION}:123456789012:secret:first-")
+    assert parameter.ref.startswith("CFN-FirstParameter-")
+    assert parameter.attributes == {"Type": "String", "Value": "v"}
+    assert registry.ref == f"arn:aws:glue:{REGION}:123456789012:registry/first"
+    delegate.close()
+
+
+async def test_a_templates_resources_are_what_calls_find(cloud: Cloud) -> None:
+    """Keys, aliases, secrets, parameters, registries and schemas, by the ids that the template was told."""
+    key = await cloud.make(
+        "Key", "AWS::KMS::Key", EnableKeyRotation="true", Enabled="true", Tags=[{"Key": "a", "Value": "b"}]
+    )
+    off = await cloud.make("Off", "AWS::KMS::Key", Enabled=False)
+    await cloud.make("Alias", "AWS::KMS::Alias", AliasName="alias/of-template", TargetKeyId=key.ref)
+    generated = {"SecretStringTemplate": '{"user":"u"}', "GenerateStringKey": "password", "PasswordLength": "16"}
+    secret = await cloud.make("Secret", "AWS::SecretsManager::Secret", GenerateSecretString=generated)
+    parameter = await cloud.make("P", "AWS::SSM::Parameter", Name="/of/template", Type="StringList", Value="a,b")
+    registry = await cloud.make("Registry", "AWS::Glue::Registry", Name="of-template")
+    definition = '{"type":"record","name":"r","fields":[{"name":"a","type":"string"}]}'
+    schema = await cloud.make(
+        "Schema", "AWS::Glue::Schema", Name="s", Registry={"Arn": registry.ref}, DataFormat="AVRO",
+        Compatibility="BACKWARD", SchemaDefinition=definition,
+    )  # fmt: skip
+    wider = definition.replace("]}", ',{"name":"b","type":"string","default":""}]}')
+    version = await cloud.make(
+        "V", "AWS::Glue::SchemaVersion", Schema={"SchemaArn": schema.ref}, SchemaDefinition=wider
+    )
+
+    def work() -> None:
+        kms = cloud.client("kms")
+        told = kms.describe_key(KeyId="alias/of-template")["KeyMetadata"]
+        assert (told["KeyId"], told["Arn"]) == (key.ref, key.attributes["Arn"])
+        assert kms.get_key_rotation_status(KeyId=key.ref)["KeyRotationEnabled"]
+        assert kms.list_resource_tags(KeyId=key.ref)["Tags"] == [{"TagKey": "a", "TagValue": "b"}]
+        assert kms.describe_key(KeyId=off.ref)["KeyMetadata"]["KeyState"] == "Disabled"
+        value = cloud.client("secretsmanager").get_secret_value(SecretId=secret.ref)
+        assert value["ARN"] == secret.ref
+        assert value["Name"].startswith("Secret-")
+        content = json.loads(value["SecretString"])
+        assert (content["user"], len(content["password"])) == ("u", 16)
+        assert cloud.client("ssm").get_parameter(Name=parameter.ref)["Parameter"]["Type"] == "StringList"
+        glue = cloud.client("glue")
+        versions = [
+            glue.get_schema_version(SchemaVersionId=each)["VersionNumber"]
+            for each in (schema.attributes["InitialSchemaVersionId"], version.ref)
+        ]
+        assert versions == [1, 2]
+
+    await run(work)
+
+
+async def test_what_a_template_cannot_have_is_said_at_its_property(cloud: Cloud) -> None:
+    """Before moto is asked: names, types, sizes, patterns, policies and passwords."""
+    secret = "AWS::SecretsManager::Secret"
+    bad: tuple[tuple[str, dict[str, Any], str], ...] = (
+        ("AWS::SSM::Parameter", {"Name": "aws-x", "Type": "String", "Value": "v"}, "Bad.Properties.Name: can't be"),
+        ("AWS::SSM::Parameter", {"Name": "/of/x", "Type": "String", "Value": ""}, "greater than or equal to 1"),
+        (
+            "AWS::SSM::Parameter",
+            {"Name": "/o", "Type": "String", "Value": "a" * 4097},
+            "maximum parameter value of 4096",
+        ),
+        (
+            "AWS::SSM::Parameter",
+            {"Name": "/o", "Type": "String", "Value": "a", "AllowedPattern": "b"},
+            "allowedPattern",
+        ),
+        ("AWS::KMS::Alias", {"AliasName": "alias/aws/x", "TargetKeyId": "k"}, "Bad.Properties.AliasName: must be"),
+        (
+            "AWS::KMS::Key",
+            {"KeySpec": "BOGUS", "KeyUsage": "SIGN_VERIFY"},
+            "Bad.Properties.KeySpec: 1 validation error",
+        ),
+        ("AWS::KMS::Key", {"KeySpec": "RSA_2048"}, "Bad.Properties.KeyUsage: must be given"),
+        ("AWS::KMS::Key", {"KeyPolicy": {"Statement": []}}, "Bad.Properties.KeyPolicy: KeyPolicy: at least one"),
+        (secret, {"Name": "a b"}, "Bad.Properties.Name: must be 1 to 512"),
+        (secret, {"SecretString": "a", "GenerateSecretString": {}}, "not both"),
+        (secret, {"GenerateSecretString": {"PasswordLength": 3}}, "cannot have one of each of 4 kinds"),
+        (secret, {"GenerateSecretString": {"GenerateStringKey": "a"}}, "are given together"),
+    )
+    for kind, properties, said in bad:
+        with pytest.raises(TemplateError) as caught:
+            await cloud.make("Bad", kind, **properties)
+        assert said in str(caught.value)
+
+
+async def test_a_secrets_own_policy_lets_a_role_in(cloud: Cloud) -> None:
+    """A resource policy allows without the role's own policies; where it denies, those do not help."""
+    secret = await cloud.make("Shared", "AWS::SecretsManager::Secret", Name="shared", SecretString="x")
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": cloud.role},
+        "Action": "secretsmanager:GetSecretValue",
+        "Resource": "*",
+    }
+    key = cloud.allow({"Effect": "Allow", "Action": "sqs:*", "Resource": "*"})
+
+    def read() -> str:
+        return str(cloud.client("secretsmanager", key).get_secret_value(SecretId=secret.ref)["SecretString"])
+
+    assert (await run(lambda: refusal(read)))[0] == "AccessDeniedException"
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    await cloud.make("Policy", "AWS::SecretsManager::ResourcePolicy", SecretId=secret.ref, ResourcePolicy=policy)
+    assert await run(read) == "x"
+
+
+async def test_passwords_have_what_is_asked() -> None:
+    """Each kind once where that is asked, nothing excluded, of the length that is asked."""
+    rng = random.Random(7)
+    made = [make_password(PasswordRules(length=4), rng) for _ in range(50)]
+    assert all(any(c.islower() for c in each) and any(c.isupper() for c in each) for each in made)
+    assert all(any(c.isdigit() for c in each) and not each.isalnum() for each in made)
+    digits = make_password(
+        PasswordRules(length=40, lowercase=False, uppercase=False, punctuation=False, excluded="01"), rng
+    )
+    assert (len(digits), set(digits) <= set("23456789")) == (40, True)

@@ -15,6 +15,8 @@ from typing import Any, Final
 from localcloud.delegate import Delegate
 from localcloud.json_delegate import Fault, Heard, JsonApi, JsonDelegate
 from localcloud.services.contract import ACCOUNT_ID, Permission
+from localcloud.services.iam.errors import MalformedPolicy
+from localcloud.services.iam.policy import parse_document
 from localcloud.services.iam.tags import read_keys, read_tag_list, request_tags, tag_keys
 from localcloud.services.kms.wire import KeyArnOf
 
@@ -44,6 +46,7 @@ class SecretsManagerService(JsonDelegate):
         super().__init__(_API, delegate)
         self._key_arn = key_arn
         self._known: dict[tuple[str, str], _Known] = {}
+        self._policies: dict[str, str] = {}
 
     def add(self, name: str, arn: str, *, key: str, region: str) -> None:
         """Know a secret by its name; `key` is what it was told of its KMS key, "" for AWS's own."""
@@ -52,6 +55,16 @@ class SecretsManagerService(JsonDelegate):
     def forget(self, name: str, region: str) -> None:
         """Know it no more."""
         self._known.pop((region, name), None)
+
+    def set_policy(self, secret_id: str, text: str, *, region: str) -> None:
+        """Know a secret's policy, "" for none."""
+        known = self._find(secret_id, region)
+        if known is not None:
+            self._policies[known.arn] = text
+
+    def policy_text(self, arn: str) -> str:
+        """The policy of a secret by its ARN, "" for none."""
+        return self._policies.get(arn, "")
 
     def find_fault(self, operation: str, body: Mapping[str, Any]) -> Fault | None:
         """What moto would pass over."""
@@ -67,9 +80,7 @@ class SecretsManagerService(JsonDelegate):
             limit = f"Member must have length less than or equal to {MAX_SECRET_BYTES}"
             message = f"1 validation error detected: Value at 'secretString' failed to satisfy constraint: {limit}"
             return Fault("ValidationException", message)
-        if operation == "PutResourcePolicy" and body.get("BlockPublicPolicy"):
-            return Fault("InvalidParameterException", "The local cloud does not serve BlockPublicPolicy.")
-        return None
+        return _policy_fault(body) if operation == "PutResourcePolicy" else None
 
     def hear(self, operation: str, heard: Heard) -> None:
         """Learn the ARNs of secrets and their keys."""
@@ -78,6 +89,8 @@ class SecretsManagerService(JsonDelegate):
             self.add(str(answer["Name"]), str(answer["ARN"]), key=str(body.get("KmsKeyId") or ""), region=region)
         elif operation == "UpdateSecret" and body.get("KmsKeyId"):
             self.add(str(answer["Name"]), str(answer["ARN"]), key=str(body["KmsKeyId"]), region=region)
+        elif operation in {"PutResourcePolicy", "DeleteResourcePolicy"}:
+            self.set_policy(str(body["SecretId"]), str(body.get("ResourcePolicy", "")), region=region)
         elif operation == "DeleteSecret" and body.get("ForceDeleteWithoutRecovery"):
             self.forget(str(answer["Name"]), region)
 
@@ -134,6 +147,16 @@ class SecretsManagerService(JsonDelegate):
         )
         for action in actions:
             yield Permission(action, self._key_arn(key, region), context)
+
+
+def _policy_fault(body: Mapping[str, Any]) -> Fault | None:
+    if body.get("BlockPublicPolicy"):
+        return Fault("InvalidParameterException", "The local cloud does not serve BlockPublicPolicy.")
+    try:
+        parse_document(str(body["ResourcePolicy"]), name="ResourcePolicy", resource_policy=True)
+    except MalformedPolicy as error:
+        return Fault("MalformedPolicyDocumentException", str(error))
+    return None
 
 
 def _size(value: object) -> int:

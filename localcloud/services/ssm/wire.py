@@ -37,6 +37,10 @@ _BAD_NAME: Final = (
     "sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the following 3 "
     "symbols .-_"
 )
+_EMPTY: Final = (
+    "1 validation error detected: Value '' at 'value' failed to satisfy constraint: Member must have length greater "
+    "than or equal to 1"
+)
 _TOO_LONG: Final = (
     "Standard tier parameters support a maximum parameter value of 4096 characters. To create a larger parameter "
     "value, upgrade the parameter to use the advanced-parameter tier. For more information, see "
@@ -126,6 +130,8 @@ def find_value_fault(body: Mapping[str, Any]) -> Fault | None:
     value = str(body["Value"])
     size = len(value.encode())
     tier = body.get("Tier") or "Standard"
+    if not value:
+        return Fault("ValidationException", _EMPTY)
     if size > MAX_ADVANCED_BYTES or (size > MAX_STANDARD_BYTES and tier == "Standard"):
         return Fault("ValidationException", _TOO_LONG)
     if body.get("Policies"):
