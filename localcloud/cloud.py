@@ -33,6 +33,7 @@ from localcloud.parts.alarms import run_alarms
 from localcloud.parts.appsync import open_appsync
 from localcloud.parts.description import describe_state
 from localcloud.parts.handlers import Parts, make_handlers
+from localcloud.parts.http_apis import open_gateway, open_tokens
 from localcloud.parts.messaging import Messaging, open_messaging
 from localcloud.parts.naming import open_naming
 from localcloud.parts.ports import (
@@ -110,7 +111,8 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         backends = _backends(services, compute, front)
         function_urls = _function_urls(services, backends)
         appsync = open_appsync(services, compute.functions, front, group=compute.group, state=options.issuer_folder)
-        gateway = Gateway(backends=backends, clock=services.clock, random=rng, urls=function_urls, events=appsync.http)
+        tokens = open_tokens(services, front, backends, provider=options.joins or aws)
+        gateway, http_apis = open_gateway(services, backends, tokens, urls=function_urls, events=appsync.http)
         http = await _serve_http(gateway, options, cleanup)
         naming = await open_naming(options, services, front, http=http, cleanup=cleanup)
         sockets = WebSocketGateway(backends, group=compute.group, clock=services.clock, random=rng)
@@ -122,6 +124,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
             compute=compute,
             messaging=messaging,
             gateway=gateway,
+            http_apis=http_apis,
             sockets=sockets,
             urls=function_urls,
             appsync=appsync.apis,

@@ -12,6 +12,7 @@ from typing import Final
 
 from localcloud.gateway.function_url import PATH
 from localcloud.template.deploy import Deployed
+from localcloud.template.handler import Physical, Resource
 
 __all__ = ["Urls"]
 
@@ -59,10 +60,19 @@ class Urls:
                 name, api_id = entry.resource.logical_id.lower(), entry.physical.ref
                 found[name] = f"{self.http}/{api_id}/event"
                 found[f"{name}-realtime"] = f"{self.websocket}/{api_id}/event/realtime"
-            key = _STAGES.get(entry.resource.type)
-            if key is not None:
-                api_id = entry.resource.properties[key]
+            api_id, stage = _stage_of(entry.resource, entry.physical)
+            if api_id:
                 owner = next(each for each in deployed.made.values() if each.physical.ref == api_id)
                 root = self.websocket if api_id in self.sockets else self.http
-                found[owner.resource.logical_id.lower()] = f"{root}/{api_id}/{entry.physical.ref}"
+                found[owner.resource.logical_id.lower()] = f"{root}/{api_id}{stage}"
         return {**found, **self.names}
+
+
+def _stage_of(resource: Resource, physical: Physical) -> tuple[str, str]:
+    """The id of the API that a resource is a stage of, and the stage's part of the path; two "" for any other."""
+    if resource.type == "AWS::ApiGatewayV2::Api" and "Target" in resource.properties:
+        return physical.ref, ""  # quick create: its `$default` stage is no resource of its own
+    key = _STAGES.get(resource.type)
+    if key is None:
+        return "", ""
+    return str(resource.properties[key]), "" if physical.ref == "$default" else f"/{physical.ref}"

@@ -1,8 +1,8 @@
 """The HTTP front of the gateway: sockets in, HttpRequests to stages, answers out.
 
 An API is at `http://127.0.0.1:<port>/<api id>/<stage>/...`, at `/<stage>/...` under the host name it has on AWS, and
-where a custom domain name maps it, under that; a Function URL at `/lambda-url/<id>/...`, an Event API of AppSync at
-`/<api id>/event`.
+where a custom domain name maps it, under that; the `$default` stage of an HTTP API has no part of the path. A Function
+URL is at `/lambda-url/<id>/...`, an Event API of AppSync at `/<api id>/event`.
 Knows nothing of integrations. Lifetime: `start` to `stop`; requests under way are given `GRACE_S` to end.
 """
 
@@ -25,6 +25,7 @@ from localcloud.gateway.domains import Domains, Mapped
 from localcloud.gateway.exchange import Stage
 from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.gateway_responses import default_response
+from localcloud.gateway.http_api.apis import HttpApis
 from localcloud.gateway.message import ByteStream, HttpRequest, HttpResponse, StreamCutError, decode_header
 from localcloud.gateway.rest import MAX_BODY_BYTES, MAX_HEADER_BYTES, Backends, RestStage
 from localcloud.http_log import SERVER_LOG
@@ -58,7 +59,12 @@ class Gateway:
         self._clock = clock
         self._random = random
         self._stages: dict[tuple[str, str], RestStage] = {}
+        self._http_apis: HttpApis | None = None
         self.domains = Domains()
+
+    def join(self, apis: HttpApis) -> None:
+        """Serve HTTP APIs as well."""
+        self._http_apis = apis
 
     def deploy(self, api: Api, stage: Stage) -> None:
         """Serve the API at the stage from now on; a stage of the same name is replaced."""
@@ -84,12 +90,24 @@ class Gateway:
             if answer is not None:
                 return answer
         found = self._find(request)
+        if self._http_apis is not None and self._http_apis.has(found.api_id):
+            return await self._ask_http_api(self._http_apis, request, found)
         stage = self._stages.get((found.api_id, found.stage))
         if stage is None:
             known = self.has_api(found.api_id) and not self.domains.has(request.host)
             return default_response("MISSING_AUTHENTICATION_TOKEN" if known else "WAF_FILTERED")
         name = request.host.lower().partition(":")[0] if self.domains.has(request.host) else ""
         return await stage.handle(replace(request, path=found.path, name=name, base=found.base))
+
+    async def _ask_http_api(self, apis: HttpApis, request: HttpRequest, found: Mapped) -> HttpResponse:
+        if self.domains.has(request.host):
+            name = request.host.lower().partition(":")[0]
+            asked = replace(request, path=found.path, name=name, base=found.base)
+            return await apis.handle_at(found.api_id, found.stage, asked)
+        path = request.path
+        if _AWS_HOST.fullmatch(request.host) is None:
+            path = path.removeprefix(f"/{found.api_id}") or "/"
+        return await apis.handle(found.api_id, replace(request, path=path))
 
     def _find(self, request: HttpRequest) -> Mapped:
         """Where a request goes; an API id of "" is none."""

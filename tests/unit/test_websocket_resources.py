@@ -113,6 +113,19 @@ def _set(logical_id: str, name: str, value: Any) -> Callable[[dict[str, Any], st
         ("EchoAnswers", "RouteResponseKey", "other"),
         ("SocketConnectAuthorizer", "IdentitySource", ["$request.header.Authorization"]),
         ("SocketConnectAuthorizer", "AuthorizerType", "JWT"),
+        ("SocketConnectAuthorizer", "AuthorizerResultTtlInSeconds", 60),
+        ("SocketConnectAuthorizer", "AuthorizerPayloadFormatVersion", "2.0"),
+        ("SocketConnectAuthorizer", "EnableSimpleResponses", True),
+        ("SocketConnectAuthorizer", "JwtConfiguration", {"Issuer": "https://issuer.example"}),
+        ("SocketAskIntegration", "PayloadFormatVersion", "2.0"),
+        ("SocketAskIntegration", "IntegrationSubtype", "SQS-SendMessage"),
+        ("SocketAskIntegration", "ResponseParameters", {"200": {}}),
+        ("SocketAskRoute", "AuthorizationScopes", ["a"]),
+        ("Socket", "DisableExecuteApiEndpoint", True),
+        ("Socket", "Body", {"openapi": "3.0.1"}),
+        ("Socket", "CorsConfiguration", {"AllowOrigins": ["*"]}),
+        ("Socket", "RouteKey", "$default"),
+        ("Socket", "Target", "https://example.com"),
     ],
 )
 def test_what_makes_no_sense_or_is_not_served_ends_the_deployment(logical_id: str, name: str, value: Any) -> None:
@@ -134,18 +147,18 @@ def test_what_makes_no_sense_or_is_not_served_ends_the_deployment(logical_id: st
     assert (error.where or "").startswith(f"{logical_id}.Properties.")
 
 
-def test_http_apis_are_refused_aloud() -> None:
-    """By protocol, and by the properties that only they have."""
+def test_http_apis_need_their_own_handlers() -> None:
+    """Where WebSocket APIs are all there is, an HTTP API is refused by its protocol."""
 
-    async def main() -> dict[str, Any]:
-        async with open_world() as world:
-            return dict(world.handlers)
+    async def main() -> None:
+        async with open_world(FUNCTIONS + SOCKET, alter=_set("Socket", "ProtocolType", "HTTP")):
+            pass
 
-    tables = {name: handler.properties for name, handler in run_virtual(main).items()}
-    api = tables["AWS::ApiGatewayV2::Api"]
-    assert api["ProtocolType"].values == ("WEBSOCKET",)
-    for name in ("Body", "CorsConfiguration", "RouteKey", "Target"):
-        assert (api[name].support, api[name].reason) == (Support.REFUSED, "HTTP APIs are not served here")
+    with pytest.raises(ExceptionGroup) as caught:
+        run_virtual(main)
+    assert [str(error) for error in caught.value.exceptions] == [
+        "Socket.Properties.ProtocolType: must be one of WEBSOCKET, is 'HTTP'"
+    ]
 
 
 def test_every_entry_that_is_not_served_says_why() -> None:

@@ -1,4 +1,4 @@
-"""Reads the parts of a WebSocket API out of CloudFormation's properties, and says property by property what is served.
+"""Reads the parts of a WebSocket API out of CloudFormation's properties. What only HTTP APIs have is an error.
 
 Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/AWS_ApiGatewayV2.html
 """
@@ -6,7 +6,6 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/AWS_ApiGa
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final
 
 from localcloud.gateway.definition import Authorizer, Template
@@ -17,89 +16,18 @@ from localcloud.gateway.websocket.definition import CONNECT, Integration, Integr
 from localcloud.gateway.websocket.integrations import SERVED_SERVICES
 from localcloud.gateway.websocket.selection import DEFAULT, Selection, parse_selection
 from localcloud.matching import compile_pattern
-from localcloud.template.handler import Support, Supported
 from localcloud.template.properties import Properties
 
-__all__ = ["PART_TABLES", "read_authorizer", "read_integration", "read_response", "read_route", "read_selection"]
+__all__ = [
+    "read_authorizer",
+    "read_integration",
+    "read_response",
+    "read_route",
+    "read_selection",
+    "refuse_for_websocket",
+]
 
 MAX_TEMPLATE_BYTES: Final = 300 * 1024  # maximum mapping template size, the WebSocket quotas page
-_SERVED: Final = Supported()
-_HTTP_ONLY: Final = Supported(Support.REFUSED, "HTTP APIs are not served here")
-_NO_MODELS: Final = Supported(Support.REFUSED, "models are not served here")
-_NO_CONVERSION: Final = Supported(Support.REFUSED, "content is not converted here")
-_NO_ROLE: Final = Supported(Support.REFUSED, "give the function an AWS::Lambda::Permission instead of a role")
-_NO_MAPPING: Final = Supported(Support.REFUSED, "parameters of answers are not mapped here")
-
-PART_TABLES: Final[Mapping[str, Mapping[str, Supported]]] = {
-    "Authorizer": {
-        "ApiId": _SERVED,
-        "AuthorizerCredentialsArn": _NO_ROLE,
-        "AuthorizerPayloadFormatVersion": _HTTP_ONLY,
-        "AuthorizerResultTtlInSeconds": Supported(Support.SERVED, "WebSocket APIs keep no results", (0,)),
-        "AuthorizerType": Supported(Support.SERVED, "WebSocket APIs have REQUEST authorizers only", ("REQUEST",)),
-        "AuthorizerUri": _SERVED,
-        "EnableSimpleResponses": _HTTP_ONLY,
-        "IdentitySource": _SERVED,
-        "IdentityValidationExpression": Supported(Support.REFUSED, "is not for WebSocket APIs"),
-        "JwtConfiguration": _HTTP_ONLY,
-        "Name": _SERVED,
-    },
-    "Integration": {
-        "ApiId": _SERVED,
-        "ConnectionId": Supported(Support.REFUSED, "there is no VPC"),
-        "ConnectionType": Supported(Support.SERVED, "there is no VPC", ("INTERNET",)),
-        "ContentHandlingStrategy": _NO_CONVERSION,
-        "CredentialsArn": _SERVED,
-        "Description": _SERVED,
-        "IntegrationMethod": _SERVED,
-        "IntegrationSubtype": _HTTP_ONLY,
-        "IntegrationType": Supported(
-            Support.SERVED, "HTTP integrations are not served here", ("AWS", "AWS_PROXY", "MOCK")
-        ),
-        "IntegrationUri": _SERVED,
-        "PassthroughBehavior": _SERVED,
-        "PayloadFormatVersion": Supported(Support.SERVED, "WebSocket APIs have format 1.0 only", ("1.0",)),
-        "RequestParameters": _SERVED,
-        "RequestTemplates": _SERVED,
-        "ResponseParameters": _HTTP_ONLY,
-        "TemplateSelectionExpression": _SERVED,
-        "TimeoutInMillis": _SERVED,
-        "TlsConfig": _HTTP_ONLY,
-    },
-    "IntegrationResponse": {
-        "ApiId": _SERVED,
-        "ContentHandlingStrategy": _NO_CONVERSION,
-        "IntegrationId": _SERVED,
-        "IntegrationResponseKey": _SERVED,
-        "ResponseParameters": _NO_MAPPING,
-        "ResponseTemplates": _SERVED,
-        "TemplateSelectionExpression": _SERVED,
-    },
-    "Route": {
-        "ApiId": _SERVED,
-        "ApiKeyRequired": Supported(Support.SERVED, "API keys are not served here", (False,)),
-        "AuthorizationScopes": _HTTP_ONLY,
-        "AuthorizationType": Supported(Support.SERVED, "only Lambda authorizers are served here", ("NONE", "CUSTOM")),
-        "AuthorizerId": _SERVED,
-        "ModelSelectionExpression": _NO_MODELS,
-        "OperationName": _SERVED,
-        "RequestModels": _NO_MODELS,
-        "RequestParameters": Supported(Support.REFUSED, "parameters are not validated here"),
-        "RouteKey": _SERVED,
-        "RouteResponseSelectionExpression": Supported(
-            Support.SERVED, "$default is the only one there is", (DEFAULT, f"\\{DEFAULT}")
-        ),
-        "Target": _SERVED,
-    },
-    "RouteResponse": {
-        "ApiId": _SERVED,
-        "ModelSelectionExpression": _NO_MODELS,
-        "ResponseModels": _NO_MODELS,
-        "ResponseParameters": _NO_MAPPING,
-        "RouteId": _SERVED,
-        "RouteResponseKey": _SERVED,
-    },
-}
 
 _LAMBDA_URI: Final = re.compile(
     r"arn:[\w-]+:apigateway:[\w-]+:lambda:path/2015-03-31/functions/(arn:[^/]+)/invocations"
@@ -108,6 +36,13 @@ _SERVICE_URI: Final = re.compile(r"arn:[\w-]+:apigateway:[\w-]+:([\w.-]+):(?:pat
 _RESPONSE_KEY: Final = re.compile(r"/(.+)/")
 _PASSTHROUGHS: Final = ("NEVER", "WHEN_NO_MATCH", "WHEN_NO_TEMPLATES")
 _REQUEST: Final = "route.request"
+
+
+def refuse_for_websocket(read: Properties, *names: str) -> None:
+    """Raise TemplateError for a property that WebSocket APIs do not have."""
+    for name in names:
+        if name in read:
+            raise read.error(name, "is for HTTP APIs only")
 
 
 def read_selection(read: Properties, name: str, variables: tuple[str, ...]) -> Selection | None:
@@ -122,6 +57,7 @@ def read_selection(read: Properties, name: str, variables: tuple[str, ...]) -> S
 
 def read_route(read: Properties, route_id: str) -> Route:
     """A route. Raises TemplateError."""
+    refuse_for_websocket(read, "AuthorizationScopes")
     key, target = read.text("RouteKey"), read.text("Target", "")
     if target and not target.startswith("integrations/"):
         raise read.error("Target", f"must be integrations/<id>, is {target!r}")
@@ -142,6 +78,9 @@ def read_route(read: Properties, route_id: str) -> Route:
 def read_authorizer(read: Properties, authorizer_id: str) -> Authorizer:
     """A Lambda authorizer. Raises TemplateError."""
     read.choice("AuthorizerType", ("REQUEST",))
+    refuse_for_websocket(read, "AuthorizerPayloadFormatVersion", "EnableSimpleResponses", "JwtConfiguration")
+    if read.integer("AuthorizerResultTtlInSeconds", 0):
+        raise read.error("AuthorizerResultTtlInSeconds", "must be 0: WebSocket APIs keep no results")
     found = _LAMBDA_URI.fullmatch(read.text("AuthorizerUri"))
     if found is None:
         raise read.error("AuthorizerUri", "is not a Lambda invocation")
@@ -156,6 +95,8 @@ def read_authorizer(read: Properties, authorizer_id: str) -> Authorizer:
 
 def read_integration(read: Properties, integration_id: str) -> Integration:
     """An integration. Raises TemplateError."""
+    refuse_for_websocket(read, "IntegrationSubtype", "ResponseParameters")
+    read.choice("PayloadFormatVersion", ("1.0",), "1.0")
     kind = read.choice("IntegrationType", ("AWS", "AWS_PROXY", "MOCK")).lower()
     integration = Integration(
         id=integration_id,

@@ -1,144 +1,123 @@
-"""CloudFormation's `AWS::ApiGatewayV2::*`: WebSocket APIs and their parts. HTTP APIs are refused by their protocol.
+"""WebSocket APIs of a stack: what `AWS::ApiGatewayV2::*` resources make of them.
 
 Parts are read as `parts` says and kept by API; a stage serves a deployment's copy, or the API as it is where it deploys
-automatically. The tables are the ledger's.
+automatically.
 Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/AWS_ApiGatewayV2.html
 """
 
 from __future__ import annotations
 
-import hashlib
-import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from localcloud.gateway.resources import make_id
+from localcloud.gateway.v2_resources import v2_handlers
 from localcloud.gateway.websocket.definition import Stage, Throttle, WebSocketApi
 from localcloud.gateway.websocket.gateway import BURST, RATE, WebSocketGateway
 from localcloud.gateway.websocket.parts import (
-    PART_TABLES,
     read_authorizer,
     read_integration,
     read_response,
     read_route,
     read_selection,
+    refuse_for_websocket,
 )
-from localcloud.template.handler import Physical, Resource, ResourceHandler, Support, Supported
-from localcloud.template.properties import Properties, read_properties
+from localcloud.template.handler import Physical, Resource, ResourceHandler
+from localcloud.template.properties import Properties
 
-__all__ = ["websocket_handlers"]
+__all__ = ["WebSocketApis", "websocket_handlers"]
 
-_SERVED: Final = Supported()
-_NO_LOGS: Final = Supported(Support.PARTIAL, "no execution or access log is written")
-_NO_METRICS: Final = Supported(Support.PARTIAL, "no metrics are kept")
-_HTTP_ONLY: Final = Supported(Support.REFUSED, "HTTP APIs are not served here")
-_ID_CHARACTERS: Final = string.ascii_lowercase + string.digits
+_HTTP_ONLY: Final = ("Body", "BodyS3Location", "CorsConfiguration", "RouteKey", "Target")
 
 
-def _make_id(length: int, *parts: str) -> str:
-    """An id as API Gateway's own, the same for the same stack every time."""
-    number = int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest())
-    characters: list[str] = []
-    while len(characters) < length:
-        number, rest = divmod(number, len(_ID_CHARACTERS))
-        characters.append(_ID_CHARACTERS[rest])
-    return "".join(characters)
+class WebSocketApis:
+    """The WebSocket APIs of the stack and what their deployments hold."""
 
-
-class _Apis:
-    """The APIs of the stack and what their deployments hold."""
+    protocol: str = "WEBSOCKET"
 
     def __init__(self, gateway: WebSocketGateway) -> None:
-        self.gateway = gateway
-        self.known: dict[str, WebSocketApi] = {}
-        self.deployments: dict[str, WebSocketApi] = {}
+        self._gateway = gateway
+        self._known: dict[str, WebSocketApi] = {}
+        self._deployments: dict[str, WebSocketApi] = {}
 
-    def find(self, read: Properties) -> WebSocketApi:
-        """The API that ApiId names. Raises TemplateError."""
-        api_id = read.text("ApiId")
-        if api_id not in self.known:
-            raise read.error("ApiId", f"{api_id!r} is no WebSocket API of this stack")
-        return self.known[api_id]
+    def has(self, api_id: str) -> bool:
+        """Whether it is one of them."""
+        return api_id in self._known
 
-
-class _ApiHandler:
-    """`AWS::ApiGatewayV2::Api`. Ref and ApiId are the id; attribute ApiEndpoint."""
-
-    type: str = "AWS::ApiGatewayV2::Api"
-    support: Supported = _SERVED
-    properties: Mapping[str, Supported] = {
-        "ApiKeySelectionExpression": Supported(Support.REFUSED, "API keys are not served here"),
-        "BasePath": _HTTP_ONLY,
-        "Body": _HTTP_ONLY,
-        "BodyS3Location": _HTTP_ONLY,
-        "CorsConfiguration": _HTTP_ONLY,
-        "CredentialsArn": _HTTP_ONLY,
-        "Description": _SERVED,
-        "DisableExecuteApiEndpoint": Supported(Support.SERVED, "there is no other endpoint here", (False,)),
-        "DisableSchemaValidation": Supported(Support.PARTIAL, "models are not served here, so nothing is validated"),
-        "FailOnWarnings": _SERVED,
-        "IpAddressType": Supported(Support.PARTIAL, "every API is served on loopback"),
-        "Name": _SERVED,
-        "ProtocolType": Supported(Support.SERVED, "HTTP APIs are not served here", ("WEBSOCKET",)),
-        "RouteKey": _HTTP_ONLY,
-        "RouteSelectionExpression": _SERVED,
-        "Tags": _SERVED,
-        "Target": _HTTP_ONLY,
-        "Version": _SERVED,
-    }
-
-    def __init__(self, apis: _Apis) -> None:
-        self._apis = apis
-
-    async def create(self, resource: Resource) -> Physical:
+    def make(self, resource: Resource, read: Properties) -> Physical:
         """Make an API without routes. Raises TemplateError."""
-        read, context = read_properties(resource), resource.context
-        read.choice("ProtocolType", ("WEBSOCKET",))
+        context = resource.context
+        refuse_for_websocket(read, *_HTTP_ONLY)
+        if read.flag("DisableExecuteApiEndpoint", default=False):
+            raise read.error("DisableExecuteApiEndpoint", "there is no other endpoint of a WebSocket API here")
         selection = read_selection(read, "RouteSelectionExpression", ("request.body",))
         if selection is None:
             raise read.error("RouteSelectionExpression", "is required")
         api = WebSocketApi(
-            id=_make_id(10, "websocket", context.stack_name, context.region, resource.logical_id),
+            id=make_id(10, "websocket", context.stack_name, context.region, resource.logical_id),
             name=read.text("Name"),
             region=context.region,
             account_id=context.account_id,
             partition=context.partition,
             selection=selection,
         )
-        self._apis.known[api.id] = api
+        self._known[api.id] = api
         return Physical(api.id, {"ApiId": api.id, "ApiEndpoint": f"wss://{api.domain_name}"})
 
-    async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
+    def forget(self, api_id: str) -> None:
         """Forget the API."""
-        self._apis.known.pop(physical.ref, None)
+        self._known.pop(api_id, None)
 
+    def put(self, kind: str, read: Properties, part_id: str) -> None:
+        """Add a part. Raises TemplateError."""
+        _PUT[kind](self._known[read.text("ApiId")], read, part_id)
 
-class _PartHandler:
-    """A part of an API. Ref is its id; `attribute` names it as well where there is one."""
-
-    support: Supported = _SERVED
-
-    def __init__(self, apis: _Apis, name: str, put: Callable[[WebSocketApi, Properties, str], None]) -> None:
-        self.type = f"AWS::ApiGatewayV2::{name}"
-        self.properties: Mapping[str, Supported] = PART_TABLES[name]
-        self._name = name
-        self._apis = apis
-        self._put = put
-
-    async def create(self, resource: Resource) -> Physical:
-        """Add the part to its API. Raises TemplateError."""
-        read = read_properties(resource)
-        api = self._apis.find(read)
-        part_id = _make_id(7, self._name, resource.context.stack_name, resource.logical_id)
-        self._put(api, read, part_id)
-        return Physical(part_id, {f"{self._name}Id": part_id})
-
-    async def delete(self, resource: Resource, physical: Physical) -> None:
+    def drop(self, api_id: str, part_id: str) -> None:
         """Take the part away."""
-        api = self._apis.known.get(read_properties(resource).text("ApiId"))
-        if api is not None:
-            for kept in (api.routes, api.integrations, api.responses, api.route_responses, api.authorizers):
-                kept.pop(physical.ref, None)
+        api = self._known[api_id]
+        for kept in (api.routes, api.integrations, api.responses, api.route_responses, api.authorizers):
+            kept.pop(part_id, None)
+
+    def deploy(self, read: Properties, deployment_id: str) -> None:
+        """Keep the API as it is now, and serve it where a StageName is given. Raises TemplateError."""
+        api = self._known[read.text("ApiId")].snapshot()
+        if not api.routes:
+            raise read.error("ApiId", "at least one route is required before deploying the API (DependsOn the routes)")
+        self._deployments[deployment_id] = api
+        if "StageName" in read:
+            self._gateway.deploy(Stage(read.text("StageName")), lambda: api)
+
+    def undeploy(self, read: Properties, deployment_id: str) -> None:
+        """Take away the stage it made, where it made one."""
+        self._deployments.pop(deployment_id, None)
+        if "StageName" in read:
+            self._gateway.remove(read.text("ApiId"), read.text("StageName"))
+
+    def make_stage(self, read: Properties) -> None:
+        """Serve the API at the stage. Raises TemplateError."""
+        api, name = self._known[read.text("ApiId")], read.text("StageName")
+        settings = read.nested("RouteSettings")
+        throttles = [_throttle(settings.nested(key), key) for key in settings.values]
+        if "DefaultRouteSettings" in read:
+            throttles.append(_throttle(read.nested("DefaultRouteSettings"), ""))
+        stage = Stage(name, read.text_map("StageVariables"), tuple(each for each in throttles if each is not None))
+        self._gateway.deploy(stage, self._definition(read, api))
+
+    def remove_stage(self, api_id: str, name: str) -> None:
+        """Serve the stage no longer; its connections are closed."""
+        self._gateway.remove(api_id, name)
+
+    def _definition(self, read: Properties, api: WebSocketApi) -> Callable[[], WebSocketApi]:
+        if read.flag("AutoDeploy", default=False):
+            return lambda: api
+        if "DeploymentId" not in read:
+            empty = replace(api, routes={})  # as on AWS: a stage that nothing was deployed to
+            return lambda: empty
+        deployment = self._deployments.get(read.text("DeploymentId"))
+        if deployment is None or deployment.id != api.id:
+            raise read.error("DeploymentId", f"{read.text('DeploymentId')!r} is no deployment of the API")
+        return lambda: deployment
 
 
 def _put_route(api: WebSocketApi, read: Properties, part_id: str) -> None:
@@ -174,89 +153,13 @@ def _put_authorizer(api: WebSocketApi, read: Properties, part_id: str) -> None:
     api.authorizers[part_id] = read_authorizer(read, part_id)
 
 
-class _DeploymentHandler:
-    """`AWS::ApiGatewayV2::Deployment`. Ref and DeploymentId are the id."""
-
-    type: str = "AWS::ApiGatewayV2::Deployment"
-    support: Supported = _SERVED
-    properties: Mapping[str, Supported] = {"ApiId": _SERVED, "Description": _SERVED, "StageName": _SERVED}
-
-    def __init__(self, apis: _Apis) -> None:
-        self._apis = apis
-
-    async def create(self, resource: Resource) -> Physical:
-        """Keep the API as it is now, and serve it where a StageName is given. Raises TemplateError."""
-        read = read_properties(resource)
-        api = self._apis.find(read).snapshot()
-        if not api.routes:
-            raise read.error("ApiId", "at least one route is required before deploying the API (DependsOn the routes)")
-        deployment_id = _make_id(6, "deployment", resource.context.stack_name, resource.logical_id)
-        self._apis.deployments[deployment_id] = api
-        if "StageName" in read:
-            self._apis.gateway.deploy(Stage(read.text("StageName")), lambda: api)
-        return Physical(deployment_id, {"DeploymentId": deployment_id})
-
-    async def delete(self, resource: Resource, physical: Physical) -> None:
-        """Take away the stage it made, where it made one."""
-        read = read_properties(resource)
-        self._apis.deployments.pop(physical.ref, None)
-        if "StageName" in read:
-            self._apis.gateway.remove(read.text("ApiId"), read.text("StageName"))
-
-
-class _StageHandler:
-    """`AWS::ApiGatewayV2::Stage`. Ref is the name."""
-
-    type: str = "AWS::ApiGatewayV2::Stage"
-    support: Supported = _SERVED
-    properties: Mapping[str, Supported] = {
-        "AccessLogSettings": _NO_LOGS,
-        "AccessPolicyId": _HTTP_ONLY,
-        "ApiId": _SERVED,
-        "AutoDeploy": _SERVED,
-        "ClientCertificateId": Supported(Support.REFUSED, "client certificates are not sent here"),
-        "DefaultRouteSettings.DataTraceEnabled": _NO_LOGS,
-        "DefaultRouteSettings.DetailedMetricsEnabled": _NO_METRICS,
-        "DefaultRouteSettings.LoggingLevel": _NO_LOGS,
-        "DefaultRouteSettings.ThrottlingBurstLimit": _SERVED,
-        "DefaultRouteSettings.ThrottlingRateLimit": _SERVED,
-        "DeploymentId": _SERVED,
-        "Description": _SERVED,
-        "RouteSettings": Supported(Support.PARTIAL, "throttles are served; no logs are written and no metrics kept"),
-        "StageName": _SERVED,
-        "StageVariables": _SERVED,
-        "Tags": _SERVED,
-    }
-
-    def __init__(self, apis: _Apis) -> None:
-        self._apis = apis
-
-    async def create(self, resource: Resource) -> Physical:
-        """Serve the API at the stage. Raises TemplateError."""
-        read = read_properties(resource)
-        api, name = self._apis.find(read), read.text("StageName")
-        settings = read.nested("RouteSettings")
-        throttles = [_throttle(settings.nested(key), key) for key in settings.values]
-        if "DefaultRouteSettings" in read:
-            throttles.append(_throttle(read.nested("DefaultRouteSettings"), ""))
-        stage = Stage(name, read.text_map("StageVariables"), tuple(each for each in throttles if each is not None))
-        self._apis.gateway.deploy(stage, self._definition(read, api))
-        return Physical(name, {"StageName": name})
-
-    async def delete(self, resource: Resource, physical: Physical) -> None:
-        """Serve the stage no longer; its connections are closed."""
-        self._apis.gateway.remove(read_properties(resource).text("ApiId"), physical.ref)
-
-    def _definition(self, read: Properties, api: WebSocketApi) -> Callable[[], WebSocketApi]:
-        if read.flag("AutoDeploy", False):
-            return lambda: api
-        if "DeploymentId" not in read:
-            empty = replace(api, routes={})  # as on AWS: a stage that nothing was deployed to
-            return lambda: empty
-        deployment = self._apis.deployments.get(read.text("DeploymentId"))
-        if deployment is None or deployment.id != api.id:
-            raise read.error("DeploymentId", f"{read.text('DeploymentId')!r} is no deployment of the API")
-        return lambda: deployment
+_PUT: Final = {
+    "Route": _put_route,
+    "Integration": _put_integration,
+    "IntegrationResponse": _put_response,
+    "RouteResponse": _put_route_response,
+    "Authorizer": _put_authorizer,
+}
 
 
 def _throttle(read: Properties, route_key: str) -> Throttle | None:
@@ -270,15 +173,5 @@ def _throttle(read: Properties, route_key: str) -> Throttle | None:
 
 
 def websocket_handlers(gateway: WebSocketGateway) -> tuple[ResourceHandler, ...]:
-    """The handlers of the `AWS::ApiGatewayV2::*` types that are served, over one gateway."""
-    apis = _Apis(gateway)
-    return (
-        _ApiHandler(apis),
-        _PartHandler(apis, "Route", _put_route),
-        _PartHandler(apis, "Integration", _put_integration),
-        _PartHandler(apis, "IntegrationResponse", _put_response),
-        _PartHandler(apis, "RouteResponse", _put_route_response),
-        _PartHandler(apis, "Authorizer", _put_authorizer),
-        _DeploymentHandler(apis),
-        _StageHandler(apis),
-    )
+    """The handlers of `AWS::ApiGatewayV2::*` where WebSocket APIs are all there is."""
+    return v2_handlers(WebSocketApis(gateway))

@@ -1,0 +1,156 @@
+"""What an HTTP API is: plain data, read and checked; parts refer to one another by id, as API Gateway's resources do.
+
+Knows no CloudFormation, no OpenAPI and no sockets. A deployment is a copy (`snapshot`) that later changes do not reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias
+
+from localcloud.gateway.http_api.cors import Cors
+
+__all__ = ["DEFAULT", "Authorizer", "HttpApi", "Integration", "JwtAuthorizer", "LambdaAuthorizer", "Route", "Stage"]
+
+DEFAULT: Final = "$default"
+"""The route that takes what no other does, and the stage that has no part of the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Integration:
+    """Where a route leads: `kind` function (`uri` is its ARN), http (`uri` an address) or service (`subtype`).
+
+    `payload` is 1.0 or 2.0; `method` "" or ANY sends the request's own; `parameters` as written; `responses` are
+    parameter mappings by status; `timeout_s` 0.05 to 30.
+    """
+
+    id: str
+    kind: str
+    uri: str = ""
+    method: str = ""
+    subtype: str = ""
+    credentials: str = ""
+    payload: str = "2.0"
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    responses: Mapping[int, Mapping[str, str]] = field(default_factory=dict[int, Mapping[str, str]])
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class JwtAuthorizer:
+    """Tokens of one issuer, for any of the audiences, found at `source`."""
+
+    id: str
+    name: str
+    source: str
+    issuer: str
+    audience: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaAuthorizer:
+    """A function that decides. `payload` 1.0 or 2.0; `simple`: it may answer isAuthorized; `ttl_s` 0 keeps nothing."""
+
+    id: str
+    name: str
+    function_arn: str
+    sources: tuple[str, ...]
+    payload: str
+    simple: bool = False
+    ttl_s: int = 0
+
+
+Authorizer: TypeAlias = JwtAuthorizer | LambdaAuthorizer
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route key and what it leads to. `authorization` is NONE, JWT, CUSTOM or AWS_IAM; `scopes` are for JWT."""
+
+    id: str
+    key: str
+    integration_id: str = ""
+    authorization: str = "NONE"
+    authorizer_id: str = ""
+    scopes: tuple[str, ...] = ()
+    operation: str = ""
+
+
+@dataclass
+class HttpApi:
+    """An HTTP API and its parts by id. `changes` counts them: what was made of the parts before is old."""
+
+    id: str
+    name: str
+    region: str
+    account_id: str
+    partition: str
+    cors: Cors | None = None
+    is_open: bool = True
+    routes: dict[str, Route] = field(default_factory=dict[str, Route])
+    integrations: dict[str, Integration] = field(default_factory=dict[str, Integration])
+    authorizers: dict[str, Authorizer] = field(default_factory=dict[str, Authorizer])
+    changes: int = 0
+
+    def put(self, part: Route | Integration | Authorizer) -> None:
+        """Add a part, or put it in place of the one with its id."""
+        if isinstance(part, Route):
+            self.routes[part.id] = part
+        elif isinstance(part, Integration):
+            self.integrations[part.id] = part
+        else:
+            self.authorizers[part.id] = part
+        self.changes += 1
+
+    def drop(self, part_id: str) -> None:
+        """Take a part away; nothing happens where there is none."""
+        for kept in (self.routes, self.integrations, self.authorizers):
+            kept.pop(part_id, None)
+        self.changes += 1
+
+    def snapshot(self) -> HttpApi:
+        """The API as it is now."""
+        return replace(
+            self,
+            routes=dict(self.routes),
+            integrations=dict(self.integrations),
+            authorizers=dict(self.authorizers),
+        )
+
+    def route(self, key: str) -> Route | None:
+        """The route of exactly this key."""
+        return next((route for route in self.routes.values() if route.key == key), None)
+
+    @property
+    def domain_name(self) -> str:
+        """The host name the API has on AWS."""
+        suffix = ".cn" if self.region.startswith("cn-") else ""
+        return f"{self.id}.execute-api.{self.region}.amazonaws.com{suffix}"
+
+    def arn(self, rest: str) -> str:
+        """The ARN that permissions and policies name, ending in `rest` (`v1/GET/pets`, `authorizers/abc`)."""
+        return f"arn:{self.partition}:execute-api:{self.region}:{self.account_id}:{self.id}/{rest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """Requests a second, and at once; route key "" for every route that has none of its own."""
+
+    route_key: str
+    rate: float
+    burst: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage: its name, variables and throttles, and the deployment that it shows, "" where it deploys by itself."""
+
+    name: str
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    throttles: tuple[Throttle, ...] = ()
+
+    @property
+    def prefix(self) -> str:
+        """Its part of the path, "" for `$default`."""
+        return "" if self.name == DEFAULT else f"/{self.name}"

@@ -1,0 +1,55 @@
+"""API Gateway's HTTP endpoints put together: REST and HTTP APIs, whose tokens they take, and what is beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from localcloud.bearer_tokens import IssuerTokens, KeysUnavailable, TokenExpired, TokenInvalid
+from localcloud.front import Front
+from localcloud.gateway import cognito
+from localcloud.gateway.appsync.http import EventsHttp
+from localcloud.gateway.function_url import FunctionUrls
+from localcloud.gateway.http_api.apis import HttpApis
+from localcloud.gateway.http_api.stage import HttpBackends
+from localcloud.gateway.rest import Backends
+from localcloud.gateway.server import Gateway
+from localcloud.issuer_keys import IssuerKeys
+from localcloud.parts.services import Services
+
+__all__ = ["PoolVerifier", "open_gateway", "open_tokens"]
+
+
+class PoolVerifier:
+    """Tokens of user pools, as REST APIs take them."""
+
+    def __init__(self, tokens: IssuerTokens) -> None:
+        self._tokens = tokens
+
+    async def __call__(self, token: str, *, issuer: str, now_s: float) -> Mapping[str, Any]:  # noqa: ARG002 - the port
+        """The claims of a valid token. Raises TokenRefused, TokenExpired."""
+        try:
+            return await self._tokens.read(token, issuer)
+        except TokenExpired as error:
+            raise cognito.TokenExpired(str(error)) from error
+        except (TokenInvalid, KeysUnavailable) as error:
+            raise cognito.TokenRefused(str(error)) from error
+
+
+def open_tokens(services: Services, front: Front, backends: Backends, *, provider: str) -> IssuerTokens:
+    """The verifier of tokens; `provider` is the address of the AWS port that has the local issuer."""
+    keys = IssuerKeys(front.dispatch, provider=provider, send=backends.http, new_id=front.new_request_id)
+    return IssuerTokens(keys, clock=services.clock)
+
+
+def open_gateway(
+    services: Services, backends: Backends, tokens: IssuerTokens, *, urls: FunctionUrls, events: EventsHttp
+) -> tuple[Gateway, HttpApis]:
+    """The gateway, with the HTTP APIs in it."""
+    backends = replace(backends, tokens=PoolVerifier(tokens))
+    clock, random = services.clock, services.rng
+    gateway = Gateway(backends=backends, clock=clock, random=random, urls=urls, events=events)
+    apis = HttpApis(HttpBackends(backends, tokens), clock=clock, random=random)
+    gateway.join(apis)
+    return gateway, apis
