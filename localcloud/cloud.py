@@ -5,12 +5,10 @@ The one place that knows every part. Owns the order of starting and stopping; no
 
 from __future__ import annotations
 
-import platform
 import random
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass
-from typing import Final
 
 from localcloud.chaos.control import CHAOS_PATH, ChaosControl
 from localcloud.chaos.engine import Chaos
@@ -28,12 +26,12 @@ from localcloud.gateway.websocket.management import ManagementService
 from localcloud.gateway.websocket.server import WebSocketServer
 from localcloud.identity import IdentityProvider
 from localcloud.models.choose import kind_of
-from localcloud.options import CloudOptions, cloud_parameters
+from localcloud.options import CloudOptions
 from localcloud.parts.alarms import run_alarms
 from localcloud.parts.appsync import open_appsync
 from localcloud.parts.description import describe_state
+from localcloud.parts.formation import open_formation, prepare, send_to
 from localcloud.parts.handlers import Parts, make_handlers
-from localcloud.parts.http_apis import open_gateway, open_tokens
 from localcloud.parts.messaging import Messaging, open_messaging
 from localcloud.parts.naming import open_naming
 from localcloud.parts.ports import (
@@ -54,18 +52,14 @@ from localcloud.services.kinesis.wire import KinesisService
 from localcloud.services.lambda_.wire import LambdaService
 from localcloud.services.sqs.wire import SqsService
 from localcloud.state import RunningState
-from localcloud.template.deploy import Deployed, deploy, undeploy
+from localcloud.template.deploy import Deployed
 from localcloud.template.handler import ResourceHandler
 from localcloud.template.ledger import Ledger, make_ledger
-from localcloud.template.source import read_template
-from localcloud.template.stack import Settled, Stack, prepare_stack, stack_context
 from localcloud.traces.calls import CallSpans
 from localcloud.traces.engine import TracedEngine
 from localcloud.urls import Urls
 
 __all__ = ["LedgerRefused", "PortTaken", "RunningCloud", "open_cloud"]
-
-_MACHINES: Final = {"amd64": "x86_64", "aarch64": "arm64"}
 
 
 class LedgerRefused(Exception):
@@ -96,9 +90,9 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
     async with AsyncExitStack() as cleanup:
         listener = cleanup.enter_context(closing(listen(options.port)))
         console = cleanup.enter_context(closing(listen(port_of(options.port, CONSOLE_OFFSET))))
-        stack = _prepare(options, console=origin_of(console), aws=options.joins or origin_of(listener))
         cleanup.enter_context(hold_folder(options.persist) if options.persist is not None else nullcontext())
         services = await open_services(options, clock=clock, rng=rng, cleanup=cleanup)
+        stack = await prepare(options, services, console=origin_of(console), aws=options.joins or origin_of(listener))
         front = _front(services)
         aws = services.queues.endpoint = await cleanup.enter_async_context(front.serve(listener))
         compute = await cleanup.enter_async_context(_open_compute(options, services, front, aws=aws))
@@ -111,43 +105,33 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         backends = _backends(services, compute, front)
         function_urls = _function_urls(services, backends)
         appsync = open_appsync(services, compute.functions, front, group=compute.group, state=options.issuer_folder)
-        tokens = open_tokens(services, front, backends, provider=options.joins or aws)
-        gateway, http_apis = open_gateway(services, backends, tokens, urls=function_urls, events=appsync.http)
+        gateway = Gateway(backends=backends, clock=services.clock, random=rng, urls=function_urls, events=appsync.http)
         http = await _serve_http(gateway, options, cleanup)
         naming = await open_naming(options, services, front, http=http, cleanup=cleanup)
         sockets = WebSocketGateway(backends, group=compute.group, clock=services.clock, random=rng)
         front.add(ManagementService(sockets))
         server = WebSocketServer(sockets, group=compute.group, others=appsync.realtime)
         websocket = await _serve_websocket(server, options, cleanup)
+        formation = open_formation(options, stack, services, front=front, send=send_to(compute, messaging))
         parts = Parts(
             services=services,
             compute=compute,
             messaging=messaging,
             gateway=gateway,
-            http_apis=http_apis,
             sockets=sockets,
             urls=function_urls,
             appsync=appsync.apis,
             naming=naming,
+            formation=formation,
         )
         handlers = make_handlers(options, parts)
         ledger = _accept(make_ledger(stack.graph, handlers, allow=options.allow))
-        cleanup.callback(compute.group.create_task(services.tables.run()).cancel)
-        deployed = await deploy(stack, handlers, ledger)
-        cleanup.push_async_callback(undeploy, deployed)
+        deployed = await cleanup.enter_async_context(formation.deployed(handlers, ledger))
         names = await naming.answer(cleanup, group=compute.group, port=options.port)
         urls = Urls(aws, http, websocket, origin_of(console), options.region, sockets=sockets.api_ids(), names=names)
-        state = describe_state(options, stack, deployed, ledger=ledger, urls=urls)
+        state = describe_state(options, stack, deployed, ledger=ledger, urls=formation.tell_by(urls))
         await cleanup.enter_async_context(serve_console(_facts(options, parts, state), console))
         yield RunningCloud(state, ledger, deployed, compute, handlers)
-
-
-def _prepare(options: CloudOptions, *, console: str, aws: str) -> Stack:
-    source = read_template(options.template)
-    machine = platform.machine().lower()
-    parameters = cloud_parameters(options, source, _MACHINES.get(machine, machine), console=console, aws=aws)
-    context = stack_context(options.template.resolve().parent, region=options.region)
-    return prepare_stack(source, context, Settled(parameters=parameters, cache=options.cache / "translations"))
 
 
 def _accept(ledger: Ledger) -> Ledger:
@@ -207,7 +191,11 @@ async def _open_compute(
         settings, clock=services.clock.true, logs=services.logs, credentials=credentials, rng=services.rng
     ) as compute:
         chaos.join(compute)
-        yield compute
+        tables = compute.group.create_task(services.tables.run())
+        try:
+            yield compute
+        finally:
+            tables.cancel()
 
 
 def _backends(services: Services, compute: Compute, front: Front) -> Backends:

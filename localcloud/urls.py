@@ -48,23 +48,26 @@ class Urls:
     def endpoints(self, deployed: Deployed) -> dict[str, str]:
         """The address of every stage by its API's lower-case logical id; the last one where an API has several.
 
+        Ids of nested stacks are dotted (`child.api`).
+
         That of a Function URL by its own lower-case logical id; of an Event API two, the second with `-realtime`.
         Beside them `names`.
         """
         found: dict[str, str] = {}
-        for entry in deployed.made.values():
+        whole = deployed.whole
+        for logical_id, entry in whole.items():
             if entry.resource.type == "AWS::Lambda::Url":
                 address = self.localise(entry.physical.attributes["FunctionUrl"])
-                found[entry.resource.logical_id.lower()] = address.rstrip("/")
+                found[logical_id.lower()] = address.rstrip("/")
             if entry.resource.type == "AWS::AppSync::Api":
-                name, api_id = entry.resource.logical_id.lower(), entry.physical.ref
+                name, api_id = logical_id.lower(), entry.physical.ref
                 found[name] = f"{self.http}/{api_id}/event"
                 found[f"{name}-realtime"] = f"{self.websocket}/{api_id}/event/realtime"
             api_id, stage = _stage_of(entry.resource, entry.physical)
             if api_id:
-                owner = next(each for each in deployed.made.values() if each.physical.ref == api_id)
+                owner = next(name for name, each in whole.items() if each.physical.ref == api_id)
                 root = self.websocket if api_id in self.sockets else self.http
-                found[owner.resource.logical_id.lower()] = f"{root}/{api_id}{stage}"
+                found[owner.lower()] = f"{root}/{api_id}{stage}"
         return {**found, **self.names}
 
 

@@ -23,8 +23,8 @@ def describe_state(
 ) -> RunningState:
     """The running cloud, with its addresses as they are reached here."""
     own = {"aws": urls.aws, "console": urls.console}
-    made = deployed.made.values()
-    functions = [entry for entry in made if entry.resource.type == "AWS::Lambda::Function"]
+    made = deployed.whole.items()
+    functions = {name: entry for name, entry in made if entry.resource.type == "AWS::Lambda::Function"}
     outputs = {name: urls.localise(value) for name, value in deployed.outputs.items()}
     issuer = read_issuer(stack.metadata, stack.declared)
     return RunningState(
@@ -34,8 +34,8 @@ def describe_state(
         audience=str(stack.graph.scope.parameters.get(issuer.audience, "")),
         endpoints=own | urls.endpoints(deployed) | own,  # named first, and no API's logical id takes their place
         outputs=outputs,
-        functions={entry.resource.logical_id: entry.physical.ref for entry in functions},
-        logs={entry.physical.ref: str(_log_of(options, entry.resource)) for entry in functions},
+        functions={name: entry.physical.ref for name, entry in functions.items()},
+        logs={entry.physical.ref: str(_log_of(options, entry.resource)) for entry in functions.values()},
         ledger=ledger.to_json(),
         issuer=str(options.issuer_folder.resolve()),
     )

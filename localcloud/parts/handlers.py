@@ -14,14 +14,12 @@ from localcloud.compute.resources import FunctionHandler, LayerHandler, refused_
 from localcloud.gateway.domain_resources import domain_handlers
 from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.function_url_resources import FunctionUrlHandler
-from localcloud.gateway.http_api.apis import HttpApis
-from localcloud.gateway.http_api.resources import StackHttpApis
 from localcloud.gateway.resources import gateway_handlers
 from localcloud.gateway.server import Gateway
-from localcloud.gateway.v2_resources import v2_handlers
 from localcloud.gateway.websocket.gateway import WebSocketGateway
-from localcloud.gateway.websocket.resources import WebSocketApis
+from localcloud.gateway.websocket.resources import websocket_handlers
 from localcloud.options import CloudOptions
+from localcloud.parts.formation import Formation
 from localcloud.parts.messaging import Messaging
 from localcloud.parts.naming import Naming
 from localcloud.parts.services import Services
@@ -59,11 +57,11 @@ class Parts:
     compute: Compute
     messaging: Messaging
     gateway: Gateway
-    http_apis: HttpApis
     sockets: WebSocketGateway
     urls: FunctionUrls
     appsync: EventApis
     naming: Naming
+    formation: Formation
 
 
 def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
@@ -100,10 +98,11 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
         EventSourceMappingHandler(messaging.mappings),
         *gateway_handlers(parts.gateway),
         *domain_handlers(parts.gateway),
-        *v2_handlers(WebSocketApis(parts.sockets), StackHttpApis(parts.http_apis)),
+        *websocket_handlers(parts.sockets),
         *appsync_handlers(parts.appsync),
         FunctionUrlHandler(parts.compute.functions, parts.urls),
         *parts.naming.handlers,
+        *parts.formation.handlers,
     ]
     return {handler.type: handler for handler in made}
 

@@ -29,6 +29,7 @@ log: Final = logging.getLogger("localcloud.template")
 
 DELETE_S: Final = 15.0  # of one resource; ours, for `down` has an end
 UNDEPLOY_S: Final = 25.0  # of a stack; `sluiceway down` kills after 30 s
+MASK: Final = "****"  # of what a custom resource answered with NoEcho
 _RETAINED: Final = {"Retain", "RetainExceptOnCreate"}
 
 
@@ -51,7 +52,10 @@ Watch = Callable[[Step], None]
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """A stack that exists. `made` in the order of making; `left_out`: refused resources that were allowed."""
+    """A stack that exists. `made` in the order of making; `left_out`: refused resources that were allowed.
+
+    `exported`: the name of each output's export, by the output's.
+    """
 
     stack: Stack
     made: Mapping[str, Made]
@@ -59,6 +63,7 @@ class Deployed:
     outputs: Mapping[str, str] = field(default_factory=dict[str, str])
     exports: Mapping[str, str] = field(default_factory=dict[str, str])
     watch: Watch | None = None
+    exported: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def whole(self) -> dict[str, Made]:
@@ -112,12 +117,12 @@ async def deploy(
     whole = False
     try:
         await making.run()
-        outputs, exports = await _read_outputs(stack.graph.outputs, making.scope, references)
+        outputs, exports, exported = await _read_outputs(stack.graph.outputs, making.scope, references)
         whole = True
     finally:
         if not whole:  # failed or cancelled
             await making.roll_back()
-    return Deployed(stack, making.made, tuple(making.left_out), outputs, exports, watch)
+    return Deployed(stack, making.made, tuple(making.left_out), outputs, exports, watch, exported)
 
 
 async def undeploy(deployed: Deployed) -> tuple[str, ...]:
@@ -234,6 +239,10 @@ class _Unmaking:
         try:
             async with asyncio.timeout(DELETE_S):
                 await deleting
+        except TemplateError as error:
+            log.error("stack.delete_failed", extra={"logical_id": resource.logical_id, "reason": str(error)})  # noqa: TRY400 - a sentence that says it all
+            self._tell(resource, "DELETE_FAILED", physical_id, reason=str(error))
+            return False
         except Exception as error:  # whatever a handler does, the others are deleted
             log.exception("stack.delete_failed", extra={"logical_id": resource.logical_id})
             self._tell(resource, "DELETE_FAILED", physical_id, reason=str(error) or type(error).__name__)
@@ -290,9 +299,11 @@ async def _create(resource: Resource, handler: ResourceHandler) -> Physical:
 
 async def _read_outputs(
     outputs: Mapping[str, Any], scope: Scope, references: References | None
-) -> tuple[dict[str, str], dict[str, str]]:
+) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """The outputs, what is exported by its name, and the names by output."""
     values: dict[str, str] = {}
     exports: dict[str, str] = {}
+    exported: dict[str, str] = {}
     for name, entry in outputs.items():
         where = f"Outputs.{name}"
         value = _output_text(entry["Value"], scope, f"{where}.Value")
@@ -302,12 +313,21 @@ async def _read_outputs(
             export = _output_text(named.get("Name"), scope, f"{where}.Export.Name")
             if export in exports or export in scope.exports:
                 raise TemplateError(f"there is already an export {export}", where=join_path(where, "Export"))
-            exports[export] = values[name]
-    return values, exports
+            exports[export], exported[name] = values[name], export
+    secret = [text for physical in scope.physical.values() if physical.hidden for text in _texts(physical)]
+    shown = {name: MASK if any(text in value for text in secret) else value for name, value in values.items()}
+    return shown, exports, exported
+
+
+def _texts(physical: Physical) -> list[str]:
+    return [text for value in physical.attributes.values() if (text := scalar_text(value))]
 
 
 def _output_text(value: Any, scope: Scope, path: str) -> str:
-    text = scalar_text(resolve(value, scope, path))
+    try:
+        text = scalar_text(resolve(value, scope, path))
+    except NotYet as error:
+        raise TemplateError(f"refers to {error.logical_id}, which is not there", where=path) from error
     if text is None:
         raise TemplateError("must be text", where=path)
     return text

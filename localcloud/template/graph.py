@@ -40,11 +40,15 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """`nodes` by logical id, each after all that it needs; `scope` knows which resources there are."""
+    """`nodes` by logical id, each after all that it needs; `scope` knows which resources there are.
+
+    `nested`: the graphs of nested stacks by logical id, as far as they are known before anything is made.
+    """
 
     nodes: Mapping[str, Node]
     scope: Scope
     outputs: Mapping[str, Any]
+    nested: Mapping[str, Graph] = field(default_factory=dict[str, "Graph"])
 
 
 def build_graph(body: Mapping[str, Any], scope: Scope) -> Graph:

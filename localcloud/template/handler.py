@@ -90,12 +90,13 @@ class Resource:
 class Physical:
     """What a created resource is to others: `Ref` and `Fn::GetAtt` (dotted attribute names).
 
-    `inner`: the resources of a nested stack, by logical id.
+    `inner`: the resources of a nested stack, by logical id. `hidden`: outputs that show an attribute are masked.
     """
 
     ref: str
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     inner: Mapping[str, Made] = field(default_factory=dict[str, "Made"])
+    hidden: bool = False
 
 
 class ResourceHandler(Protocol):

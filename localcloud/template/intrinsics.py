@@ -200,7 +200,9 @@ def sub_names(value: Any) -> Iterator[str]:
 def _import_value(value: Any, scope: Scope, path: str) -> str:
     name = _text(value, scope, path)
     if name not in scope.exports:
-        raise TemplateError(f"no export named {name} found", where=path)
+        if scope.growing:
+            raise NotYet(f"the export {name}")
+        raise TemplateError(f"no export named {name} found: those of this deployment are known, no others", where=path)
     return scope.exports[name]
 
 

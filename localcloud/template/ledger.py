@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from localcloud.template.graph import Graph, Node
 from localcloud.template.handler import ResourceHandler, Support, Supported, find_handler
 from localcloud.template.intrinsics import find_function, resolve_known
 from localcloud.template.properties import scalar_text
+from localcloud.template.refused import reason_of
 
 __all__ = ["Ledger", "Line", "make_ledger"]
 
@@ -31,7 +32,10 @@ _HARMLESS: Final = {"DeletionPolicy": ("Delete",), "UpdateReplacePolicy": ("Dele
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One fact. `property` is dotted, "" for the resource as a whole; `allowed`: refused, and the person said go on."""
+    """One fact. `property` is dotted, "" for the resource as a whole; `allowed`: refused, and the person said go on.
+
+    `logical_id` is dotted for a resource of a nested stack.
+    """
 
     logical_id: str
     type: str
@@ -115,10 +119,19 @@ def make_ledger(graph: Graph, handlers: Mapping[str, ResourceHandler], *, allow:
     A name without a property allows all that is refused of it. Raises TemplateError where properties make no sense.
     """
     names = dict.fromkeys(allow)
-    lines = [line for node in graph.nodes.values() for line in _lines(node, graph, find_handler(handlers, node.type))]
+    lines = list(_graph_lines(graph, handlers))
     refused = [line for line in lines if line.support is Support.REFUSED]
     unused = tuple(name for name in names if not any(name in _names(line) for line in refused))
     return Ledger(tuple(_allow(line, names) if line.support is Support.REFUSED else line for line in lines), unused)
+
+
+def _graph_lines(graph: Graph, handlers: Mapping[str, ResourceHandler], prefix: str = "") -> Iterator[Line]:
+    """The lines of every resource, those of a nested stack after its own, by dotted ids (`Child.Queue`)."""
+    for node in graph.nodes.values():
+        for line in _lines(node, graph, find_handler(handlers, node.type)):
+            yield replace(line, logical_id=f"{prefix}{line.logical_id}")
+        if node.logical_id in graph.nested:
+            yield from _graph_lines(graph.nested[node.logical_id], handlers, f"{prefix}{node.logical_id}.")
 
 
 def _allow(line: Line, allowed: Container[str]) -> Line:
@@ -142,7 +155,7 @@ def _as_allowed(line: Line) -> Line:
 
 def _lines(node: Node, graph: Graph, handler: ResourceHandler | None) -> Iterator[Line]:
     if handler is None:
-        reason = f"{node.type} is not served here"
+        reason = reason_of(node.type)
         yield Line(node.logical_id, node.type, "", Support.REFUSED, reason)
         return
     yield Line(node.logical_id, node.type, "", handler.support.support, handler.support.reason)

@@ -7,7 +7,7 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameter
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, cast
@@ -136,32 +136,46 @@ def resolve_parameters(
     given: Mapping[str, str],
     *,
     stored: Callable[[str], str] | None = None,
+    pending: Collection[str] = (),
 ) -> dict[str, ParameterValue]:
     """The value of every parameter: given, else its default. `stored` reads an SSM parameter by name.
 
+    `pending`: those whose value is made later (of a nested stack); something of their kind stands for it.
+
     Raises TemplateError that names what is unknown, missing or against a constraint.
     """
-    if unknown := sorted(set(given) - set(parameters)):
+    given = {**given, **{name: _stand_in(parameters[name]) for name in pending if name in parameters}}
+    if unknown := sorted({*given, *pending} - set(parameters)):
         raise TemplateError(f"Parameters: [{', '.join(unknown)}] do not exist in the template", where="Parameters")
     missing = [name for name, parameter in parameters.items() if name not in given and parameter.default is None]
     if missing:
         raise TemplateError(f"Parameters: [{', '.join(missing)}] must have values", where="Parameters")
     return {
-        name: _resolve_parameter(parameter, given.get(name, parameter.default or ""), stored)
+        name: _resolve_parameter(parameter, given.get(name, parameter.default or ""), stored, exact=name not in pending)
         for name, parameter in parameters.items()
     }
 
 
-def _resolve_parameter(parameter: Parameter, text: str, stored: Callable[[str], str] | None) -> ParameterValue:
+def _stand_in(parameter: Parameter) -> str:
+    if parameter.default is not None and not parameter.is_stored:
+        return parameter.default
+    if parameter.allowed_values:
+        return parameter.allowed_values[0]
+    return str(parameter.bounds[0] or 1) if "Number" in parameter.kind else f"pending-{parameter.name}"
+
+
+def _resolve_parameter(
+    parameter: Parameter, text: str, stored: Callable[[str], str] | None, *, exact: bool
+) -> ParameterValue:
     where = f"Parameters.{parameter.name}"
     if len(text.encode()) > MAX_VALUE_BYTES:
         raise TemplateError(f"the value has more than {MAX_VALUE_BYTES} bytes", where=where)
-    if parameter.is_stored:
+    if parameter.is_stored and exact:
         if stored is None:
             raise TemplateError(f"{parameter.kind} needs the SSM parameter {text!r}, which is not here", where=where)
         text = stored(text)
     items = [item.strip() for item in text.split(",")] if parameter.is_list else [text]
-    for item in items:
+    for item in items if exact else ():
         _check(parameter, item, where)
     return items if parameter.is_list else text
 

@@ -17,12 +17,12 @@ from localcloud.template.handler import CUSTOM_RESOURCE
 __all__ = ["MAX_REFERENCES", "References", "answer_references"]
 
 References: TypeAlias = Callable[[str, str], Awaitable[str]]
-"""Reads a dynamic reference by service (`ssm`, `secretsmanager`) and key. Raises LookupError, whose text says why."""
+"""Reads a dynamic reference by service (`ssm`, `secretsmanager`) and key. Raises TemplateError that says why not."""
 
 MAX_REFERENCES: Final = 60  # the page above: "up to 60 dynamic references in a stack template"
 _REFERENCE: Final = re.compile(r"\{\{resolve:([^:{}]*):([^{}]*)\}\}")
 _SERVICES: Final = ("ssm", "ssm-secure", "secretsmanager")
-_SSM_KEY: Final = re.compile(r"[a-zA-Z0-9_.\-/]+(?::[1-9]\d{0,17})?")
+_SSM_KEY: Final = re.compile(r"(?:arn:aws[a-z-]*:ssm:[a-z0-9-]*:\d*:parameter)?[a-zA-Z0-9_.\-/]+(?::[1-9]\d{0,17})?")
 
 
 async def answer_references(value: Any, references: References | None, *, path: str, resource_type: str) -> Any:
@@ -60,9 +60,8 @@ async def _read(match: re.Match[str], references: References | None, *, path: st
         raise TemplateError(f"the dynamic reference {match[0]} is not served here", where=path)
     try:
         return await references(service, key)
-    except LookupError as error:
-        said = error.args[0] if error.args else "it is not there"
-        raise TemplateError(f"the dynamic reference {match[0]} has no answer: {said}", where=path) from error
+    except TemplateError as error:
+        raise TemplateError(f"the dynamic reference {match[0]} has no answer: {error.detail}", where=path) from error
 
 
 def _check(service: str, key: str, *, path: str, resource_type: str) -> None:

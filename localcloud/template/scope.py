@@ -29,7 +29,7 @@ URL_SUFFIXES: Final = {"aws": "amazonaws.com", "aws-cn": "amazonaws.com.cn", "aw
 
 
 class NotYet(Exception):
-    """A resource that does not exist yet was asked for. `logical_id` names it."""
+    """A resource, or an export, that does not exist yet was asked for. `logical_id` names it."""
 
     def __init__(self, logical_id: str) -> None:
         super().__init__(logical_id)
@@ -60,7 +60,7 @@ class Scope:
 
     `resources`: every logical id of the stack whose condition holds, and its type. `physical`: those made so far.
     `secrets` answers a dynamic reference by (service, key), None where there is none to ask. `extensions`: the
-    template declares `AWS::LanguageExtensions`.
+    template declares `AWS::LanguageExtensions`. `growing`: nested stacks may add to `exports`.
     """
 
     context: StackContext
@@ -72,6 +72,7 @@ class Scope:
     exports: Mapping[str, str] = field(default_factory=dict[str, str])
     secrets: Callable[[str, str], str] | None = None
     extensions: bool = False
+    growing: bool = False
     _pseudo: dict[str, Any] = field(init=False)
     _truth: dict[str, bool | None] = field(init=False, default_factory=dict[str, "bool | None"])
 

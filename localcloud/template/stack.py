@@ -13,18 +13,21 @@ from typing import Any, Final, cast
 from localcloud.services.contract import ACCOUNT_ID
 from localcloud.template.errors import TemplateError
 from localcloud.template.graph import Graph, build_graph
-from localcloud.template.handler import StackContext
+from localcloud.template.handler import NESTED_STACK, StackContext
 from localcloud.template.include import expand_includes
+from localcloud.template.intrinsics import resolve_known
+from localcloud.template.nested import MAX_NESTING, open_child
 from localcloud.template.parameters import Parameter, ParameterValue, read_parameters, resolve_parameters
 from localcloud.template.rules import check_rules
 from localcloud.template.scope import Scope
 from localcloud.template.source import Source
 from localcloud.template.translate import LANGUAGE_EXTENSIONS, translate
 
-__all__ = ["Settled", "Stack", "prepare_stack", "stack_context"]
+__all__ = ["Settled", "Stack", "prepare_child", "prepare_stack", "stack_context"]
 
 DEFAULT_REGION: Final = "us-east-1"
 
+_CODE_PATHS: Final = {"AWS::Lambda::Function": "Code", "AWS::Lambda::LayerVersion": "Content"}
 _SECTIONS: Final = frozenset({
     "AWSTemplateFormatVersion", "Conditions", "Description", "Globals", "Mappings", "Metadata", "Outputs", "Parameters",
     "Resources", "Rules", "Transform",
@@ -36,6 +39,7 @@ class Settled:
     """What a person may decide about a deployment. `cache` is the folder of translations, None for none.
 
     `stored` reads an SSM parameter, `secrets` a dynamic reference by (service, key): None where nothing can.
+    `pending`: parameters of a nested stack whose values are made later; `depth` counts the stacks around it.
     """
 
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -43,17 +47,24 @@ class Settled:
     cache: Path | None = None
     stored: Callable[[str], str] | None = None
     secrets: Callable[[str, str], str] | None = None
+    pending: frozenset[str] = frozenset()
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack ready to be deployed. `cached`: what SAM makes of the template was remembered from an earlier start."""
+    """A stack ready to be deployed. `cached`: what SAM makes of the template was remembered from an earlier start.
+
+    `source` is the template as written, `body` as it is after every transform.
+    """
 
     context: StackContext
     graph: Graph
     declared: Mapping[str, Parameter]
     metadata: Mapping[str, Any]
     cached: bool
+    source: Source
+    body: Mapping[str, Any]
 
     @property
     def parameters(self) -> dict[str, ParameterValue]:
@@ -76,7 +87,7 @@ def prepare_stack(source: Source, context: StackContext, settled: Settled | None
     if unknown := sorted(set(source.body) - _SECTIONS):
         raise TemplateError("this section is not served here", where=unknown[0])
     declared = read_parameters(source.body)
-    values = resolve_parameters(declared, settled.parameters, stored=settled.stored)
+    values = resolve_parameters(declared, settled.parameters, stored=settled.stored, pending=settled.pending)
     outer = Scope(
         context=context,
         parameters=values,
@@ -90,14 +101,68 @@ def prepare_stack(source: Source, context: StackContext, settled: Settled | None
     expanded = expand_includes(source.body, outer)
     translation = translate(expanded, values, region=context.region, cache=settled.cache)
     body = translation.body
+    if settled.depth:
+        body = _with_whole_paths(body, context.base)
     scope = replace(outer, mappings=_section(body, "Mappings"), conditions=_section(body, "Conditions"))
+    graph = build_graph(body, replace(scope, growing=_has_nested(body)))
     return Stack(
         context=context,
-        graph=build_graph(body, scope),
+        graph=replace(graph, nested=_prepare_nested(graph, context, settled)),
         declared=declared,
         metadata=_section(source.body, "Metadata"),
         cached=translation.cached,
+        source=source,
+        body=body,
     )
+
+
+def prepare_child(logical_id: str, properties: Mapping[str, Any], outer: StackContext, *, settled: Settled) -> Stack:
+    """The nested stack that a resource names; `settled` is that of the stack around it. Raises TemplateError."""
+    if settled.depth >= MAX_NESTING:
+        raise TemplateError(f"stacks are nested more than {MAX_NESTING} deep", where=f"Resources.{logical_id}")
+    child = open_child(logical_id, properties, outer)
+    inner = replace(settled, parameters=child.parameters, pending=child.pending, depth=settled.depth + 1)
+    try:
+        return prepare_stack(child.source, child.context, inner)
+    except TemplateError as error:
+        raise TemplateError(error.detail, where=f"Resources.{logical_id}/{error.where}") from error
+
+
+def _has_nested(body: Mapping[str, Any]) -> bool:
+    """Whether there are nested stacks, whose exports others may import."""
+    resources: Any = body.get("Resources")
+    entries: list[Any] = list(cast("dict[str, Any]", resources).values()) if isinstance(resources, dict) else []
+    return any(
+        isinstance(entry, dict) and cast("dict[str, Any]", entry).get("Type") == NESTED_STACK for entry in entries
+    )
+
+
+def _prepare_nested(graph: Graph, context: StackContext, settled: Settled) -> dict[str, Graph]:
+    found: dict[str, Graph] = {}
+    for name, node in graph.nodes.items():
+        if node.type == NESTED_STACK:
+            properties = resolve_known(dict(node.properties), graph.scope, f"Resources.{name}.Properties")
+            before = replace(settled, stored=str)  # a name stands for the value that is read when the stack is made
+            found[name] = prepare_child(name, properties, context, settled=before).graph
+    return found
+
+
+def _with_whole_paths(body: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """`body` with the paths of code from the root: a nested template's are relative to its own folder."""
+    resources = {
+        name: _with_whole_path(cast("dict[str, Any]", entry), base) if isinstance(entry, dict) else entry
+        for name, entry in _section(body, "Resources").items()
+    }
+    return {**body, "Resources": resources}
+
+
+def _with_whole_path(entry: dict[str, Any], base: Path) -> dict[str, Any]:
+    key = _CODE_PATHS.get(str(entry.get("Type")))
+    properties: Any = entry.get("Properties")
+    path: Any = cast("dict[str, Any]", properties).get(key) if key and isinstance(properties, dict) else None
+    if not isinstance(path, str):
+        return entry
+    return {**entry, "Properties": {**properties, key: str(base / path)}}
 
 
 def _section(body: Mapping[str, Any], name: str) -> dict[str, Any]:

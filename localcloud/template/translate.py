@@ -146,10 +146,20 @@ def _name_origins(template: dict[str, Any]) -> None:
     for logical_id, resource in template["Resources"].items():
         if isinstance(resource, dict):
             entry = cast("dict[str, Any]", resource)
-            if entry.get("Type") == "AWS::Serverless::Application":  # the translator would ask the network for it
-                raise TemplateError("AWS::Serverless::Application is not served here", where=f"Resources.{logical_id}")
+            _refuse_repository(logical_id, entry)
             if str(entry.get("Type", "")).startswith("AWS::Serverless::"):
                 entry["Metadata"] = {**(entry.get("Metadata") or {}), "SamResourceId": logical_id}
+
+
+def _refuse_repository(logical_id: str, entry: Mapping[str, Any]) -> None:
+    """The translator would ask the network for an application of the Serverless Application Repository."""
+    if entry.get("Type") != "AWS::Serverless::Application":
+        return
+    properties = cast("dict[str, Any]", entry.get("Properties") or {})
+    location = properties.get("Location")
+    if not isinstance(location, str):
+        said = "applications of the Serverless Application Repository cannot be fetched here; a local template can"
+        raise TemplateError(said, where=f"Resources.{logical_id}.Properties.Location")
 
 
 class _Places:

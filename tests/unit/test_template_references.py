@@ -17,7 +17,7 @@ async def _read(service: str, key: str) -> str:
     try:
         return KNOWN[service, key]
     except KeyError:
-        raise LookupError(f"there is no {key}") from None
+        raise TemplateError(f"there is no {key}", where="elsewhere") from None
 
 
 def _answer(value: Any, *, kind: str = "AWS::Lambda::Function", read: Any = _read) -> Any:

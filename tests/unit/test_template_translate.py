@@ -109,10 +109,10 @@ def test_another_macro_is_refused() -> None:
         translate({"Transform": [SAM, "MyMacro"], "Resources": {}}, {}, region="eu-west-1")
 
 
-def test_a_nested_application_is_refused() -> None:
+def test_an_application_of_the_repository_is_refused() -> None:
     """The translator would ask the network for it."""
     application = {"Type": "AWS::Serverless::Application", "Properties": {"Location": {"ApplicationId": "a"}}}
-    with pytest.raises(TemplateError, match=r"Resources\.App: AWS::Serverless::Application is not served here"):
+    with pytest.raises(TemplateError, match=r"App\.Properties\.Location: applications of the Serverless"):
         _translate({"App": application})
 
 

@@ -1,0 +1,122 @@
+"""CloudFormation put together: what a template is made into, custom resources, nested stacks, and its API."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final, cast
+
+from localcloud.compute.cloud import Compute
+from localcloud.front import Front
+from localcloud.options import CloudOptions, cloud_parameters
+from localcloud.parts.messaging import Messaging
+from localcloud.parts.services import Services
+from localcloud.services.cloudformation.answers import ANSWERS_PATH, AnswerDesk
+from localcloud.services.cloudformation.model import Stacks
+from localcloud.services.cloudformation.resources import CustomResourceHandler, Send
+from localcloud.services.cloudformation.stacks import Nesting, StackHandler
+from localcloud.services.cloudformation.wire import CloudFormationService
+from localcloud.services.lambda_.errors import LambdaError
+from localcloud.services.sns.errors import SnsError
+from localcloud.services.sns.message import Publication
+from localcloud.services.sns.model import Topics
+from localcloud.template.deploy import Deployed, deploy, undeploy
+from localcloud.template.handler import ResourceHandler
+from localcloud.template.inert import inert_handlers
+from localcloud.template.ledger import Ledger
+from localcloud.template.source import read_template
+from localcloud.template.stack import Settled, Stack, prepare_stack, stack_context
+from localcloud.template.stored import read_stored
+from localcloud.urls import Urls
+
+__all__ = ["Formation", "open_formation", "prepare", "send_to"]
+
+SUBJECT: Final = "AWS CloudFormation custom resource request"  # of the message to a topic
+_MACHINES: Final = {"amd64": "x86_64", "aarch64": "arm64"}
+
+
+async def prepare(options: CloudOptions, services: Services, *, console: str, aws: str) -> Stack:
+    """The stack of the template, before anything of it is made. Raises TemplateError."""
+    source = read_template(options.template)
+    machine = platform.machine().lower()
+    parameters = cloud_parameters(options, source, _MACHINES.get(machine, machine), console=console, aws=aws)
+    context = stack_context(options.template.resolve().parent, region=options.region)
+    stored = await read_stored(source, parameters, services.delegated.read_parameter)
+    exports: dict[str, str] = {}  # nested stacks add theirs
+    cache = options.cache / "translations"
+    return prepare_stack(source, context, Settled(parameters, exports, cache=cache, stored=stored))
+
+
+class Formation:
+    """The deployer of one cloud. `handlers` are those of this part; `service` is the API."""
+
+    def __init__(
+        self, options: CloudOptions, stack: Stack, services: Services, *, desk: AnswerDesk, send: Send
+    ) -> None:
+        self._stack = stack
+        self._references = services.delegated.resolve_reference
+        self._stacks = Stacks(services.clock, services.rng)
+        self._all: dict[str, ResourceHandler] = {}
+        nesting = Nesting(
+            handlers=self._all,
+            stacks=self._stacks,
+            settled=Settled(cache=options.cache / "translations"),
+            exports=cast("dict[str, str]", stack.graph.scope.exports),
+            references=self._references,
+            read_parameter=services.delegated.read_parameter,
+            allow=options.allow,
+        )
+        custom = CustomResourceHandler(desk, send, tell=options.progress)
+        self.handlers: tuple[ResourceHandler, ...] = (custom, StackHandler(nesting), *inert_handlers())
+        self.service = CloudFormationService(self._stacks)
+
+    def tell_by(self, urls: Urls) -> Urls:
+        """Tell outputs by the API as they are reached here, and give `urls` back."""
+        self.service.show = urls.localise
+        return urls
+
+    @asynccontextmanager
+    async def deployed(self, handlers: Mapping[str, ResourceHandler], ledger: Ledger) -> AsyncGenerator[Deployed]:
+        """The stack, made for the length of the block. Raises TemplateError."""
+        self._all.update(handlers)
+        watch = self._stacks.begin(self._stack)
+        made = await deploy(self._stack, handlers, ledger, watch=watch, references=self._references)
+        self._stacks.end(made)
+        try:
+            yield made
+        finally:
+            await undeploy(made)
+
+
+def open_formation(options: CloudOptions, stack: Stack, services: Services, *, front: Front, send: Send) -> Formation:
+    """The deployer of `stack`; its API and its answer addresses are behind `front`."""
+    desk = AnswerDesk(lambda: services.queues.endpoint, services.rng)
+    front.answer_own(desk.answer, under=ANSWERS_PATH)
+    formation = Formation(options, stack, services, desk=desk, send=send)
+    front.add(formation.service)
+    return formation
+
+
+def send_to(compute: Compute, messaging: Messaging) -> Send:
+    """The way to whoever makes custom resources."""
+
+    async def send(token: str, document: str) -> None:
+        if ":sns:" in token:
+            _publish(messaging.topics, token, document)
+            return
+        if ":lambda:" not in token:
+            raise LookupError(f"Invalid service token: {token} is no ARN of a function or a topic")
+        try:
+            await compute.functions.invoke(token, document.encode(), invocation_type="Event")
+        except LambdaError as error:
+            raise LookupError(str(error)) from error
+
+    return send
+
+
+def _publish(topics: Topics, arn: str, document: str) -> None:
+    try:
+        topics.publish(topics.get(arn, arn.split(":")[3]), Publication(document, subject=SUBJECT))
+    except SnsError as error:
+        raise LookupError(f"{error.code}: {error.message}") from error

@@ -1,0 +1,1 @@
+"""CloudFormation: custom resources, nested stacks, and what its API tells of the stack that runs."""
