@@ -32,6 +32,7 @@ from localcloud.parts.appsync import open_appsync
 from localcloud.parts.description import describe_state
 from localcloud.parts.formation import open_formation, prepare, send_to
 from localcloud.parts.handlers import Parts, make_handlers
+from localcloud.parts.lambda_api import open_lambda
 from localcloud.parts.messaging import Messaging, open_messaging
 from localcloud.parts.naming import open_naming
 from localcloud.parts.ports import (
@@ -49,7 +50,7 @@ from localcloud.services.bedrock.wire import BedrockService
 from localcloud.services.cloudwatch.wire import CloudWatchService
 from localcloud.services.iam.sessions import RoleSessions
 from localcloud.services.kinesis.wire import KinesisService
-from localcloud.services.lambda_.wire import LambdaService
+from localcloud.services.lambda_.api import ApiParts
 from localcloud.services.sqs.wire import SqsService
 from localcloud.state import RunningState
 from localcloud.template.deploy import Deployed
@@ -99,11 +100,10 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         messaging = await cleanup.enter_async_context(
             open_messaging(services, compute.functions, front, group=compute.group)
         )
-        messaging.topics.endpoint = aws
         await cleanup.enter_async_context(run_alarms(services, compute.functions, messaging, group=compute.group))
-        front.add(_lambda_api(compute, messaging, services, region=options.region))
+        lambda_ = open_lambda(options, services, compute.functions, messaging=messaging, front=front)
         backends = _backends(services, compute, front)
-        function_urls = _function_urls(services, backends)
+        function_urls = _function_urls(services, backends, lambda_)
         appsync = open_appsync(services, compute.functions, front, group=compute.group, state=options.issuer_folder)
         gateway = Gateway(backends=backends, clock=services.clock, random=rng, urls=function_urls, events=appsync.http)
         http = await _serve_http(gateway, options, cleanup)
@@ -116,6 +116,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         parts = Parts(
             services=services,
             compute=compute,
+            functions=lambda_,
             messaging=messaging,
             gateway=gateway,
             sockets=sockets,
@@ -139,15 +140,6 @@ def _accept(ledger: Ledger) -> Ledger:
     if ledger.refused:
         raise LedgerRefused(ledger)
     return ledger
-
-
-def _lambda_api(compute: Compute, messaging: Messaging, services: Services, *, region: str) -> LambdaService:
-    api = LambdaService(
-        lambda asked: compute.functions if asked == region else None,
-        lambda asked: messaging.mappings if asked == region else None,
-    )
-    services.resource_tags["lambda"] = api.tags_of
-    return api
 
 
 def _front(services: Services) -> Front:
@@ -208,11 +200,13 @@ def _backends(services: Services, compute: Compute, front: Front) -> Backends:
     return Backends(functions, front.dispatch, roles, services.recorder, access)
 
 
-def _function_urls(services: Services, backends: Backends) -> FunctionUrls:
+def _function_urls(services: Services, backends: Backends, lambda_: ApiParts) -> FunctionUrls:
     access = UrlPolicies(services.iam, services.authoriser(), services.policies)
-    return FunctionUrls(
+    urls = FunctionUrls(
         backends.functions, access, clock=services.clock, random=services.rng, recorder=services.recorder
     )
+    lambda_.urls = urls.list
+    return urls
 
 
 async def _serve_http(gateway: Gateway, options: CloudOptions, cleanup: AsyncExitStack) -> str:

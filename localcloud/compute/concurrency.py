@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from localcloud.compute.versions import FunctionRecord
-from localcloud.services.lambda_.errors import LambdaError, throttled
+from localcloud.services.lambda_.errors import LambdaError, refused, throttled
 
 __all__ = ["ACCOUNT_CONCURRENCY", "Admission", "check_provision", "check_reserve", "unreserved"]
 
@@ -87,12 +87,12 @@ def _held(record: FunctionRecord) -> int:
 def check_reserve(record: FunctionRecord, count: int, records: Iterable[FunctionRecord]) -> None:
     """Whether a function may reserve `count`. Raises LambdaError InvalidParameterValueException."""
     if unreserved(records) + _held(record) - count < LEAST_UNRESERVED:
-        raise _refused(
+        raise refused(
             "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
             f"below its minimum value of [{LEAST_UNRESERVED}]."
         )
     if count < record.provisioned:
-        raise _refused(
+        raise refused(
             f"ReservedConcurrentExecutions {count} should not be lower than function's total provisioned concurrency "
             f"[{record.provisioned}]."
         )
@@ -102,20 +102,20 @@ def check_provision(record: FunctionRecord, qualifier: str, count: int, *, recor
     """Whether `count` may be provisioned for a version or alias that is there. Raises LambdaError."""
     alias = record.aliases.get(qualifier)
     if qualifier == "$LATEST" or (alias is not None and alias.version == "$LATEST"):
-        raise _refused(_UNPUBLISHED)
+        raise refused(_UNPUBLISHED)
     _check_apart(record, qualifier)
     current = record.provisions.get(qualifier)
     more = count - (current.requested if current is not None else 0)
     reserved = record.spec.reserved_concurrency
     if reserved is not None:
         if record.provisioned + more > reserved:
-            raise _refused(
+            raise refused(
                 "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for "
                 "function"
             )
         return
     if unreserved(records) - more < LEAST_UNRESERVED:
-        raise _refused(
+        raise refused(
             "Specified ConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its "
             f"minimum value of [{LEAST_UNRESERVED}]."
         )
@@ -131,7 +131,3 @@ def _check_apart(record: FunctionRecord, qualifier: str) -> None:
     if alias is None and any(qualifier == each.version or qualifier in each.weights for each in pointing):
         text = "Version is pointed by a Provisioned Concurrency alias"
         raise LambdaError("ResourceConflictException", text, 409)
-
-
-def _refused(text: str) -> LambdaError:
-    return LambdaError("InvalidParameterValueException", text, 400)

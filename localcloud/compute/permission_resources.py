@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from localcloud.compute.function import FunctionSpec
+from localcloud.compute.function import LATEST
 from localcloud.compute.functions import Functions
-from localcloud.compute.policies import FunctionPolicies, Grant
+from localcloud.compute.policies import NO_POLICY_OF_LATEST, FunctionPolicies, Grant
 from localcloud.services.lambda_.errors import LambdaError
 from localcloud.template.handler import Physical, Resource, Support, Supported
 from localcloud.template.properties import Properties, read_properties
@@ -41,7 +41,7 @@ class PermissionHandler:
     async def create(self, resource: Resource) -> Physical:
         """Add the statement. Raises TemplateError where the function is not there."""
         read = read_properties(resource)
-        spec = _function(read, self._functions)
+        arn = _function_arn(read, self._functions)
         sid = f"{resource.context.stack_name}-{resource.logical_id}"
         grant = Grant(
             sid=sid,
@@ -52,7 +52,7 @@ class PermissionHandler:
             url_auth_type=read.choice("FunctionUrlAuthType", ("", "AWS_IAM", "NONE"), ""),
             via_url=read.flag("InvokedViaFunctionUrl", default=False),
         )
-        self._policies.add(spec.arn, grant)
+        self._policies.add(arn, grant)
         return Physical(sid, {"Id": sid})
 
     async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
@@ -60,8 +60,13 @@ class PermissionHandler:
         self._policies.remove(physical.ref)
 
 
-def _function(read: Properties, functions: Functions) -> FunctionSpec:
+def _function_arn(read: Properties, functions: Functions) -> str:
+    """The ARN that the statement is about: the function's, or that of the version or alias which is named."""
     try:
-        return functions.get(read.text("FunctionName"))
+        record, qualifier = functions.find(read.text("FunctionName"))
+        record.describe(qualifier)
     except LambdaError as error:
         raise read.error("FunctionName", error.message) from error
+    if qualifier == LATEST:
+        raise read.error("FunctionName", NO_POLICY_OF_LATEST)
+    return f"{record.spec.arn}:{qualifier}" if qualifier else record.spec.arn

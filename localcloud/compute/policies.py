@@ -1,18 +1,24 @@
 """The resource policies of functions: who besides the account's own principals may invoke them.
 
-Knows statements as AddPermission makes them; evaluation of whole policy documents is IAM's.
+A function, each of its versions and each alias has a policy of its own, by its ARN: what may invoke the one may not
+invoke the other. The ARN with $LATEST is the function's. Knows statements as AddPermission makes them; evaluation of
+whole policy documents is IAM's.
 Source: https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from localcloud.services.iam.policy import Document, parse_document
 from localcloud.services.iam.wildcards import match_action, match_arn_like
 
-__all__ = ["FunctionPolicies", "Grant"]
+__all__ = ["NO_POLICY_OF_LATEST", "FunctionPolicies", "Grant", "make_statement"]
+
+NO_POLICY_OF_LATEST: Final = "We currently do not support adding policies for $LATEST."
+_ACCOUNT: Final = re.compile(r"\d{12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +47,20 @@ class FunctionPolicies:
         """Allow more."""
         self._grants.setdefault(function_arn, []).append(grant)
 
-    def remove(self, sid: str) -> None:
-        """Take away the statement of this id, where it is."""
+    def remove(self, sid: str, *, function_arn: str = "") -> None:
+        """Take away the statement of this id, where it is; only that of one ARN, if one is given."""
         for arn, grants in self._grants.items():
-            self._grants[arn] = [grant for grant in grants if grant.sid != sid]
+            if function_arn in {"", arn}:
+                self._grants[arn] = [grant for grant in grants if grant.sid != sid]
+
+    def forget(self, function_arn: str) -> None:
+        """Take away every statement of a function, its versions and its aliases."""
+        for arn in [arn for arn in self._grants if arn == function_arn or arn.startswith(f"{function_arn}:")]:
+            del self._grants[arn]
+
+    def of(self, function_arn: str) -> tuple[Grant, ...]:
+        """The statements of one ARN."""
+        return tuple(self._grants.get(_unqualified(function_arn), ()))
 
     def allows(self, function_arn: str, *, service: str, source_arn: str) -> bool:
         """Whether a service (`apigateway.amazonaws.com`) may invoke the function on behalf of `source_arn`."""
@@ -54,7 +70,7 @@ class FunctionPolicies:
             and not grant.via_url
             and (not grant.source_arn or match_arn_like(grant.source_arn, source_arn))
             and grant.source_account in {"", source_arn.split(":")[4]}
-            for grant in self._grants.get(function_arn, ())
+            for grant in self.of(function_arn)
         )
 
     def allows_anyone(self, function_arn: str) -> bool:
@@ -64,7 +80,7 @@ class FunctionPolicies:
         """
         public = [
             grant
-            for grant in self._grants.get(function_arn, ())
+            for grant in self.of(function_arn)
             if grant.principal == "*" and not grant.source_arn and not grant.source_account
         ]
         reaches = any(
@@ -75,19 +91,25 @@ class FunctionPolicies:
 
     def policy_of(self, function_arn: str) -> Document | None:
         """The policy as a document, None where nothing is granted."""
-        grants = self._grants.get(function_arn)
+        grants = self.of(function_arn)
         if not grants:
             return None
-        statements = [_statement(grant, function_arn) for grant in grants]
+        statements = [make_statement(grant, function_arn) for grant in grants]
         return parse_document({"Version": "2012-10-17", "Statement": statements}, name="default", resource_policy=True)
 
 
-def _statement(grant: Grant, function_arn: str) -> dict[str, Any]:
+def _unqualified(function_arn: str) -> str:
+    return function_arn.removesuffix(":$LATEST")
+
+
+def make_statement(grant: Grant, function_arn: str) -> dict[str, Any]:
+    """The statement as IAM reads it, and as AddPermission answers it."""
     kind = "Service" if grant.principal.endswith(".amazonaws.com") else "AWS"
+    named = f"arn:aws:iam::{grant.principal}:root" if _ACCOUNT.fullmatch(grant.principal) else grant.principal
     statement: dict[str, Any] = {
         "Sid": grant.sid,
         "Effect": "Allow",
-        "Principal": "*" if grant.principal == "*" else {kind: grant.principal},
+        "Principal": "*" if grant.principal == "*" else {kind: named},
         "Action": grant.action,
         "Resource": function_arn,
     }

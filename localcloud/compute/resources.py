@@ -9,15 +9,19 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from localcloud.clock import Clock
+from localcloud.compute.async_settings import check_dead_letters
+from localcloud.compute.concurrency import check_reserve
 from localcloud.compute.dependencies import Builder, FunctionCode
 from localcloud.compute.function import FunctionSpec, LogFormat
-from localcloud.compute.functions import Functions
 from localcloud.compute.installer import make_once
 from localcloud.compute.interpreters import Interpreter
+from localcloud.compute.layers import Layers, LayerVersion
+from localcloud.compute.resource_parts import FunctionParts, naming
 from localcloud.compute.runtimes import Runtimes
 from localcloud.compute.variables import RESERVED_VARIABLES
 from localcloud.template.handler import Physical, RefusedHandler, Resource, Support, Supported
@@ -33,9 +37,6 @@ _VARIABLE: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")  # CreateFunction: Envir
 MAX_VARIABLES_BYTES: Final = 4096  # gettingstarted-limits: environment variables, in all
 _DEFAULT_RUNTIME: Final = "python3.13"
 _NOT_HERE: Final = {
-    "AWS::Lambda::Alias": "aliases are not served here: functions have $LATEST only",
-    "AWS::Lambda::Version": "versions are not served here: functions have $LATEST only",
-    "AWS::Lambda::EventInvokeConfig": "destinations and other retries of asynchronous invocations are not served here",
     "AWS::Lambda::CodeSigningConfig": "code signing is not served here",
     "AWS::Lambda::LayerVersionPermission": "layers of other accounts are not served here",
     "AWS::Lambda::CapacityProvider": "managed instances are not served here",
@@ -58,7 +59,7 @@ def _function_table(runtimes: Runtimes) -> dict[str, Supported]:
         "Architectures": _partial("functions run on this machine's own architecture"),
         "Code": Supported(),
         "CodeSigningConfigArn": _refused("code signing is not served here"),
-        "DeadLetterConfig": _refused("dead letters of asynchronous invocations are not served here"),
+        "DeadLetterConfig": Supported(),
         "Description": Supported(),
         "Environment": Supported(),
         "EphemeralStorage": _partial("temporary files lie in this machine's own folder, their size is not held"),
@@ -100,10 +101,11 @@ class LayerHandler:
         "LicenseInfo": Supported(),
     }
 
-    def __init__(self, builder: Builder, runtimes: Runtimes) -> None:
+    def __init__(self, builder: Builder, runtimes: Runtimes, *, layers: Layers, clock: Clock) -> None:
         self._builder = builder
         self._runtimes = runtimes
-        self._folders: dict[str, Path] = {}
+        self._layers = layers
+        self._clock = clock
 
     async def create(self, resource: Resource) -> Physical:
         """Build the layer. Raises TemplateError where it cannot be built."""
@@ -120,17 +122,23 @@ class LayerHandler:
             folder = await asyncio.to_thread(self._builder.build_layer, origin, content, interpreter, method=method)
         except Misconfigured as error:
             raise read.error("Content", str(error)) from error
-        arn = f"arn:{context.partition}:lambda:{context.region}:{context.account_id}:layer:{name}:1"
-        self._folders[arn] = folder
-        return Physical(arn, {"LayerVersionArn": arn})
+        version = LayerVersion(
+            name=name,
+            arn=f"arn:{context.partition}:lambda:{context.region}:{context.account_id}:layer:{name}",
+            version=self._layers.next_version(name),
+            folder=folder,
+            description=read.text("Description", ""),
+            license_info=read.text("LicenseInfo", ""),
+            runtimes=tuple(read.texts("CompatibleRuntimes")),
+            architectures=tuple(read.texts("CompatibleArchitectures")),
+            made_s=self._clock.time(),
+        )
+        self._layers.add(version)
+        return Physical(version.version_arn, {"LayerVersionArn": version.version_arn})
 
     async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
         """Forget the layer; its build stays in the cache."""
-        self._folders.pop(physical.ref, None)
-
-    def folder(self, arn: str) -> Path | None:
-        """The root of a layer of this stack, None for any other."""
-        return self._folders.get(arn)
+        self._layers.remove(physical.ref)
 
 
 class FunctionHandler:
@@ -141,19 +149,17 @@ class FunctionHandler:
 
     def __init__(
         self,
-        functions: Functions,
+        parts: FunctionParts,
         *,
-        layers: LayerHandler,
+        layers: Layers,
         builder: Builder,
         runtimes: Runtimes,
-        clock: Clock,
     ) -> None:
         self.properties: Mapping[str, Supported] = _function_table(runtimes)
-        self._functions = functions
+        self._parts = parts
         self._layers = layers
         self._builder = builder
         self._runtimes = runtimes
-        self._clock = clock
 
     async def create(self, resource: Resource) -> Physical:
         """Build its code and register it. Raises TemplateError for what CreateFunction would refuse."""
@@ -169,35 +175,37 @@ class FunctionHandler:
             code = await asyncio.to_thread(self._build, read, origin, managed.interpreter)
         except Misconfigured as error:
             raise read.error("Code", str(error)) from error
-        self._functions.add(
-            FunctionSpec(
-                name=name,
-                arn=arn,
-                handler=read.text("Handler"),
-                code_dir=code.task_root,
-                dependency_dirs=code.dependency_dirs,
-                layer_dirs=tuple(self._layer_dirs(read)),
-                layer_arns=tuple(read.texts("Layers")),
-                runtime=runtime,
-                environment=_variables(read),
-                timeout_s=read.integer("Timeout", 3, low=1, high=900),
-                memory_mb=read.integer("MemorySize", 128, low=128, high=10240),
-                architecture=next(iter(read.texts("Architectures")), "x86_64"),
-                role_arn=read.text("Role"),
-                tracing=_traces(read),
-                reserved_concurrency=_reserved(read),
-                description=read.text("Description", ""),
-                logical_id=resource.logical_id,
-                tags=read.tags(),
-                modified_s=self._clock.time(),
-                **_logging(read.nested("LoggingConfig")),
-            )
+        spec = FunctionSpec(
+            name=name,
+            arn=arn,
+            handler=read.text("Handler"),
+            code_dir=code.task_root,
+            dependency_dirs=code.dependency_dirs,
+            layer_dirs=tuple(self._layer_dirs(read)),
+            layer_arns=tuple(read.texts("Layers")),
+            runtime=runtime,
+            environment=_variables(read),
+            timeout_s=read.integer("Timeout", 3, low=1, high=900),
+            memory_mb=read.integer("MemorySize", 128, low=128, high=10240),
+            architecture=next(iter(read.texts("Architectures")), "x86_64"),
+            role_arn=read.text("Role"),
+            tracing=_traces(read),
+            reserved_concurrency=_reserved(read),
+            description=read.text("Description", ""),
+            logical_id=resource.logical_id,
+            tags=read.tags(),
+            dead_letter_arn=self._dead_letters(read),
+            modified_s=self._parts.clock.time(),
+            revision_id=self._parts.publisher.new_revision(),
+            **_logging(read.nested("LoggingConfig")),
         )
+        self._parts.functions.add(spec)
+        self._check_reserve(read, spec)
         return Physical(name, {"Arn": arn})
 
     async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
         """Stop its environments and forget it."""
-        await self._functions.remove(physical.ref)
+        await self._parts.functions.remove(physical.ref)
 
     def _build(self, read: Properties, origin: str, interpreter: Interpreter) -> FunctionCode:
         code = read.values.get("Code")
@@ -209,13 +217,29 @@ class FunctionHandler:
         target = self._builder.cache_dir / "inline" / hashlib.sha256(inline.encode()).hexdigest()[:16]
         return FunctionCode(make_once(target, lambda folder: _write_inline(folder, inline)))
 
+    def _dead_letters(self, read: Properties) -> str:
+        nested = read.nested("DeadLetterConfig")
+        with naming(nested, "TargetArn"):
+            return check_dead_letters(nested.text("TargetArn", ""), read.text("Role"), self._parts.may_do)
+
+    def _check_reserve(self, read: Properties, spec: FunctionSpec) -> None:
+        """After the function is there: it counts with what it has. Raises TemplateError."""
+        functions = self._parts.functions
+        if spec.reserved_concurrency is None:
+            return
+        record = functions.records[spec.name]
+        record.note(replace(spec, reserved_concurrency=None))
+        with naming(read, "ReservedConcurrentExecutions"):
+            check_reserve(record, spec.reserved_concurrency, functions.records.values())
+        record.note(spec)
+
     def _layer_dirs(self, read: Properties) -> list[Path]:
         found: list[Path] = []
         for index, arn in enumerate(read.texts("Layers")):
-            folder = self._layers.folder(arn)
-            if folder is None:
+            layer = self._layers.get(arn)
+            if layer is None:
                 raise read.error(f"Layers[{index}]", f"{arn} is not a layer of this stack; others are not served here")
-            found.append(folder)
+            found.append(layer.folder)
         return found
 
 

@@ -215,6 +215,12 @@ class FunctionRecord:
             if closed is not None:
                 await closed.close()
 
+    async def remove_alias(self, name: str) -> None:
+        """Unmake an alias, with what is set and provisioned for it; nothing where there is none."""
+        self.aliases.pop(name, None)
+        self.settings.pop(name, None)
+        await self.provision(name, 0, now_s=0.0)
+
     async def provision(self, qualifier: str, count: int, *, now_s: float) -> Provision:
         """Keep `count` environments for a version or an alias; 0 keeps none. Those of an alias follow its weights."""
         old = self.provisions.pop(qualifier, None)

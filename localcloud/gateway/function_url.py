@@ -95,6 +95,10 @@ class FunctionUrls:
         """Serve a URL."""
         self._urls[url.id] = url
 
+    def list(self) -> tuple[FunctionUrl, ...]:
+        """Every URL."""
+        return tuple(self._urls.values())
+
     def remove(self, url_id: str) -> None:
         """Serve it no longer."""
         self._urls.pop(url_id, None)
@@ -126,7 +130,7 @@ class FunctionUrls:
             trace_id=trace_of(request, now_s, self._random),
             at_s=now_s,
         )
-        function = url.function_arn.rpartition(":")[2]
+        function = url.function_arn.split(":")[6]
         span = self._spans.begin_request(arrival.trace_id, request, function, request_id=request_id)
         return self._spans.end_response(span, await self._guard(url, arrival))
 

@@ -5,9 +5,11 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
+from localcloud.compute.function import FunctionSpec
 from localcloud.compute.functions import Functions
 from localcloud.gateway.cors import Cors
 from localcloud.gateway.function_url import FunctionUrl, FunctionUrls
@@ -20,6 +22,7 @@ __all__ = ["FunctionUrlHandler"]
 
 ID_CHARACTERS: Final = 32
 MAX_AGE_S: Final = 86_400  # Cors: MaxAge
+_ALIAS: Final = re.compile(r"(?!\d+$)[0-9a-zA-Z-_]{1,128}", re.ASCII)  # CreateFunctionUrlConfig: Qualifier
 _MODES: Final = ("BUFFERED", "RESPONSE_STREAM")
 
 
@@ -32,7 +35,7 @@ class FunctionUrlHandler:
         "AuthType": Supported(Support.PARTIAL, "signatures are not verified: a key counts as the principal it names"),
         "Cors": Supported(),
         "InvokeMode": Supported(),
-        "Qualifier": Supported(Support.REFUSED, "aliases are not served here: functions have $LATEST only"),
+        "Qualifier": Supported(),
         "TargetFunctionArn": Supported(),
     }
 
@@ -43,24 +46,33 @@ class FunctionUrlHandler:
     async def create(self, resource: Resource) -> Physical:
         """Serve the URL. Raises TemplateError for what CreateFunctionUrlConfig would refuse."""
         read, context = read_properties(resource), resource.context
-        try:
-            spec = self._functions.get(read.text("TargetFunctionArn"))
-        except LambdaError as error:
-            raise read.error("TargetFunctionArn", error.message) from error
+        spec, arn = self._find(read)
         url = FunctionUrl(
             id=make_id(ID_CHARACTERS, "url", context.stack_name, context.region, resource.logical_id),
-            function_arn=spec.arn,
+            function_arn=arn,
             is_public=read.choice("AuthType", ("AWS_IAM", "NONE")) == "NONE",
             streams=read.choice("InvokeMode", _MODES, "BUFFERED") == "RESPONSE_STREAM",
             cors=_read_cors(read.nested("Cors")) if "Cors" in read else None,
             tags=tuple(spec.tags.items()),
         )
         self._urls.add(url)
-        return Physical(spec.arn, {"FunctionUrl": f"https://{url.domain}/", "FunctionArn": spec.arn})
+        return Physical(arn, {"FunctionUrl": f"https://{url.domain}/", "FunctionArn": arn})
 
     async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
         """Serve it no longer."""
         self._urls.remove(str(physical.attributes["FunctionUrl"]).removeprefix("https://").partition(".")[0])
+
+    def _find(self, read: Properties) -> tuple[FunctionSpec, str]:
+        """The function, and the ARN that the URL invokes: an alias's where one is named."""
+        qualifier = read.text("Qualifier", "")
+        if "Qualifier" in read and not _ALIAS.fullmatch(qualifier):
+            raise read.error("Qualifier", f"must be the name of an alias, is {qualifier!r}")
+        try:
+            record, named = self._functions.find(read.text("TargetFunctionArn"), qualifier=qualifier)
+            spec = record.describe(named)
+        except LambdaError as error:
+            raise read.error("TargetFunctionArn", error.message) from error
+        return spec, f"{spec.arn}:{named}" if named else spec.arn
 
 
 def _read_cors(read: Properties) -> Cors:

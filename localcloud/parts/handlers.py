@@ -11,6 +11,7 @@ from localcloud.compute.dependencies import Builder
 from localcloud.compute.mappings.resources import EventSourceMappingHandler
 from localcloud.compute.permission_resources import PermissionHandler
 from localcloud.compute.resources import FunctionHandler, LayerHandler, refused_handlers
+from localcloud.compute.version_resources import version_handlers
 from localcloud.gateway.domain_resources import domain_handlers
 from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.function_url_resources import FunctionUrlHandler
@@ -32,6 +33,7 @@ from localcloud.services.events.resources import EventBusHandler, EventBusPolicy
 from localcloud.services.events.resources import refused_handlers as refused_events_handlers
 from localcloud.services.iam.resources import ManagedPolicyHandler, PolicyHandler, RoleHandler
 from localcloud.services.kinesis.resources import StreamConsumerHandler, StreamHandler, StreamPolicyHandler
+from localcloud.services.lambda_.api import ApiParts
 from localcloud.services.logs.resources import LogGroupHandler
 from localcloud.services.pipes.resources import PipeHandler
 from localcloud.services.s3.resources import BucketHandler, BucketPolicyHandler
@@ -55,6 +57,7 @@ class Parts:
 
     services: Services
     compute: Compute
+    functions: ApiParts
     messaging: Messaging
     gateway: Gateway
     sockets: WebSocketGateway
@@ -94,7 +97,7 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
         ArchiveHandler(messaging.buses),
         *refused_events_handlers(),
         PipeHandler(messaging.pipes),
-        *_lambda_handlers(options, services, parts.compute),
+        *_lambda_handlers(options, services, parts),
         EventSourceMappingHandler(messaging.mappings),
         *gateway_handlers(parts.gateway),
         *domain_handlers(parts.gateway),
@@ -107,21 +110,16 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
     return {handler.type: handler for handler in made}
 
 
-def _lambda_handlers(options: CloudOptions, services: Services, compute: Compute) -> Iterator[ResourceHandler]:
+def _lambda_handlers(options: CloudOptions, services: Services, parts: Parts) -> Iterator[ResourceHandler]:
+    own, layers, runtimes = parts.functions.own, parts.functions.layers, parts.compute.runtimes
     builder = Builder(
         cache_dir=options.cache,
         base=options.template.resolve().parent,
         environ=options.environ,
         progress=options.progress,
     )
-    layers = LayerHandler(builder, compute.runtimes)
-    yield layers
-    yield FunctionHandler(
-        compute.functions,
-        layers=layers,
-        builder=builder,
-        runtimes=compute.runtimes,
-        clock=services.clock,
-    )
-    yield PermissionHandler(compute.functions, services.policies)
+    yield LayerHandler(builder, runtimes, layers=layers, clock=services.clock)
+    yield FunctionHandler(own, layers=layers, builder=builder, runtimes=runtimes)
+    yield from version_handlers(own)
+    yield PermissionHandler(own.functions, services.policies)
     yield from refused_handlers()

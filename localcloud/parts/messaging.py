@@ -63,6 +63,7 @@ async def open_messaging(
 ) -> AsyncGenerator[Messaging]:
     """Serve SNS, EventBridge and Pipes behind `front`, and mappings, for the length of the block."""
     topics = _open_topics(services, functions, group)
+    topics.endpoint = services.queues.endpoint
     outlets = _Outlets(services, functions, topics)
     buses = _open_buses(services, outlets)
     pipes = _open_pipes(services, outlets, buses, group=group)

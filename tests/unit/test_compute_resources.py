@@ -15,13 +15,17 @@ from typing import Any
 import pytest
 
 from localcloud.clock import LoopClock
+from localcloud.compute.code import CodeStore
 from localcloud.compute.dependencies import Builder
 from localcloud.compute.function import LogFormat
 from localcloud.compute.functions import Functions
 from localcloud.compute.interpreters import InterpreterChoice, find_interpreter
+from localcloud.compute.layers import Layers
 from localcloud.compute.mappings.resources import EventSourceMappingHandler
 from localcloud.compute.permission_resources import PermissionHandler
 from localcloud.compute.policies import FunctionPolicies
+from localcloud.compute.publishing import Publisher
+from localcloud.compute.resource_parts import FunctionParts
 from localcloud.compute.resources import FunctionHandler, LayerHandler, refused_handlers
 from localcloud.compute.runtimes import ManagedRuntime
 from localcloud.services.logs.model import Logs
@@ -51,6 +55,8 @@ class World:
     layer: LayerHandler
     permission: PermissionHandler
     policies: FunctionPolicies
+    layers: Layers
+    parts: FunctionParts
 
     def resource(self, handler: Any, name: str = "Thing", metadata: Any = None, **properties: Any) -> Resource:
         context = StackContext("stack", "us-east-1", "123456789012", "aws", self.base)
@@ -79,15 +85,20 @@ async def world(base: Path) -> AsyncGenerator[World]:
             logs=Logs(clock=clock),
             rng=rng,
         )
-        layer = LayerHandler(builder, runtimes)
+        layers = Layers()
+        layer = LayerHandler(builder, runtimes, layers=layers, clock=clock)
         policies = FunctionPolicies()
+        publisher = Publisher(CodeStore(base / "cache"), clock=clock, rng=rng)
+        parts = FunctionParts(functions=functions, publisher=publisher, may_do=lambda *_: True, clock=clock)
         yield World(
             base,
             functions,
-            FunctionHandler(functions, layers=layer, builder=builder, runtimes=runtimes, clock=clock),
+            FunctionHandler(parts, layers=layers, builder=builder, runtimes=runtimes),
             layer,
             PermissionHandler(functions, policies),
             policies,
+            layers,
+            parts,
         )
         await functions.close()
 
@@ -173,7 +184,7 @@ async def test_a_layer_without_build_is_its_folder(tmp_path: Path) -> None:
         await there.make_function(Layers=[made.ref])
         assert there.functions.get("stack-Thing").layer_dirs == (tmp_path / "layer",)
         await there.layer.delete(there.resource(there.layer), made)
-        assert there.layer.folder(made.ref) is None
+        assert there.layers.get(made.ref) is None
 
 
 async def test_a_layer_with_a_makefile_is_built_under_its_own_name(tmp_path: Path) -> None:
@@ -188,9 +199,9 @@ async def test_a_layer_with_a_makefile_is_built_under_its_own_name(tmp_path: Pat
         made = await there.make(
             there.layer, "Mine0123456789", metadata, Content="layer", CompatibleRuntimes=["python3.11"]
         )
-        built = there.layer.folder(made.ref)
+        built = there.layers.get(made.ref)
     assert built is not None
-    assert (built / "python" / "code.py").read_text() == "x = 1\n"
+    assert (built.folder / "python" / "code.py").read_text() == "x = 1\n"
 
 
 async def test_a_recipe_that_fails_says_how(tmp_path: Path) -> None:
@@ -294,7 +305,7 @@ def test_a_functions_runtime_differs_only_where_it_is_not_here() -> None:
     """The ledger's word on Runtime is about the runtime that a function names, not about another function's."""
     runtimes: Any = OldPythonIsMissing()
     nothing: Any = None
-    handler = FunctionHandler(nothing, layers=nothing, builder=nothing, runtimes=runtimes, clock=nothing)
+    handler = FunctionHandler(nothing, layers=nothing, builder=nothing, runtimes=runtimes)
     differs = handler.properties["Runtime"].differs
     assert differs is not None
     assert [differs("python3.9"), differs("python3.13")] == ["python3.9 is not on this machine", ""]

@@ -15,8 +15,8 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from localcloud.compute.destinations import BucketDestination, FailureDestination, MessageDestination
-from localcloud.services.contract import ACCOUNT_ID, Dispatch, WireRequest
-from localcloud.uuids import new_uuid
+from localcloud.compute.role_calls import CallRefused, RoleCall, RoleCaller
+from localcloud.services.contract import ACCOUNT_ID, Dispatch
 
 __all__ = ["DESTINATION_ACTIONS", "DestinationCaller", "DestinationFailed", "service_of_destination"]
 
@@ -26,11 +26,8 @@ DESTINATION_ACTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "s3": ("s3:PutObject", "call PutObject on S3"),
 }
 """By service: the action that the role needs, and what Lambda says that it cannot do."""
-_FAILED: Final = 300
-
-
-class DestinationFailed(Exception):
-    """The destination's service refused."""
+DestinationFailed = CallRefused
+"""The destination's service refused."""
 
 
 def service_of_destination(arn: str) -> str:
@@ -89,21 +86,18 @@ class DestinationCaller:
         headers: Mapping[str, str],
         body: bytes,
     ) -> None:
-        request = WireRequest(
+        caller = RoleCaller(dispatch=self.dispatch, assume=self.assume, rng=self.rng)
+        call = RoleCall(
+            arn=place.arn,
+            role_arn=place.role_arn,
             service=service,
             region=place.arn.split(":")[3] or place.region,
             method=method,
             path=path,
-            query="",
             headers=headers,
             body=body,
-            access_key=self.assume(place.role_arn),
-            request_id=new_uuid(self.rng),
         )
-        answer = await self.dispatch(request)
-        if answer.status >= _FAILED:
-            said = answer.body[:500].decode(errors="replace") if isinstance(answer.body, bytes) else ""
-            raise DestinationFailed(f"{place.arn} answered {answer.status}: {said}")
+        await caller.make(call)
 
 
 @dataclass(frozen=True, slots=True)

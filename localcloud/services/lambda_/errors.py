@@ -7,8 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-__all__ = ["LambdaError", "bad_content", "no_such_function", "service_failed", "throttled", "too_large"]
+__all__ = [
+    "LambdaError",
+    "bad_constraint",
+    "bad_content",
+    "no_such_function",
+    "not_found",
+    "refused",
+    "service_failed",
+    "throttled",
+    "too_large",
+]
+
+_SHOWN_CHARS: Final = 256  # of a value, in an error
 
 
 @dataclass(slots=True)
@@ -30,6 +43,25 @@ class LambdaError(Exception):
 def no_such_function(arn: str) -> LambdaError:
     """No function has this ARN."""
     return LambdaError("ResourceNotFoundException", f"Function not found: {arn}", 404, message_key="Message")
+
+
+def not_found(text: str) -> LambdaError:
+    """Something else than a function is not there."""
+    return LambdaError("ResourceNotFoundException", text, 404, message_key="Message")
+
+
+def refused(text: str) -> LambdaError:
+    """A value that Lambda does not take."""
+    return LambdaError("InvalidParameterValueException", text, 400)
+
+
+def bad_constraint(name: str, value: object, constraint: str) -> LambdaError:
+    """A value against the API's model."""
+    member = name[0].lower() + name[1:]
+    shown = f"Value '{str(value)[:_SHOWN_CHARS]}' at '{member}'"
+    return LambdaError(
+        "ValidationException", f"1 validation error detected: {shown} failed to satisfy constraint: {constraint}", 400
+    )
 
 
 def throttled(reason: str, *, after_s: int = 1) -> LambdaError:

@@ -12,16 +12,15 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias, cast
 
 from localcloud.json_text import MalformedJson, parse_json
-from localcloud.services.lambda_.errors import LambdaError
+from localcloud.services.lambda_.errors import LambdaError, bad_constraint, refused
 
-__all__ = ["bad_constraint", "read_members", "refused"]
+__all__ = ["read_members"]
 
 _Shape: TypeAlias = "str | list[_Shape] | dict[str, _Shape]"
 
 _ARN: Final = re.compile(
     r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*)", re.ASCII
 )
-_SHOWN_CHARS: Final = 256  # of a value, in an error
 _LAST_DATE_S: Final = 253_402_300_800  # the year 10000
 _DESTINATION: Final[_Shape] = {"Destination": "String"}
 _SHAPES: Final[Mapping[str, _Shape]] = {
@@ -87,20 +86,6 @@ def read_members(text: bytes, *, is_new: bool) -> dict[str, Any]:
     }
     _check(members)
     return members | {"Tags": _read_tags(given.get("Tags", {}) if is_new else {})}
-
-
-def refused(text: str) -> LambdaError:
-    """A value that Lambda does not take."""
-    return LambdaError("InvalidParameterValueException", text, 400)
-
-
-def bad_constraint(name: str, value: object, constraint: str) -> LambdaError:
-    """A value against the API's model."""
-    member = name[0].lower() + name[1:]
-    shown = f"Value '{str(value)[:_SHOWN_CHARS]}' at '{member}'"
-    return LambdaError(
-        "ValidationException", f"1 validation error detected: {shown} failed to satisfy constraint: {constraint}", 400
-    )
 
 
 def _read(value: Any, shape: _Shape, *, place: str) -> Any:

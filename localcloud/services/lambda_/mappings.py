@@ -20,8 +20,8 @@ from localcloud.compute.stream_config import StreamMappingConfig
 from localcloud.json_text import MalformedJson, read_json
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
 from localcloud.services.iam.tags import ContextPairs, read_tag_map, request_tags, resource_tags
-from localcloud.services.lambda_.errors import LambdaError
-from localcloud.services.lambda_.mapping_members import bad_constraint, read_members, refused
+from localcloud.services.lambda_.errors import LambdaError, bad_constraint, refused
+from localcloud.services.lambda_.mapping_members import read_members
 from localcloud.template.errors import TemplateError
 from localcloud.template.properties import Properties
 

@@ -1,7 +1,8 @@
-"""The Lambda API on the wire (REST-JSON): Invoke, InvokeWithResponseStream, GetFunction, GetFunctionConfiguration,
-ListFunctions, and the operations of event source mappings (see `mappings`).
+"""The Lambda API on the wire (REST-JSON): invocations, and the table of the other operations.
 
-The other actions are refused by name. Source: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+Owns the protocol. What operations do is in the modules `*_operations`, which request is for which in `routes`; event
+source mappings have `mappings`. What is not served is refused by name.
+Source: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 """
 
 from __future__ import annotations
@@ -9,58 +10,95 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
-from urllib.parse import parse_qs, unquote
+from typing import Final
 
-from localcloud.compute.function import LATEST, FunctionSpec, parse_reference
+from localcloud.compute.function import parse_reference
 from localcloud.compute.functions import Functions, InvokeResult
 from localcloud.compute.mappings.registry import Mappings
 from localcloud.json_text import parse_json
-from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
+from localcloud.services.contract import Permission, WireRequest, WireResponse
 from localcloud.services.iam.tags import with_resource_tags
-from localcloud.services.lambda_.errors import LambdaError, no_such_function, service_failed
+from localcloud.services.lambda_ import concurrency_operations as concurrency
+from localcloud.services.lambda_ import event_invoke_operations as settings
+from localcloud.services.lambda_ import function_operations as function
+from localcloud.services.lambda_ import look_operations as look
+from localcloud.services.lambda_ import policy_operations as policy
+from localcloud.services.lambda_ import tag_operations as tags
+from localcloud.services.lambda_ import version_operations as version
+from localcloud.services.lambda_.api import ApiParts, Operation, answer, find_record, function_arn
+from localcloud.services.lambda_.call_permissions import call_permissions
+from localcloud.services.lambda_.errors import LambdaError, bad_constraint, no_such_function, service_failed
 from localcloud.services.lambda_.event_stream import EVENT_STREAM, EventStreamBody
 from localcloud.services.lambda_.mappings import answer_mappings, is_mappings, mapping_permissions
+from localcloud.services.lambda_.routes import Call, find_call
 from sluiceway.errors import Misconfigured
 
 __all__ = ["LambdaService", "read_client_context"]
 
 _LOG: Final = logging.getLogger(__name__)
-_ROUTE: Final = re.compile(r"/2015-03-31/functions(?:/(?P<name>[^/]+)(?:/(?P<rest>.*))?)?/?")
-_STREAM_ROUTE: Final = re.compile(r"/2021-11-15/functions/(?P<name>[^/]+)/response-streaming-invocations/?")
 _TYPES: Final = ("RequestResponse", "Event", "DryRun")
 _STREAM_TYPES: Final = ("RequestResponse", "DryRun")
-_STREAM_ACTION: Final = "InvokeWithResponseStream"
 _MAX_CONTEXT_BYTES: Final = 3583  # Invoke: X-Amz-Client-Context, base64
-_ACTIONS: Final = {
-    ("POST", "invocations"): "InvokeFunction",
-    ("GET", ""): "GetFunction",
-    ("GET", "configuration"): "GetFunctionConfiguration",
+_INVOKED: Final = frozenset({"Invoke", "InvokeWithResponseStream"})
+_OPERATIONS: Final[Mapping[str, Operation]] = {
+    "AddPermission": policy.add_permission,
+    "CreateAlias": version.create_alias,
+    "CreateFunction": function.create_function,
+    "DeleteAlias": version.delete_alias,
+    "DeleteFunction": function.delete_function,
+    "DeleteFunctionConcurrency": concurrency.delete_concurrency,
+    "DeleteFunctionEventInvokeConfig": settings.delete_settings,
+    "DeleteProvisionedConcurrencyConfig": concurrency.delete_provisioned,
+    "GetAccountSettings": concurrency.get_account_settings,
+    "GetAlias": version.get_alias,
+    "GetFunction": function.get_function,
+    "GetFunctionConcurrency": concurrency.get_concurrency,
+    "GetFunctionConfiguration": function.get_function_configuration,
+    "GetFunctionEventInvokeConfig": settings.get_settings,
+    "GetFunctionUrlConfig": look.get_url,
+    "GetLayerVersion": look.get_layer_version,
+    "GetLayerVersionByArn": look.get_layer_version_by_arn,
+    "GetPolicy": policy.get_policy,
+    "GetProvisionedConcurrencyConfig": concurrency.get_provisioned,
+    "ListAliases": version.list_aliases,
+    "ListFunctionEventInvokeConfigs": settings.list_settings,
+    "ListFunctionUrlConfigs": look.list_urls,
+    "ListFunctions": function.list_functions,
+    "ListLayerVersions": look.list_layer_versions,
+    "ListLayers": look.list_layers,
+    "ListProvisionedConcurrencyConfigs": concurrency.list_provisioned,
+    "ListTags": tags.list_tags,
+    "ListVersionsByFunction": version.list_versions,
+    "PublishVersion": version.publish_version,
+    "PutFunctionConcurrency": concurrency.put_concurrency,
+    "PutFunctionEventInvokeConfig": settings.put_settings,
+    "PutProvisionedConcurrencyConfig": concurrency.put_provisioned,
+    "RemovePermission": policy.remove_permission,
+    "TagResource": tags.tag_resource,
+    "UntagResource": tags.untag_resource,
+    "UpdateAlias": version.update_alias,
+    "UpdateFunctionCode": function.update_function_code,
+    "UpdateFunctionConfiguration": function.update_function_configuration,
+    "UpdateFunctionEventInvokeConfig": settings.update_settings,
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """What the path names: `action` "" where it is not served."""
-
-    action: str
-    name: str = ""
-
-
 class LambdaService:
-    """The Lambda API over the functions and mappings of each Region, None for a Region without any."""
+    """The Lambda API over the functions, mappings and other parts of each Region, None for a Region without any."""
 
     name = "lambda"
 
     def __init__(
-        self, functions: Callable[[str], Functions | None], mappings: Callable[[str], Mappings | None] = lambda _: None
+        self,
+        functions: Callable[[str], Functions | None],
+        mappings: Callable[[str], Mappings | None] = lambda _: None,
+        *,
+        parts: Callable[[str], ApiParts | None] = lambda _: None,
     ) -> None:
         self._functions = functions
         self._mappings = mappings
+        self._parts = parts
 
     async def handle(self, request: WireRequest) -> WireResponse:
         """Answer `request`."""
@@ -68,7 +106,7 @@ class LambdaService:
             mappings = self._mappings(request.region) if is_mappings(request) else None
             if mappings is not None:
                 return answer_mappings(mappings, request)
-            return await self._answer(request, _read_target(request))
+            return await self._answer(find_call(request))
         except LambdaError as error:
             return _refuse(error)
         except Misconfigured as error:
@@ -76,20 +114,13 @@ class LambdaService:
             return _refuse(service_failed(str(error)))
 
     def permissions(self, request: WireRequest) -> tuple[Permission, ...]:
-        """The action, on the function.
-
-        Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
-        """
+        """The action, on what the request names."""
         if is_mappings(request):
             return mapping_permissions(request, self._mappings(request.region))
-        target = _read_target(request)
-        if not target.action:
+        call = find_call(request)
+        if call.operation not in _OPERATIONS and call.operation not in _INVOKED:
             return ()
-        if target.action == "ListFunctions":
-            return (Permission("lambda:ListFunctions", "*"),)
-        action = "InvokeFunction" if target.action == _STREAM_ACTION else target.action
-        needed = (Permission(f"lambda:{action}", _arn(target.name, request.region)),)
-        return with_resource_tags(needed, self.tags_of)
+        return with_resource_tags(call_permissions(call), self.tags_of)
 
     def tags_of(self, action: str, arn: str) -> Mapping[str, str] | None:  # noqa: ARG002 - they count for every action
         """The tags of a function, None where there is none."""
@@ -100,64 +131,62 @@ class LambdaService:
         except LambdaError:
             return None
 
-    async def _answer(self, request: WireRequest, target: _Target) -> WireResponse:
-        functions = self._functions(request.region)
-        if not target.action:
-            text = f"{request.method} {request.path} of Lambda is not served by this local cloud."
-            raise LambdaError("NotImplemented", text, 501, fault="Service")
-        if target.action == "ListFunctions":
-            found = functions.list() if functions is not None else ()
-            return _json({"Functions": [_configuration(spec) for spec in found]})
-        if functions is None:
-            raise no_such_function(_arn(target.name, request.region))
-        qualifier = parse_qs(request.query).get("Qualifier", [""])[0]
-        if target.action == "InvokeFunction":
-            return await _invoke(functions, target.name, request, qualifier=qualifier)
-        if target.action == _STREAM_ACTION:
-            return await _invoke_stream(functions, target.name, request, qualifier=qualifier)
-        spec = _get(functions, target.name, request.region, qualifier=qualifier)
-        return _json(_description(spec) if target.action == "GetFunction" else _configuration(spec))
+    async def _answer(self, call: Call) -> WireResponse:
+        region = call.request.region
+        functions = self._functions(region)
+        operation = _OPERATIONS.get(call.operation)
+        if operation is None and call.operation not in _INVOKED:
+            raise _unserved(call)
+        if functions is None and call.function:
+            raise no_such_function(function_arn(call.function, region, qualifier=call.qualifier))
+        if operation is None and functions is not None:
+            return await (_invoke if call.operation == "Invoke" else _invoke_stream)(functions, call)
+        parts = self._parts(region)
+        if parts is None and call.operation == "ListFunctions":
+            return answer({"Functions": []})
+        if parts is None or operation is None:
+            raise _unserved(call)
+        return await operation(parts, call)
 
 
-def _read_target(request: WireRequest) -> _Target:
-    streaming = _STREAM_ROUTE.fullmatch(request.path)
-    if streaming is not None:
-        return _Target(_STREAM_ACTION if request.method == "POST" else "", unquote(streaming["name"]))
-    found = _ROUTE.fullmatch(request.path)
-    if found is None:
-        return _Target("")
-    name, rest = unquote(found["name"] or ""), (found["rest"] or "").rstrip("/")
-    if not name:
-        return _Target("ListFunctions" if request.method == "GET" else "")
-    return _Target(_ACTIONS.get((request.method, rest), ""), name)
+def _unserved(call: Call) -> LambdaError:
+    named = call.operation or f"{call.request.method} {call.request.path}"
+    return LambdaError("NotImplemented", f"{named} of Lambda is not served by this local cloud.", 501, fault="Service")
 
 
-async def _invoke(functions: Functions, name: str, request: WireRequest, *, qualifier: str) -> WireResponse:
-    headers = request.headers
+async def _invoke(functions: Functions, call: Call) -> WireResponse:
+    request = call.request
     kind, log_tail = _read_kind(request, _TYPES)
-    spec = _get(functions, name, request.region, qualifier=qualifier)
+    record, qualifier = find_record(functions, call)
     result = await functions.invoke(
-        spec.arn,
+        record.spec.arn,
         request.body,
+        qualifier=qualifier,
         invocation_type=kind,
         log_tail=log_tail,
-        client_context=read_client_context(headers.get("x-amz-client-context", "")),
-        trace_header=headers.get("x-amzn-trace-id", ""),
+        client_context=read_client_context(request.headers.get("x-amz-client-context", "")),
+        trace_header=request.headers.get("x-amzn-trace-id", ""),
     )
     return WireResponse(result.status, result.payload, _headers(result))
 
 
-async def _invoke_stream(functions: Functions, name: str, request: WireRequest, *, qualifier: str) -> WireResponse:
-    headers = request.headers
+async def _invoke_stream(functions: Functions, call: Call) -> WireResponse:
+    request = call.request
     kind, log_tail = _read_kind(request, _STREAM_TYPES)
-    spec = _get(functions, name, request.region, qualifier=qualifier)
-    context = read_client_context(headers.get("x-amz-client-context", ""))
+    record, qualifier = find_record(functions, call)
+    arn = record.spec.arn
+    context = read_client_context(request.headers.get("x-amz-client-context", ""))
     if kind == "DryRun":
-        return WireResponse((await functions.invoke(spec.arn, request.body, invocation_type=kind)).status)
+        dry = await functions.invoke(arn, request.body, qualifier=qualifier, invocation_type=kind)
+        return WireResponse(dry.status)
     invocation = await functions.invoke_stream(
-        spec.arn, request.body, client_context=context, trace_header=headers.get("x-amzn-trace-id", "")
+        arn,
+        request.body,
+        qualifier=qualifier,
+        client_context=context,
+        trace_header=request.headers.get("x-amzn-trace-id", ""),
     )
-    answered = {"content-type": EVENT_STREAM, "x-amz-executed-version": LATEST}
+    answered = {"content-type": EVENT_STREAM, "x-amz-executed-version": invocation.version}
     return WireResponse(200, EventStreamBody(invocation, log_tail=log_tail), answered)
 
 
@@ -166,9 +195,9 @@ def _read_kind(request: WireRequest, kinds: tuple[str, ...]) -> tuple[str, bool]
     kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
     log_type = request.headers.get("x-amz-log-type", "None")
     if kind not in kinds:
-        raise _invalid(kind, "invocationType", kinds)
+        raise bad_constraint("invocationType", kind, f"Member must satisfy enum value set: [{', '.join(kinds)}]")
     if log_type not in {"None", "Tail"}:
-        raise _invalid(log_type, "logType", ("None", "Tail"))
+        raise bad_constraint("logType", log_type, "Member must satisfy enum value set: [None, Tail]")
     return kind, log_type == "Tail"
 
 
@@ -197,77 +226,7 @@ def read_client_context(encoded: str) -> str:
     return json.dumps(context)
 
 
-def _get(functions: Functions, name: str, region: str, *, qualifier: str) -> FunctionSpec:
-    try:
-        return functions.get(name, qualifier=qualifier)
-    except LambdaError:
-        arn = _arn(name, region)
-        raise no_such_function(f"{arn}:{qualifier}" if qualifier else arn) from None
-
-
-def _arn(name: str, region: str) -> str:
-    reference = parse_reference(name)
-    if name.startswith("arn:") or reference is None:
-        return name
-    qualifier = f":{reference.qualifier}" if reference.qualifier else ""
-    return f"arn:aws:lambda:{region}:{reference.account or ACCOUNT_ID}:function:{reference.name}{qualifier}"
-
-
-def _configuration(spec: FunctionSpec) -> dict[str, Any]:
-    modified = datetime.fromtimestamp(spec.modified_s, UTC)
-    logging_config = {"LogFormat": spec.log_format.value, "LogGroup": spec.group}
-    if spec.log_level:
-        logging_config |= {"ApplicationLogLevel": spec.log_level, "SystemLogLevel": "INFO"}
-    found: dict[str, Any] = {
-        "FunctionName": spec.name,
-        "FunctionArn": spec.arn,
-        "Runtime": spec.runtime,
-        "Role": spec.role_arn,
-        "Handler": spec.handler,
-        "Description": spec.description,
-        "Timeout": spec.timeout_s,
-        "MemorySize": spec.memory_mb,
-        "LastModified": modified.strftime("%Y-%m-%dT%H:%M:%S.000+0000"),
-        "Version": LATEST,
-        "TracingConfig": {"Mode": "Active" if spec.tracing else "PassThrough"},
-        "State": "Active",
-        "LastUpdateStatus": "Successful",
-        "PackageType": "Zip",
-        "Architectures": [spec.architecture],
-        "LoggingConfig": logging_config,
-    }
-    if spec.environment:
-        found["Environment"] = {"Variables": dict(spec.environment)}
-    if spec.layer_arns:
-        found["Layers"] = [{"Arn": arn} for arn in spec.layer_arns]
-    return found
-
-
-def _description(spec: FunctionSpec) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "Configuration": _configuration(spec),
-        "Code": {"RepositoryType": "Local", "Location": spec.code_dir.as_uri()},
-    }
-    if spec.tags:
-        found["Tags"] = dict(spec.tags)
-    if spec.reserved_concurrency is not None:
-        found["Concurrency"] = {"ReservedConcurrentExecutions": spec.reserved_concurrency}
-    return found
-
-
-def _invalid(value: str, member: str, allowed: tuple[str, ...]) -> LambdaError:
-    text = (
-        f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: "
-        f"Member must satisfy enum value set: [{', '.join(allowed)}]"
-    )
-    return LambdaError("ValidationException", text, 400)
-
-
-def _json(body: dict[str, Any]) -> WireResponse:
-    return WireResponse(200, json.dumps(body, separators=(",", ":")).encode(), {"content-type": "application/json"})
-
-
 def _refuse(error: LambdaError) -> WireResponse:
     body = {**error.extra, "Type": error.fault, error.message_key: error.message}
-    headers = {"content-type": "application/json", "x-amzn-errortype": error.code}
+    headers = {"content-type": "application/json", "x-amzn-errortype": error.code, **error.headers}
     return WireResponse(error.status, json.dumps(body, separators=(",", ":")).encode(), headers)
