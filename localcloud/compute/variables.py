@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from localcloud.compute.function import LATEST, FunctionSpec, LogFormat
+from localcloud.compute.function import FunctionSpec, LogFormat
 from localcloud.compute.runtimes import ManagedRuntime
 
 __all__ = ["RESERVED_VARIABLES", "Credentials", "CredentialsSource", "Sandbox", "build_variables", "import_path"]
@@ -104,8 +104,8 @@ def _reserved(spec: FunctionSpec, runtime: ManagedRuntime, sandbox: Sandbox) -> 
         "AWS_EXECUTION_ENV": f"AWS_Lambda_{spec.runtime}",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
         "AWS_LAMBDA_FUNCTION_NAME": spec.name,
-        "AWS_LAMBDA_FUNCTION_VERSION": LATEST,
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_FUNCTION_VERSION": spec.version,
+        "AWS_LAMBDA_INITIALIZATION_TYPE": spec.initialization_type,
         "AWS_LAMBDA_LOG_FORMAT": spec.log_format.value,
         "AWS_LAMBDA_LOG_GROUP_NAME": spec.group,
         "AWS_LAMBDA_LOG_STREAM_NAME": sandbox.log_stream,

@@ -16,6 +16,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from localcloud.clock import SystemClock
 from localcloud.front import Front
 from localcloud.listening import open_listener
 from localcloud.services.contract import WireRequest
@@ -23,6 +24,7 @@ from localcloud.services.lambda_.wire import LambdaService
 from sluiceway.aws.functions import Answered, invoke
 from sluiceway.aws.wire import Wire
 from sluiceway.errors import DeadlineExceeded, Misconfigured
+from tests.lambda_parts import make_parts, make_service
 from tests.local.compute_world import World, open_world
 
 SOURCE = """
@@ -43,7 +45,7 @@ KEYS = {"aws_access_key_id": "AKIATEST", "aws_secret_access_key": "secret", "reg
 async def serving(tmp_path: Path) -> AsyncGenerator[tuple[World, str]]:
     async with open_world(tmp_path) as world:
         world.add(SOURCE, tags={"k": "v"}, environment={"A": "1"}, reserved_concurrency=1)
-        service = LambdaService(lambda region: world.functions if region == "us-east-1" else None)
+        service = make_service(make_parts(world.functions, tmp_path, clock=SystemClock()))
         front = Front([service], authorise=lambda key, needs: None, rng=random.Random(1))
         async with front.serve(open_listener()) as url:
             yield world, url
@@ -110,7 +112,7 @@ async def test_errors_are_the_sdks_own(tmp_path: Path) -> None:
         large = await refused(invoke, FunctionName="f", Payload=b'"' + b"x" * 6_291_456 + b'"')
         context = await refused(invoke, FunctionName="f", ClientContext="%%%")
         elsewhere = await refused(client(url, region_name="eu-west-1").invoke, FunctionName="f")
-        unserved = await refused(client(url).list_aliases, FunctionName="f")
+        unserved = await refused(client(url).list_code_signing_configs)
     not_found = "Function not found: arn:aws:lambda:us-east-1:123456789012:function:nowhere"
     assert missing["Error"] == {"Code": "ResourceNotFoundException", "Message": not_found}
     assert (missing["Type"], missing["ResponseMetadata"]["HTTPStatusCode"]) == ("User", 404)
@@ -121,7 +123,7 @@ async def test_errors_are_the_sdks_own(tmp_path: Path) -> None:
     assert context["Error"]["Code"] == "InvalidRequestContentException"
     assert elsewhere["Error"]["Code"] == "ResourceNotFoundException"
     assert unserved["ResponseMetadata"]["HTTPStatusCode"] == 501
-    assert "is not served by this local cloud" in unserved["Error"]["Message"]
+    assert unserved["Error"]["Message"] == "ListCodeSigningConfigs of Lambda is not served by this local cloud."
 
 
 async def test_throttling_gives_its_reason(tmp_path: Path) -> None:
@@ -135,6 +137,7 @@ async def test_throttling_gives_its_reason(tmp_path: Path) -> None:
     assert (error["Error"]["Code"], error["ResponseMetadata"]["HTTPStatusCode"]) == ("TooManyRequestsException", 429)
     assert error["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
     assert error["Error"]["Message"] == "Rate Exceeded."
+    assert error["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"
 
 
 async def test_get_and_list_functions(tmp_path: Path) -> None:
@@ -176,7 +179,8 @@ async def test_aioboto3(tmp_path: Path) -> None:
         ("GET", "/2015-03-31/functions/f", [("lambda:GetFunction", "f")]),
         ("GET", "/2015-03-31/functions/f/configuration", [("lambda:GetFunctionConfiguration", "f")]),
         ("GET", "/2015-03-31/functions/", [("lambda:ListFunctions", "*")]),
-        ("DELETE", "/2015-03-31/functions/f", []),
+        ("DELETE", "/2015-03-31/functions/f", [("lambda:DeleteFunction", "f")]),
+        ("POST", "/2014-11-13/functions/f/invoke-async", []),
     ],
 )
 def test_what_iam_would_check(method: str, path: str, needs: list[tuple[str, str]]) -> None:
