@@ -14,9 +14,9 @@ from localcloud.gateway.errors import GatewayError
 from localcloud.gateway.exchange import Exchange
 from localcloud.gateway.mapping import Sources, evaluate_expression, split_target
 from localcloud.gateway.message import HttpResponse, final_status
+from localcloud.gateway.parameters import read_document
 from localcloud.gateway.payload import answer_payload
 from localcloud.gateway.vtl import as_text
-from localcloud.json_text import MalformedJson, parse_json
 from localcloud.matching import PatternTooSlow, limit_matching
 
 __all__ = ["Answer", "answer_method"]
@@ -37,11 +37,13 @@ def answer_method(
 ) -> HttpResponse:
     """The method's answer. Raises GatewayError."""
     chosen = _choose(integration, answer)
+    text = answer.body.decode("utf-8", "replace")
     sources = Sources(
         headers={name: [value] for name, value in answer.headers.items()},
         context=context,
         stage_variables=exchange.stage.variables,
-        body=_document(answer.body.decode("utf-8", "replace")),
+        body=read_document(text),
+        text=text,
     )
     mapped = {"content-type": ("Content-Type", "application/json")}
     for target, expression in chosen.parameters.items():
@@ -81,13 +83,6 @@ def _matches(response: IntegrationResponse, outcome: str) -> bool:
             return response.selection.fullmatch(outcome) is not None
     except PatternTooSlow as error:
         raise GatewayError("API_CONFIGURATION_ERROR", reason=f"a selection pattern: {error}") from error
-
-
-def _document(text: str) -> Any:
-    try:
-        return parse_json(text)
-    except MalformedJson:
-        return None
 
 
 def _overridden_status(given: object, status: int) -> int:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from localcloud.gateway.errors import DefinitionError
-from localcloud.gateway.jsonpath import Absent, find
-from localcloud.gateway.vtl import as_text
+from localcloud.gateway.jsonpath import Absent, JsonPathError, find
+from localcloud.gateway.vtl import as_text, json_text
 
 __all__ = ["Sources", "check_expression", "check_target", "evaluate_expression", "split_target"]
 
@@ -23,7 +23,10 @@ _TARGET: Final = re.compile(r"(integration\.request|method\.response)\.(multival
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What expressions read. Header names are matched whatever their case; `body` is the text of request or answer."""
+    """What expressions read. Header names are matched whatever their case.
+
+    `body` is the document in the body of the request or answer, `text` the body as it is (None: as the document reads).
+    """
 
     headers: Mapping[str, list[str]] = field(default_factory=dict[str, list[str]])
     query: Mapping[str, list[str]] = field(default_factory=dict[str, list[str]])
@@ -31,6 +34,7 @@ class Sources:
     context: Mapping[str, Any] = field(default_factory=dict[str, Any])
     stage_variables: Mapping[str, str] = field(default_factory=dict[str, str])
     body: Any = None
+    text: str | None = None
 
 
 def check_target(target: str, scope: str, *, where: str) -> None:
@@ -76,12 +80,23 @@ def _walk(values: Mapping[str, Any], path: str) -> Any:
     return current
 
 
+def _body_part(name: str, sources: Sources) -> Any:
+    if name == "body":
+        return sources.body if sources.text is None else sources.text
+    try:
+        return find(sources.body, "$." + name.removeprefix("body.").removeprefix("$."))
+    except JsonPathError:
+        return None
+
+
+def _as_parameter(value: Any) -> str:
+    return json_text(value) if isinstance(value, (dict, list)) else as_text(value)
+
+
 def _evaluate_parameter(name: str, sources: Sources) -> str | list[str] | None:
     if name == "body" or name.startswith("body."):
-        value = (
-            sources.body if name == "body" else find(sources.body, "$." + name.removeprefix("body.").removeprefix("$."))
-        )
-        return None if value is None or isinstance(value, Absent) else as_text(value)
+        value = _body_part(name, sources)
+        return None if value is None or isinstance(value, Absent) else _as_parameter(value)
     found = _PARAMETER.fullmatch(name)
     if found is None:
         return None

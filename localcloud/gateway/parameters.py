@@ -6,16 +6,19 @@ Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/rest-api-pa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, cast
 
 from localcloud.gateway.definition import Integration
 from localcloud.gateway.errors import GatewayError
 from localcloud.gateway.exchange import Exchange
 from localcloud.gateway.mapping import evaluate_expression, split_target
 from localcloud.gateway.vtl import as_text
+from localcloud.json_text import MalformedJson, parse_json
 
-__all__ = ["Parameters", "map_parameters"]
+__all__ = ["Parameters", "map_parameters", "read_document"]
+
+_BODY: Final = "method.request.body"
 
 
 @dataclass(slots=True)
@@ -30,6 +33,9 @@ class Parameters:
 def map_parameters(exchange: Exchange, integration: Integration, context: Mapping[str, Any]) -> Parameters:
     """The parameters of an integration request; `context` is what its template left. Raises GatewayError."""
     sources = exchange.sources()
+    if any(expression.startswith(_BODY) for expression in integration.parameters.values()):
+        text = exchange.request.body.decode("utf-8", "replace")
+        sources = replace(sources, body=read_document(text), text=text or None)
     found = Parameters()
     for target, expression in integration.parameters.items():
         value = evaluate_expression(expression, sources)
@@ -55,3 +61,11 @@ def _set(found: Parameters, place: str, name: str, *, value: str | list[str]) ->
         found.query[name] = values
     elif values:
         found.path[name] = values[-1]
+
+
+def read_document(text: str) -> Any:
+    """The JSON document that a body is, None where it is none."""
+    try:
+        return parse_json(text)
+    except MalformedJson:
+        return None

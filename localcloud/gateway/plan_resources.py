@@ -17,6 +17,9 @@ from localcloud.template.properties import Properties, read_properties
 __all__ = ["ApiKeyHandler", "UsagePlanHandler", "UsagePlanKeyHandler", "plan_handlers"]
 
 _SERVED: Final = Supported()
+_STAGE_KEYS: Final = Supported(
+    Support.SERVED, "a key opens a stage through a usage plan only, as on AWS since there are usage plans"
+)
 _VALUE: Final = re.compile(r"[\x21-\x7e]{20,128}")  # CreateApiKey: 20 to 128 characters
 _RATE: Final = 10_000  # a throttle that names one of its two has the account's for the other
 _BURST: Final = 5000
@@ -33,7 +36,8 @@ class ApiKeyHandler:
         "Enabled": _SERVED,
         "GenerateDistinctId": Supported(Support.SERVED, "an id is never the value here", (True,)),
         "Name": _SERVED,
-        "StageKeys": Supported(Support.REFUSED, "a key belongs to a usage plan"),
+        "StageKeys.RestApiId": _STAGE_KEYS,
+        "StageKeys.StageName": _STAGE_KEYS,
         "Tags": _SERVED,
         "Value": _SERVED,
     }
@@ -50,6 +54,8 @@ class ApiKeyHandler:
         value = read.text("Value", make_id(40, "value", key_id))
         if not _VALUE.fullmatch(value):
             raise read.error("Value", "API Key value should be at least 20 and at most 128 characters")
+        for each in read.each("StageKeys"):
+            _check_stage(self._apis, each, api="RestApiId", stage="StageName")
         try:
             self._apis.plans.add_key(ApiKey(key_id, name, value, enabled=read.flag("Enabled", False)))
         except ValueError as error:
@@ -104,15 +110,21 @@ class UsagePlanHandler:
         self._apis.plans.remove_plan(physical.ref)
 
     def _read_stage(self, read: Properties) -> PlanStage:
-        api_id, stage = read.text("ApiId"), read.text("Stage")
-        if f"/{api_id}/{stage}" not in self._apis.gateway.paths():
-            raise read.error("Stage", f"API Stage not found: {api_id}:{stage}")
+        api_id, stage = _check_stage(self._apis, read, api="ApiId", stage="Stage")
         nested = read.nested("Throttle")
         rates: dict[tuple[str, str], Rate] = {}
         for name in nested.values:
             path, _, method = name.rpartition("/")
             rates[path or "/", method.upper()] = _read_rate(nested.nested(name))
         return PlanStage(api_id, stage, rates)
+
+
+def _check_stage(apis: Apis, read: Properties, *, api: str, stage: str) -> tuple[str, str]:
+    """The API and the stage that two properties name. Raises TemplateError where there is no such stage."""
+    api_id, name = read.text(api), read.text(stage)
+    if f"/{api_id}/{name}" not in apis.gateway.paths():
+        raise read.error(stage, f"API Stage not found: {api_id}:{name}")
+    return api_id, name
 
 
 def _read_rate(read: Properties) -> Rate:

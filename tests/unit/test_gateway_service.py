@@ -54,13 +54,12 @@ async def test_parameters_are_mapped() -> None:
         "integration.request.querystring.s": "stageVariables.color",
         "integration.request.querystring.b": "method.request.body.k",
     }
-    parameters.pop("integration.request.querystring.b")
     await _send(sqs(requestParameters=parameters), recorder, query="q=1&q=2", My_Header="mine")
     (request,) = recorder.requests
     assert request.headers["content-type"] == "text/x"
     assert request.headers["h"] == "mine"
     assert "none" not in request.headers
-    assert request.query == "q=1&q=2&one=2&p=p&c=POST&s=red"
+    assert request.query == "q=1&q=2&one=2&p=p&c=POST&s=red&b=v"
 
 
 async def test_a_path_variable_of_the_uri_is_encoded() -> None:
