@@ -44,6 +44,7 @@ from localcloud.services.sns.resources import (
     TopicPolicyHandler,
 )
 from localcloud.services.sqs.resources import QueueHandler, QueuePolicyHandler
+from localcloud.services.states.resources import state_machine_handlers
 from localcloud.template.handler import ResourceHandler
 
 __all__ = ["Handlers", "Parts", "make_handlers"]
@@ -97,6 +98,7 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
         ArchiveHandler(messaging.buses),
         *refused_events_handlers(),
         PipeHandler(messaging.pipes),
+        *state_machine_handlers(messaging.machines),
         *_lambda_handlers(options, services, parts),
         EventSourceMappingHandler(messaging.mappings),
         *gateway_handlers(parts.gateway),

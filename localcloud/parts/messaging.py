@@ -21,6 +21,7 @@ from localcloud.compute.source_kinesis import KinesisSource
 from localcloud.compute.stream_source import StreamSource
 from localcloud.front import Front
 from localcloud.parts.services import Services
+from localcloud.parts.states import open_states
 from localcloud.services.events.access import tags_of
 from localcloud.services.events.envelope import Entry, RefusedEntry
 from localcloud.services.events.model import Buses, PutEntry
@@ -38,6 +39,7 @@ from localcloud.services.sns.endpoints import LocalEndpoints
 from localcloud.services.sns.message import Publication
 from localcloud.services.sns.model import Topics
 from localcloud.services.sns.wire import SnsService
+from localcloud.services.states.model import StateMachines
 from sluiceway.codec.kpl import CorruptAggregate, open_aggregate
 
 __all__ = ["Messaging", "open_messaging"]
@@ -49,23 +51,25 @@ _SESSION: Final = "awslambda_event_source_mapping"
 
 @dataclass(frozen=True, slots=True)
 class Messaging:
-    """Topics, buses, pipes and mappings, working."""
+    """Topics, buses, pipes, mappings and state machines, working."""
 
     topics: Topics
     buses: Buses
     pipes: Pipes
     mappings: Mappings
+    machines: StateMachines
 
 
 @asynccontextmanager
 async def open_messaging(
     services: Services, functions: Functions, front: Front, *, group: asyncio.TaskGroup
 ) -> AsyncGenerator[Messaging]:
-    """Serve SNS, EventBridge and Pipes behind `front`, and mappings, for the length of the block."""
+    """Serve SNS, EventBridge, Pipes and Step Functions behind `front`, and mappings, for the length of the block."""
     topics = _open_topics(services, functions, group)
     topics.endpoint = services.queues.endpoint
     outlets = _Outlets(services, functions, topics)
     buses = _open_buses(services, outlets)
+    machines = outlets.machines = open_states(services, buses, front, group=group)
     pipes = _open_pipes(services, outlets, buses, group=group)
     mappings = _open_mappings(services, functions, front, group=group)
     services.resource_policies["sns"] = lambda arn: read_resource_policy(topics.policy_text(arn))
@@ -76,10 +80,11 @@ async def open_messaging(
     services.resource_tags.update(sns=sns.tags_of, events=partial(tags_of, buses))
     courier = group.create_task(buses.run())
     try:
-        yield Messaging(topics, buses, pipes, mappings)
+        yield Messaging(topics, buses, pipes, mappings, machines)
     finally:
         await mappings.close()
         await pipes.close()
+        await machines.close()
         courier.cancel()
         topics.close()
 
@@ -103,6 +108,8 @@ def _event_invoker(functions: Functions) -> Callable[[str, bytes, str], Awaitabl
 class _Outlets:
     """What buses and pipes hand messages to; each raises its service's own error."""
 
+    machines: StateMachines
+
     def __init__(self, services: Services, functions: Functions, topics: Topics) -> None:
         self.functions = functions
         self._topics = topics
@@ -112,6 +119,18 @@ class _Outlets:
         """Invoke a function, and wait for its answer or not."""
         kind = "RequestResponse" if wait else "Event"
         return await self.functions.invoke(arn, payload, invocation_type=kind)
+
+    async def start(self, arn: str, text: str) -> None:
+        """Start an execution of a machine."""
+        self.machines.start(self.machines.find(arn), {"input": text})
+
+    async def run_machine(self, arn: str, text: str, wait: bool) -> InvokeResult:  # noqa: FBT001 - the pipes' port
+        """Start an execution of a machine, and wait for its end or not."""
+        if not wait:
+            await self.start(arn, text)
+            return InvokeResult(202)
+        output = await self.machines.run_to_end(arn, text)
+        return InvokeResult(200, output.encode(), function_error="" if output else "Unhandled")
 
     async def publish(self, arn: str, message: str) -> None:
         """Publish to a topic."""
@@ -132,6 +151,7 @@ def _open_buses(services: Services, outlets: _Outlets) -> Buses:
         publish=outlets.publish,
         put_record=outlets.put_record,
         forward=lambda arn, event: buses.forward(arn, event),  # noqa: PLW0108 - made below
+        start=outlets.start,
     )
     reach = Reach(policy_of=services.policy_of, may_assume=services.iam.may_assume, may_do=services.may_do)
     buses = Buses(clock=services.clock, rng=services.rng, port=Targets(targets, reach))
@@ -151,6 +171,7 @@ def _open_pipes(services: Services, outlets: _Outlets, buses: Buses, *, group: a
             publish=outlets.publish,
             put_record=outlets.put_record,
             put_event=put_event,
+            run_machine=outlets.run_machine,
             may_do=services.may_do,
         )
     )

@@ -73,6 +73,7 @@ async def cloud() -> AsyncIterator[Cloud]:
         publish=nothing,
         put_record=nothing,
         put_event=nothing,
+        run_machine=nothing,
         may_do=lambda *_: True,
     )
     sources = Sources(

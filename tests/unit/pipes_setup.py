@@ -222,6 +222,7 @@ def with_pipes(test: Callable[[World], Awaitable[None]]) -> None:
             publish=world.publish,
             put_record=world.put_record,
             put_event=world.put_event,
+            run_machine=world.invoke,
             may_do=world.may_do,
         )
         sources = Sources(

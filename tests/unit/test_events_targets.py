@@ -94,6 +94,7 @@ class Cloud:
             publish=lambda arn, message: self.call("sns", arn, message),
             put_record=lambda arn, data, key: self.call("kinesis", arn, data.decode(), key),
             forward=forward,
+            start=lambda arn, text: self.call("states", arn, text),
         )
 
     async def drain(self, name: str) -> list[Any]:

@@ -444,8 +444,8 @@ def test_a_pattern_is_tried_on_an_event_without_a_rule() -> None:
     [
         ({"Arn": "x"}, "Parameter x is not valid. Reason: Provided Arn is not in correct format."),
         (
-            {"Arn": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:x"},
-            f"Targets such as arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:x are not served by this local cloud.",
+            {"Arn": f"arn:aws:states:{REGION}:{ACCOUNT}:activity:x"},
+            f"Targets such as arn:aws:states:{REGION}:{ACCOUNT}:activity:x are not served by this local cloud.",
         ),
         (
             {"Arn": f"arn:aws:events:{REGION}:{ACCOUNT}:api-destination/x", "RoleArn": "r"},

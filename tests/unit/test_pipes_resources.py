@@ -122,7 +122,7 @@ def test_every_member_of_the_api_is_served_or_refused() -> None:
     names |= {f"{bus}.{name}" for name in members["TargetParameters"].members[bus.partition(".")[2]].members}
     assert set(table) == names
     refused = [supported for supported in table.values() if supported.support is Support.REFUSED]
-    assert (len(refused), all(supported.reason for supported in refused)) == (16, True)
+    assert (len(refused), all(supported.reason for supported in refused)) == (15, True)
 
 
 def test_the_role_is_the_pipes_own() -> None:

@@ -109,7 +109,7 @@ class RuleHandler:
         "ScheduleExpression": _SERVED,
         "State": Supported(reason="there are no events of CloudTrail here", values=("ENABLED", "DISABLED")),
         "Tags": _SERVED,
-        "Targets.Arn": Supported(reason="queues, functions, topics, streams and event buses"),
+        "Targets.Arn": Supported(reason="queues, functions, topics, streams, event buses and state machines"),
         "Targets.DeadLetterConfig": _SERVED,
         "Targets.Id": _SERVED,
         "Targets.Input": _SERVED,

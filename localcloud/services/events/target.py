@@ -22,8 +22,9 @@ __all__ = ["SERVICES", "RetryPolicy", "Target", "check_dead_letters", "read_targ
 
 MAX_RETRIES: Final = 185  # RetryPolicy: the default and the most
 MAX_AGE_S: Final = 86_400  # RetryPolicy: the default and the most
-SERVICES: Final = ("events", "kinesis", "lambda", "sns", "sqs")
-_NEED_ROLE: Final = frozenset({"events", "kinesis"})
+SERVICES: Final = ("events", "kinesis", "lambda", "sns", "sqs", "states")
+_NEED_ROLE: Final = frozenset({"events", "kinesis", "states"})
+_KINDS: Final = {"events": "event-bus/", "states": "stateMachine:"}  # what of these services may be a target
 _BLOCKS: Final[Mapping[str, frozenset[str]]] = {  # which services a block of parameters is for; SqsParameters: any
     "AppSyncParameters": frozenset({"appsync"}),
     "BatchParameters": frozenset({"batch"}),
@@ -141,7 +142,7 @@ def _check_arn(arn: str, rule_region: str) -> tuple[str, str]:
     if found is None:
         raise validation(f"Parameter {arn} is not valid. Reason: Provided Arn is not in correct format.")
     service, region = found["service"], found["region"]
-    if service not in SERVICES or (service == "events" and not found["rest"].startswith("event-bus/")):
+    if service not in SERVICES or not found["rest"].startswith(_KINDS.get(service, "")):
         raise not_served(f"Targets such as {arn} are")
     if found["account"] != ACCOUNT_ID:
         reason = "Adding cross-account target is not permitted."

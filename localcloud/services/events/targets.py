@@ -26,6 +26,7 @@ _ACTIONS: Final = {
     "lambda": "lambda:InvokeFunction",
     "sns": "sns:Publish",
     "sqs": "sqs:SendMessage",
+    "states": "states:StartExecution",
 }
 _CODES: Final[Mapping[str, str]] = {  # of services, to those of dead letters
     "InvalidParameterValueException": "INVALID_PARAMETER",
@@ -33,6 +34,7 @@ _CODES: Final[Mapping[str, str]] = {  # of services, to those of dead letters
     "NotFound": "NO_RESOURCE",
     "QueueDoesNotExist": "NO_RESOURCE",
     "ResourceNotFoundException": "NO_RESOURCE",
+    "StateMachineDoesNotExist": "NO_RESOURCE",
 }
 _THROTTLED: Final = frozenset(
     {
@@ -59,7 +61,7 @@ class TargetServices:
     """The services. Each callable raises its service's own error.
 
     `invoke`: function ARN, payload, trace header; asynchronously. `publish`: topic ARN, message. `put_record`: stream
-    ARN, data, partition key. `forward`: bus ARN, event; False where there is no such bus.
+    ARN, data, partition key. `forward`: bus ARN, event; False where there is no such bus. `start`: machine ARN, input.
     """
 
     find_queue: Callable[[str], SendingQueue | None]
@@ -67,6 +69,7 @@ class TargetServices:
     publish: Callable[[str, str], Awaitable[object]]
     put_record: Callable[[str, bytes, str], Awaitable[object]]
     forward: Callable[[str, Event], bool]
+    start: Callable[[str, str], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +97,7 @@ class Targets:
             "lambda": self._invoke,
             "sns": self._publish,
             "sqs": self._send_message,
+            "states": self._start,
         }
 
     async def deliver(self, parcel: Parcel, body: str) -> None:
@@ -161,6 +165,9 @@ class Targets:
 
     async def _publish(self, parcel: Parcel, body: str) -> None:
         await self._services.publish(parcel.target.arn, body)
+
+    async def _start(self, parcel: Parcel, body: str) -> None:
+        await self._services.start(parcel.target.arn, body)
 
     async def _send_message(self, parcel: Parcel, body: str) -> None:
         trace = parcel.event.trace

@@ -78,6 +78,9 @@ _TARGETS: Final = Structure(
         "LambdaFunctionParameters": Structure(
             {"InvocationType": Text(choices=("REQUEST_RESPONSE", "FIRE_AND_FORGET"))}
         ),
+        "StepFunctionStateMachineParameters": Structure(
+            {"InvocationType": Text(choices=("REQUEST_RESPONSE", "FIRE_AND_FORGET"))}
+        ),
         "KinesisStreamParameters": Structure({"PartitionKey": Text(high=256)}, ("PartitionKey",)),
         "SqsQueueParameters": Structure({"MessageGroupId": Text(high=100), "MessageDeduplicationId": Text(high=100)}),
         "EventBridgeEventBusParameters": Structure(
@@ -137,7 +140,6 @@ _NOT_HERE: Final[Mapping[str, Mapping[str, str]]] = {
         "HttpParameters": "Targets over HTTP are",
         "RedshiftDataParameters": "Targets in Amazon Redshift are",
         "SageMakerPipelineParameters": "Targets in Amazon SageMaker are",
-        "StepFunctionStateMachineParameters": "Targets in AWS Step Functions are",
         "TimestreamParameters": "Targets in Amazon Timestream are",
     },
 }

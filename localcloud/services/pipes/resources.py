@@ -32,7 +32,7 @@ class PipeHandler:
     properties: Mapping[str, Supported] = {
         "Description": _SERVED,
         "DesiredState": _SERVED,
-        "Enrichment": Supported(reason="a function"),
+        "Enrichment": Supported(reason="a function or an Express state machine"),
         "EnrichmentParameters.HttpParameters": _ELSEWHERE,
         "EnrichmentParameters.InputTemplate": _SERVED,
         "KmsKeyIdentifier": Supported(Support.REFUSED, "customer managed keys of pipes are not served here"),
@@ -49,7 +49,7 @@ class PipeHandler:
         "SourceParameters.SelfManagedKafkaParameters": _ELSEWHERE,
         "SourceParameters.SqsQueueParameters": _SERVED,
         "Tags": _SERVED,
-        "Target": Supported(reason="a queue, a function, a topic, a stream or an event bus"),
+        "Target": Supported(reason="a queue, a function, a topic, a stream, an event bus or a state machine"),
         "TargetParameters.BatchJobParameters": _ELSEWHERE,
         "TargetParameters.CloudWatchLogsParameters": _ELSEWHERE,
         "TargetParameters.EcsTaskParameters": _ELSEWHERE,
@@ -65,7 +65,7 @@ class PipeHandler:
         "TargetParameters.RedshiftDataParameters": _ELSEWHERE,
         "TargetParameters.SageMakerPipelineParameters": _ELSEWHERE,
         "TargetParameters.SqsQueueParameters": _SERVED,
-        "TargetParameters.StepFunctionStateMachineParameters": _ELSEWHERE,
+        "TargetParameters.StepFunctionStateMachineParameters": _SERVED,
         "TargetParameters.TimestreamParameters": _ELSEWHERE,
     }
 

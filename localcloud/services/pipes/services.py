@@ -31,6 +31,8 @@ _ACTIONS: Final = {
     "lambda": "lambda:InvokeFunction",
     "sns": "sns:Publish",
     "sqs": "sqs:SendMessage",
+    "states": "states:StartExecution",
+    "states and wait": "states:StartSyncExecution",
 }
 _EVENT_SOURCES: Final = {"dynamodb": "aws:dynamodb", "kinesis": "aws:kinesis", "sqs": "aws:sqs"}
 _NO_TIME: Final = "EventBridgeEventBusParameters.Time leads to what is no time."
@@ -43,7 +45,8 @@ class PipeServices:
     """The services. Each callable raises its service's own error.
 
     `invoke`: function ARN, payload, whether to wait for the answer. `publish`: topic ARN, message. `put_record`: stream
-    ARN, data, partition key. `put_event`: bus ARN, entry; raises RefusedEntry. `may_do`: whether a role (ARN) may do an
+    ARN, data, partition key. `put_event`: bus ARN, entry; raises RefusedEntry.
+    `run_machine`: machine ARN, input, whether to wait for its end. `may_do`: whether a role (ARN) may do an
     action on a resource (ARN).
     """
 
@@ -52,6 +55,7 @@ class PipeServices:
     publish: Callable[[str, str], Awaitable[object]]
     put_record: Callable[[str, bytes, str], Awaitable[object]]
     put_event: Callable[[str, Entry], Awaitable[object]]
+    run_machine: Callable[[str, str, bool], Awaitable[InvokeResult]]
     may_do: Callable[[str, str, str], bool]
 
 
@@ -68,7 +72,9 @@ class ServicePort:
         }
 
     async def invoke(self, settings: PipeSettings, arn: str, payload: bytes, *, wait: bool) -> InvokeResult:
-        """Invoke a function, or hand it the payload only. Raises Failed; LambdaError for a throttle."""
+        """Invoke a function or start a machine, or only hand it over. Raises Failed; LambdaError for a throttle."""
+        if arn.split(":")[2] == "states":
+            return await self._run_machine(settings, arn, payload, wait=wait)
         self._check(settings.role_arn, "lambda", arn)
         try:
             return await self._services.invoke(arn, payload, wait)
@@ -76,6 +82,13 @@ class ServicePort:
             if error.status == _THROTTLED or error.status >= 500:
                 raise
             raise Failed(str(error)) from error
+
+    async def _run_machine(self, settings: PipeSettings, arn: str, payload: bytes, *, wait: bool) -> InvokeResult:
+        self._check(settings.role_arn, "states and wait" if wait else "states", arn)
+        try:
+            return await self._services.run_machine(arn, payload.decode(), wait)
+        except Exception as error:
+            raise _translate(error) from error
 
     async def send(self, settings: PipeSettings, outgoing: Outgoing) -> None:
         """Give one event to a target that is no function. Raises Failed, Unreadable."""

@@ -32,7 +32,7 @@ _BLOCKS: Final[Mapping[Kind, str]] = {
 }
 _DEFAULT_BATCH: Final[Mapping[Kind, int]] = {"dynamodb": 1, "kinesis": 1, "sqs": 10}  # the CDK's aws-pipes-sources
 _ELSEWHERE: Final = frozenset({"kafka", "mq"})
-_ENRICHERS: Final = frozenset({"events", "execute-api", "states"})
+_ENRICHERS: Final = frozenset({"events", "execute-api"})
 
 
 class PipeName(NamedTuple):
@@ -159,7 +159,7 @@ def _read_enrichment(arn: str, region: str) -> str:
     service, arn_region = arn.split(":")[2:4]
     if service in _ENRICHERS:
         raise not_served(f"Enrichments by the service {service} are")
-    if service != "lambda":
+    if service not in {"lambda", "states"}:
         raise validation("Invalid pipe enrichment.")
     if arn_region != region:
         raise validation("Creating cross-region pipe is not permitted.")

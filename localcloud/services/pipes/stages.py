@@ -34,6 +34,7 @@ __all__ = ["Failed", "Outgoing", "PipePort", "Stages"]
 log = logging.getLogger(__name__)
 
 _FAILURES: Final = "batchItemFailures"
+_TAKE_LISTS: Final = frozenset({"lambda", "states"})  # targets that are given all events of a batch in one list
 
 
 class Failed(Exception):
@@ -55,7 +56,7 @@ class PipePort(Protocol):
     """
 
     async def invoke(self, settings: PipeSettings, arn: str, payload: bytes, *, wait: bool) -> InvokeResult:
-        """Invoke a function, or hand it the payload only."""
+        """Invoke a function or start a machine, or hand it the payload only."""
         ...
 
     async def send(self, settings: PipeSettings, outgoing: Outgoing) -> None:
@@ -99,7 +100,7 @@ class Stages:
             if answered is None:
                 return ()
             items = answered
-        if settings.target.service == "lambda":
+        if settings.target.service in _TAKE_LISTS:
             return await self._invoke(items, events)
         failures = [number for number, item in enumerate(items) if not await self._send(item)]
         if len(items) != len(events) and failures:

@@ -15,17 +15,26 @@ from localcloud.services.pipes.inputs import InputTemplate, Parameter
 __all__ = ["BusParameters", "TargetSettings", "read_target"]
 
 _TARGET: Final = "Invalid target parameter provided for target."
-_MAX_BATCH: Final[Mapping[str, int]] = {"events": 10, "kinesis": 500, "lambda": 10_000, "sns": 10, "sqs": 10}
+_MAX_BATCH: Final[Mapping[str, int]] = {
+    "events": 10,
+    "kinesis": 500,
+    "lambda": 10_000,
+    "sns": 10,
+    "sqs": 10,
+    "states": 10_000,
+}
 _BLOCKS: Final[Mapping[str, str]] = {
     "events": "EventBridgeEventBusParameters",
     "kinesis": "KinesisStreamParameters",
     "lambda": "LambdaFunctionParameters",
     "sqs": "SqsQueueParameters",
+    "states": "StepFunctionStateMachineParameters",
 }
+_KINDS: Final = {"events": "event-bus/", "states": "stateMachine:"}
 _ELSEWHERE: Final = frozenset(
     {
         "batch", "ecs", "execute-api", "firehose", "inspector", "logs", "redshift", "redshift-serverless", "sagemaker",
-        "states", "timestream",
+        "timestream",
     }
 )  # fmt: skip
 
@@ -42,7 +51,7 @@ class BusParameters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSettings:
-    """A target. `waits`: a function is invoked synchronously. `max_batch`: what it takes at once."""
+    """A target. `waits`: for what a function or a machine answers. `max_batch`: what it takes at once."""
 
     arn: str
     service: str
@@ -94,7 +103,7 @@ def _check(arn: str, region: str) -> str:
     _, _, service, target_region, _, rest = arn.split(":", 5)
     if service in _ELSEWHERE or rest.startswith("api-destination/"):
         raise not_served(f"Targets of the service {service} are")
-    if service not in _MAX_BATCH or (service == "events" and not rest.startswith("event-bus/")):
+    if service not in _MAX_BATCH or not rest.startswith(_KINDS.get(service, "")):
         raise validation(_TARGET)
     if service == "sns" and rest.endswith(".fifo"):
         raise validation(_TARGET)  # there is no parameter for its message group

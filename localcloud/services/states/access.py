@@ -1,0 +1,75 @@
+"""What IAM is asked before an operation, by action and ARN.
+
+Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from localcloud.services.contract import Permission
+from localcloud.services.iam.tags import read_keys, request_tags, tag_keys
+from localcloud.services.states.errors import StatesError
+from localcloud.services.states.model import StateMachines
+from localcloud.services.states.names import machine_arn
+
+__all__ = ["needed_permissions", "tags_of"]
+
+_BY_MEMBER: Final[Mapping[str, str]] = {
+    "DeleteStateMachine": "stateMachineArn",
+    "DescribeExecution": "executionArn",
+    "DescribeMapRun": "mapRunArn",
+    "DescribeStateMachine": "stateMachineArn",
+    "DescribeStateMachineForExecution": "executionArn",
+    "GetExecutionHistory": "executionArn",
+    "ListExecutions": "stateMachineArn",
+    "ListMapRuns": "executionArn",
+    "ListTagsForResource": "resourceArn",
+    "StartExecution": "stateMachineArn",
+    "StartSyncExecution": "stateMachineArn",
+    "StopExecution": "executionArn",
+    "TagResource": "resourceArn",
+    "UntagResource": "resourceArn",
+    "UpdateMapRun": "mapRunArn",
+    "UpdateStateMachine": "stateMachineArn",
+}
+_OF_TOKENS: Final = frozenset({"SendTaskFailure", "SendTaskHeartbeat", "SendTaskSuccess"})
+_PASSED: Final = (("iam:PassedToService", "states.amazonaws.com"),)
+
+
+def needed_permissions(
+    action: str, values: Mapping[str, Any], machines: StateMachines, *, region: str
+) -> list[Permission]:
+    """What an operation needs."""
+    if action == "CreateStateMachine":
+        arn, tags = machine_arn(str(values.get("name", "")), region), _tags(values)
+        needed = [Permission(f"states:{action}", arn, tags)]
+        needed += [Permission("states:TagResource", arn, tags)] if tags else []
+    elif action in _OF_TOKENS:
+        needed = [Permission(f"states:{action}", machines.tokens.machine_of(str(values.get("taskToken"))))]
+    else:
+        arn = values.get(_BY_MEMBER.get(action, ""), "*")
+        context = _tags(values) if action == "TagResource" else tag_keys(read_keys(values.get("tagKeys")))
+        needed = [Permission(f"states:{action}", arn if isinstance(arn, str) else "*", context)]
+    role = values.get("roleArn")
+    if isinstance(role, str) and role:
+        needed.append(Permission("iam:PassRole", role, _PASSED))
+    return needed
+
+
+def _tags(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    listed = values.get("tags")
+    found: dict[str, str] = {}
+    for each in listed if isinstance(listed, list) else []:  # pyright: ignore[reportUnknownVariableType]
+        if isinstance(each, dict):
+            found[str(each.get("key"))] = str(each.get("value", ""))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    return request_tags(found)
+
+
+def tags_of(machines: StateMachines, _action: str, arn: str) -> Mapping[str, str] | None:
+    """The tags of a machine, None where there is none of this ARN."""
+    try:
+        return machines.find(arn).tags
+    except StatesError:
+        return None

@@ -1,0 +1,126 @@
+"""Lines of states beside each other: the branches of a Parallel, the iterations of an inline Map.
+
+The first that fails ends the others. Sources: https://docs.aws.amazon.com/step-functions/latest/dg/state-parallel.html,
+https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, cast
+
+from localcloud.services.states.data import fill, write_json
+from localcloud.services.states.definition import State
+from localcloud.services.states.failures import RUNTIME, StateFailure
+from localcloud.services.states.flow import Lane
+from localcloud.services.states.history import HistoryFull
+from localcloud.services.states.paths import Scope
+from localcloud.services.states.run import walk
+from localcloud.services.states.steps import read_number, read_value
+
+__all__ = ["beside", "read_items", "run_map", "run_parallel", "select_item"]
+
+MAX_INLINE: Final = 40  # "up to 40 concurrent iterations" of a Map of INLINE mode
+
+
+async def beside(works: Sequence[Callable[[], Awaitable[None]]], most: int) -> None:
+    """Do all, `most` at a time in their order. Raises the first StateFailure, after the others have ended."""
+    gate = asyncio.Semaphore(most)
+
+    async def one(work: Callable[[], Awaitable[None]]) -> None:
+        async with gate:
+            await work()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(one(work))
+    except* (StateFailure, HistoryFull) as errors:
+        raise _first(errors) from None
+
+
+def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+async def run_parallel(state: State, scope: Scope, lane: Lane) -> list[Any]:
+    """What each branch gives, in their order. Raises StateFailure."""
+    value = scope.value
+    if "Parameters" in state.fields:
+        value = fill(state.fields["Parameters"], scope, lane.run.world.rng)
+    started = lane.add("ParallelStateStarted")
+    results: list[Any] = [None] * len(state.inner)
+
+    async def work(number: int) -> None:
+        inner = lane.inside(previous=started)
+        results[number] = await walk(state.inner[number], value, inner)
+        lane.previous = inner.previous
+
+    try:
+        await beside([_bind(work, number) for number in range(len(results))], len(results))
+    except StateFailure:
+        lane.add("ParallelStateFailed")
+        raise
+    lane.add("ParallelStateSucceeded")
+    return results
+
+
+def _bind(work: Callable[[int], Awaitable[None]], number: int) -> Callable[[], Awaitable[None]]:
+    return lambda: work(number)
+
+
+def read_items(state: State, scope: Scope, lane: Lane) -> Any:
+    """What ItemsPath leads to. Raises StateFailure."""
+    return read_value(state.fields["ItemsPath"], scope, lane) if "ItemsPath" in state.fields else scope.value
+
+
+def select_item(state: State, scope: Scope, item: Mapping[str, Any], *, lane: Lane) -> Any:
+    """The input of an iteration: the item, or what ItemSelector makes of it and the Map's own input."""
+    template = state.fields.get("ItemSelector", state.fields.get("Parameters"))
+    if template is None:
+        return item["Value"]
+    context = {**scope.context, "Map": {"Item": item}}
+    return fill(template, Scope(scope.value, context, scope.variables), lane.run.world.rng)
+
+
+async def run_map(state: State, scope: Scope, lane: Lane) -> list[Any]:
+    """What each iteration gives, in the order of the items. Raises StateFailure."""
+    items = read_items(state, scope, lane)
+    if not isinstance(items, list):
+        message = f'Reference path "{state.fields.get("ItemsPath", "$")}" must point to array. Current value is: '
+        raise StateFailure(RUNTIME, f"{message}{write_json(items)[:1000]}", located=False)
+    most = read_number(state, "MaxConcurrency", scope, lane=lane) or MAX_INLINE
+    listed = cast("list[Any]", items)
+    started = lane.add("MapStateStarted", length=len(listed))
+    results: list[Any] = [None] * len(listed)
+
+    async def work(index: int) -> None:
+        item = {"Index": index, "Value": listed[index]}
+        inner = lane.inside(previous=started, item=item)
+        results[index] = await _iterate(state, select_item(state, scope, item, lane=lane), inner)
+        lane.previous = inner.previous
+
+    try:
+        await beside([_bind(work, index) for index in range(len(listed))], min(most, MAX_INLINE))
+    except StateFailure:
+        lane.add("MapStateFailed")
+        raise
+    lane.add("MapStateSucceeded")
+    return results
+
+
+async def _iterate(state: State, value: Any, lane: Lane) -> Any:
+    told = {"name": state.name, "index": lane.item["Index"] if lane.item else 0}
+    lane.add("MapIterationStarted", **told)
+    try:
+        result = await walk(state.inner[0], value, lane)
+    except StateFailure:
+        lane.add("MapIterationFailed", **told)
+        raise
+    except asyncio.CancelledError:
+        lane.add("MapIterationAborted", **told)
+        raise
+    lane.add("MapIterationSucceeded", **told)
+    return result

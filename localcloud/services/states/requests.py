@@ -1,0 +1,121 @@
+"""The shapes of Step Functions' requests, and which operations are not served.
+
+Source: https://docs.aws.amazon.com/step-functions/latest/apireference/API_Operations.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from localcloud.services.events.shapes import Flag, Items, Shape, Structure, Text, Whole
+
+__all__ = ["NOT_SERVED", "REQUESTS"]
+
+_ARN: Final = Text(low=1, high=256)
+_LONG_ARN: Final = Text(low=1, high=2000)
+_NAME: Final = Text(low=1, high=80)
+_ANY: Final = Text()
+_DATA: Final = Text(high=262_144)
+_DEFINITION: Final = Text(low=1, high=1_048_576)
+_ERROR: Final = Text(high=256)
+_CAUSE: Final = Text(high=32_768)
+_TOKEN: Final = Text(low=1, high=2048)
+_KINDS: Final = Text(choices=("STANDARD", "EXPRESS"))
+_INCLUDED: Final = Text(choices=("ALL_DATA", "METADATA_ONLY"))
+_STATUSES: Final = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE")
+_KEY: Final = Text(high=128)
+_TAGS: Final = Items(Structure({"key": _KEY, "value": Text(high=256)}), 0, 50)
+_PAGE: Final[Mapping[str, Shape]] = {"maxResults": Whole(0, 1000), "nextToken": Text(low=1, high=3096)}
+_LOGS: Final = Structure(
+    {
+        "level": Text(choices=("ALL", "ERROR", "FATAL", "OFF")),
+        "includeExecutionData": Flag(),
+        "destinations": Items(Structure({"cloudWatchLogsLogGroup": Structure({"logGroupArn": _ARN})})),
+    }
+)
+_ENCRYPTION: Final = Structure(
+    {"kmsKeyId": Text(low=1, high=2048), "type": Text(choices=("AWS_OWNED_KEY", "CUSTOMER_MANAGED_KMS_KEY"))}
+)
+_SETTINGS: Final[Mapping[str, Shape]] = {
+    "definition": _DEFINITION,
+    "roleArn": _ARN,
+    "loggingConfiguration": _LOGS,
+    "tracingConfiguration": Structure({"enabled": Flag()}),
+    "publish": Flag(),
+    "versionDescription": Text(high=256),
+    "encryptionConfiguration": _ENCRYPTION,
+}
+_START: Final = Structure(
+    {
+        "stateMachineArn": _ARN,
+        "name": _NAME,
+        "input": Text(),
+        "traceHeader": Text(high=256),
+        "includedData": _INCLUDED,
+    },
+    ("stateMachineArn",),
+)
+_OF_EXECUTION: Final = Structure({"executionArn": _LONG_ARN, "includedData": _INCLUDED}, ("executionArn",))
+
+REQUESTS: Final[Mapping[str, Structure]] = {
+    "CreateStateMachine": Structure(
+        {"name": _NAME, "type": _KINDS, "tags": _TAGS, **_SETTINGS}, ("name", "definition", "roleArn")
+    ),
+    "DeleteStateMachine": Structure({"stateMachineArn": _ARN}, ("stateMachineArn",)),
+    "DescribeExecution": _OF_EXECUTION,
+    "DescribeMapRun": Structure({"mapRunArn": _LONG_ARN}, ("mapRunArn",)),
+    "DescribeStateMachine": Structure({"stateMachineArn": _ARN, "includedData": _INCLUDED}, ("stateMachineArn",)),
+    "DescribeStateMachineForExecution": _OF_EXECUTION,
+    "GetExecutionHistory": Structure(
+        {"executionArn": _LONG_ARN, "reverseOrder": Flag(), "includeExecutionData": Flag(), **_PAGE},
+        ("executionArn",),
+    ),
+    "ListExecutions": Structure(
+        {
+            "stateMachineArn": _ARN,
+            "statusFilter": Text(choices=_STATUSES),
+            "mapRunArn": _LONG_ARN,
+            "redriveFilter": Text(choices=("REDRIVEN", "NOT_REDRIVEN")),
+            **_PAGE,
+        }
+    ),
+    "ListMapRuns": Structure({"executionArn": _LONG_ARN, **_PAGE}, ("executionArn",)),
+    "ListStateMachines": Structure(_PAGE),
+    "ListTagsForResource": Structure({"resourceArn": _ARN}, ("resourceArn",)),
+    "SendTaskFailure": Structure({"taskToken": _TOKEN, "error": _ERROR, "cause": _CAUSE}, ("taskToken",)),
+    "SendTaskHeartbeat": Structure({"taskToken": _TOKEN}, ("taskToken",)),
+    "SendTaskSuccess": Structure({"taskToken": _TOKEN, "output": _DATA}, ("taskToken", "output")),
+    "StartExecution": _START,
+    "StartSyncExecution": _START,
+    "StopExecution": Structure({"executionArn": _LONG_ARN, "error": _ERROR, "cause": _CAUSE}, ("executionArn",)),
+    "TagResource": Structure({"resourceArn": _ARN, "tags": _TAGS}, ("resourceArn", "tags")),
+    "UntagResource": Structure({"resourceArn": _ARN, "tagKeys": Items(_KEY, 0, 50)}, ("resourceArn", "tagKeys")),
+    "UpdateMapRun": Structure(
+        {
+            "mapRunArn": _LONG_ARN,
+            "maxConcurrency": Whole(0, 2_147_483_647),
+            "toleratedFailureCount": Whole(0, 2_147_483_647),
+        },
+        ("mapRunArn",),
+    ),
+    "UpdateStateMachine": Structure({"stateMachineArn": _ARN, **_SETTINGS}, ("stateMachineArn",)),
+    "ValidateStateMachineDefinition": Structure(
+        {
+            "definition": _DEFINITION,
+            "type": _KINDS,
+            "severity": Text(choices=("ERROR", "WARNING")),
+            "maxResults": Whole(0, 100),
+        },
+        ("definition",),
+    ),
+}
+
+NOT_SERVED: Final = frozenset(
+    {
+        "CreateActivity", "CreateStateMachineAlias", "DeleteActivity", "DeleteStateMachineAlias",
+        "DeleteStateMachineVersion", "DescribeActivity", "DescribeStateMachineAlias", "GetActivityTask",
+        "ListActivities", "ListStateMachineAliases", "ListStateMachineVersions", "PublishStateMachineVersion",
+        "RedriveExecution", "TestState", "UpdateStateMachineAlias",
+    }
+)  # fmt: skip
