@@ -261,9 +261,14 @@ def _own(setting: Setting) -> dict[str, Load]:
 
         return IamService(IamApi(setting.iam, clock=setting.clock))
 
+    def logs() -> Service:
+        from localcloud.services.logs.wire import LogsService  # noqa: PLC0415
+
+        return LogsService(setting.logs, region=setting.region, clock=setting.clock)
+
     def sts() -> Service:
         from localcloud.services.sts.wire import StsService  # noqa: PLC0415
 
         return StsService(setting.iam, clock=setting.clock)
 
-    return {"iam": iam, "sts": sts}
+    return {"iam": iam, "logs": logs, "sts": sts}

@@ -554,3 +554,89 @@ async def test_passwords_have_what_is_asked() -> None:
         PasswordRules(length=40, lowercase=False, uppercase=False, punctuation=False, excluded="01"), rng
     )
     assert (len(digits), set(digits) <= set("23456789")) == (40, True)
+
+
+async def test_log_events_are_put_got_and_filtered(cloud: Cloud) -> None:
+    """In order of their time, by pages from both ends, by stream, time and pattern; what Lambda wrote is among them."""
+    now = int(SystemClock().time() * 1000)
+    cloud.logs.append("/aws/lambda/f", "2026/11/28/[$LATEST]a", "START")
+
+    def work() -> None:
+        logs = cloud.client("logs")
+        assert logs.filter_log_events(logGroupName="/aws/lambda/f")["events"][0]["message"] == "START"
+        logs.create_log_group(logGroupName="g", tags={"k": "v"})
+        assert refusal(logs.create_log_group, logGroupName="g") == (
+            "ResourceAlreadyExistsException", "The specified log group already exists", 400
+        )  # fmt: skip
+        logs.create_log_stream(logGroupName="g", logStreamName="s")
+        batch = [{"timestamp": now + each, "message": f"line {each}"} for each in range(5)]
+        logs.put_log_events(logGroupName="g", logStreamName="s", logEvents=batch)
+        asked = {"logGroupName": "g", "logStreamName": "s"}
+        last = logs.get_log_events(**asked, limit=2)
+        assert [each["message"] for each in last["events"]] == ["line 3", "line 4"]
+        before = logs.get_log_events(**asked, limit=2, nextToken=last["nextBackwardToken"])
+        assert [each["message"] for each in before["events"]] == ["line 1", "line 2"]
+        after = logs.get_log_events(**asked, nextToken=last["nextForwardToken"])
+        assert (after["events"], after["nextForwardToken"]) == ([], last["nextForwardToken"])
+        first = logs.get_log_events(**asked, startFromHead=True, startTime=now + 1, endTime=now + 3)
+        assert [each["message"] for each in first["events"]] == ["line 1", "line 2"]
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName="g", filterPattern="?1 ?3 ?4", PaginationConfig={"PageSize": 1}
+        )
+        assert [each["message"] for page in pages for each in page["events"]] == ["line 1", "line 3", "line 4"]
+        (group,) = logs.describe_log_groups(logGroupNamePrefix="g")["logGroups"]
+        assert group["arn"] == f"arn:aws:logs:{REGION}:123456789012:log-group:g:*"
+        (stream,) = logs.describe_log_streams(logGroupName="g")["logStreams"]
+        assert (stream["firstEventTimestamp"], stream["lastEventTimestamp"]) == (now, now + 4)
+        assert logs.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"] == {"k": "v"}
+        logs.put_retention_policy(logGroupName="g", retentionInDays=1)
+        assert logs.describe_log_groups(logGroupNamePrefix="g")["logGroups"][0]["retentionInDays"] == 1
+        logs.delete_log_stream(**asked)
+        assert refusal(logs.get_log_events, **asked)[:2] == (
+            "ResourceNotFoundException", "The specified log stream does not exist."
+        )  # fmt: skip
+        logs.delete_log_group(logGroupName="g")
+        assert refusal(logs.describe_log_streams, logGroupName="g")[:2] == (
+            "ResourceNotFoundException", "The specified log group does not exist."
+        )  # fmt: skip
+
+    await run(work)
+
+
+async def test_log_events_are_refused_as_on_aws(cloud: Cloud) -> None:
+    """Batches out of order, over a day, too old or too new; other Regions; queries; roles without a permission."""
+    now = int(SystemClock().time() * 1000)
+    day = 86_400_000
+
+    def work() -> None:
+        logs = cloud.client("logs")
+        logs.create_log_group(logGroupName="r")
+        logs.create_log_stream(logGroupName="r", logStreamName="s")
+        asked = {"logGroupName": "r", "logStreamName": "s"}
+
+        def batch(*times: int) -> dict[str, Any]:
+            return {**asked, "logEvents": [{"timestamp": time, "message": "m"} for time in times]}
+
+        put = logs.put_log_events
+        assert "chronological order" in refusal(put, **batch(now, now - 1))[1]
+        assert "span more than 24 hours" in refusal(put, **batch(now - day - 1, now))[1]
+        assert put(**batch(now, now + 8_000_000))["rejectedLogEventsInfo"] == {"tooNewLogEventStartIndex": 1}
+        assert put(**batch(now - 15 * day))["rejectedLogEventsInfo"] == {"tooOldLogEventEndIndex": 1}
+        logs.put_retention_policy(logGroupName="r", retentionInDays=1)
+        assert put(**batch(now - 2 * day))["rejectedLogEventsInfo"] == {"expiredLogEventEndIndex": 1}
+        assert len(logs.get_log_events(**asked)["events"]) == 1
+        assert refusal(logs.put_retention_policy, logGroupName="r", retentionInDays=2)[0] == "InvalidParameterException"
+        assert refusal(logs.filter_log_events, logGroupName="r", filterPattern="[a]")[0] == "InvalidParameterException"
+        assert refusal(logs.get_log_events, **asked, nextToken="x")[0] == "InvalidParameterException"
+        assert refusal(logs.get_log_events, **asked, limit=0)[1].startswith("1 validation error detected")
+        assert refusal(logs.start_query, logGroupName="r", startTime=0, endTime=1, queryString="fields @log")[:2] == (
+            "UnknownOperationException", "The local cloud does not serve the operation StartQuery of logs."
+        )  # fmt: skip
+        stream = f"arn:aws:logs:{REGION}:123456789012:log-group:r:log-stream:s"
+        own = cloud.allow({"Effect": "Allow", "Action": "logs:PutLogEvents", "Resource": stream})
+        cloud.client("logs", own).put_log_events(**batch(now))
+        code, message, status = refusal(cloud.client("logs", own).filter_log_events, logGroupName="r")
+        assert (code, status) == ("AccessDeniedException", 400)
+        assert f"on resource: arn:aws:logs:{REGION}:123456789012:log-group:r:log-stream: because" in message
+
+    await run(work)

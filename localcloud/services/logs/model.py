@@ -15,6 +15,7 @@ from localcloud.clock import Clock
 
 __all__ = ["MAX_EVENTS", "LogEvent", "LogGroup", "Logs"]
 
+MAX_STREAMS: Final = 10_000  # remembered for each group; memory again
 MAX_EVENTS: Final = 20_000  # kept for each group; older ones are dropped, the memory of a laptop is not CloudWatch
 
 Listener = Callable[["LogEvent"], None]
@@ -22,12 +23,17 @@ Listener = Callable[["LogEvent"], None]
 
 @dataclass(frozen=True, slots=True)
 class LogEvent:
-    """One line. `message` has no trailing newline, `timestamp_ms` counts from 1970."""
+    """One line. `message` has no trailing newline, `timestamp_ms` counts from 1970; so does `ingested_ms`.
+
+    `number` counts the events of the group, from 1.
+    """
 
     group: str
     stream: str
     timestamp_ms: int
     message: str
+    ingested_ms: int = 0
+    number: int = 0
 
 
 @dataclass(slots=True)
@@ -38,6 +44,11 @@ class LogGroup:
     retention_days: int | None = None
     declared: bool = True
     events: deque[LogEvent] = field(default_factory=lambda: deque[LogEvent](maxlen=MAX_EVENTS))
+    created_ms: int = 0
+    written: int = 0
+    streams: dict[str, int] = field(default_factory=dict[str, int])
+    """When each stream was created; the oldest are forgotten with their last events."""
+    tags: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class Logs:
@@ -50,7 +61,7 @@ class Logs:
 
     def create_group(self, name: str, *, retention_days: int | None = None) -> LogGroup:
         """Declare a group, or change the retention of the one that is there."""
-        group = self._groups.setdefault(name, LogGroup(name))
+        group = self._groups.setdefault(name, LogGroup(name, created_ms=self._now_ms()))
         group.retention_days, group.declared = retention_days, True
         return group
 
@@ -64,14 +75,35 @@ class Logs:
 
     def append(self, group: str, stream: str, message: str, *, timestamp_ms: int | None = None) -> None:
         """Write one event, now unless `timestamp_ms` says when. Lambda makes a group that nobody declared: so here."""
-        stamp = int(self._clock.time() * 1000) if timestamp_ms is None else timestamp_ms
+        now_ms = self._now_ms()
         found = self._groups.get(group)
         if found is None:
-            found = self._groups[group] = LogGroup(group, declared=False)
-        event = LogEvent(group, stream, stamp, message)
+            found = self._groups[group] = LogGroup(group, declared=False, created_ms=now_ms)
+        if stream not in found.streams:
+            self.create_stream(found, stream)
+        found.written += 1
+        stamp = now_ms if timestamp_ms is None else timestamp_ms
+        event = LogEvent(group, stream, stamp, message, now_ms, found.written)
         found.events.append(event)
         for listener in tuple(self._listeners):
             listener(event)
+
+    def find(self, name: str) -> LogGroup | None:
+        """The group of a name."""
+        return self._groups.get(name)
+
+    def create_stream(self, group: LogGroup, name: str) -> None:
+        """A stream, before anything is written to it. Of too many, those without events are forgotten first."""
+        group.streams[name] = self._now_ms()
+        if len(group.streams) > MAX_STREAMS:
+            used = {event.stream for event in group.events}
+            empty = next((other for other in group.streams if other not in used), next(iter(group.streams)))
+            del group.streams[empty]
+
+    def delete_stream(self, group: LogGroup, name: str) -> None:
+        """Forget a stream and its events."""
+        group.streams.pop(name, None)
+        group.events = deque((event for event in group.events if event.stream != name), maxlen=MAX_EVENTS)
 
     def events(self, group: str, *, stream: str = "", since_ms: int = 0) -> Iterator[LogEvent]:
         """The kept events of `group` in the order of writing; of one `stream` where named, from `since_ms` on."""
@@ -84,6 +116,9 @@ class Logs:
         """The last `count` events of `group` in the order of writing."""
         found = self._groups.get(group)
         return list(islice(reversed(found.events), count))[::-1] if found else []
+
+    def _now_ms(self) -> int:
+        return int(self._clock.time() * 1000)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Hear every event from now on, called in the event loop; the answer stops it."""
