@@ -52,8 +52,8 @@ class Network:
 class Rest:
     """One API in the making, `self.api` its id, `self.root` its root resource."""
 
-    def __init__(self, *, access: Any = None, tokens: Any = None) -> None:
-        self.clock = Dial()
+    def __init__(self, *, access: Any = None, tokens: Any = None, clock: Dial | None = None) -> None:
+        self.clock = clock or Dial()
         self.functions = FakeFunctions()
         self.aws = Recorder()
         self.network = Network()
