@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from localcloud.issuer import ISSUER, keys_url, read_key_set
 from localcloud.template.errors import TemplateError
-from localcloud.template.source import Source, read_settings
+from localcloud.template.source import Source, read_settings, settings_file
 
 __all__ = [
     "CloudOptions",
@@ -30,7 +30,8 @@ class CloudOptions:
     `environ` is the developer's own environment, for finding interpreters; functions see nothing of it.
     `model_key` is what the server of `model` asks for, "" for nothing: sent to that server alone.
     `joins` is the address of the process that holds several Regions together, "" for a cloud of one Region; `issuer`
-    the folder of the issuer's key where that is not `state`.
+    the folder of the issuer's key where that is not `state`. `settings` is the samconfig file, None for the one beside
+    the template.
     """
 
     template: Path
@@ -41,6 +42,8 @@ class CloudOptions:
     config_env: str | None = None
     overrides: Mapping[str, str]
     region: str = "us-east-1"
+    stack_name: str = "sluiceway"
+    settings: Path | None = None
     port: int = 0
     persist: Path | None = None
     allow: tuple[str, ...] = ()
@@ -123,7 +126,8 @@ def cloud_parameters(
     declared = cast("dict[str, Any]", source.body.get("Parameters") or {})
     values: dict[str, str] = {}
     if options.config_env:
-        values |= read_settings(options.template.parent / "samconfig.toml", environment=options.config_env).parameters
+        settings = options.settings or settings_file(options.template.parent)
+        values |= read_settings(settings, environment=options.config_env).parameters
     if "Architecture" in declared:
         values["Architecture"] = machine
     metadata = cast("dict[str, Any]", source.body.get("Metadata") or {})

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from localcloud.cli.chaos import add_chaos
+from localcloud.cli.given import TEMPLATE, add_template_words
 from localcloud.cli.invoke import add_invoke, explain_flag
 from localcloud.cli.product import add_product
 from localcloud.cli.regions import add_regions
@@ -57,19 +58,7 @@ def _regions(text: str) -> tuple[str, ...]:
 
 def _add_up(add: Callable[..., argparse.ArgumentParser]) -> None:
     up = add("up", help="start the local cloud on a template")
-    up.add_argument(
-        "--template",
-        "-t",
-        type=Path,
-        default=Path("template.yaml"),
-        metavar="FILE",
-        help="a SAM or CloudFormation template; default: template.yaml",
-    )
-    up.add_argument("--config-env", metavar="ENV", help="environment of samconfig.toml whose parameters apply")
-    up.add_argument(
-        "--parameter-overrides", nargs="*", default=[], metavar="KEY=VALUE", help="the template's parameters"
-    )
-    up.add_argument("--region", default="", help="default: us-east-1")
+    add_template_words(up, default=TEMPLATE)
     up.add_argument(
         "--regions",
         type=_regions,
@@ -87,7 +76,6 @@ def _add_up(add: Callable[..., argparse.ArgumentParser]) -> None:
         help=f"AWS APIs on N, HTTP on N+1, WebSocket on N+2, console on N+3; 0: free ones; default: {DEFAULT_PORT}",
     )
     up.add_argument("--persist", type=Path, metavar="DIR", help="keep tables, queues and buckets in DIR")
-    up.add_argument("--allow", action="append", default=[], metavar="NAME", help="start although NAME is refused")
     up.add_argument(
         "--model",
         default="scripted",
@@ -177,7 +165,10 @@ def _add_others(add: Callable[..., argparse.ArgumentParser]) -> None:
     model.add_argument("action", choices=["install", "status"], help="fetch it, or say whether it is there")
     model.set_defaults(module="model")
     ledger = add("ledger", help="what is served, delegated, partial and refused")
-    ledger.add_argument("--markdown", action="store_true", help="as docs/ledger.md")
+    add_template_words(ledger, default=None)
+    how = ledger.add_mutually_exclusive_group()
+    how.add_argument("--markdown", action="store_true", help="of every type that is served, as docs/ledger.md")
+    how.add_argument("--json", action="store_true", dest="as_json", help="every line of the template's, for scripts")
     ledger.set_defaults(module="ledger")
     replay = add("replay", help="send again: recorded events; streams, queues, archives", add_help=False)
     replay.set_defaults(module="replay")

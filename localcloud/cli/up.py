@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from localcloud.cli.given import read_given
 from localcloud.log_lines import FieldsFormatter
 from localcloud.options import CloudOptions
 from localcloud.state import READY_FD, FolderTaken, NotRunning, hold_state, read_state
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-DEFAULT_REGION: Final = "us-east-1"
 _ANOTHER: Final = "or start another with --port 0 and a --state folder of its own"
 MODEL_KEY: Final = "OPENAI_API_KEY"  # the name that OpenAI's own clients read
 
@@ -75,32 +75,22 @@ def _tell(sentence: str) -> None:
 
 
 def _settings(options: argparse.Namespace, environ: dict[str, str]) -> CloudOptions:
-    if not options.template.exists():
-        message = f"there is no {options.template}; name the template with --template FILE"
-        raise ValueError(message)
-    if options.config_env and not (options.template.parent / "samconfig.toml").exists():
-        message = f"there is no samconfig.toml beside {options.template} that could say what {options.config_env} is"
-        raise ValueError(message)
-    overrides: dict[str, str] = {}
-    for pair in options.parameter_overrides:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            message = f"--parameter-overrides takes KEY=VALUE, not {pair}"
-            raise ValueError(message)
-        overrides[name] = value
+    given = read_given(options)
     cache = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/tmp") / ".cache") / "sluiceway"  # noqa: S108 - where there is no home
     if options.regions and options.region:
         message = "--region names the Region of one cloud; with --regions there are several"
         raise ValueError(message)
     return CloudOptions(
-        template=options.template,
+        template=given.template,
         state=options.state,
         cache=cache,
         environ={name: value for name, value in environ.items() if name != MODEL_KEY},
         progress=_tell,
         config_env=options.config_env,
-        overrides=overrides,
-        region=options.region or DEFAULT_REGION,
+        overrides=given.overrides,
+        region=given.region,
+        stack_name=given.stack_name,
+        settings=given.settings,
         port=options.port,
         persist=options.persist,
         allow=tuple(options.allow),
@@ -116,7 +106,7 @@ def _host_options(options: argparse.Namespace, cloud: CloudOptions, environ: dic
     from localcloud.regions.host import HostOptions  # noqa: PLC0415 - the whole local cloud, as above
     from localcloud.template.source import environment_names  # noqa: PLC0415 - the same
 
-    names = environment_names(cloud.template.parent / "samconfig.toml")
+    names = environment_names(cloud.settings or cloud.template.parent / "samconfig.toml")
     roles = {region: "primary" if number == 0 else "secondary" for number, region in enumerate(options.regions)}
     chosen = {region: cloud.config_env or (role if role in names else "") for region, role in roles.items()}
     return HostOptions(cloud=cloud, environments=chosen, environ=environ)

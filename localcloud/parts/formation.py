@@ -33,15 +33,16 @@ from localcloud.urls import Urls
 __all__ = ["Formation", "open_formation", "prepare", "send_to"]
 
 SUBJECT: Final = "AWS CloudFormation custom resource request"  # of the message to a topic
-_MACHINES: Final = {"amd64": "x86_64", "aarch64": "arm64"}
+MACHINES: Final = {"amd64": "x86_64", "aarch64": "arm64"}
 
 
 async def prepare(options: CloudOptions, services: Services, *, console: str, aws: str) -> Stack:
     """The stack of the template, before anything of it is made. Raises TemplateError."""
     source = read_template(options.template)
     machine = platform.machine().lower()
-    parameters = cloud_parameters(options, source, _MACHINES.get(machine, machine), console=console, aws=aws)
-    context = stack_context(options.template.resolve().parent, region=options.region)
+    parameters = cloud_parameters(options, source, MACHINES.get(machine, machine), console=console, aws=aws)
+    base = options.template.resolve().parent
+    context = stack_context(base, stack_name=options.stack_name, region=options.region)
     stored = await read_stored(source, parameters, services.delegated.read_parameter)
     exports: dict[str, str] = {}  # nested stacks add theirs
     cache = options.cache / "translations"

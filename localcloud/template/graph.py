@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from localcloud.template.errors import TemplateError, join_path
-from localcloud.template.intrinsics import evaluate_condition, find_function, sub_names
+from localcloud.template.intrinsics import evaluate_condition, find_function, resolve, sub_names
 from localcloud.template.scope import Scope
 
 __all__ = ["Graph", "Node", "build_graph"]
@@ -109,7 +109,7 @@ def _make_node(name: str, entry: Mapping[str, Any], walker: _Walker) -> Node:
             needs[str(other)] = None
     for other in walker.walk(entry.get("Properties") or {}, f"{where}.Properties"):
         needs[other] = None
-    policies = {key: entry[key] for key in sorted(_POLICIES) if key in entry}
+    policies = {key: _policy(entry[key], walker.scope, f"{where}.{key}") for key in sorted(_POLICIES) if key in entry}
     return Node(
         logical_id=name,
         type=str(entry["Type"]),
@@ -118,6 +118,11 @@ def _make_node(name: str, entry: Mapping[str, Any], walker: _Walker) -> Node:
         policies=policies,
         needs=tuple(needs),
     )
+
+
+def _policy(value: Any, scope: Scope, path: str) -> Any:
+    """A function in the place of a policy's word is one of the language extensions."""
+    return resolve(value, scope, path) if scope.extensions and find_function(value) is not None else value
 
 
 _POLICIES: Final = {"CreationPolicy", "DeletionPolicy", "UpdatePolicy", "UpdateReplacePolicy"}

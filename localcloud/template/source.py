@@ -17,7 +17,15 @@ import yaml
 
 from localcloud.template.errors import TemplateError
 
-__all__ = ["Settings", "Source", "environment_names", "parse_template", "read_settings", "read_template"]
+__all__ = [
+    "Settings",
+    "Source",
+    "environment_names",
+    "parse_template",
+    "read_settings",
+    "read_template",
+    "settings_file",
+]
 
 MAX_TEMPLATE_BYTES: Final = 1024 * 1024
 """CloudFormation's limit for a template in S3.
@@ -164,12 +172,13 @@ def read_template(path: Path) -> Source:
 
 
 def read_settings(path: Path, *, environment: str = "default") -> Settings:
-    """The `deploy` (and `global`) parameters of one environment of samconfig.toml; empty where there is no file.
+    """The `deploy` (and `global`) parameters of one environment of samconfig; empty where there is no file.
 
-    Raises TemplateError for a file that is no TOML, and for an environment that a present file does not have.
+    Raises TemplateError for a file that is no TOML (YAML where it is called so), and for an environment that a present
+    file does not have.
     Source: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-config.html
     """
-    document = _read_toml(path)
+    document = _read_document(path)
     if document is None:
         return Settings()
     section: Any = document.get(environment)
@@ -179,7 +188,11 @@ def read_settings(path: Path, *, environment: str = "default") -> Settings:
         raise TemplateError(f"has no environment {environment!r}", where=path.name)
     merged: dict[str, Any] = {}
     for command in ("global", "deploy"):
-        merged |= cast("dict[str, Any]", section).get(command, {}).get("parameters", {})
+        part: Any = cast("dict[str, Any]", section).get(command) or {}
+        parameters: Any = cast("dict[str, Any]", part).get("parameters") or {} if isinstance(part, dict) else part
+        if not isinstance(parameters, dict):
+            raise TemplateError("parameters must be a map", where=f"{path.name}.{environment}.{command}")
+        merged |= cast("dict[str, Any]", parameters)
     return Settings(
         stack_name=str(merged.get("stack_name", "")),
         region=str(merged.get("region", "")),
@@ -190,17 +203,28 @@ def read_settings(path: Path, *, environment: str = "default") -> Settings:
 
 def environment_names(path: Path) -> frozenset[str]:
     """The environments of samconfig.toml; none where there is no file. Raises TemplateError for one that is no TOML."""
-    document = _read_toml(path) or {}
+    document = _read_document(path) or {}
     return frozenset(name for name, section in document.items() if isinstance(section, dict))
 
 
-def _read_toml(path: Path) -> dict[str, Any] | None:
+def settings_file(folder: Path) -> Path:
+    """The samconfig file of a folder: the TOML one, else the YAML one; samconfig.toml where there is neither."""
+    names = ("samconfig.toml", "samconfig.yaml", "samconfig.yml")
+    return next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
+
+
+def _read_document(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
+    kind = "YAML" if path.suffix in (".yaml", ".yml") else "TOML"
     try:
-        return tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TemplateError(f"is no TOML: {error}", where=path.name) from error
+        text = path.read_text(encoding="utf-8")
+        found: Any = yaml.safe_load(text) if kind == "YAML" else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TemplateError(f"is no {kind}: {error}", where=path.name) from error
+    if not isinstance(found, dict):
+        raise TemplateError("must be a map of environments", where=path.name)
+    return cast("dict[str, Any]", found)
 
 
 _OVERRIDE = re.compile(r"""([A-Za-z0-9]+)=("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|(?:\\.|[^\s\\])*)(?:\s+|$)""")
@@ -211,12 +235,14 @@ _LEGACY_OVERRIDE = re.compile(
 
 def _read_overrides(value: Any, *, where: str) -> dict[str, str]:
     """`parameter_overrides` as SAM takes it: one text, a list of `Key=Value`, or a table."""
+    if not isinstance(value, (dict, str, list, tuple)):
+        raise TemplateError("parameter_overrides must be text, a list or a table", where=where)
     if isinstance(value, dict):
         return {key: _override_text(item) for key, item in cast("dict[str, Any]", value).items()}
     if isinstance(value, str):
         return _scan_overrides(value, where=where)
     found: dict[str, str] = {}
-    for item in value:
+    for item in cast("list[Any]", value):
         key, equals, text = str(item).partition("=")
         if not equals:
             raise TemplateError(f"parameter_overrides: {item!r} is not Key=Value", where=where)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.template.errors import TemplateError
-from localcloud.template.source import Settings, parse_template, read_settings, read_template
+from localcloud.template.source import Settings, parse_template, read_settings, read_template, settings_file
 
 
 @pytest.mark.parametrize(
@@ -120,6 +120,41 @@ def test_parameter_overrides_are_read_from_each_form(samconfig: Path) -> None:
     prod = read_settings(samconfig, environment="prod")
     assert (prod.template, prod.parameters) == ("t.yaml", {"A": "1", "B": "two words", "C": "a=b"})
     assert read_settings(samconfig, environment="table").parameters == {"A": "1", "B": "true", "C": "x,y"}
+
+
+def test_samconfig_may_be_yaml(tmp_path: Path) -> None:
+    """As `sam` takes it; the TOML one counts where both are there."""
+    assert settings_file(tmp_path) == tmp_path / "samconfig.toml"
+    path = tmp_path / "samconfig.yaml"
+    path.write_text(
+        "version: 0.1\n"
+        "default:\n"
+        "  global: {parameters: {stack_name: mine, region: eu-west-1}}\n"
+        "  deploy: {parameters: {parameter_overrides: [A=1, 'B=\"two words\"'], template_file: built.yaml}}\n"
+    )
+    assert settings_file(tmp_path) == path
+    expected = Settings("mine", "eu-west-1", "built.yaml", {"A": "1", "B": "two words"})
+    assert read_settings(path) == expected
+    (tmp_path / "samconfig.toml").write_text("version = 0.1")
+    assert settings_file(tmp_path) == tmp_path / "samconfig.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1]", "must be a map of environments"),
+        ("default: {deploy: {parameters: 3}}", "default.deploy: parameters must be a map"),
+        ("default: {deploy: 3}", "default.deploy: parameters must be a map"),
+        ("default: {deploy: {parameters: {parameter_overrides: 3}}}", "must be text, a list or a table"),
+        ("a: [", "is no YAML"),
+    ],
+)
+def test_a_samconfig_of_another_shape_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    """In words, by file and environment."""
+    path = tmp_path / "samconfig.yaml"
+    path.write_text(text)
+    with pytest.raises(TemplateError, match=message):
+        read_settings(path)
 
 
 def test_a_wrong_samconfig_is_refused(samconfig: Path) -> None:

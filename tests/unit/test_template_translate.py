@@ -201,7 +201,7 @@ def test_an_include_stands_beside_other_keys(tmp_path: Path) -> None:
             {"x": {"Fn::Transform": {"Name": "AWS::Include", "Parameters": {"Location": "none.yaml"}}}},
             "Resources.R.Properties.x.Fn::Transform: none.yaml cannot be read",
         ),
-        ({"Fn::ForEach::X": ["A", [], {}]}, "Resources.R.Properties.Fn::ForEach::X: Fn::ForEach is not served here"),
+        ({"Fn::ForEach::X": ["A", [], {}]}, "Resources.R.Properties.Fn::ForEach::X: Fn::ForEach needs Transform"),
     ],
 )
 def test_what_cannot_be_included_is_refused(tmp_path: Path, properties: dict, message: str) -> None:

@@ -1,0 +1,65 @@
+"""What words and samconfig say together: the template, its Region, its name."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from localcloud.cli.given import TEMPLATE, Given, add_template_words, read_given
+
+SAMCONFIG = """
+[built.global.parameters]
+stack_name = "shop"
+region = "eu-west-1"
+[built.deploy.parameters]
+template_file = "out/template.yaml"
+parameter_overrides = "A=1"
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a template, a built one and a samconfig."""
+    monkeypatch.chdir(tmp_path)
+    for path in (Path("template.yaml"), Path("out/template.yaml")):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("Resources: {}")
+    Path("samconfig.toml").write_text(SAMCONFIG)
+    return tmp_path
+
+
+def _given(*words: str) -> Given:
+    parser = argparse.ArgumentParser()
+    add_template_words(parser, default=TEMPLATE)
+    return read_given(parser.parse_args(words))
+
+
+def test_samconfig_counts_where_it_is_named() -> None:
+    """Without --config-env it says nothing."""
+    plain = Given(TEMPLATE, "us-east-1", "sluiceway", Path("samconfig.toml"), {})
+    assert _given() == plain
+    built = Given(Path("out/template.yaml"), "eu-west-1", "shop", Path("samconfig.toml"), {"B": "x=y"})
+    assert _given("--config-env", "built", "--parameter-overrides", "B=x=y") == built
+
+
+def test_a_word_wins_over_samconfig() -> None:
+    """A Region and a template that were named."""
+    given = _given("--config-env", "built", "--region", "us-west-2", "--template", "./out/../template.yaml")
+    assert (given.region, given.template) == ("us-west-2", Path("out/../template.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--config-env", "no"), "has no environment 'no'"),
+        (("--template", "no.yaml"), "there is no no.yaml"),
+        (("--template", "out/template.yaml", "--config-env", "built"), "there is no samconfig.toml beside out"),
+        (("--parameter-overrides", "A"), "--parameter-overrides takes KEY=VALUE, not A"),
+    ],
+)
+def test_what_makes_no_sense_is_said(words: tuple[str, ...], message: str) -> None:
+    """In a sentence that says what to do."""
+    with pytest.raises(ValueError, match=message):
+        _given(*words)
