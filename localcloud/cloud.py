@@ -19,6 +19,7 @@ from localcloud.console.server import origin_of, serve_console
 from localcloud.front import Front
 from localcloud.gateway.backends import PRINCIPAL, SESSION, LambdaFunctions, MethodPolicies, UrlPolicies
 from localcloud.gateway.function_url import FunctionUrls
+from localcloud.gateway.management import ApiGatewayService
 from localcloud.gateway.rest import Backends
 from localcloud.gateway.server import Gateway, GatewayServer
 from localcloud.gateway.websocket.gateway import WebSocketGateway
@@ -197,7 +198,9 @@ def _backends(services: Services, compute: Compute, front: Front) -> Backends:
     functions = LambdaFunctions(compute.functions, may_invoke)
     roles = RoleSessions(services.iam, service=PRINCIPAL, session=SESSION)
     access = MethodPolicies(services.iam, services.record)
-    return Backends(functions, front.dispatch, roles, services.recorder, access)
+    backends = Backends(functions, front.dispatch, roles, services.recorder, access)
+    front.add(ApiGatewayService(backends.plans))
+    return backends
 
 
 def _function_urls(services: Services, backends: Backends, lambda_: ApiParts) -> FunctionUrls:

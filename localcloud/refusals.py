@@ -13,7 +13,7 @@ from localcloud.services.contract import Denied, WireRequest, WireResponse
 __all__ = ["refuse", "refuse_denied"]
 
 _JSON_TARGETS: Final = ("sqs", "dynamodb", "kinesis", "events", "logs", "states", "secretsmanager", "ssm", "kms")
-_REST_JSON: Final = ("lambda", "bedrock", "execute-api", "appsync", "scheduler", "pipes")
+_REST_JSON: Final = ("apigateway", "lambda", "bedrock", "execute-api", "appsync", "scheduler", "pipes")
 _BAD_REQUEST_DENIALS: Final = (
     "cognito-idp",
     "dynamodb",

@@ -15,7 +15,6 @@ from typing import Any, Final
 from localcloud.gateway.definition import Api, Authorizer, GatewayResponse, Method
 from localcloud.gateway.routing import Resources
 from localcloud.gateway.server import Gateway
-from localcloud.gateway.usage_plans import UsagePlans
 from localcloud.template.properties import Properties
 
 __all__ = ["Apis", "KnownApi", "Validator", "make_id"]
@@ -95,7 +94,7 @@ class Apis:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self.plans = UsagePlans()
+        self.plans = gateway.plans
         self._known: dict[str, KnownApi] = {}
 
     def add(self, api: Api) -> None:

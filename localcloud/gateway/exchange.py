@@ -18,7 +18,7 @@ from localcloud.gateway.definition import Api, Method
 from localcloud.gateway.mapping import Sources
 from localcloud.gateway.message import HttpRequest, query_items
 from localcloud.gateway.ports import Identity
-from localcloud.gateway.usage_plans import ApiKey, UsagePlans
+from localcloud.gateway.usage_plans import ApiKey
 from localcloud.traces.header import read_root
 from localcloud.uuids import new_uuid
 
@@ -83,14 +83,13 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage of an API. `plans`: the usage plans of its account, which may come after it."""
+    """A stage of an API."""
 
     name: str
     deployment_id: str
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     throttles: tuple[Throttle, ...] = ()
     is_traced: bool = False
-    plans: UsagePlans = field(default_factory=UsagePlans)
 
 
 @dataclass

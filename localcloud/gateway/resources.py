@@ -155,8 +155,7 @@ class DeploymentHandler:
         self._apis.snapshot(read, deployment_id)
         if "StageName" in read:
             api = self._apis.deployed(read, deployment_id)
-            stage = Stage(read.text("StageName"), deployment_id, plans=self._apis.plans)
-            self._apis.gateway.deploy(api, stage)
+            self._apis.gateway.deploy(api, Stage(read.text("StageName"), deployment_id))
         return Physical(deployment_id, {"DeploymentId": deployment_id})
 
     async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
@@ -210,7 +209,6 @@ class StageHandler:
             variables=read.text_map("Variables"),
             throttles=tuple(_throttle(each) for each in read.each("MethodSettings") if _throttles(each)),
             is_traced=read.flag("TracingEnabled", False),
-            plans=self._apis.plans,
         )
         self._apis.gateway.deploy(self._apis.deployed(read, deployment_id), stage)
         return Physical(name, {"StageName": name})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
 
@@ -33,7 +33,7 @@ from localcloud.gateway.routing import Resources
 from localcloud.gateway.service import call_custom_function, call_service, mock_answer
 from localcloud.gateway.streaming import stream_function
 from localcloud.gateway.throttle import TokenBucket
-from localcloud.gateway.usage_plans import Call
+from localcloud.gateway.usage_plans import Call, UsagePlans
 from localcloud.gateway.validation import BodyValidator, check_parameters
 from localcloud.services.contract import Dispatch
 from localcloud.traces.recorder import Recorder
@@ -67,7 +67,7 @@ class Backends:
     """What an API leads to. `dispatch` is the AWS front's inner entry; `recorder` is told of what comes in.
 
     `access`: IAM, without which nobody may invoke a signed method. `tokens`: those of user pools, None where there are
-    none. `http`: the network.
+    none. `http`: the network. `plans`: the API keys and usage plans of the account.
     """
 
     functions: Functions
@@ -77,6 +77,7 @@ class Backends:
     access: MethodAccess | None = None
     tokens: PoolTokens | None = None
     http: HttpCaller = _send_http
+    plans: UsagePlans = field(default_factory=UsagePlans)
 
 
 class RestStage:
@@ -162,7 +163,7 @@ class RestStage:
         by_header = self.api.key_source == "HEADER"
         value = (exchange.request.header(KEY_HEADER) or "") if by_header else exchange.usage_key
         call = Call(self.api.id, self.stage.name, method.path, method.http_method)
-        exchange.api_key = self.stage.plans.admit(value, call, now_s=self._clock.time())
+        exchange.api_key = self._backends.plans.admit(value, call, now_s=self._clock.time())
 
     def _bucket(self, method: Method, http_method: str) -> TokenBucket | None:
         key = (method.path, http_method)

@@ -28,6 +28,7 @@ from localcloud.gateway.gateway_responses import default_response
 from localcloud.gateway.http_api.apis import HttpApis
 from localcloud.gateway.message import ByteStream, HttpRequest, HttpResponse, StreamCutError, decode_header
 from localcloud.gateway.rest import MAX_BODY_BYTES, MAX_HEADER_BYTES, Backends, RestStage
+from localcloud.gateway.usage_plans import UsagePlans
 from localcloud.http_log import SERVER_LOG
 from localcloud.http_server import serve_http
 from localcloud.listening import HOST, open_listener
@@ -62,6 +63,11 @@ class Gateway:
         self._http_apis: HttpApis | None = None
         self.domains = Domains()
 
+    @property
+    def plans(self) -> UsagePlans:
+        """The API keys and usage plans of its REST APIs."""
+        return self._backends.plans
+
     def join(self, apis: HttpApis) -> None:
         """Serve HTTP APIs as well."""
         self._http_apis = apis
@@ -77,7 +83,8 @@ class Gateway:
 
     def has_api(self, api_id: str) -> bool:
         """Whether a stage of the API is served."""
-        return any(each == api_id for each, _ in self._stages)
+        http = self._http_apis is not None and self._http_apis.has(api_id)
+        return http or any(each == api_id for each, _ in self._stages)
 
     def paths(self) -> list[str]:
         """`/<api id>/<stage>` of every stage."""

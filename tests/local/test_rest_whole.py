@@ -18,6 +18,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 
 from tests.local.conftest import RunningCloud, start_cloud
 
@@ -210,5 +211,29 @@ def test_gateway_responses_of_their_own(apis: Apis) -> None:
 def test_sams_keys_plan_and_policy(apis: Apis) -> None:
     """`Auth: {ApiKeyRequired, UsagePlan, ResourcePolicy}`: one method wants the key, the other does not."""
     assert apis.ask("GET", "/open", stage="SamApiId/dev").body == b"none"
+    told = apis.client("apigateway").get_api_key(apiKey=apis.outputs["SamKeyId"], includeValue=True)
     assert apis.ask("GET", "/keyed", stage="SamApiId/dev").status == 403
     assert apis.ask("GET", "/keyed", stage="SamApiId/dev", X_Api_Key=KEY).status == 403  # of another API's plan
+    answers = [apis.ask("GET", "/keyed", stage="SamApiId/dev", X_Api_Key=told["value"]) for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert (answers[0].body.decode(), answers[2].told) == (told["id"], {"message": "Limit Exceeded"})
+
+
+def test_the_apis_own_api_tells_keys_and_plans(apis: Apis) -> None:
+    """boto3 reads both, page by page; what a template makes, it does not."""
+    client = apis.client("apigateway")
+    first = client.get_api_keys(limit=1)
+    second = client.get_api_keys(limit=1, position=first["position"], includeValues=True)
+    assert {first["items"][0]["id"], second["items"][0]["id"]} == {apis.outputs["KeyId"], apis.outputs["SamKeyId"]}
+    assert ("value" in first["items"][0], "value" in second["items"][0]) == (False, True)
+    (plan,) = client.get_usage_plans(keyId=apis.outputs["KeyId"])["items"]
+    assert plan["throttle"] == {"rateLimit": 0.001, "burstLimit": 2}
+    assert client.get_usage_plan(usagePlanId=plan["id"])["apiStages"] == [
+        {"apiId": apis.outputs["ApiId"], "stage": "v1"}
+    ]
+    (member,) = client.get_usage_plan_keys(usagePlanId=plan["id"])["items"]
+    assert (member["id"], member["value"]) == (apis.outputs["KeyId"], KEY)
+    with pytest.raises(client.exceptions.NotFoundException):
+        client.get_api_key(apiKey="none")
+    with pytest.raises(ClientError, match="is not served by this local cloud"):
+        client.create_api_key(name="x")
