@@ -6,6 +6,7 @@ The rules, as Lambda has them:
 2. An invocation that outlives its timeout, whose process ends, or that cuts its streamed response short, costs the
    environment: `alive` is False after it.
 3. An error that the handler raises costs nothing: the process goes on.
+4. More memory than the function has ends the process; between invocations it is frozen.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
@@ -14,8 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import random
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,9 +27,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from localcloud.clock import Clock
-from localcloud.compute.function import LATEST, FunctionSpec
-from localcloud.compute.platform_log import PlatformLog, Report
-from localcloud.compute.process import Interpose, RuntimeProcess, describe_exit
+from localcloud.compute.freezing import Unfinished
+from localcloud.compute.function import FunctionSpec
+from localcloud.compute.platform_log import OUT_OF_MEMORY, PlatformLog, Report
+from localcloud.compute.process import Guard, Interpose, RuntimeProcess, describe_exit
 from localcloud.compute.reaper import Reaper
 from localcloud.compute.response_stream import ResponseStream
 from localcloud.compute.runtime_api import TRUNCATED, Answer, Event
@@ -38,6 +42,8 @@ __all__ = ["Environment", "ExecutionEnvironment", "Host", "Outcome", "Request"]
 
 INIT_TIMEOUT_S: Final = 10.0  # lambda-runtime-environment: the Init phase is limited to 10 seconds
 _EXIT_ERROR: Final = "Runtime.ExitError"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,7 @@ class Environment:
         self._home = Path(tempfile.mkdtemp(dir=host.reaper.scratch()))
         self._process: RuntimeProcess | None = None
         self._init_ms = 0.0
+        self._last_id = ""
         self._is_fresh = True
         self._ended = False
 
@@ -174,7 +181,8 @@ class Environment:
         if self._ended:  # while the runtime was being installed
             return Answer(describe_exit(0).encode(), _EXIT_ERROR, failed=True)
         began = loop.time()
-        process = self._process = RuntimeProcess(self._log.write, reaper=self._host.reaper)
+        guard = Guard(self._tell_unfinished)
+        process = self._process = RuntimeProcess(self._log.write, reaper=self._host.reaper, guard=guard)
         if phase == "init":
             self._log.init_start(f"python:{'.'.join(map(str, runtime.interpreter.version))}")
         failed = await self._launch(process, runtime) or await _wait(process, process.api.ready, began + limit_s)
@@ -183,7 +191,8 @@ class Environment:
         if failed is None:
             return None
         status = "timeout" if failed.error_type == "Sandbox.Timedout" else "error"
-        self._log.init_report(phase, self._init_ms, status=status, error_type=failed.error_type)
+        error_type = OUT_OF_MEMORY if process.out_of_memory else failed.error_type
+        self._log.init_report(phase, self._init_ms, status=status, error_type=error_type)
         return failed
 
     async def _launch(self, process: RuntimeProcess, runtime: ManagedRuntime) -> Answer | None:
@@ -211,6 +220,8 @@ class Environment:
         if process is None:
             return Answer(describe_exit(0).encode(), _EXIT_ERROR, failed=True)
         left_s = deadline - asyncio.get_running_loop().time()
+        self._last_id = request.request_id
+        process.wake()
         answer = process.api.offer(
             Event(
                 request_id=request.request_id,
@@ -223,6 +234,9 @@ class Environment:
             )
         )
         failed = await _wait(process, answer, deadline)
+        if process.settle_memory():
+            failed = Answer(describe_exit(-signal.SIGKILL).encode(), _EXIT_ERROR, failed=True)
+            await process.exited
         process.drain()
         found = failed or answer.result()
         return self._word(found, request) if failed or found is TRUNCATED else found
@@ -249,14 +263,15 @@ class Environment:
             status, duration_ms = "timeout", self._spec.timeout_s * 1000.0
         elif gone or answer.error_type == TRUNCATED.error_type:
             status = "failure"
+        out_of_memory = process is not None and process.out_of_memory
         self._log.report(
             Report(
                 request_id=request.request_id,
                 duration_ms=duration_ms,
                 init_ms=self._init_ms,
                 max_memory_mb=process.max_memory_mb() if process is not None else 0,
-                status=status,
-                error_type=answer.error_type,
+                status="error" if out_of_memory else status,
+                error_type=OUT_OF_MEMORY if out_of_memory else answer.error_type,
                 trace_header=request.trace_header,
             )
         )
@@ -267,6 +282,13 @@ class Environment:
         error_type = answer.error_type if answer.failed else ""
         cold_start, self._is_fresh = self._is_fresh, False
         return Outcome(answer.payload, error_type, self._log.tail(), answer.content_type, cold_start)
+
+    def _tell_unfinished(self, unfinished: Unfinished) -> None:
+        self._log.frozen(self._last_id, unfinished)
+        log.warning(
+            "environment.frozen_at_work",
+            extra={"function": self._spec.name, "request_id": self._last_id, "work": str(unfinished)},
+        )
 
     def _drop_process(self) -> None:
         if self._process is not None:
@@ -293,4 +315,4 @@ def _stream_name(spec: FunctionSpec, host: Host) -> str:
     """`2026/11/23/[$LATEST]<32 hex digits>`; the function's name is in it where the log group is not its own."""
     day = datetime.fromtimestamp(host.clock.time(), UTC).strftime("%Y/%m/%d")
     name = spec.name if spec.log_group else ""
-    return f"{day}/{name}[{LATEST}]{host.rng.getrandbits(128):032x}"
+    return f"{day}/{name}[{spec.version}]{host.rng.getrandbits(128):032x}"

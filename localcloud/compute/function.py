@@ -39,7 +39,7 @@ class FunctionSpec:
 
     `code_dir` is the task root. `dependency_dirs` are added to the import path after it (what a build would have copied
     into the task root), `layer_dirs` are layer roots in template order (each is what Lambda unpacks into /opt).
-    `timeout_s` 1-900, `memory_mb` 128-10240 (told to the function, not enforced). `reserved_concurrency` None: none.
+    `timeout_s` 1-900, `memory_mb` 128-10240. `reserved_concurrency` None: none.
     `arn` is the function's own, whatever the `version`: a number as text, or $LATEST. `initialization_type`: what its
     environments say they were started for. `code_sha256` (base64) and `code_size` are "" and 0 until they are measured.
     """

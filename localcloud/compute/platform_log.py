@@ -15,17 +15,23 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from localcloud.clock import Clock
-from localcloud.compute.function import LATEST, FunctionSpec, LogFormat
+from localcloud.compute.freezing import Unfinished
+from localcloud.compute.function import FunctionSpec, LogFormat
 from localcloud.services.logs.model import Logs
+from localcloud.traces.header import read_root
 
-__all__ = ["PlatformLog", "Report"]
+__all__ = ["OUT_OF_MEMORY", "PlatformLog", "Report"]
 
+OUT_OF_MEMORY: Final = "Runtime.OutOfMemory"  # what REPORT calls the end of a process that had too much
 TAIL_BYTES: Final = 4096  # Invoke: LogType Tail gives the last 4 KB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The figures of one invocation. `status`: success, error, failure, timeout; `init_ms` 0 for a warm one."""
+    """The figures of one invocation. `status`: success, error, failure, timeout; `init_ms` 0 for a warm one.
+
+    An error of the handler's is `error`, the end of the runtime is `failure`; out of memory is `error` too.
+    """
 
     request_id: str
     duration_ms: float
@@ -74,7 +80,7 @@ class PlatformLog:
                 "phase": "init",
                 "runtimeVersion": runtime_version,
                 "functionName": self._spec.name,
-                "functionVersion": LATEST,
+                "functionVersion": self._spec.version,
             },
         )
 
@@ -95,9 +101,9 @@ class PlatformLog:
         self._tail.clear()
         self._tail_chars = 0
         self._emit(
-            f"START RequestId: {request_id} Version: {LATEST}",
+            f"START RequestId: {request_id} Version: {self._spec.version}",
             "platform.start",
-            {"requestId": request_id, "version": LATEST},
+            {"requestId": request_id, "version": self._spec.version},
         )
 
     def failure(self, request_id: str, message: str, error_type: str) -> None:
@@ -107,6 +113,14 @@ class PlatformLog:
                 self.write(f"{self._now()} {request_id} {message}\n")
             else:
                 self.write(f"RequestId: {request_id} Error: {message}\n{error_type}")
+
+    def frozen(self, request_id: str, unfinished: Unfinished) -> None:
+        """The environment was frozen while something was at work: Lambda says nothing of it, the local cloud does."""
+        message = f"Frozen with work unfinished: {unfinished}. It goes on in the next invocation, if one comes."
+        if self._spec.log_format is LogFormat.TEXT:
+            self.write(f"SLUICEWAY RequestId: {request_id} {message}")
+        else:
+            self._emit("", "sluiceway.frozen", {"requestId": request_id, "message": message})
 
     def report(self, report: Report) -> None:
         """An invocation ended."""
@@ -125,11 +139,19 @@ class PlatformLog:
         ]
         if report.init_ms:
             fields.append(f"Init Duration: {report.init_ms:.2f} ms")
-        if report.status in {"timeout", "failure"}:
+        out_of_memory = report.error_type == OUT_OF_MEMORY
+        if report.status in {"timeout", "failure"} or out_of_memory:
             fields.append(f"Status: {'timeout' if report.status == 'timeout' else 'error'}")
-        if report.status == "failure" and report.error_type:
+        if (report.status == "failure" or out_of_memory) and report.error_type:
             fields.append(f"Error Type: {report.error_type}")
-        return "\t".join(fields) + "\t"
+        return "\t".join(fields) + "\t" + self._trace_line(report.trace_header)
+
+    def _trace_line(self, header: str) -> str:
+        """What stands below a report where the function traces and the invocation was sampled."""
+        fields = dict(part.split("=", 1) for part in header.split(";") if "=" in part)
+        if not self._spec.tracing or fields.get("Sampled") != "1":
+            return ""
+        return f"\nXRAY TraceId: {read_root(header)}\tSegmentId: {fields.get('Parent', '')}\tSampled: true\t"
 
     def _report_record(self, report: Report) -> dict[str, Any]:
         metrics: dict[str, Any] = {

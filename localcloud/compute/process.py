@@ -1,6 +1,6 @@
-"""One runtime process: its command, its own process group, its log pipes, its Runtime API listener, its end.
+"""One runtime process: its command, its process group, its log pipes, its Runtime API listener, its limits, its end.
 
-Knows nothing of invocations. Nothing outlives `close()`: the whole group is killed.
+Knows nothing of invocations but that one begins and ends. Nothing outlives `close()`: the whole group is killed.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
+from localcloud.compute.freezing import Freezer, Unfinished
 from localcloud.compute.function import FunctionSpec
 from localcloud.compute.log_pipe import LogPipe, split_frames, split_lines
+from localcloud.compute.memory import MemoryWatch
 from localcloud.compute.reaper import Reaper, kill_group
 from localcloud.compute.runtime_api import RuntimeApi
 from localcloud.compute.runtime_server import RuntimeServer
 from localcloud.compute.runtimes import ManagedRuntime
 from localcloud.compute.variables import Sandbox, build_variables, import_path
 
-__all__ = ["Interpose", "Interposed", "RuntimeProcess", "describe_exit", "runtime_command"]
+__all__ = ["Guard", "Interpose", "Interposed", "RuntimeProcess", "describe_exit", "runtime_command"]
 
 # How the emulator (Go) words signals; others are numbered.
 _SIGNALS: Final = {
@@ -54,10 +56,20 @@ Interpose: TypeAlias = Callable[[str, str, Callable[[], None]], Awaitable[Interp
 kill the process; None for nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What holds a process to Lambda's rules: whom to tell of work that a freeze cut off, None where nothing is frozen;
+    and whether memory is limited.
+    """
+
+    on_unfinished: Callable[[Unfinished], None] | None = None
+    limits_memory: bool = True
+
+
 class RuntimeProcess:
     """A process that runs, from `start()` until `close()`; then `exited` holds its return code (negative: a signal)."""
 
-    def __init__(self, on_message: Callable[[str], None], *, reaper: Reaper) -> None:
+    def __init__(self, on_message: Callable[[str], None], *, reaper: Reaper, guard: Guard | None = None) -> None:
         self.api = RuntimeApi()
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._server = RuntimeServer(self.api)
@@ -65,6 +77,9 @@ class RuntimeProcess:
         self._reaper = reaper
         self._pipes: list[LogPipe] = []
         self._before: Interposed | None = None
+        self._guard = guard or Guard()
+        self._freezer: Freezer | None = None
+        self._memory: MemoryWatch | None = None
         self._pid = 0
         self._started = False
         self._closed = False
@@ -109,12 +124,48 @@ class RuntimeProcess:
         self._reaper.add(process.pid)
         for pipe in self._pipes:
             pipe.close_write()
+        self._watch_over(process.pid, spec)
         group.create_task(self._watch(process))
         if self._closed:  # meanwhile
             self.close()
 
+    def _watch_over(self, pid: int, spec: FunctionSpec) -> None:
+        self._memory = MemoryWatch(pid, spec.memory_mb if self._guard.limits_memory else None, self.kill)
+        self._memory.resume()
+        if self._guard.on_unfinished is not None:
+            self._freezer = Freezer(pid, self._guard.on_unfinished)
+        self.api.on_idle = self._rest
+
+    def _rest(self) -> None:
+        if self._memory is not None:
+            self._memory.pause()
+        if self._freezer is not None:
+            self._freezer.rest()
+
+    def wake(self) -> None:
+        """An event is about to be offered: let the process run, and watch its memory."""
+        if self._freezer is not None:
+            self._freezer.thaw()
+        if self._memory is not None:
+            self._memory.resume()
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it stands still until `wake`."""
+        return self._freezer is not None and self._freezer.frozen
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether it was killed for having more memory than its function."""
+        return self._memory is not None and self._memory.exceeded
+
+    def settle_memory(self) -> bool:
+        """An invocation has ended: whether it had too much memory. Then the process is killed, if it was not before."""
+        return self._memory is not None and bool(self._pid) and self._memory.settle()
+
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
+        self._stop_guarding()
         kill_group(process.pid)  # its children, if it left any
         self._reaper.remove(process.pid)
         self._pid = 0
@@ -138,15 +189,20 @@ class RuntimeProcess:
                 pipe.drain()
 
     def max_memory_mb(self) -> int:
-        """The peak of resident memory, 0 where this system does not tell."""
-        with suppress(OSError, ValueError, IndexError):
-            status = Path(f"/proc/{self._pid}/status").read_text(encoding="ascii", errors="replace")
-            return -(-int(status.partition("VmHWM:")[2].split()[0]) // 1024)
-        return 0
+        """The most memory that the process and its children have had, 0 where this system does not tell."""
+        return self._memory.peak_mb if self._memory is not None else 0
+
+    def _stop_guarding(self) -> None:
+        self.api.on_idle = None
+        if self._freezer is not None:
+            self._freezer.close()
+        if self._memory is not None:
+            self._memory.pause()
 
     def close(self) -> None:
         """Kill the process with its children and free everything; `wait_closed` says when. Safe to repeat."""
         self._closed = True
+        self._stop_guarding()
         self.kill()
         if self._before is not None:
             self._before.close()

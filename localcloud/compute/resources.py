@@ -73,7 +73,7 @@ def _function_table(runtimes: Runtimes) -> dict[str, Supported]:
         "LoggingConfig.SystemLogLevel": Supported(
             reason="Lambda's own events are written at level INFO here", values=("INFO",)
         ),
-        "MemorySize": _partial("told to the function and reported; neither memory nor CPU is limited"),
+        "MemorySize": _partial("held and reported where the system tells (Linux); CPU is not limited"),
         "PackageType": Supported(reason="container images are not served here", values=("Zip",)),
         "ReservedConcurrentExecutions": Supported(),
         "Role": Supported(),

@@ -130,6 +130,8 @@ class RuntimeApi:
         self._answer: asyncio.Future[Answer] | None = None
         self._waiting: Callable[[Reply], None] | None = None
         self._stream: ResponseStream | None = None
+        self.on_idle: Callable[[], None] | None = None
+        """Called when the runtime has asked for an event and there is none."""
 
     @property
     def failed_init(self) -> bool:
@@ -208,6 +210,8 @@ class RuntimeApi:
     def wait(self, answer: Callable[[Reply], None]) -> None:
         """Remember who waits in `next`; a runtime that asks twice loses the first wait."""
         self._waiting = answer
+        if self.on_idle is not None and self._event is None:
+            self.on_idle()
 
     def _next(self) -> Reply | None:
         if self._state is _State.INIT_ERROR or self._stream is not None:

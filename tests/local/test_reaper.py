@@ -15,13 +15,14 @@ from localcloud.compute.reaper import Reaper
 pytestmark = pytest.mark.local
 ROOT = Path(__file__).resolve().parents[2]
 PARENT = """
-import subprocess, sys
+import os, signal, subprocess, sys
 from localcloud.compute.reaper import Reaper
 reaper = Reaper()
 (reaper.scratch() / "home").mkdir()
 (reaper.scratch() / "home" / "file").write_text("left by a function")
 child = subprocess.Popen(["sleep", "60"], start_new_session=True)
 reaper.add(child.pid)
+os.killpg(child.pid, signal.SIGSTOP)  # frozen, as between two invocations
 print(reaper.scratch(), child.pid, flush=True)
 sys.stdin.read()
 """
@@ -35,7 +36,7 @@ def _runs(pid: int) -> bool:
 
 
 def test_a_killed_local_cloud_leaves_no_process_and_no_folder() -> None:
-    """Even SIGKILL: the reaper kills the groups and removes the scratch folder."""
+    """Even SIGKILL: the reaper kills the groups, frozen ones too, and removes the scratch folder."""
     environ = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "layers" / "sluiceway")]))
     with subprocess.Popen(
         [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
