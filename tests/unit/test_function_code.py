@@ -1,0 +1,168 @@
+"""The code of functions: hashes, copies that nothing changes, archives taken apart, and versions made of them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import random
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from localcloud.clock import run_virtual
+from localcloud.compute import code
+from localcloud.compute.code import BadArchive, CodeStore
+from localcloud.compute.publishing import Publisher
+from localcloud.services.lambda_.errors import LambdaError
+from tests.unit.lambda_setup import World, spec, world
+
+
+def archive(**files: bytes) -> bytes:
+    """A zip archive of files by name; a double underscore stands for a slash."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, content in files.items():
+            opened.writestr(name.replace("__", "/") + ".py", content)
+    return made.getvalue()
+
+
+def test_a_folder_is_measured_by_its_names_and_contents(tmp_path: Path) -> None:
+    """Another content, another name, another hash; caches and compiled files do not count, order does not either."""
+    store, folder = CodeStore(tmp_path / "cache"), tmp_path / "code"
+    (folder / "__pycache__").mkdir(parents=True)
+    (folder / "app.py").write_text("x = 1\n")
+    first = store.measure(folder)
+    (folder / "__pycache__" / "app.pyc").write_bytes(b"compiled")
+    (folder / "app.pyc").write_bytes(b"compiled")
+    assert (store.measure(folder), first.size_bytes) == (first, 6)
+    (folder / "app.py").write_text("x = 22\n")
+    second = store.measure(folder)
+    (folder / "app.py").rename(folder / "apq.py")
+    assert len({first.sha256, second.sha256, store.measure(folder).sha256}) == 3
+    assert len(base64.b64decode(first.sha256)) == 32
+
+
+def test_what_has_not_changed_is_not_read_again(tmp_path: Path) -> None:
+    """A file of the same time and size is not opened: its hash is known."""
+    store, folder = CodeStore(tmp_path / "cache"), tmp_path / "code"
+    folder.mkdir()
+    file = folder / "app.py"
+    file.write_text("x = 1\n")
+    first, stat = store.measure(folder), file.stat()
+    file.write_text("y = 1\n")
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert store.measure(folder) == first
+    assert CodeStore(tmp_path / "cache").measure(folder) != first
+
+
+def test_a_copy_does_not_follow_its_folder(tmp_path: Path) -> None:
+    """The copy is made once, by content; a copy of a copy is itself."""
+    store, folder = CodeStore(tmp_path / "cache"), tmp_path / "code"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "app.py").write_text("x = 1\n")
+    kept, facts = store.keep(folder)
+    (folder / "inner" / "app.py").write_text("x = 2\n")
+    assert (kept / "inner" / "app.py").read_text() == "x = 1\n"
+    assert store.keep(kept) == (kept, facts)
+    other, _ = store.keep(folder)
+    assert other != kept
+
+
+def test_an_archive_becomes_a_folder(tmp_path: Path) -> None:
+    """With the hash and size of the archive itself; twice the same archive is one folder."""
+    store, content = CodeStore(tmp_path), archive(app=b"x = 1\n", inner__more=b"")
+    folder, facts = store.unpack(content)
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*.py")} == {"app.py", "inner/more.py"}
+    assert facts.sha256 == base64.b64encode(hashlib.sha256(content).digest()).decode()
+    assert facts.size_bytes == len(content)
+    assert store.unpack(content)[0] == folder
+
+
+def bomb() -> bytes:
+    """An archive that says less than it holds."""
+    content = bytearray(archive(app=b"0" * 5000))
+    place = content.rindex(b"PK\x01\x02") + 24
+    content[place : place + 4] = (10).to_bytes(4, "little")
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no archive",
+        archive(app=b"x")[:-10],
+        archive(**{"..__escape": b"x"}),
+        archive(__etc__passwd=b"x"),
+        archive(**{"a\\b": b"x"}),
+        bomb(),
+    ],
+)
+def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+    """Lambda's words; nothing is written beside the cache, nothing half made stays in it."""
+    store = CodeStore(tmp_path / "cache")
+    with pytest.raises(BadArchive, match="Could not unzip uploaded file"):
+        store.unpack(content)
+    assert [path for path in tmp_path.rglob("*") if path.suffix == ".py"] == []
+
+
+def test_an_archive_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unzipped size, and an empty one."""
+    store = CodeStore(tmp_path)
+    monkeypatch.setattr(code, "MAX_UNZIPPED_BYTES", 100)
+    with pytest.raises(BadArchive, match="Unzipped size must be smaller than 100 bytes"):
+        store.unpack(archive(app=b"0" * 101))
+    with pytest.raises(BadArchive, match="non-empty zip"):
+        store.unpack(archive())
+
+
+def publisher(there: World, base: Path) -> Publisher:
+    return Publisher(CodeStore(base / "cache"), clock=there.clock, rng=random.Random(1))
+
+
+def test_a_version_has_a_copy_of_the_code_and_is_made_once(tmp_path: Path) -> None:
+    """An edited folder is for $LATEST alone; unchanged code and configuration give the version that is there."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "app.py").write_text("x = 1\n")
+
+    async def main() -> None:
+        async with world(lambda *_: None, spec(code_dir=folder, description="d")) as there:  # type: ignore[arg-type]
+            publishes = publisher(there, tmp_path)
+            first, is_new = await publishes.publish(there.record)
+            assert (first.version, first.description, is_new) == ("1", "d", True)
+            assert (await publishes.publish(there.record, description="other"))[1] is False
+            (folder / "app.py").write_text("x = 22\n")
+            second, is_new = await publishes.publish(there.record, description="")
+            assert (second.version, second.description, is_new) == ("2", "", True)
+            assert (first.code_dir / "app.py").read_text() == "x = 1\n"
+            assert (second.code_dir / "app.py").read_text() == "x = 22\n"
+            assert first.revision_id not in {"", second.revision_id}
+            assert there.record.spec.code_dir == folder
+
+    run_virtual(main)
+
+
+def test_a_version_of_another_hash_or_revision_is_refused(tmp_path: Path) -> None:
+    """CodeSha256 and RevisionId guard against publishing what one has not seen."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "app.py").write_text("x = 1\n")
+
+    async def main() -> None:
+        async with world(lambda *_: None, spec(code_dir=folder, revision_id="r")) as there:  # type: ignore[arg-type]
+            publishes = publisher(there, tmp_path)
+            current = (await publishes.measure(there.record.spec)).code_sha256
+            with pytest.raises(LambdaError) as refused:
+                await publishes.publish(there.record, sha256="other")
+            said = f"CodeSHA256 (other) is different from current CodeSHA256 in $LATEST ({current})."
+            assert refused.value.message.startswith(said)
+            with pytest.raises(LambdaError) as refused:
+                await publishes.publish(there.record, revision="old")
+            assert (refused.value.code, refused.value.status) == ("PreconditionFailedException", 412)
+            assert (await publishes.publish(there.record, sha256=current, revision="r"))[1] is True
+
+    run_virtual(main)
