@@ -49,9 +49,9 @@ class Call:
 
     def texts(self, name: str) -> list[str]:
         """A list of texts, [] where absent. Raises CloudFormationError."""
-        value = self.parameters.get(name)
+        value = self.parameters.get(name, "")
         members = value.get("member") if isinstance(value, dict) else value
-        if members is None or members == "":
+        if members == "":
             return []
         if not isinstance(members, dict) or not all(isinstance(each, str) for each in members.values()):
             raise CloudFormationError("MalformedInput", f"{name} must be a list of texts")

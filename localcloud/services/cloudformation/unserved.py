@@ -10,7 +10,7 @@ from typing import Final
 __all__ = ["UNSERVED"]
 
 UNSERVED: Final = frozenset((
-    "UNSERVED", "ActivateOrganizationsAccess", "ActivateType", "BatchDescribeTypeConfigurations", "CancelUpdateStack",
+    "ActivateOrganizationsAccess", "ActivateType", "BatchDescribeTypeConfigurations", "CancelUpdateStack",
     "ContinueUpdateRollback", "CreateChangeSet", "CreateGeneratedTemplate", "CreateStack", "CreateStackInstances",
     "CreateStackRefactor", "CreateStackSet", "DeactivateOrganizationsAccess", "DeactivateType", "DeleteChangeSet",
     "DeleteGeneratedTemplate", "DeleteStack", "DeleteStackInstances", "DeleteStackSet", "DeregisterType",
