@@ -1,10 +1,11 @@
-"""How a method or an authorizer invokes a function: by the function's own policy, or as a role of the API's owner.
+"""How a method or an authorizer invokes a function: by its own policy, as a role of the API's owner, or as the caller.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/services-apigateway.html
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -14,11 +15,30 @@ from localcloud.gateway.exchange import Exchange
 from localcloud.gateway.ports import FunctionReply, Functions, FunctionUnavailableError, Roles
 from localcloud.services.contract import Dispatch, WireRequest
 
-__all__ = ["EVENT", "Invoker"]
+__all__ = ["CALLER", "EVENT", "Invoker", "access_key_of"]
+
+CALLER: Final = re.compile(r"arn:[\w-]+:iam::\*:user/\*")
+"""The credentials of whoever signed the request, in the place of a role's.
+
+Source: https://docs.aws.amazon.com/apigateway/latest/api/API_Integration.html#apigw-Type-Integration-credentials
+"""
 
 EVENT: Final = "Event"
 _TOO_LARGE: Final = 413
 _THROTTLED: Final = 429
+
+
+def access_key_of(exchange: Exchange, roles: Roles, role: str) -> str:
+    """The access key that an integration's `credentials` stand for. Raises GatewayError."""
+    if CALLER.fullmatch(role):
+        if exchange.identity is None:
+            raise GatewayError("API_CONFIGURATION_ERROR", reason="the caller's credentials are of signed requests only")
+        return exchange.identity.access_key
+    try:
+        return roles.assume(role)
+    except LookupError as error:
+        reason = f"API Gateway may not assume {role}: {error}"
+        raise GatewayError("API_CONFIGURATION_ERROR", reason=reason) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +62,7 @@ class Invoker:
                     function_arn, payload, trace_header=exchange.trace_id, invocation_type=kind
                 )
             return await self.functions.invoke(function_arn, payload, trace_header=exchange.trace_id)
-        try:
-            access_key = self.roles.assume(role)
-        except LookupError as error:
-            reason = f"API Gateway may not assume {role}: {error}"
-            raise GatewayError("API_CONFIGURATION_ERROR", reason=reason) from error
+        access_key = access_key_of(exchange, self.roles, role)
         region = function_arn.split(":")[3] if function_arn.count(":") >= 6 else exchange.api.region
         answer = await self.dispatch(
             WireRequest(

@@ -45,6 +45,7 @@ __all__ = ["MAX_BODY_BYTES", "MAX_HEADER_BYTES", "Backends", "RestStage"]
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 MAX_HEADER_BYTES: Final = 10_240  # the same page: total combined size of request line and header values
 
+ANY_TYPE: Final = "$default"  # the model of content types without one of their own
 KEY_HEADER: Final = "x-api-key"
 _REMAPPED: Final = frozenset(
     {"authorization", "connection", "content-length", "content-md5", "date", "expect", "host", "max-forwards", "pragma"}
@@ -177,7 +178,11 @@ class RestStage:
             sources = exchange.sources()
             check_parameters(method.required, lambda name: bool(evaluate_expression(name, sources)))
         if method.validates_body:
-            validator = self._validators.get((method.path, method.http_method, exchange.content_type))
+            of_type, of_any = (
+                self._validators.get((method.path, method.http_method, each))
+                for each in (exchange.content_type, ANY_TYPE)
+            )
+            validator = of_type or of_any
             if validator is not None:
                 validator.check(exchange.request.body)
 

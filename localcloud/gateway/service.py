@@ -19,7 +19,7 @@ from localcloud.gateway.answers import Answer, answer_method
 from localcloud.gateway.definition import Integration
 from localcloud.gateway.errors import GatewayError
 from localcloud.gateway.exchange import Exchange
-from localcloud.gateway.invocation import EVENT, Invoker
+from localcloud.gateway.invocation import EVENT, Invoker, access_key_of
 from localcloud.gateway.message import HttpResponse
 from localcloud.gateway.parameters import Parameters, map_parameters
 from localcloud.gateway.payload import request_payload
@@ -33,6 +33,7 @@ __all__ = ["call_custom_function", "call_service", "mock_answer"]
 MAX_ANSWER_BYTES: Final = 10 * 1024 * 1024  # api-gateway-execution-service-limits-table: payload size
 _URI: Final = re.compile(r"arn:[\w-]+:apigateway:([\w-]+):([\w.-]+):(path|action)/(.*)", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\{([\w.-]+)\}")
+_BARE_STATUS: Final = re.compile(r"""\s*\{(?:[^{}]*,)?\s*["']?statusCode["']?\s*:\s*["']?(\d{3})["']?\s*[,}]""")
 _MAX_REQUEST_BYTES: Final = 3 * 10 * 1024 * 1024  # a 10 MB payload with every byte percent-encoded
 
 
@@ -94,12 +95,19 @@ def _error_message(payload: bytes) -> str:
 def mock_answer(exchange: Exchange, integration: Integration) -> HttpResponse:
     """What a mock integration says: the status in the request template's `statusCode`. Raises GatewayError."""
     context = exchange.context()
-    text = request_payload(exchange, integration, context)
-    try:
-        status = int(cast("Any", parse_json(text))["statusCode"])
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise GatewayError("API_CONFIGURATION_ERROR", reason="a mock template gives no statusCode") from error
+    status = _mock_status(request_payload(exchange, integration, context))
     return answer_method(exchange, integration, Answer(status, {}, b"", str(status)), context=context)
+
+
+def _mock_status(text: bytes) -> int:
+    """The `statusCode` of a mock's template, which API Gateway reads without quotes as well (`{ statusCode: 204 }`)."""
+    try:
+        return int(cast("Any", parse_json(text))["statusCode"])
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        found = _BARE_STATUS.match(text.decode("utf-8", "replace"))
+        if found is None:
+            raise GatewayError("API_CONFIGURATION_ERROR", reason="a mock template gives no statusCode") from error
+        return int(found[1])
 
 
 def _wire_request(
@@ -118,7 +126,7 @@ def _wire_request(
     if len(body) > _MAX_REQUEST_BYTES:
         raise GatewayError("REQUEST_TOO_LARGE", reason="the mapped request")
     path, _, fixed = rest.partition("?")
-    access_key = _assume(roles, integration.credentials)
+    access_key = access_key_of(exchange, roles, integration.credentials)
     own = {
         "authorization": _authorization(exchange, access_key, region, service=service),
         "host": f"{service}.{region}.amazonaws.com",
@@ -150,14 +158,6 @@ def _name_action(service: str, action: str, *, headers: dict[str, str], mapped: 
     else:
         headers["x-amz-target"] = f"{json_service.target}.{action}"
         headers["content-type"] = f"application/x-amz-json-{json_service.version}"
-
-
-def _assume(roles: Roles, role: str) -> str:
-    try:
-        return roles.assume(role)
-    except LookupError as error:
-        reason = f"API Gateway may not assume {role}: {error}"
-        raise GatewayError("API_CONFIGURATION_ERROR", reason=reason) from error
 
 
 async def _read_answer(response: WireResponse) -> Answer:

@@ -9,8 +9,9 @@ import pytest
 
 from localcloud.clock import run_virtual
 from localcloud.gateway.exchange import Stage
-from localcloud.gateway.ports import FunctionReply, HttpAnswer, HttpFailed
+from localcloud.gateway.ports import FunctionReply, HttpAnswer, HttpFailed, Identity
 from localcloud.services.contract import WireResponse
+from localcloud.services.iam.policy import Decision, Outcome
 from tests.unit.gateway_setup import ACCOUNT, FUNCTION, REGION, ROLE, ask, lambda_uri, make_stage, proxy, sqs
 from tests.unit.rest_setup import Rest, make_rest
 
@@ -305,3 +306,52 @@ async def test_a_proxy_with_credentials_is_read_from_a_body_too() -> None:
     operation["x-amazon-apigateway-integration"]["credentials"] = ROLE
     rest.aws.answer = WireResponse(200, b'{"statusCode":204}')
     assert (await ask(make_stage({"/a": {"get": operation}}, dispatch=rest.aws), "GET", "/a")).status == 204
+
+
+@pytest.mark.parametrize("template", ['{"statusCode": 201}', "{ statusCode: 201 }", "{'a':1,'statusCode':'201'}"])
+async def test_a_mocks_status_may_stand_without_quotes(template: str) -> None:
+    """As generators of templates write it."""
+    answers = [{"StatusCode": 200}, {"StatusCode": 201, "SelectionPattern": "201"}]
+    mock = {"Type": "MOCK", "RequestTemplates": {"application/json": template}, "IntegrationResponses": answers}
+    assert (await (await _one(mock, responses=(200, 201))).ask("GET", "/")).status == 201
+
+
+@pytest.mark.parametrize("template", ["", "{}", "{x: 201}", "{status: {statusCode: 201}}", '{"statusCode": "x"}'])
+async def test_a_mock_without_a_status_is_a_500(template: str) -> None:
+    """The API is configured so."""
+    mock = {
+        "Type": "MOCK",
+        "RequestTemplates": {"application/json": template},
+        "IntegrationResponses": [{"StatusCode": 200}],
+    }
+    assert (await (await _one(mock)).ask("GET", "/")).status == 500
+
+
+async def test_the_callers_own_credentials_invoke() -> None:
+    """`arn:aws:iam::*:user/*`, as SAM writes it for AWS_IAM: the key of who signed, or a 500 where nobody did."""
+    everybody = "arn:aws:iam::*:user/*"
+    rest = Rest(access=Anybody())
+    await rest.make("RestApi", "Api", Name="n")
+    for part, kind in (("signed", "AWS_IAM"), ("open", "NONE")):
+        integration = {**FUNCTION_BY_TEMPLATE, "Type": "AWS_PROXY", "Credentials": everybody}
+        await rest.method(await rest.resource(part), Integration=integration, AuthorizationType=kind)
+    await rest.deploy()
+    rest.aws.answer = WireResponse(200, b'{"statusCode":200}')
+    scope = f"AKIDCALLER/20270101/{REGION}/execute-api/aws4_request"
+    signed = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"}
+    assert (await rest.ask("GET", "/signed", **signed)).status == 200
+    assert [request.access_key for request in rest.aws.requests] == ["AKIDCALLER"]
+    assert (await rest.ask("GET", "/open", **signed)).status == 500
+
+
+class Anybody:
+    """An IAM that lets everybody in."""
+
+    def identify(self, access_key: str) -> Identity:
+        """By the key."""
+        return Identity(access_key, ACCOUNT, "arn", "id")
+
+    def decide(self, access_key: str, method_arn: str, *, policy: Any, source_ip: str) -> Decision:
+        """Yes."""
+        assert (access_key, policy, source_ip) == ("AKIDCALLER", None, "127.0.0.1")
+        return Decision(Outcome.ALLOWED, method_arn)

@@ -128,6 +128,22 @@ async def test_the_models_that_every_api_has_need_no_resource() -> None:
     assert (await rest.ask("POST", "/", b"[]")).status == 200
 
 
+async def test_a_default_model_is_for_content_types_without_their_own() -> None:
+    """`$default`; without it such a body is not looked at."""
+    rest = await make_rest()
+    await rest.make("Model", Name="Strict", Schema={"required": ["a"]})
+    validator = await rest.make("RequestValidator", ValidateRequestBody=True)
+    for part, models in (("a", {"$default": "Strict"}), ("b", {"application/json": "Strict"})):
+        resource = await rest.resource(part)
+        await rest.method(resource, "POST", RequestModels=models, RequestValidatorId=validator, Integration=SILENT)
+    await rest.deploy()
+    statuses = [(await rest.ask("POST", path, b"{}", content_type="text/x")).status for path in ("/a", "/b")]
+    assert statuses == [400, 200]
+
+
+SILENT = {**MOCK, "RequestTemplates": {"text/x": '{"statusCode": 200}'}}
+
+
 async def test_gateway_responses_are_customised_until_they_are_deleted() -> None:
     """Status, headers and template of one type."""
     rest = await make_rest()
