@@ -161,6 +161,14 @@ def test_records_are_put(apis: Apis) -> None:
     assert json.loads(record["Data"]) == {"n": 1}
 
 
+def test_state_machines_run_and_answer(apis: Apis) -> None:
+    """`states:action/StartSyncExecution` gives the output, `StartExecution` the name of what runs."""
+    ran = apis.ask("POST", "/machine", b'{"n":1}')
+    assert (ran.status, ran.told) == (200, {"n": 1, "state": "done"})
+    started = apis.ask("PUT", "/machine", b"{}")
+    assert (started.status, set(started.told)) == (202, {"executionArn", "startDate"})
+
+
 def test_objects_are_kept_whole(apis: Apis) -> None:
     """`s3:path/{bucket}/{key}`: bytes under a key with a slash, put, got, deleted."""
     png = bytes(range(256))
