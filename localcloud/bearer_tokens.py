@@ -22,6 +22,7 @@ RSA: Final = ("RS256", "RS384", "RS512")
 KEPT_S: Final = 2 * 3600.0  # the page above: public keys may be kept for two hours
 AGAIN_S: Final = 10.0  # ours: how soon keys are asked for again because a token names one that was not there
 MAX_ISSUERS: Final = 100  # ours
+_MALFORMED: Final = "the token is malformed"
 _NO_CHECKS: Final = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False} | {
     "verify_sub": False,
     "verify_jti": False,
@@ -52,21 +53,30 @@ def read_signed(token: str, find: Callable[[str], Any], *, algorithms: Iterable[
     """
     import jwt  # noqa: PLC0415 - see the module's docstring
 
-    if token.count(".") != 2:
-        raise TokenInvalid("token contains an invalid number of segments")
+    header = _read_header(token)
+    if header.get("alg") not in (allowed := tuple(algorithms)):
+        raise TokenInvalid("the token is signed with another algorithm")
+    options: Any = _NO_CHECKS
     try:
-        header = jwt.get_unverified_header(token)
-        if header.get("alg") not in (allowed := tuple(algorithms)):
-            raise TokenInvalid("the token is signed with another algorithm")
-        key = find(str(header.get("kid")))
-        options: Any = _NO_CHECKS
-        return jwt.decode(token, key, algorithms=list(allowed), options=options)
+        return jwt.decode(token, find(str(header.get("kid"))), algorithms=list(allowed), options=options)
     except KeyError:
         raise TokenInvalid("the token is signed by an unknown key") from None
     except jwt.InvalidSignatureError:
         raise TokenInvalid("signature is invalid") from None
     except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError):
-        raise TokenInvalid("the token is malformed") from None
+        raise TokenInvalid(_MALFORMED) from None
+
+
+def _read_header(token: str) -> Mapping[str, Any]:
+    """What the token says of itself; nothing of it is believed. Raises TokenInvalid."""
+    import jwt  # noqa: PLC0415 - see the module's docstring
+
+    if token.count(".") != 2:
+        raise TokenInvalid("token contains an invalid number of segments")
+    try:
+        return jwt.get_unverified_header(token)
+    except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError):
+        raise TokenInvalid(_MALFORMED) from None
 
 
 @dataclass(slots=True)
@@ -85,7 +95,7 @@ class IssuerTokens:
 
     async def read(self, token: str, issuer: str) -> dict[str, Any]:
         """The claims of a token of the issuer that is valid now. Raises TokenInvalid, TokenExpired, KeysUnavailable."""
-        kept = await self._keys(issuer, _key_id(token))
+        kept = await self._keys(issuer, str(_read_header(token).get("kid")))
 
         def find(key_id: str) -> Any:
             return kept[key_id].public
@@ -100,7 +110,7 @@ class IssuerTokens:
         now, known = self._clock.time(), self._kept.get(issuer)
         if known is not None:
             age_s = now - known.asked_s
-            if age_s < AGAIN_S or (age_s < KEPT_S and (not key_id or key_id in known.keys)):
+            if age_s < AGAIN_S or (age_s < KEPT_S and key_id in known.keys):
                 return known.keys
         from sluiceway.rules.tokens.keys import sift_keys  # noqa: PLC0415 - cryptography: only who sends a token pays
 
@@ -121,16 +131,6 @@ class IssuerTokens:
 
 def _is_rsa(key: Key) -> bool:
     return bool(key.algorithms & set(RSA))
-
-
-def _key_id(token: str) -> str:
-    """The id that the token says it is signed with, "" where it is no token."""
-    import jwt  # noqa: PLC0415 - see the module's docstring
-
-    try:
-        return str(jwt.get_unverified_header(token).get("kid"))
-    except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError):
-        return ""
 
 
 def _date(claims: Mapping[str, Any], name: str) -> float:

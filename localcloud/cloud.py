@@ -33,8 +33,9 @@ from localcloud.parts.appsync import open_appsync
 from localcloud.parts.description import describe_state
 from localcloud.parts.formation import open_formation, prepare, send_to
 from localcloud.parts.handlers import Parts, make_handlers
+from localcloud.parts.http_apis import Edge, open_gateway
 from localcloud.parts.lambda_api import open_lambda
-from localcloud.parts.messaging import Messaging, open_messaging
+from localcloud.parts.messaging import open_messaging
 from localcloud.parts.naming import open_naming
 from localcloud.parts.ports import (
     CONSOLE_OFFSET,
@@ -106,7 +107,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         backends = _backends(services, compute, front)
         function_urls = _function_urls(services, backends, lambda_)
         appsync = open_appsync(services, compute.functions, front, group=compute.group, state=options.issuer_folder)
-        gateway = Gateway(backends=backends, clock=services.clock, random=rng, urls=function_urls, events=appsync.http)
+        gateway = open_gateway(services, front, backends, edge=Edge(function_urls, appsync.http, options.joins or aws))
         http = await _serve_http(gateway, options, cleanup)
         naming = await open_naming(options, services, front, http=http, cleanup=cleanup)
         sockets = WebSocketGateway(backends, group=compute.group, clock=services.clock, random=rng)

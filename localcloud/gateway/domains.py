@@ -1,11 +1,11 @@
-"""Custom domain names of REST APIs: which API and stage a name and the beginning of a path lead to.
+"""Custom domain names of REST and HTTP APIs: which API and stage a name and the beginning of a path lead to.
 
 Pure. Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-custom-domains.html
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,7 +23,10 @@ class Mapped(NamedTuple):
 
 @dataclass(slots=True)
 class DomainName:
-    """One name. `mappings`: (API id, stage) by base path, "" for none; a stage of "" is the path's next part."""
+    """One name. `mappings`: (API id, stage) by base path, "" for none; a stage of "" is the path's next part.
+
+    A base path may have several parts; the longest that a path begins with counts.
+    """
 
     name: str
     mappings: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
@@ -61,15 +64,24 @@ class Domains:
         domain = self._names.get(_without_port(host))
         if domain is None:
             return None
-        first, rest = _split(path)
-        base = first if first in domain.mappings else ""
+        base, left = _find_base(domain.mappings, path)
         if base not in domain.mappings:
             return None
         api_id, stage = domain.mappings[base]
-        left = rest if base else path
         if not stage:
             stage, left = _split(left)
         return Mapped(api_id, stage, f"/{base}" if base else "", left)
+
+
+def _find_base(bases: Collection[str], path: str) -> tuple[str, str]:
+    """The longest base path that `path` begins with, "" for none, and the absolute path behind it."""
+    parts = path.removeprefix("/").split("/")
+    deepest = max((base.count("/") + 1 for base in bases), default=0)
+    for count in range(min(deepest, len(parts)), 0, -1):
+        base = "/".join(parts[:count])
+        if base and base in bases:
+            return base, "/" + "/".join(parts[count:])
+    return "", path
 
 
 def _split(path: str) -> tuple[str, str]:

@@ -72,6 +72,14 @@ class Gateway:
         """Serve HTTP APIs as well."""
         self._http_apis = apis
 
+    @property
+    def http_apis(self) -> HttpApis:
+        """The HTTP APIs that have joined. Raises LookupError where none have."""
+        if self._http_apis is None:
+            message = "there are no HTTP APIs in this gateway"
+            raise LookupError(message)
+        return self._http_apis
+
     def deploy(self, api: Api, stage: Stage) -> None:
         """Serve the API at the stage from now on; a stage of the same name is replaced."""
         deployed = RestStage(api, stage, backends=self._backends, clock=self._clock, random=self._random)

@@ -15,10 +15,12 @@ from localcloud.compute.version_resources import version_handlers
 from localcloud.gateway.domain_resources import domain_handlers
 from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.function_url_resources import FunctionUrlHandler
+from localcloud.gateway.http_api.resources import StackHttpApis
 from localcloud.gateway.resources import gateway_handlers
 from localcloud.gateway.server import Gateway
+from localcloud.gateway.v2_resources import v2_handlers
 from localcloud.gateway.websocket.gateway import WebSocketGateway
-from localcloud.gateway.websocket.resources import websocket_handlers
+from localcloud.gateway.websocket.resources import WebSocketApis
 from localcloud.options import CloudOptions
 from localcloud.parts.formation import Formation
 from localcloud.parts.messaging import Messaging
@@ -103,7 +105,7 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
         EventSourceMappingHandler(messaging.mappings),
         *gateway_handlers(parts.gateway),
         *domain_handlers(parts.gateway),
-        *websocket_handlers(parts.sockets),
+        *v2_handlers(WebSocketApis(parts.sockets), StackHttpApis(parts.gateway.http_apis)),
         *appsync_handlers(parts.appsync),
         FunctionUrlHandler(parts.compute.functions, parts.urls),
         *parts.naming.handlers,

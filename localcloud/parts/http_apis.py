@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from localcloud.bearer_tokens import IssuerTokens, KeysUnavailable, TokenExpired, TokenInvalid
@@ -18,7 +18,7 @@ from localcloud.gateway.server import Gateway
 from localcloud.issuer_keys import IssuerKeys
 from localcloud.parts.services import Services
 
-__all__ = ["PoolVerifier", "open_gateway", "open_tokens"]
+__all__ = ["Edge", "PoolVerifier", "open_gateway"]
 
 
 class PoolVerifier:
@@ -37,19 +37,21 @@ class PoolVerifier:
             raise cognito.TokenRefused(str(error)) from error
 
 
-def open_tokens(services: Services, front: Front, backends: Backends, *, provider: str) -> IssuerTokens:
-    """The verifier of tokens; `provider` is the address of the AWS port that has the local issuer."""
-    keys = IssuerKeys(front.dispatch, provider=provider, send=backends.http, new_id=front.new_request_id)
-    return IssuerTokens(keys, clock=services.clock)
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What is served beside APIs, and who is asked: `provider` is the address of the AWS port that has the local issuer."""
+
+    urls: FunctionUrls
+    events: EventsHttp
+    provider: str
 
 
-def open_gateway(
-    services: Services, backends: Backends, tokens: IssuerTokens, *, urls: FunctionUrls, events: EventsHttp
-) -> tuple[Gateway, HttpApis]:
+def open_gateway(services: Services, front: Front, backends: Backends, *, edge: Edge) -> Gateway:
     """The gateway, with the HTTP APIs in it."""
-    backends = replace(backends, tokens=PoolVerifier(tokens))
     clock, random = services.clock, services.rng
-    gateway = Gateway(backends=backends, clock=clock, random=random, urls=urls, events=events)
-    apis = HttpApis(HttpBackends(backends, tokens), clock=clock, random=random)
-    gateway.join(apis)
-    return gateway, apis
+    keys = IssuerKeys(front.dispatch, provider=edge.provider, send=backends.http, new_id=front.new_request_id)
+    tokens = IssuerTokens(keys, clock=clock)
+    backends = replace(backends, tokens=PoolVerifier(tokens))
+    gateway = Gateway(backends=backends, clock=clock, random=random, urls=edge.urls, events=edge.events)
+    gateway.join(HttpApis(HttpBackends(backends, tokens), clock=clock, random=random))
+    return gateway

@@ -25,7 +25,7 @@ async def authorize_token(exchange: Exchange, authorizer: JwtAuthorizer, tokens:
     """Let the request pass and note its claims. Raises ApiError 401, or 403 where it lacks the route's scopes."""
     scopes = exchange.route.scopes
     given = evaluate(authorizer.source, lambda name: read_variable(name, exchange)).strip()
-    token = given[len(_BEARER) :].strip() if given.lower().startswith(_BEARER) else given
+    token = given[len(_BEARER) :].strip() if f"{given} ".lower().startswith(_BEARER) else given
     if not token:
         raise ApiError(401, f"{authorizer.name}: there is no token", headers=(("www-authenticate", "Bearer"),))
     try:

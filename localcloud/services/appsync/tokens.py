@@ -1,7 +1,6 @@
 """Bearer tokens as AppSync takes them: JSON Web Tokens (RS256) of the one issuer whose keys are here.
 
-The local issuer stands for OpenID Connect providers of its name and for every user pool. PyJWT is imported with the
-first token.
+The local issuer stands for OpenID Connect providers of its name and for every user pool.
 Source: https://docs.aws.amazon.com/appsync/latest/eventapi/configure-event-api-auth.html
 """
 
@@ -11,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
+from localcloud.bearer_tokens import TokenInvalid, read_signed
 from localcloud.clock import Clock
 from localcloud.services.appsync.errors import AppSyncError, unauthorized
 from localcloud.services.appsync.ports import TokenKeys
@@ -52,14 +52,12 @@ class TokenReader:
         return claims
 
     def _verify(self, token: str) -> dict[str, Any]:
-        import jwt  # noqa: PLC0415 - see the module's docstring
-
         try:
-            key = self._find(str(jwt.get_unverified_header(token).get("kid")))
-            options: Any = {"require": ["exp", "iss"], "verify_aud": False, **_NO_TIMES}
-            claims = jwt.decode(token, key, algorithms=["RS256"], issuer=self._source.issuer, options=options)
-        except (KeyError, jwt.InvalidTokenError, ValueError, RecursionError):
+            claims = read_signed(token, self._find, algorithms=("RS256",))
+        except TokenInvalid:
             raise unauthorized("Unable to parse JWT token.") from None
+        if claims.get("iss") != self._source.issuer:
+            raise unauthorized("Unable to parse JWT token.")
         return claims
 
     def _find(self, kid: str) -> Any:
@@ -77,9 +75,6 @@ class TokenReader:
             most_ms = int(provider.settings.get(name) or 0)
             if most_ms and now >= _date(claims, claim) + most_ms / 1000:
                 raise unauthorized("Token has expired.")
-
-
-_NO_TIMES: Final = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_sub": False}
 
 
 def _check_client(claims: Mapping[str, Any], provider: Provider) -> None:
