@@ -1,4 +1,4 @@
-"""CloudFormation's REST API resources: an API, with or without an OpenAPI body, its deployments and its stages.
+"""CloudFormation's REST API resources: an API, with or without an OpenAPI body, and what is refused beside it.
 
 The tables below are the ledger's; what is inside `Body` is checked key by key when the API is made, and whatever is not
 served there ends the deployment with its path.
@@ -16,11 +16,11 @@ import yaml
 from localcloud.gateway.apis import Apis, make_id
 from localcloud.gateway.definition import Api
 from localcloud.gateway.errors import DefinitionError
-from localcloud.gateway.exchange import Stage, Throttle
 from localcloud.gateway.openapi import KEY_SOURCES, MAX_COMPRESSION_BYTES, read_api
 from localcloud.gateway.part_resources import part_handlers
 from localcloud.gateway.plan_resources import plan_handlers
 from localcloud.gateway.server import Gateway
+from localcloud.gateway.stage_resources import DeploymentHandler, StageHandler
 from localcloud.services.iam.errors import MalformedPolicy
 from localcloud.services.iam.policy import Document, parse_document
 from localcloud.template.errors import TemplateError
@@ -29,21 +29,16 @@ from localcloud.template.properties import Properties, json_text, read_propertie
 
 __all__ = [
     "AccountHandler",
-    "Apis",
-    "DeploymentHandler",
+    "DocumentationHandler",
     "RestApiHandler",
-    "StageHandler",
     "gateway_handlers",
     "make_id",
 ]
 
 _SERVED: Final = Supported()
 _REGIONAL: Final = Supported(Support.PARTIAL, "every API is served on loopback, as a regional one")
-_NO_CACHE: Final = "responses are not cached here"
-_NO_METRICS: Final = "no metrics are kept"
+_NO_DOCUMENTATION: Final = "no documentation is published here"
 _NO_LOGS: Final = "no execution or access log is written"
-_BURST: Final = 5000  # account default, https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
-_RATE: Final = 10_000
 
 
 class RestApiHandler:
@@ -132,108 +127,6 @@ def _read_body(resource: Resource, read: Properties) -> tuple[Mapping[str, Any],
     return cast("Mapping[str, Any]", loaded), "BodyS3Location"
 
 
-class DeploymentHandler:
-    """`AWS::ApiGateway::Deployment`. Ref and DeploymentId are the id."""
-
-    type: str = "AWS::ApiGateway::Deployment"
-    support: Supported = _SERVED
-    properties: Mapping[str, Supported] = {
-        "DeploymentCanarySettings": Supported(Support.REFUSED, "canaries are not served here"),
-        "Description": _SERVED,
-        "RestApiId": _SERVED,
-        "StageDescription": Supported(Support.REFUSED, "write an AWS::ApiGateway::Stage"),
-        "StageName": _SERVED,
-    }
-
-    def __init__(self, apis: Apis) -> None:
-        self._apis = apis
-
-    async def create(self, resource: Resource) -> Physical:
-        """Keep the API as it is now, and serve it where a StageName is given. Raises TemplateError."""
-        read = read_properties(resource)
-        deployment_id = make_id(6, "deployment", resource.context.stack_name, resource.logical_id)
-        self._apis.snapshot(read, deployment_id)
-        if "StageName" in read:
-            api = self._apis.deployed(read, deployment_id)
-            self._apis.gateway.deploy(api, Stage(read.text("StageName"), deployment_id))
-        return Physical(deployment_id, {"DeploymentId": deployment_id})
-
-    async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
-        """Take away the stage it made, where it made one."""
-        read = read_properties(resource)
-        if "StageName" in read:
-            self._apis.gateway.remove(read.text("RestApiId"), read.text("StageName"))
-
-
-class StageHandler:
-    """`AWS::ApiGateway::Stage`. Ref is the name."""
-
-    type: str = "AWS::ApiGateway::Stage"
-    support: Supported = _SERVED
-    properties: Mapping[str, Supported] = {
-        "AccessLogSetting": Supported(Support.PARTIAL, _NO_LOGS),
-        "CacheClusterEnabled": Supported(Support.SERVED, _NO_CACHE, (False,)),
-        "CacheClusterSize": Supported(Support.REFUSED, _NO_CACHE),
-        "CanarySetting": Supported(Support.REFUSED, "canaries are not served here"),
-        "ClientCertificateId": Supported(Support.REFUSED, "client certificates are not sent here"),
-        "DeploymentId": _SERVED,
-        "Description": _SERVED,
-        "DocumentationVersion": _SERVED,
-        "MethodSettings.CacheDataEncrypted": Supported(Support.REFUSED, _NO_CACHE),
-        "MethodSettings.CacheTtlInSeconds": Supported(Support.REFUSED, _NO_CACHE),
-        "MethodSettings.CachingEnabled": Supported(Support.SERVED, _NO_CACHE, (False,)),
-        "MethodSettings.DataTraceEnabled": Supported(Support.PARTIAL, _NO_LOGS),
-        "MethodSettings.HttpMethod": _SERVED,
-        "MethodSettings.LoggingLevel": Supported(Support.PARTIAL, _NO_LOGS),
-        "MethodSettings.MetricsEnabled": Supported(Support.PARTIAL, _NO_METRICS),
-        "MethodSettings.ResourcePath": _SERVED,
-        "MethodSettings.ThrottlingBurstLimit": _SERVED,
-        "MethodSettings.ThrottlingRateLimit": _SERVED,
-        "RestApiId": _SERVED,
-        "StageName": _SERVED,
-        "Tags": _SERVED,
-        "TracingEnabled": Supported(Support.PARTIAL, "trace ids are passed on; no segments are sent"),
-        "Variables": _SERVED,
-    }
-
-    def __init__(self, apis: Apis) -> None:
-        self._apis = apis
-
-    async def create(self, resource: Resource) -> Physical:
-        """Serve the deployment. Raises TemplateError."""
-        read = read_properties(resource)
-        name, deployment_id = read.text("StageName"), read.text("DeploymentId")
-        stage = Stage(
-            name=name,
-            deployment_id=deployment_id,
-            variables=read.text_map("Variables"),
-            throttles=tuple(_throttle(each) for each in read.each("MethodSettings") if _throttles(each)),
-            is_traced=read.flag("TracingEnabled", False),
-        )
-        self._apis.gateway.deploy(self._apis.deployed(read, deployment_id), stage)
-        return Physical(name, {"StageName": name})
-
-    async def delete(self, resource: Resource, physical: Physical) -> None:
-        """Serve the stage no longer."""
-        self._apis.gateway.remove(read_properties(resource).text("RestApiId"), physical.ref)
-
-
-def _throttles(read: Properties) -> bool:
-    return "ThrottlingRateLimit" in read or "ThrottlingBurstLimit" in read
-
-
-def _throttle(read: Properties) -> Throttle:
-    path = read.text("ResourcePath", "/*")
-    if path.startswith("/~1"):
-        path = path[1:]
-    return Throttle(
-        path=path.replace("~1", "/"),
-        method=read.text("HttpMethod", "*").upper(),
-        rate=read.number("ThrottlingRateLimit", _RATE, low=0),
-        burst=read.integer("ThrottlingBurstLimit", _BURST, low=0),
-    )
-
-
 class AccountHandler:
     """`AWS::ApiGateway::Account`. Ref is its logical id."""
 
@@ -244,6 +137,29 @@ class AccountHandler:
     async def create(self, resource: Resource) -> Physical:
         """There is nothing to make."""
         return Physical(resource.logical_id, {"Id": resource.logical_id})
+
+    async def delete(self, resource: Resource, physical: Physical) -> None:
+        """There is nothing to unmake."""
+
+
+class DocumentationHandler:
+    """`AWS::ApiGateway::DocumentationPart` and `DocumentationVersion`: words that no request ever sees."""
+
+    support: Supported = Supported(Support.PARTIAL, _NO_DOCUMENTATION)
+    properties: Mapping[str, Supported] = dict.fromkeys(
+        ("Description", "DocumentationVersion", "Location", "Properties", "RestApiId"),
+        Supported(Support.PARTIAL, _NO_DOCUMENTATION),
+    )
+
+    def __init__(self, name: str, apis: Apis) -> None:
+        self.type = f"AWS::ApiGateway::{name}"
+        self._apis = apis
+
+    async def create(self, resource: Resource) -> Physical:
+        """Its API must be there. Raises TemplateError."""
+        self._apis.find(read_properties(resource))
+        part_id = make_id(6, resource.type, resource.context.stack_name, resource.logical_id)
+        return Physical(part_id, {"DocumentationPartId": part_id})
 
     async def delete(self, resource: Resource, physical: Physical) -> None:
         """There is nothing to unmake."""
@@ -268,8 +184,6 @@ class _RefusedHandler:
 
 _REFUSED: Final[Mapping[str, str]] = {
     "ClientCertificate": "client certificates are not sent",
-    "DocumentationPart": "no documentation is published here",
-    "DocumentationVersion": "no documentation is published here",
     "VpcLink": "there is no VPC",
 }
 
@@ -283,6 +197,8 @@ def gateway_handlers(gateway: Gateway) -> tuple[ResourceHandler, ...]:
         DeploymentHandler(apis),
         StageHandler(apis),
         AccountHandler(),
+        DocumentationHandler("DocumentationPart", apis),
+        DocumentationHandler("DocumentationVersion", apis),
         *part_handlers(apis),
         *plan_handlers(apis),
         *refused,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from localcloud.template.errors import TemplateError
+from localcloud.template.handler import Support
 from tests.unit.gateway_setup import ACCOUNT, REGION, ROLE, allow, lambda_uri
 from tests.unit.rest_setup import MOCK, Rest, make_rest
 
@@ -321,3 +322,38 @@ async def test_a_deployment_of_nothing_is_refused() -> None:
     await rest.resource("a")
     with pytest.raises(TemplateError, match="doesn't contain any methods"):
         await rest.make("Deployment")
+
+
+async def test_a_deployment_may_make_its_stage_itself() -> None:
+    """`StageDescription` has the stage's settings; its throttles are for every method without one of its own."""
+    rest = await make_rest()
+    settings = [{"ResourcePath": "/~1b", "HttpMethod": "GET", "ThrottlingBurstLimit": 2}]
+    for part in ("a", "b"):
+        await rest.method(await rest.resource(part), Integration=AWS_PROXY)
+    rest.functions.replies["work"] = b'{"statusCode":200}'
+    described = {
+        "Variables": {"v": "1"},
+        "ThrottlingBurstLimit": 1,
+        "ThrottlingRateLimit": 1,
+        "MethodSettings": settings,
+    }
+    await rest.make("Deployment", StageName="v1", StageDescription=described)
+    assert [(await rest.ask("GET", "/a")).status for _ in range(2)] == [200, 429]
+    assert [(await rest.ask("GET", "/b")).status for _ in range(3)] == [200, 200, 429]
+    assert rest.functions.events[0][1]["stageVariables"] == {"v": "1"}
+    with pytest.raises(TemplateError, match="stage name is not"):
+        await rest.make("Deployment", StageDescription=described)
+    await rest.undo()
+    assert rest.gateway.paths() == []
+
+
+async def test_documentation_is_taken_and_says_so() -> None:
+    """Parts and versions are known to be words only; their API must be there."""
+    rest = await make_rest()
+    await rest.make("DocumentationPart", Location={"Type": "API"}, Properties="{}")
+    await rest.make("DocumentationVersion", DocumentationVersion="1")
+    kept, rest.api = rest.api, "none"
+    with pytest.raises(TemplateError, match="no API of this stack"):
+        await rest.make("DocumentationVersion", DocumentationVersion="2")
+    rest.api = kept
+    assert rest.handlers["AWS::ApiGateway::DocumentationPart"].support.support is Support.PARTIAL
