@@ -39,7 +39,7 @@ class PoolVerifier:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """What is served beside APIs, and who is asked: `provider` is the address of the AWS port that has the local issuer."""
+    """What is served beside APIs; `provider` is the address of the AWS port that has the local issuer."""
 
     urls: FunctionUrls
     events: EventsHttp
