@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from localcloud.compute.installer import Progress, find_build_python, install, m
 from localcloud.compute.interpreters import Interpreter
 from sluiceway.errors import Misconfigured
 
-__all__ = ["Builder", "FunctionCode"]
+__all__ = ["Builder", "FunctionCode", "Made"]
 
 SAM_BUILD: Final = Path(".aws-sam") / "build"
 _IGNORED: Final = frozenset({"__pycache__", ".git", ".aws-sam", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
@@ -30,20 +30,41 @@ _PYTHON_METHOD: Final = re.compile(r"python3\.\d+")
 
 @dataclass(frozen=True, slots=True)
 class FunctionCode:
-    """Where a function's code is: its task root, and folders to add to the import path after it."""
+    """Where a function's code is: its task root, and folders to add to the import path after it.
+
+    `is_layer`: it is the root of a layer instead, as Lambda would unpack it into /opt.
+    """
 
     task_root: Path
     dependency_dirs: tuple[Path, ...] = ()
+    is_layer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made of a source folder for a resource; `again` makes it of what is there then, and blocks.
+
+    `what` is the resource's logical id. `again` raises as the first making does.
+    """
+
+    what: str
+    source: Path
+    code: FunctionCode
+    again: Callable[[], FunctionCode]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Builder:
-    """Builds for one local cloud. `base` is the template's folder, `environ` the developer's environment."""
+    """Builds for one local cloud. `base` is the template's folder, `environ` the developer's environment.
+
+    `note` is told of all that was made, in the thread that made it.
+    """
 
     cache_dir: Path
     base: Path
     environ: Mapping[str, str]
     progress: Progress
+    note: Callable[[Made], None] | None = None
 
     def build_function(self, logical_id: str, code_uri: str, interpreter: Interpreter) -> FunctionCode:
         """The code of a function: edited files are used where they lie, requirements come from the cache.
@@ -51,8 +72,12 @@ class Builder:
         Raises Misconfigured where the folder is missing or an installation fails.
         """
         source = self._source(logical_id, code_uri)
+        return self._noted(logical_id, source, lambda: self._function_code(logical_id, source, interpreter))
+
+    def _function_code(self, logical_id: str, source: Path, interpreter: Interpreter) -> FunctionCode:
         built = self._sam_build(logical_id, source, interpreter)
         if built is not None:
+            self.progress(f"{logical_id} runs from {SAM_BUILD / logical_id}, which is newer than its sources")
             return FunctionCode(built)
         requirements = source / "requirements.txt"
         if not _names_packages(requirements):
@@ -66,6 +91,13 @@ class Builder:
         Raises Misconfigured for another method, a missing folder, and a build that fails.
         """
         source = self._source(logical_id, content_uri)
+
+        def make() -> FunctionCode:
+            return FunctionCode(self._layer_root(logical_id, source, interpreter, method=method), is_layer=True)
+
+        return self._noted(logical_id, source, make).task_root
+
+    def _layer_root(self, logical_id: str, source: Path, interpreter: Interpreter, *, method: str) -> Path:
         if not method:
             return source
         built = self._sam_build(logical_id, source, interpreter)
@@ -78,6 +110,12 @@ class Builder:
         raise Misconfigured(f"BuildMethod {method!r} is not served here: makefile and python3.x are", what=logical_id)
 
     # ------------------------------------------------------------------ inside
+
+    def _noted(self, what: str, source: Path, make: Callable[[], FunctionCode]) -> FunctionCode:
+        code = make()
+        if self.note is not None:
+            self.note(Made(what, source, code, make))
+        return code
 
     def _source(self, logical_id: str, uri: str) -> Path:
         source = (self.base / uri).resolve()
