@@ -179,6 +179,8 @@ async def _open_compute(
         progress=options.progress,
         recorder=services.recorder,
         interpose=chaos.interpose,
+        reloads=options.reloads,
+        writes=options.writes,
     )
     credentials = services.iam.issue_credentials
     async with open_compute(

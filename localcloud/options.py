@@ -31,7 +31,7 @@ class CloudOptions:
     `model_key` is what the server of `model` asks for, "" for nothing: sent to that server alone.
     `joins` is the address of the process that holds several Regions together, "" for a cloud of one Region; `issuer`
     the folder of the issuer's key where that is not `state`. `settings` is the samconfig file, None for the one beside
-    the template.
+    the template. `reloads`: whether edited code is run at once.
     """
 
     template: Path
@@ -51,6 +51,12 @@ class CloudOptions:
     model_key: str = field(default="", repr=False)
     joins: str = ""
     issuer: Path | None = None
+    reloads: bool = False
+
+    @property
+    def writes(self) -> tuple[Path, ...]:
+        """The folders in which the local cloud itself writes."""
+        return (self.state, self.cache, *((self.persist,) if self.persist is not None else ()))
 
     @property
     def issuer_folder(self) -> Path:

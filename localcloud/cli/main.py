@@ -82,6 +82,9 @@ def _add_up(add: Callable[..., argparse.ArgumentParser]) -> None:
         metavar="scripted|scripted:FILE|embedded|URL",
         help="who answers Bedrock calls; default: scripted",
     )
+    up.add_argument(
+        "--no-reload", action="store_false", dest="reloads", help="go on with the code that was there at the start"
+    )
     up.add_argument("--open", action="store_true", help="open the console in a browser when it is ready")
     up.add_argument("--detach", action="store_true", help="return when it is ready; stop it with `sluiceway down`")
     up.set_defaults(module="up")

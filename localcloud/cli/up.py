@@ -98,6 +98,7 @@ def _settings(options: argparse.Namespace, environ: dict[str, str]) -> CloudOpti
         model_key=environ.get(MODEL_KEY, "").strip(),
         joins=options.joins,
         issuer=options.issuer,
+        reloads=options.reloads,
     )
 
 

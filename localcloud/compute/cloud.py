@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -16,6 +17,7 @@ from localcloud.compute.functions import Functions
 from localcloud.compute.installer import Progress
 from localcloud.compute.process import Interpose
 from localcloud.compute.reaper import Reaper
+from localcloud.compute.reload import Reloader
 from localcloud.compute.runtimes import Runtimes
 from localcloud.compute.variables import CredentialsSource
 from localcloud.services.logs.model import Logs
@@ -23,13 +25,16 @@ from localcloud.traces.recorder import Recorder
 
 __all__ = ["Compute", "ComputeSettings", "open_compute"]
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeSettings:
     """`cache_dir` keeps runtimes and dependencies from run to run; `environ` is the developer's own environment.
 
     `endpoint_url` is asked at each start of a process, so that the port may be known late. `recorder` is told of
-    invocations. `interpose`: what to put before the Runtime API of an environment that starts.
+    invocations. `interpose`: what to put before the Runtime API of an environment that starts. `reloads`: whether code
+    that is edited is run at once; the local cloud itself writes in the folders `writes`.
     """
 
     cache_dir: Path
@@ -38,19 +43,22 @@ class ComputeSettings:
     progress: Progress | None = None
     recorder: Recorder | None = None
     interpose: Interpose | None = None
+    reloads: bool = False
+    writes: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Compute:
     """Lambda, running. `group` may own the tasks of what invokes functions (event source mappings).
 
-    `reaper` has every process that is alive.
+    `reaper` has every process that is alive. `reloader` is told what is built, None where nothing is reloaded.
     """
 
     functions: Functions
     runtimes: Runtimes
     group: asyncio.TaskGroup
     reaper: Reaper
+    reloader: Reloader | None = None
 
 
 @asynccontextmanager
@@ -85,9 +93,17 @@ async def open_compute(
                 starts=max(2, os.cpu_count() or 1),
                 recorder=settings.recorder,
             )
+            reloader = _reload(settings, functions, group) if settings.reloads else None
             try:
-                yield Compute(functions, runtimes, group, reaper)
+                yield Compute(functions, runtimes, group, reaper, reloader)
             finally:
+                if reloader is not None:
+                    reloader.close()
                 await functions.close()
     finally:
         reaper.close()
+
+
+def _reload(settings: ComputeSettings, functions: Functions, group: asyncio.TaskGroup) -> Reloader:
+    say = settings.progress or log.info
+    return Reloader(functions, group=group, say=say, without=(settings.cache_dir, *settings.writes))

@@ -121,6 +121,7 @@ def _lambda_handlers(options: CloudOptions, services: Services, parts: Parts) ->
         base=options.template.resolve().parent,
         environ=options.environ,
         progress=options.progress,
+        note=parts.compute.reloader.note if parts.compute.reloader is not None else None,
     )
     yield LayerHandler(builder, runtimes, layers=layers, clock=services.clock)
     yield FunctionHandler(own, layers=layers, builder=builder, runtimes=runtimes)

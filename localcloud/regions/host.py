@@ -169,6 +169,8 @@ def _words(options: HostOptions, region: str, number: int, *, aws: str, told: Ma
         words += ["--parameter-overrides", *(f"{name}={value}" for name, value in overrides.items())]
     for allowed in cloud.allow:
         words += ["--allow", allowed]
+    if not cloud.reloads:
+        words.append("--no-reload")
     return words
 
 
