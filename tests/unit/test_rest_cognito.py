@@ -110,7 +110,8 @@ async def test_scopes_take_access_tokens_that_have_one_of_them() -> None:
     assert await _get(rest, _token(ACCESS), "/scoped") == (200, b"")
     assert await _get(rest, _token(ACCESS, scope="openid"), "/scoped") == UNAUTHORIZED
     assert await _get(rest, _token(ACCESS, scope=""), "/scoped") == UNAUTHORIZED
-    assert await _get(rest, _token(IDENTITY), "/scoped") == UNAUTHORIZED
+    for token in (_token(IDENTITY), _token(IDENTITY, scope="api/read")):
+        assert await _get(rest, token, "/scoped") == UNAUTHORIZED
     assert await _get(rest, _token(ACCESS)) == UNAUTHORIZED
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from localcloud.services.contract import WireResponse
 from localcloud.template.errors import TemplateError
 from localcloud.template.handler import Support
 from tests.unit.gateway_setup import ACCOUNT, REGION, ROLE, allow, lambda_uri
@@ -182,6 +183,27 @@ async def test_functions_authorize(kind: str) -> None:
     assert (f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{rest.api}/authorizers/{authorizer}") in dict(
         each[::-1] for each in rest.functions.asked
     )
+
+
+async def test_an_authorizer_may_be_invoked_as_a_role() -> None:
+    """`AuthorizerCredentials` goes through the Lambda API and asks no policy of the function."""
+    rest = await make_rest()
+    authorizer = await rest.make(
+        "Authorizer",
+        Name="a",
+        Type="TOKEN",
+        AuthorizerUri=lambda_uri("auth"),
+        AuthorizerCredentials=ROLE,
+        IdentitySource="method.request.header.Auth",
+    )
+    await rest.method(rest.root, AuthorizationType="CUSTOM", AuthorizerId=authorizer)
+    await rest.deploy()
+    rest.functions.permitted = False
+    rest.aws.answer = WireResponse(200, allow("me"))
+    assert [(await rest.ask("GET", "/", Auth="t")).status for _ in range(2)] == [200, 200]
+    (request,) = rest.aws.requests  # the second answer was kept
+    assert (request.service, request.access_key) == ("lambda", "ASIAROLE")
+    assert json.loads(request.body)["authorizationToken"] == "t"
 
 
 async def test_a_deployment_holds_what_was_there() -> None:

@@ -42,7 +42,9 @@ async def _get(rest: Rest, key: str = KEY, **headers: str) -> tuple[int, bytes]:
 async def test_a_method_that_wants_a_key_takes_none_but_those_of_the_stages_plans() -> None:
     """Without, with an unknown, a disabled or an unplanned one: 403 Forbidden; a method that wants none serves all."""
     rest = await _planned()
-    await rest.make("ApiKey", "Off", Value="o" * 20)
+    plan = rest.made[-2][1].ref
+    off = await rest.make("ApiKey", "Off", Value="o" * 20)
+    await rest.make("UsagePlanKey", KeyId=off, KeyType="API_KEY", UsagePlanId=plan)
     await rest.make("ApiKey", "Alone", Value="a" * 20, Enabled=True)
     assert await _get(rest) == (200, b"")
     for key in ("", "x" * 20, "o" * 20, "a" * 20):
