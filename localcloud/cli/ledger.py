@@ -29,7 +29,7 @@ from localcloud.template.ledger import make_ledger
 from localcloud.template.source import read_template
 from localcloud.template.stack import Settled, Stack, prepare_stack, stack_context
 
-__all__ = ["run"]
+__all__ = ["read_handlers", "run"]
 
 REFUSED: Final = 3
 _ANY_TEMPLATE: Final = '{"Resources": {"Any": {"Type": "AWS::SQS::Queue"}}}'
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     if options.as_json:
         return _fail("--json tells the ledger of a template: name it with --template FILE", 2)
     with asyncio.Runner() as runner, tempfile.TemporaryDirectory() as folder:
-        handlers = runner.run(_handlers(Path(folder)))
+        handlers = runner.run(read_handlers(Path(folder)))
     lines = _markdown(handlers) if options.markdown else _plain(handlers)
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0
@@ -63,7 +63,7 @@ def _run_template(options: argparse.Namespace) -> int:
     try:
         with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
             stack = _prepare(given, options, Path(folder))
-            handlers = runner.run(_handlers(Path(folder)))
+            handlers = runner.run(read_handlers(Path(folder)))
             ledger = make_ledger(stack.graph, handlers, allow=options.allow)
     except TemplateError as error:
         return _fail(str(error), 1)
@@ -95,7 +95,8 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-async def _handlers(folder: Path) -> Mapping[str, ResourceHandler]:
+async def read_handlers(folder: Path) -> Mapping[str, ResourceHandler]:
+    """A handler for every type that is served, by type; `folder` takes what a start writes."""
     template = folder / "template.json"
     template.write_text(_ANY_TEMPLATE)
     options = _options(template, folder)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from localcloud.template.graph import Graph, Node
-from localcloud.template.handler import ResourceHandler, Support, Supported, find_handler
+from localcloud.template.handler import ResourceHandler, Support, Supported, TakesTime, find_handler
 from localcloud.template.intrinsics import find_function, resolve_known
 from localcloud.template.properties import scalar_text
 from localcloud.template.refused import reason_of
@@ -21,9 +21,7 @@ __all__ = ["Ledger", "Line", "make_ledger"]
 
 _POLICY_TABLE: Final[Mapping[str, Supported]] = {
     "CreationPolicy": Supported(Support.REFUSED, "no resource here waits for signals"),
-    "DeletionPolicy": Supported(
-        Support.PARTIAL, "what is kept after `down` is decided by --persist; a custom resource is sent no Delete"
-    ),
+    "DeletionPolicy": Supported(Support.PARTIAL, "what is kept after `down` is decided by --persist alone"),
     "UpdatePolicy": Supported(Support.PARTIAL, "a stack here is made anew, never updated"),
     "UpdateReplacePolicy": Supported(Support.PARTIAL, "a stack here is made anew, never updated"),
 }
@@ -162,7 +160,7 @@ def _lines(node: Node, graph: Graph, handler: ResourceHandler | None) -> Iterato
     if handler.support.support is Support.REFUSED:
         return
     for name, value in node.policies.items():
-        if value not in _HARMLESS.get(name, ()):
+        if value not in _HARMLESS.get(name, ()) and not (name == "DeletionPolicy" and isinstance(handler, TakesTime)):
             entry = _POLICY_TABLE[name]
             yield Line(node.logical_id, node.type, name, entry.support, entry.reason)
     values = resolve_known(dict(node.properties), graph.scope, f"Resources.{node.logical_id}.Properties")

@@ -19,10 +19,16 @@ _DELIVERY: Final = "code is not built, delivered or deployed gradually here: wha
 _ACCOUNT: Final = "there is no account to watch or to govern here"
 _DATA: Final = "no jobs over large data run here"
 _MAIL: Final = "nothing here sends mail or messages to people"
+_GRAPHQL: Final = "GraphQL APIs are not served here, Event APIs (AWS::AppSync::Api) are"
 _DEVICES: Final = "there is no broker of devices here"
 
 REASONS: Final[Mapping[str, str]] = {
-    "AWS::AppSync::GraphQLApi": "GraphQL APIs are not served here, Event APIs (AWS::AppSync::Api) are",
+    "AWS::AppSync::ApiKey": _GRAPHQL,
+    "AWS::AppSync::DataSource": _GRAPHQL,
+    "AWS::AppSync::FunctionConfiguration": _GRAPHQL,
+    "AWS::AppSync::GraphQLApi": _GRAPHQL,
+    "AWS::AppSync::GraphQLSchema": _GRAPHQL,
+    "AWS::AppSync::Resolver": _GRAPHQL,
     "AWS::CloudFormation::Macro": "macros are not run here: give the template as it is after them",
     "AWS::CloudFormation::StackSet": "there is one account here, and Regions by --regions",
     "AWS::CloudFormation::WaitCondition": "signals are not waited for here",
@@ -39,6 +45,11 @@ REASONS: Final[Mapping[str, str]] = {
     "AWS::IAM::User": "callers here are functions' roles and the account's root user; there are no users",
     "AWS::Lambda::CapacityProvider": "there are no managed instances here: functions run on demand on this machine",
     "AWS::Lambda::CodeSigningConfig": "code is run from its folder, which nobody signs",
+    "AWS::Lambda::MicrovmImage": "there are no micro virtual machines here: functions run as processes",
+    "AWS::Lambda::NetworkConnector": _NETWORK,
+    "AWS::Lambda::WebFunction": "web functions are not served here; a function with a Function URL is",
+    "AWS::Lambda::WebFunctionEndpoint": "web functions are not served here; a function with a Function URL is",
+    "AWS::Lambda::WebFunctionRevision": "web functions are not served here; a function with a Function URL is",
     "AWS::Logs::MetricFilter": "no metrics are made from log lines here; embedded metrics (EMF) are",
     "AWS::Logs::SubscriptionFilter": "log lines are sent to nobody here; read them by `sluiceway logs`",
     "AWS::SSM::Association": "there are no machines here to manage",
@@ -78,6 +89,7 @@ SERVICES: Final[Mapping[str, str]] = {
     "CodePipeline": _DELIVERY,
     "CodeStarConnections": _DELIVERY,
     "CodeStarNotifications": _DELIVERY,
+    "Cognito": "this part of Cognito is not served here; `sluiceway token` gives tokens of a local issuer",
     "Comprehend": "there are no managed models here but Bedrock's runtime",
     "Config": _ACCOUNT,
     "DAX": _CACHE,
@@ -127,6 +139,7 @@ SERVICES: Final[Mapping[str, str]] = {
     "S3Tables": _DATA,
     "SES": _MAIL,
     "SageMaker": "there are no managed models here but Bedrock's runtime",
+    "Scheduler": "schedules of EventBridge Scheduler are not served here; rules with a schedule are",
     "SecurityHub": _ACCOUNT,
     "ServiceCatalog": _ACCOUNT,
     "ServiceCatalogAppRegistry": "stacks are not registered as applications here",

@@ -33,6 +33,9 @@ _PLACES: Final = {
     "AWS::Serverless::Api": ("DefinitionUri",),
     "AWS::Serverless::HttpApi": ("DefinitionUri",),
     "AWS::Serverless::StateMachine": ("DefinitionUri",),
+    "AWS::Serverless::GraphQLApi": ("SchemaUri",),
+    "AWS::Serverless::MicrovmImage": ("CodeUri",),
+    "AWS::Serverless::WebFunction": ("CodeUri",),
 }
 _GLOBAL_PLACES: Final = {"Function": ("CodeUri",), "LayerVersion": ("ContentUri",), "Api": ("DefinitionUri",)}
 
