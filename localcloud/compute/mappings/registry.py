@@ -105,7 +105,8 @@ class Mappings:
         source_arn = read.text("EventSourceArn")
         settings = read_settings(read, source_arn, now_s=self._clock.time())
         spec = self._functions.get(read.text("FunctionName"))
-        self._check_new(source_arn, spec)
+        function_arn = _qualified(spec, read.text("FunctionName"))
+        self._check_new(source_arn, spec, function_arn)
         self._pollers.check(read, spec, settings)
         mapping_id = new_uuid(self._rng)
         mapping = EventSourceMapping(
@@ -114,7 +115,7 @@ class Mappings:
             source_arn=source_arn,
             members=dict(read.values),
             spec=spec,
-            function_arn=_qualified(spec, read.text("FunctionName")),
+            function_arn=function_arn,
             settings=settings,
             state="Creating",
             modified_s=self._clock.time(),
@@ -136,13 +137,14 @@ class Mappings:
         read = Properties(mapping.members | given, where="")
         settings = read_settings(read, mapping.source_arn, now_s=self._clock.time())
         spec = self._functions.get(read.text("FunctionName"))
-        if spec.name != mapping.spec.name:
-            self._check_new(mapping.source_arn, spec)
+        function_arn = _qualified(spec, read.text("FunctionName"))
+        if function_arn != mapping.function_arn:
+            self._check_new(mapping.source_arn, spec, function_arn)
         self._pollers.check(read, spec, settings)
         enabled = read.flag("Enabled", default=True)
         was = mapping.state == "Enabled"
         mapping.members, mapping.settings, mapping.spec = dict(read.values), settings, spec
-        mapping.function_arn = _qualified(spec, read.text("FunctionName"))
+        mapping.function_arn = function_arn
         mapping.modified_s = self._clock.time()
         mapping.state = "Updating" if enabled == was else ("Enabling" if enabled else "Disabling")
         self._group.create_task(self._restart(mapping, start=enabled))
@@ -169,9 +171,10 @@ class Mappings:
 
     # ------------------------------------------------------------------ inside
 
-    def _check_new(self, source_arn: str, spec: FunctionSpec) -> None:
+    def _check_new(self, source_arn: str, spec: FunctionSpec, function_arn: str) -> None:
+        """A source is mapped once to a function, and once to each version and alias of it."""
         for other in self._mappings.values():
-            if (other.source_arn, other.spec.name) == (source_arn, spec.name):
+            if (other.source_arn, other.function_arn) == (source_arn, function_arn):
                 text = (
                     f'An event source mapping with event source arn ("{source_arn}") and function ("{spec.name}") '
                     f"already exists. Please update or delete the existing mapping with UUID {other.mapping_id}"

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 from urllib.parse import parse_qs, unquote
 
-from localcloud.compute.function import parse_reference
+from localcloud.compute.function import Reference, parse_reference
 from localcloud.compute.mappings.registry import EventSourceMapping, Mappings
 from localcloud.compute.stream_config import StreamMappingConfig
 from localcloud.json_text import MalformedJson, read_json
@@ -107,13 +107,19 @@ def _list(mappings: Mappings, request: WireRequest) -> dict[str, Any]:
     found = [
         mapping
         for mapping in mappings.list()
-        if source_arn in {"", mapping.source_arn} and (reference is None or reference.name == mapping.spec.name)
+        if source_arn in {"", mapping.source_arn} and (reference is None or _is_of(mapping, reference))
     ]
     first, most = _read_page(query, [mapping.mapping_id for mapping in found])
     answer: dict[str, Any] = {"EventSourceMappings": [_describe(each) for each in found[first : first + most]]}
     if first + most < len(found):
         answer["NextMarker"] = found[first + most].mapping_id
     return answer
+
+
+def _is_of(mapping: EventSourceMapping, reference: Reference) -> bool:
+    """Whether a mapping is one of the function that is named, and of the version or alias where one is named."""
+    qualified = f"{mapping.spec.arn}:{reference.qualifier}"
+    return reference.name == mapping.spec.name and (not reference.qualifier or qualified == mapping.function_arn)
 
 
 def _read_page(query: Mapping[str, str], ids: list[str]) -> tuple[int, int]:
