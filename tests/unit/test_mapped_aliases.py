@@ -15,6 +15,7 @@ from localcloud.compute.mappings.registry import Mappings
 from localcloud.compute.versions import Alias
 from localcloud.services.lambda_.errors import LambdaError
 from localcloud.services.lambda_.wire import LambdaService
+from localcloud.services.sqs.message import Content
 from localcloud.services.sqs.model import Queues
 from localcloud.template.properties import Properties
 from tests.lambda_parts import ask, make_request
