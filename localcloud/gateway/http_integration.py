@@ -54,7 +54,10 @@ async def call_http(exchange: Exchange, integration: Integration, caller: HttpCa
 
 
 async def proxy_http(exchange: Exchange, integration: Integration, caller: HttpCaller) -> HttpResponse:
-    """Pass the request on, and the endpoint's answer back. Raises GatewayError."""
+    """Pass the request on, and the endpoint's answer back, whose own connection's headers get other names later.
+
+    Raises GatewayError.
+    """
     request = exchange.request
     mapped = map_parameters(exchange, integration, _NO_OVERRIDES)
     sent = [(name, value) for name, value in exchange.headers if name.lower() not in _HOP_BY_HOP | _OURS]
@@ -64,7 +67,7 @@ async def proxy_http(exchange: Exchange, integration: Integration, caller: HttpC
     url = _url(exchange, integration, mapped, query="&".join(part for part in (request.query, own) if part))
     method = request.method if integration.method == "ANY" else integration.method
     answer = await _send(exchange, integration, caller, call=HttpCall(method, url, headers, request.body))
-    passed = tuple((name, value) for name, value in answer.headers if name.lower() not in _HOP_BY_HOP)
+    passed = tuple((name, value) for name, value in answer.headers if name.lower() != "keep-alive")
     return HttpResponse(answer.status, passed, answer.body)
 
 

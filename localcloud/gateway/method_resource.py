@@ -24,7 +24,7 @@ __all__ = ["MethodHandler"]
 METHODS: Final = ("ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _AUTHORIZATION: Final = ("NONE", "AWS_IAM", "CUSTOM", "COGNITO_USER_POOLS")
 _SERVED: Final = Supported()
-_NO_CACHE: Final = Supported(Support.REFUSED, "responses are not cached here")
+_FOR_A_CACHE: Final = Supported(Support.SERVED, "it names what a stage's cache would keep; one with a cache is refused")
 _NO_VPC: Final = Supported(Support.REFUSED, "there is no VPC")
 _KEYS: Final[Mapping[str, str]] = {
     "ConnectionType": "connectionType",
@@ -52,8 +52,8 @@ class MethodHandler:
         "AuthorizationType": Supported(Support.SERVED, "there is no other type", _AUTHORIZATION),
         "AuthorizerId": _SERVED,
         "HttpMethod": _SERVED,
-        "Integration.CacheKeyParameters": _NO_CACHE,
-        "Integration.CacheNamespace": _NO_CACHE,
+        "Integration.CacheKeyParameters": _FOR_A_CACHE,
+        "Integration.CacheNamespace": _FOR_A_CACHE,
         "Integration.ConnectionId": _NO_VPC,
         "Integration.ConnectionType": Supported(Support.SERVED, "there is no VPC", ("INTERNET",)),
         "Integration.ContentHandling": _SERVED,

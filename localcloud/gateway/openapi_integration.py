@@ -41,6 +41,8 @@ _KEYS: Final = frozenset(
         "payloadFormatVersion",
         "responseTransferMode",
         "contentHandling",
+        "cacheNamespace",  # these two name what a stage's cache would keep, and a stage with a cache is refused
+        "cacheKeyParameters",
     }
 )
 _KINDS: Final = ("aws", "aws_proxy", "http", "http_proxy", "mock")

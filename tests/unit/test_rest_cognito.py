@@ -41,7 +41,7 @@ UNAUTHORIZED = (401, b'{"message":"Unauthorized"}')
 
 
 async def _keys(issuer: str) -> dict[str, Any]:
-    if issuer != ISSUER:
+    if not issuer.startswith(ISSUER):
         raise KeysUnavailable(issuer)
     return {"keys": [jwk(KEY, "k1")]}
 

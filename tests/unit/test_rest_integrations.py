@@ -120,7 +120,17 @@ async def test_an_http_proxy_passes_the_request_on_and_the_answer_back() -> None
     """Method, path with its slashes, query string, headers and body; hop-by-hop headers stay behind."""
     rest = await _one({**HTTP, "Type": "HTTP_PROXY", "RequestParameters": MAPPED}, "{proxy+}")
     rest.network.answer = HttpAnswer(
-        418, (("X-A", "1"), ("X-A", "2"), ("Connection", "close"), ("Date", "today"), ("Content-Type", "x/y")), b"\xff"
+        418,
+        (
+            ("X-A", "1"),
+            ("X-A", "2"),
+            ("Connection", "close"),
+            ("Keep-Alive", "timeout=5"),
+            ("Content-Length", "1"),
+            ("Date", "today"),
+            ("Content-Type", "x/y"),
+        ),
+        b"\xff",
     )
     answer = await rest.ask("PATCH", "/a/b%20c", b"\x00\x01", query="q=1&q=%C3%A9", X_Mine="m", TE="trailers")
     (call,) = rest.network.calls
@@ -134,7 +144,8 @@ async def test_an_http_proxy_passes_the_request_on_and_the_answer_back() -> None
     assert {"te", "host", "content-length"} & set(sent) == set()
     assert (answer.status, answer.body) == (418, b"\xff")
     assert [value for name, value in answer.headers if name == "X-A"] == ["1", "2"]
-    assert (answer.header("connection"), answer.header("x-amzn-remapped-date")) == (None, "today")
+    remapped = [answer.header(f"x-amzn-remapped-{name}") for name in ("connection", "date", "content-length")]
+    assert (answer.header("connection"), answer.header("keep-alive"), remapped) == (None, None, ["close", "today", "1"])
 
 
 async def test_an_http_integration_sends_what_is_mapped_and_maps_what_comes() -> None:

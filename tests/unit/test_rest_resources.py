@@ -61,6 +61,17 @@ async def test_both_ways_of_writing_stand_in_one_api() -> None:
     assert [(await rest.ask("GET", path)).status for path in ("/a", "/b", "/c")] == [200, 200, 403]
 
 
+async def test_what_a_cache_would_keep_means_nothing_without_one() -> None:
+    """In both ways of writing; a stage with a cache is refused by the ledger."""
+    rest = await make_rest()
+    cached = {"CacheNamespace": "n", "CacheKeyParameters": ["method.request.querystring.q"]}
+    await rest.method(rest.root, Integration={**MOCK, **cached})
+    await rest.deploy()
+    assert (await rest.ask("GET", "/")).status == 200
+    stage = rest.handlers["AWS::ApiGateway::Stage"].properties
+    assert stage["CacheClusterEnabled"].values == (False,)
+
+
 async def test_service_integrations_map_requests_and_answers() -> None:
     """Parameters, templates, a selection pattern and declared headers, as in an OpenAPI body."""
     rest = await make_rest()
