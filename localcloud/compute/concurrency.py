@@ -84,17 +84,18 @@ def _held(record: FunctionRecord) -> int:
     return record.provisioned if reserved is None else reserved
 
 
-def check_reserve(record: FunctionRecord, count: int, records: Iterable[FunctionRecord]) -> None:
-    """Whether a function may reserve `count`. Raises LambdaError InvalidParameterValueException."""
-    if unreserved(records) + _held(record) - count < LEAST_UNRESERVED:
+def check_reserve(record: FunctionRecord | None, count: int, records: Iterable[FunctionRecord]) -> None:
+    """Whether a function, None for one that is yet to be made, may reserve `count`. Raises LambdaError."""
+    held, provisioned = (_held(record), record.provisioned) if record is not None else (0, 0)
+    if unreserved(records) + held - count < LEAST_UNRESERVED:
         raise refused(
             "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
             f"below its minimum value of [{LEAST_UNRESERVED}]."
         )
-    if count < record.provisioned:
+    if count < provisioned:
         raise refused(
             f"ReservedConcurrentExecutions {count} should not be lower than function's total provisioned concurrency "
-            f"[{record.provisioned}]."
+            f"[{provisioned}]."
         )
 
 

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -190,7 +189,7 @@ class FunctionHandler:
             architecture=next(iter(read.texts("Architectures")), "x86_64"),
             role_arn=read.text("Role"),
             tracing=_traces(read),
-            reserved_concurrency=_reserved(read),
+            reserved_concurrency=self._reserved(read),
             description=read.text("Description", ""),
             logical_id=resource.logical_id,
             tags=read.tags(),
@@ -200,7 +199,6 @@ class FunctionHandler:
             **_logging(read.nested("LoggingConfig")),
         )
         self._parts.functions.add(spec)
-        self._check_reserve(read, spec)
         return Physical(name, {"Arn": arn})
 
     async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
@@ -222,16 +220,13 @@ class FunctionHandler:
         with naming(nested, "TargetArn"):
             return check_dead_letters(nested.text("TargetArn", ""), read.text("Role"), self._parts.may_do)
 
-    def _check_reserve(self, read: Properties, spec: FunctionSpec) -> None:
-        """After the function is there: it counts with what it has. Raises TemplateError."""
-        functions = self._parts.functions
-        if spec.reserved_concurrency is None:
-            return
-        record = functions.records[spec.name]
-        record.note(replace(spec, reserved_concurrency=None))
+    def _reserved(self, read: Properties) -> int | None:
+        if "ReservedConcurrentExecutions" not in read:
+            return None
+        reserved = read.integer("ReservedConcurrentExecutions", low=0)
         with naming(read, "ReservedConcurrentExecutions"):
-            check_reserve(record, spec.reserved_concurrency, functions.records.values())
-        record.note(spec)
+            check_reserve(None, reserved, self._parts.functions.records.values())
+        return reserved
 
     def _layer_dirs(self, read: Properties) -> list[Path]:
         found: list[Path] = []
@@ -271,12 +266,6 @@ def _variables(read: Properties) -> dict[str, str]:
 
 def _traces(read: Properties) -> bool:
     return read.nested("TracingConfig").choice("Mode", ("Active", "PassThrough"), "PassThrough") == "Active"
-
-
-def _reserved(read: Properties) -> int | None:
-    if "ReservedConcurrentExecutions" not in read:
-        return None
-    return read.integer("ReservedConcurrentExecutions", low=0, high=1000)
 
 
 def _logging(read: Properties) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class World:
     permission: PermissionHandler
     policies: FunctionPolicies
     layers: Layers
-    parts: FunctionParts
+    allowed: set[str]
 
     def resource(self, handler: Any, name: str = "Thing", metadata: Any = None, **properties: Any) -> Resource:
         context = StackContext("stack", "us-east-1", "123456789012", "aws", self.base)
@@ -89,7 +89,10 @@ async def world(base: Path) -> AsyncGenerator[World]:
         layer = LayerHandler(builder, runtimes, layers=layers, clock=clock)
         policies = FunctionPolicies()
         publisher = Publisher(CodeStore(base / "cache"), clock=clock, rng=rng)
-        parts = FunctionParts(functions=functions, publisher=publisher, may_do=lambda *_: True, clock=clock)
+        allowed = {"sqs:SendMessage"}
+        parts = FunctionParts(
+            functions=functions, publisher=publisher, may_do=lambda _, action, __: action in allowed, clock=clock
+        )
         yield World(
             base,
             functions,
@@ -98,7 +101,7 @@ async def world(base: Path) -> AsyncGenerator[World]:
             PermissionHandler(functions, policies),
             policies,
             layers,
-            parts,
+            allowed,
         )
         await functions.close()
 
@@ -173,6 +176,32 @@ async def test_inline_code(tmp_path: Path) -> None:
         await there.make_function(Code={"ZipFile": "x = 1\n"}, Handler="index.handler")
         spec = there.functions.get("stack-Thing")
         assert (spec.code_dir / "index.py").read_text() == "x = 1\n"
+
+
+async def test_dead_letters_go_where_the_role_may_send_them(tmp_path: Path) -> None:
+    """DeadLetterConfig of a queue or a topic; what CreateFunction refuses names the property, and nothing is made."""
+    async with world(tmp_path) as there:
+        queue = "arn:aws:sqs:us-east-1:123456789012:q"
+        made = await there.make_function(DeadLetterConfig={"TargetArn": queue})
+        assert there.functions.get(made.ref).dead_letter_arn == queue
+        assert there.functions.get(made.ref).revision_id
+        with pytest.raises(TemplateError, match=r"DeadLetterConfig\.TargetArn.*only standard SQS queues"):
+            await there.make_function("Other", DeadLetterConfig={"TargetArn": f"{queue}.fifo"})
+        there.allowed.clear()
+        said = "does not have permissions to call SendMessage on SQS"
+        with pytest.raises(TemplateError, match=said):
+            await there.make_function("Other", DeadLetterConfig={"TargetArn": queue})
+        assert [spec.logical_id for spec in there.functions.list()] == ["Thing"]
+
+
+async def test_reserves_leave_a_hundred_to_the_others(tmp_path: Path) -> None:
+    """As PutFunctionConcurrency has it; the function is not made."""
+    async with world(tmp_path) as there:
+        await there.make_function("One", ReservedConcurrentExecutions=500)
+        with pytest.raises(TemplateError, match=r"ReservedConcurrentExecutions.*below its minimum value of \[100\]"):
+            await there.make_function("Two", ReservedConcurrentExecutions=401)
+        await there.make_function("Three", ReservedConcurrentExecutions=400)
+        assert [spec.logical_id for spec in there.functions.list()] == ["One", "Three"]
 
 
 async def test_a_layer_without_build_is_its_folder(tmp_path: Path) -> None:
