@@ -132,6 +132,43 @@ async def test_models_and_validators_judge_requests() -> None:
     assert (await rest.ask("POST", "/", b'{"items":[{"sku":1}]}', query="page=1")).status == 200
 
 
+async def test_models_refer_to_one_another_through_others() -> None:
+    """Three deep; one that is not there is refused."""
+    rest = await make_rest()
+
+    def reference(name: str) -> dict[str, Any]:
+        return {"$ref": f"https://apigateway.amazonaws.com/restapis/{rest.api}/models/{name}"}
+
+    await rest.make("Model", Name="Leaf", Schema={"type": "integer"})
+    await rest.make("Model", Name="Branch", Schema={"properties": {"leaf": reference("Leaf")}})
+    await rest.make("Model", Name="Tree", Schema={"properties": {"branch": reference("Branch")}})
+    validator = await rest.make("RequestValidator", ValidateRequestBody=True)
+    await rest.method(
+        rest.root, "POST", RequestModels={"application/json": "Tree"}, RequestValidatorId=validator, Integration=MOCK
+    )
+    await rest.deploy()
+    assert (await rest.ask("POST", "/", b'{"branch":{"leaf":1}}')).status == 200
+    assert (await rest.ask("POST", "/", b'{"branch":{"leaf":"x"}}')).status == 400
+    with pytest.raises(TemplateError, match="leads nowhere"):
+        await rest.make("Model", Name="Lost", Schema=reference("None"))
+
+
+async def test_an_authorizer_must_be_of_the_methods_type() -> None:
+    """A user pool is no CUSTOM authorizer, a function no user pool."""
+    rest = await make_rest()
+    source = "method.request.header.A"
+    function = await rest.make(
+        "Authorizer", Name="f", Type="TOKEN", AuthorizerUri=lambda_uri("x"), IdentitySource=source
+    )
+    arn = f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{REGION}_x"
+    pool = await rest.make("Authorizer", Name="p", Type="COGNITO_USER_POOLS", ProviderARNs=[arn], IdentitySource=source)
+    for kind, authorizer in (("CUSTOM", pool), ("COGNITO_USER_POOLS", function)):
+        with pytest.raises(TemplateError, match="Invalid authorizer ID"):
+            await rest.method(rest.root, AuthorizationType=kind, AuthorizerId=authorizer)
+    with pytest.raises(TemplateError, match="must be unique"):
+        await rest.make("Authorizer", Name="p", Type="TOKEN", AuthorizerUri=lambda_uri("x"), IdentitySource=source)
+
+
 async def test_the_models_that_every_api_has_need_no_resource() -> None:
     """`Empty` takes everything."""
     rest = await make_rest()
