@@ -28,6 +28,7 @@ DEAD = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead"
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:topic"
 STREAM = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/s"
+MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:m"
 BUS = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/other"
 RULE_ARN = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/r"
 ACTIONS = {
@@ -456,5 +457,19 @@ def test_what_a_queue_does_not_take_is_a_dead_letter() -> None:
         await world.put({"text": "x" * 2000})
         await world.settle()
         assert [letter["ERROR_CODE"] for letter in dead_letters(await cloud.drain("dead"))] == ["INVALID_PARAMETER"]
+
+    with_cloud(test)
+
+
+def test_a_state_machine_is_started_with_what_the_target_is_given() -> None:
+    """By a role that may start it."""
+
+    async def test(cloud: Cloud, world: World) -> None:
+        cloud.trusted.add(ROLE)
+        cloud.granted.add((ROLE, "states:StartExecution", MACHINE))
+        await add(world, MACHINE, RoleArn=ROLE, InputPath="$.detail")
+        await world.put({"n": 1})
+        await world.settle()
+        assert cloud.calls == [("states", MACHINE, '{"n":1}')]
 
     with_cloud(test)

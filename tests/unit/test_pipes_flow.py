@@ -202,6 +202,23 @@ def test_a_function_may_be_left_to_itself() -> None:
     with_pipes(test)
 
 
+@pytest.mark.parametrize(
+    ("invocation", "waits"), [(None, True), ("REQUEST_RESPONSE", True), ("FIRE_AND_FORGET", False)]
+)
+def test_a_state_machine_gets_a_list_and_is_waited_for_unless_told_not_to(invocation: str | None, waits: bool) -> None:
+    """Synchronously, which is for Express ones, by default."""
+
+    async def test(world: World) -> None:
+        asks = {"StepFunctionStateMachineParameters": {"InvocationType": invocation}} if invocation else {}
+        machine = f"arn:aws:states:{REGION}:123456789012:stateMachine:m"
+        await world.make(Target=machine, TargetParameters={**asks, "InputTemplate": '{"n": <$.body.n>}'})
+        await world.send({"n": 1})
+        await asyncio.sleep(5)
+        assert world.calls == [(machine, [{"n": 1}], waits)]
+
+    with_pipes(test)
+
+
 def test_a_topic_gets_the_event_as_its_message() -> None:
     """One publication each."""
 

@@ -27,10 +27,18 @@ MAX_INLINE: Final = 40  # "up to 40 concurrent iterations" of a Map of INLINE mo
 async def beside(works: Sequence[Callable[[], Awaitable[None]]], most: int) -> None:
     """Do all, `most` at a time in their order. Raises the first StateFailure, after the others have ended."""
     gate = asyncio.Semaphore(most)
+    has_failed = False
 
     async def one(work: Callable[[], Awaitable[None]]) -> None:
+        nonlocal has_failed
         async with gate:
-            await work()
+            if has_failed:  # who waits at the gate is let in before the group ends it
+                return
+            try:
+                await work()
+            except (StateFailure, HistoryFull):
+                has_failed = True
+                raise
 
     try:
         async with asyncio.TaskGroup() as group:

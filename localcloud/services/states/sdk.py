@@ -91,11 +91,11 @@ def make_request(resource: TaskResource, arguments: Any) -> SdkRequest:
     made = serializer.create_serializer(_protocol(model), include_validation=False).serialize_to_request(
         given, operation
     )
-    return _to_request(model, made, given)
+    return _to_request(operation, made, given)
 
 
-def _to_request(model: Any, made: Mapping[str, Any], given: Mapping[str, Any]) -> SdkRequest:
-    body: Any = made["body"]
+def _to_request(operation: Any, made: Mapping[str, Any], given: Mapping[str, Any]) -> SdkRequest:
+    model, body = operation.service_model, made["body"]
     headers = {str(name).lower(): str(value) for name, value in made["headers"].items()}
     if isinstance(body, dict):
         body = urlencode(cast("dict[str, Any]", body), quote_via=quote)
@@ -103,7 +103,7 @@ def _to_request(model: Any, made: Mapping[str, Any], given: Mapping[str, Any]) -
     encoded = body.encode() if isinstance(body, str) else bytes(body or b"")
     query: Any = made["query_string"]
     path = str(made["url_path"])
-    if model.service_name == "s3" and "Bucket" in given:
+    if model.service_name == "s3" and "Bucket" in given and "{Bucket}" not in operation.http["requestUri"]:
         path = f"/{given['Bucket']}{path if path.startswith('/') else f'/{path}'}"
     path, _, more = path.partition("?")
     shown = query if isinstance(query, str) else urlencode(query, doseq=True, quote_via=quote)

@@ -87,10 +87,10 @@ def parse_resource(text: str) -> TaskResource:
         return TaskResource(text, "sdk", found["service"], found["action"], pattern)
     found = _INTEGRATION.fullmatch(text)
     if found is None:
-        if ":activity:" in text:
-            raise BadResource("Activities are not served by this local cloud", code="NOT_SERVED")
         raise BadResource("Value is not a valid resource ARN")
     service, action, pattern = found["service"], found["action"], found["pattern"] or ""
+    if service == "activity":
+        raise BadResource("Activities are not served by this local cloud", code="NOT_SERVED")
     if service in _ELSEWHERE:
         raise BadResource(f"The integration {service}:{action} is not served by this local cloud", code="NOT_SERVED")
     patterns = _OPTIMISED.get((service, action))
