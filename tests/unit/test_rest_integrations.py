@@ -248,6 +248,35 @@ async def test_the_target_header_may_be_mapped_instead() -> None:
     assert request.headers["content-type"] == "application/x-amz-json-1.1"
 
 
+async def test_bodies_are_mapped_whole_and_in_part() -> None:
+    """As the text that came, and a part as JSON; what is no JSON, or not there, gives no parameter."""
+    rest = await make_rest()
+    parameters = {
+        "integration.request.header.whole": "method.request.body",
+        "integration.request.header.part": "method.request.body.a.b",
+        "integration.request.header.map": "method.request.body.a",
+        "integration.request.header.none": "method.request.body.x",
+    }
+    mapped = {
+        "method.response.header.W": "integration.response.body",
+        "method.response.header.P": "integration.response.body.n",
+    }
+    operation = sqs(
+        requestParameters=parameters, responses={"default": {"statusCode": "200", "responseParameters": mapped}}
+    )
+    stage = make_stage({"/a": {"post": operation}}, dispatch=rest.aws)
+    rest.aws.answer = WireResponse(200, b'{ "n": 1}')
+    answer = await ask(stage, "POST", "/a", b'{"a": {"b": 1}}')
+    sent = rest.aws.requests[0].headers
+    assert (sent["whole"], sent["part"], sent["map"]) == ('{"a": {"b": 1}}', "1", '{"b":1}')
+    assert "none" not in sent
+    assert (answer.header("w"), answer.header("p")) == ('{ "n": 1}', "1")
+    rest.aws.answer = WireResponse(200, b"plain")
+    answer = await ask(stage, "POST", "/a", b"plain")
+    assert (answer.header("w"), answer.header("p")) == ("plain", None)
+    assert rest.aws.requests[1].headers["whole"] == "plain"
+
+
 async def test_objects_of_s3_are_addressed_by_path() -> None:
     """`s3:path/{bucket}/{key}`: bytes in and out, with headers of the object."""
     rest = await make_rest()
