@@ -22,6 +22,9 @@ from localcloud.services.logs.model import Logs
 from localcloud.template.errors import TemplateError
 
 if TYPE_CHECKING:
+    from localcloud.services.cognito.model import Pool, User
+    from localcloud.services.cognito.triggers import FunctionPort
+    from localcloud.services.cognito.wire import CognitoService
     from localcloud.services.glue.wire import GlueService
     from localcloud.services.kms.wire import KmsService
     from localcloud.services.secretsmanager.wire import SecretsManagerService
@@ -82,12 +85,19 @@ class Delegated:
 
     def __init__(self, loads: dict[str, Load], *, region: str) -> None:
         self.services = {name: Lazily(name, load) for name, load in loads.items()}
+        self.functions: FunctionPort | None = None
+        """What user pools call; set once there are functions."""
         self._region = region
 
     @property
     def kms(self) -> KmsService:
         """KMS, imported now where it was not yet."""
         return cast("KmsService", self.services["kms"].service)
+
+    @property
+    def cognito(self) -> CognitoService:
+        """The user pools, likewise."""
+        return cast("CognitoService", self.services["cognito-idp"].service)
 
     @property
     def glue(self) -> GlueService:
@@ -249,17 +259,40 @@ def open_delegated(delegate: Delegate, setting: Setting) -> Delegated:
 
         return SecretsManagerService(delegate, key_arn=opened.kms.key_arn)
 
-    loads: dict[str, Load] = {"glue": glue, "kms": kms, "ssm": ssm, "secretsmanager": secrets, **_own(setting)}
+    def functions() -> FunctionPort | None:
+        return opened.functions
+
+    loads: dict[str, Load] = {
+        "glue": glue,
+        "kms": kms,
+        "ssm": ssm,
+        "secretsmanager": secrets,
+        **_own(setting, functions),
+    }
     opened = Delegated(loads, region=setting.region)
     return opened
 
 
-def _own(setting: Setting) -> dict[str, Load]:
+def _own(setting: Setting, functions: Callable[[], FunctionPort | None]) -> dict[str, Load]:
     def iam() -> Service:
         from localcloud.services.iam.operations import IamApi  # noqa: PLC0415
         from localcloud.services.iam.wire import IamService  # noqa: PLC0415
 
         return IamService(IamApi(setting.iam, clock=setting.clock))
+
+    def cognito() -> Service:
+        from localcloud.services.cognito.model import UserPools  # noqa: PLC0415
+        from localcloud.services.cognito.triggers import NO_FUNCTIONS  # noqa: PLC0415
+        from localcloud.services.cognito.wire import CognitoService  # noqa: PLC0415
+
+        def send(pool: Pool, user: User, text: str) -> None:
+            setting.logs.append(f"/sluiceway/cognito/{pool.id}", user.username, text)
+
+        async def call_function(function_arn: str, payload: bytes, *, source_arn: str) -> bytes:
+            return await (functions() or NO_FUNCTIONS)(function_arn, payload, source_arn=source_arn)
+
+        pools = UserPools(clock=setting.clock, rng=setting.rng)
+        return CognitoService(pools, functions=call_function, send=send)
 
     def logs() -> Service:
         from localcloud.services.logs.wire import LogsService  # noqa: PLC0415
@@ -271,4 +304,4 @@ def _own(setting: Setting) -> dict[str, Load]:
 
         return StsService(setting.iam, clock=setting.clock)
 
-    return {"iam": iam, "logs": logs, "sts": sts}
+    return {"cognito-idp": cognito, "iam": iam, "logs": logs, "sts": sts}

@@ -26,7 +26,7 @@ from localcloud.parts.formation import Formation
 from localcloud.parts.messaging import Messaging
 from localcloud.parts.naming import Naming
 from localcloud.parts.services import Services
-from localcloud.parts.small_handlers import small_handlers
+from localcloud.parts.small_handlers import connect_functions, small_handlers
 from localcloud.services.appsync.model import EventApis
 from localcloud.services.appsync.resources import appsync_handlers
 from localcloud.services.cloudwatch.resources import AlarmHandler, CompositeAlarmHandler
@@ -74,6 +74,7 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
     """The handlers by resource type."""
     services, messaging = parts.services, parts.messaging
     keeps = options.persist is not None
+    connect_functions(services.delegated, parts.compute.functions, services.policies)
     made: list[ResourceHandler] = [
         RoleHandler(services.iam),
         ManagedPolicyHandler(services.iam),

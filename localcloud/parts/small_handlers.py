@@ -1,10 +1,14 @@
-"""The handlers of the small services: parameters, secrets, keys and schemas."""
+"""The handlers of the small services: parameters, secrets, keys, schemas and user pools."""
 
 from __future__ import annotations
 
 import random
 
+from localcloud.compute.functions import Functions
+from localcloud.compute.policies import FunctionPolicies
 from localcloud.parts.delegated import Delegated
+from localcloud.services.cognito.backends import LambdaTriggers
+from localcloud.services.cognito.resources import cognito_handlers
 from localcloud.services.glue.resources import RegistryHandler, SchemaHandler, SchemaVersionHandler
 from localcloud.services.glue.resources import refused_handlers as refused_glue_handlers
 from localcloud.services.kms.resources import AliasHandler, KeyHandler
@@ -13,7 +17,12 @@ from localcloud.services.secretsmanager.resources import refused_handlers as ref
 from localcloud.services.ssm.resources import ParameterHandler
 from localcloud.template.handler import ResourceHandler
 
-__all__ = ["small_handlers"]
+__all__ = ["connect_functions", "small_handlers"]
+
+
+def connect_functions(delegated: Delegated, functions: Functions, policies: FunctionPolicies) -> None:
+    """Let user pools call functions, as the functions' permissions say."""
+    delegated.functions = LambdaTriggers(functions.invoke, policies.allows)
 
 
 def small_handlers(delegated: Delegated, rng: random.Random, *, keeps: bool) -> list[ResourceHandler]:
@@ -29,4 +38,5 @@ def small_handlers(delegated: Delegated, rng: random.Random, *, keeps: bool) -> 
         SchemaHandler(lambda: delegated.glue),
         SchemaVersionHandler(lambda: delegated.glue),
         *refused_glue_handlers(),
+        *cognito_handlers(lambda: delegated.cognito, keeps=keeps),
     ]

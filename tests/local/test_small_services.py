@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import urllib.request
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
+import jwt
 import pytest
 import pytest_asyncio
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -22,6 +25,7 @@ from localcloud.front import Front
 from localcloud.listening import open_listener
 from localcloud.parts.delegated import Delegated, Setting, UnresolvedReference, open_delegated
 from localcloud.parts.small_handlers import small_handlers
+from localcloud.services.cognito.triggers import Failed
 from localcloud.services.iam.calls import Authoriser, CallRecord
 from localcloud.services.iam.model import Iam
 from localcloud.services.iam.policy import parse_document
@@ -640,3 +644,182 @@ async def test_log_events_are_refused_as_on_aws(cloud: Cloud) -> None:
         assert f"on resource: arn:aws:logs:{REGION}:123456789012:log-group:r:log-stream: because" in message
 
     await run(work)
+
+
+async def make_pool(cloud: Cloud, logical_id: str, **more: Any) -> tuple[str, str]:
+    """A pool that takes emails for names, and a client of it."""
+    pool = await cloud.make(
+        logical_id, "AWS::Cognito::UserPool", UsernameAttributes=["email"], AutoVerifiedAttributes=["email"], **more
+    )
+    client = await cloud.make(
+        f"{logical_id}Client", "AWS::Cognito::UserPoolClient", UserPoolId=pool.ref,
+        ExplicitAuthFlows=["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH", "ALLOW_ADMIN_USER_PASSWORD_AUTH"],
+        AccessTokenValidity=5, TokenValidityUnits={"AccessToken": "minutes"},
+    )  # fmt: skip
+    return pool.ref, client.ref
+
+
+def sent_code(cloud: Cloud, pool: str) -> str:
+    """The last code that a pool sent."""
+    return cloud.logs.latest(f"/sluiceway/cognito/{pool}", 1)[0].message.split(" code ")[1][:6]
+
+
+async def test_a_user_signs_up_and_in_with_tokens_that_verify(cloud: Cloud) -> None:
+    """Unsigned, as a browser does; the tokens hold against the pool's published keys, and tell its groups."""
+    pool, client = await make_pool(cloud, "Users")
+    await cloud.make("Readers", "AWS::Cognito::UserPoolGroup", UserPoolId=pool, GroupName="readers", Precedence=1)
+
+    def work() -> None:
+        admin = cloud.client("cognito-idp")
+        sdk: Any = boto3
+        idp = sdk.client(
+            "cognito-idp", endpoint_url=cloud.url, region_name=REGION, config=Config(signature_version=UNSIGNED)
+        )
+        asked = {"ClientId": client, "Username": "a@example.com"}
+        weak = refusal(idp.sign_up, **asked, Password="short")
+        assert weak[:2] == (
+            "InvalidPasswordException",
+            "Password did not conform with policy: Password not long enough",
+        )
+        told = idp.sign_up(**asked, Password="Passw0rd!")
+        assert (told["UserConfirmed"], told["CodeDeliveryDetails"]["Destination"]) == (False, "a***@e***")
+        assert refusal(idp.sign_up, **asked, Password="Passw0rd!")[0] == "UsernameExistsException"
+        sign_in = {"ClientId": client, "AuthFlow": "USER_PASSWORD_AUTH"}
+        given = {"USERNAME": "A@example.com", "PASSWORD": "Passw0rd!"}
+        assert refusal(idp.initiate_auth, **sign_in, AuthParameters=given)[0] == "UserNotConfirmedException"
+        assert refusal(idp.confirm_sign_up, **asked, ConfirmationCode="x")[0] == "CodeMismatchException"
+        idp.confirm_sign_up(**asked, ConfirmationCode=sent_code(cloud, pool))
+        admin.admin_add_user_to_group(UserPoolId=pool, Username="a@example.com", GroupName="readers")
+        wrong = refusal(idp.initiate_auth, **sign_in, AuthParameters={**given, "PASSWORD": "no"})
+        assert wrong == ("NotAuthorizedException", "Incorrect username or password.", 400)
+        nobody = refusal(idp.initiate_auth, **sign_in, AuthParameters={**given, "USERNAME": "b@example.com"})
+        assert nobody[:2] == ("UserNotFoundException", "User does not exist.")
+        result = idp.initiate_auth(**sign_in, AuthParameters=given)["AuthenticationResult"]
+        assert result["ExpiresIn"] == 300
+        url = f"{cloud.url}/{pool}/.well-known/jwks.json"
+        signed = jwt.PyJWKClient(url).get_signing_key_from_jwt(result["IdToken"]).key
+        issuer = f"https://cognito-idp.{REGION}.amazonaws.com/{pool}"
+        identity = jwt.decode(result["IdToken"], signed, algorithms=["RS256"], audience=client, issuer=issuer)
+        assert (identity["cognito:groups"], identity["token_use"], identity["email_verified"]) == (
+            ["readers"],
+            "id",
+            True,
+        )
+        access = jwt.decode(result["AccessToken"], signed, algorithms=["RS256"], issuer=issuer)
+        assert (access["client_id"], access["sub"], access["exp"] - access["iat"]) == (client, told["UserSub"], 300)
+        assert idp.get_user(AccessToken=result["AccessToken"])["Username"] == told["UserSub"]
+        again = {
+            **sign_in,
+            "AuthFlow": "REFRESH_TOKEN_AUTH",
+            "AuthParameters": {"REFRESH_TOKEN": result["RefreshToken"]},
+        }
+        assert "RefreshToken" not in idp.initiate_auth(**again)["AuthenticationResult"]
+        idp.global_sign_out(AccessToken=result["AccessToken"])
+        assert refusal(idp.initiate_auth, **again)[:2] == ("NotAuthorizedException", "Refresh Token has been revoked")
+        assert refusal(idp.get_user, AccessToken=result["AccessToken"])[1] == "Access Token has been revoked"
+        assert refusal(idp.get_user, AccessToken="x.y.z")[1] == "Invalid Access Token"
+        assert refusal(idp.initiate_auth, **{**sign_in, "AuthFlow": "USER_SRP_AUTH"}, AuthParameters=given)[1] == (
+            "USER_SRP_AUTH flow not enabled for this client"
+        )
+        with urllib.request.urlopen(f"{cloud.url}/{pool}/.well-known/openid-configuration", timeout=10) as answer:
+            configuration = json.load(answer)
+        assert (configuration["issuer"], configuration["jwks_uri"]) == (issuer, url)
+
+    await run(work)
+    issuer = f"https://cognito-idp.{REGION}.amazonaws.com/{pool}"
+    keys = await cloud.delegated.pool_keys(issuer)
+    assert keys is not None
+    assert [key["kty"] for key in keys["keys"]] == ["RSA"]
+    assert await cloud.delegated.pool_keys(f"{issuer}x") is None
+    assert await cloud.delegated.pool_keys("https://other.example.com") is None
+
+
+async def test_administrators_make_users_who_choose_their_password(cloud: Cloud) -> None:
+    """A first password leads to a challenge, the answer to tokens; users are found, disabled, told and refused."""
+    pool, client = await make_pool(cloud, "Staff", AdminCreateUserConfig={"AllowAdminCreateUserOnly": "true"})
+
+    def work() -> None:
+        idp = cloud.client("cognito-idp")
+        assert refusal(idp.sign_up, ClientId=client, Username="z@example.com", Password="Passw0rd!")[1] == (
+            "SignUp is not permitted for this user pool"
+        )
+        idp.admin_create_user(UserPoolId=pool, Username="b@example.com", TemporaryPassword="Tempor4ry!")
+        asked = {"UserPoolId": pool, "ClientId": client}
+        given = {"USERNAME": "b@example.com", "PASSWORD": "Tempor4ry!"}
+        owed = idp.admin_initiate_auth(**asked, AuthFlow="ADMIN_USER_PASSWORD_AUTH", AuthParameters=given)
+        assert owed["ChallengeName"] == "NEW_PASSWORD_REQUIRED"
+        answer = {"USERNAME": "b@example.com", "NEW_PASSWORD": "Passw0rd!2"}
+        responding = {**asked, "ChallengeName": "NEW_PASSWORD_REQUIRED", "Session": owed["Session"]}
+        result = idp.admin_respond_to_auth_challenge(**responding, ChallengeResponses=answer)
+        assert "AccessToken" in result["AuthenticationResult"]
+        assert refusal(idp.admin_respond_to_auth_challenge, **responding, ChallengeResponses=answer)[1] == (
+            "Invalid session for the user."
+        )
+        user = {"UserPoolId": pool, "Username": "b@example.com"}
+        assert idp.admin_get_user(**user)["UserStatus"] == "CONFIRMED"
+        (found,) = idp.list_users(UserPoolId=pool, Filter='email ^= "b@"')["Users"]
+        assert {"Name": "email", "Value": "b@example.com"} in found["Attributes"]
+        assert idp.list_users(UserPoolId=pool, Filter='email = "c"')["Users"] == []
+        idp.admin_disable_user(**user)
+        given["PASSWORD"] = "Passw0rd!2"
+        assert refusal(idp.admin_initiate_auth, **asked, AuthFlow="ADMIN_USER_PASSWORD_AUTH", AuthParameters=given)[
+            1
+        ] == ("User is disabled.")
+        assert refusal(idp.admin_get_user, UserPoolId="eu-west-1_none", Username="b")[:2] == (
+            "ResourceNotFoundException", "User pool eu-west-1_none does not exist."
+        )  # fmt: skip
+        assert refusal(idp.associate_software_token, AccessToken="x")[0] == "UnknownOperationException"
+        assert refusal(idp.create_user_pool, PoolName="p", MfaConfiguration="ON")[0] == "InvalidParameterException"
+        arn = f"arn:aws:cognito-idp:{REGION}:123456789012:userpool/{pool}"
+        own = cloud.allow({"Effect": "Allow", "Action": "cognito-idp:AdminGetUser", "Resource": arn})
+        assert cloud.client("cognito-idp", own).admin_get_user(**user)["Enabled"] is False
+        assert refusal(cloud.client("cognito-idp", own).admin_delete_user, **user)[::2] == (
+            "AccessDeniedException",
+            400,
+        )
+
+    await run(work)
+
+
+async def test_a_pools_functions_confirm_refuse_and_say_what_tokens_hold(cloud: Cloud) -> None:
+    """PreSignUp confirms or refuses, PostConfirmation hears of it, PreTokenGeneration changes claims and groups."""
+    called: list[dict[str, Any]] = []
+
+    async def functions(function_arn: str, payload: bytes, *, source_arn: str) -> bytes:
+        event = json.loads(payload)
+        called.append({"arn": function_arn, "source": source_arn, **event})
+        if event["request"]["userAttributes"]["email"].startswith("bad"):
+            raise Failed("not you")
+        if function_arn == "pre":
+            event["response"] |= {"autoConfirmUser": True, "autoVerifyEmail": True}
+        elif function_arn == "token":
+            event["response"] = {"claimsOverrideDetails": {
+                "claimsToAddOrOverride": {"tenant": "t1", "sub": "forged"}, "claimsToSuppress": ["email"],
+                "groupOverrideDetails": {"groupsToOverride": ["g"]},
+            }}  # fmt: skip
+        return json.dumps(event).encode()
+
+    cloud.delegated.functions = functions
+    config = {"PreSignUp": "pre", "PostConfirmation": "post", "PreTokenGeneration": "token"}
+    pool, client = await make_pool(cloud, "Hooked", LambdaConfig=config)
+
+    def work() -> None:
+        idp = cloud.client("cognito-idp")
+        bad = refusal(idp.sign_up, ClientId=client, Username="bad@example.com", Password="Passw0rd!")
+        assert bad[:2] == ("UserLambdaValidationException", "PreSignUp failed with error not you.")
+        told = idp.sign_up(ClientId=client, Username="c@example.com", Password="Passw0rd!")
+        assert told["UserConfirmed"]
+        given = {"USERNAME": "c@example.com", "PASSWORD": "Passw0rd!"}
+        result = idp.initiate_auth(ClientId=client, AuthFlow="USER_PASSWORD_AUTH", AuthParameters=given)
+        claims = jwt.decode(result["AuthenticationResult"]["IdToken"], options={"verify_signature": False})
+        assert (claims["tenant"], claims["sub"], claims["cognito:groups"]) == ("t1", told["UserSub"], ["g"])
+        assert "email" not in claims
+
+    await run(work)
+    sources = [call["triggerSource"] for call in called]
+    assert sources == [
+        "PreSignUp_SignUp", "PreSignUp_SignUp", "PostConfirmation_ConfirmSignUp", "TokenGeneration_Authentication"
+    ]  # fmt: skip
+    assert {call["source"] for call in called} == {f"arn:aws:cognito-idp:{REGION}:123456789012:userpool/{pool}"}
+    assert called[1]["callerContext"]["clientId"] == client
+    cloud.delegated.functions = None
