@@ -201,6 +201,23 @@ def test_keys_are_asked_for_and_throttled(apis: Apis) -> None:
     assert [apis.ask("GET", "/keyed", X_Api_Key=KEY).status for _ in range(2)] == [200, 429]
 
 
+def test_users_of_a_pool_are_let_in_by_their_tokens(apis: Apis) -> None:
+    """A token that Cognito signed here; not one of another use, and not one that was changed."""
+    cognito, pool = apis.client("cognito-idp"), apis.outputs["UsersId"]
+    cognito.admin_create_user(UserPoolId=pool, Username="ann", MessageAction="SUPPRESS")
+    cognito.admin_set_user_password(UserPoolId=pool, Username="ann", Password="Secret-123", Permanent=True)
+    tokens = cognito.initiate_auth(
+        ClientId=apis.outputs["ClientId"],
+        AuthFlow="USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": "ann", "PASSWORD": "Secret-123"},
+    )["AuthenticationResult"]
+    answer = apis.ask("GET", "/pool", Authorization=f"Bearer {tokens['IdToken']}")
+    assert (answer.status, answer.told) == (200, {"who": "ann"})
+    for token in (tokens["AccessToken"], tokens["IdToken"][:-8] + "AAAAAAAA", ""):
+        refused = apis.ask("GET", "/pool", Authorization=token)
+        assert (refused.status, refused.told) == (401, {"message": "Unauthorized"})
+
+
 def test_signed_requests_name_their_caller(apis: Apis) -> None:
     """AWS_IAM: nobody without a signature; the account's own key may do everything."""
     assert apis.ask("GET", "/signed").told == {"lost": "/v1/signed"}  # the gateway response of a missing token
