@@ -234,6 +234,7 @@ def test_an_object_is_put_with_its_bucket_in_the_path() -> None:
         request = world.requests[-1]
         assert (request.method, request.path, request.body) == ("PUT", "/b/a%20b/c", b'{"x":1}')
         assert request.headers["host"] == "s3.eu-west-1.amazonaws.com"
+        assert request.headers["authorization"].startswith(f"AWS4-HMAC-SHA256 Credential=key of {ROLE}/")
 
     run_world(story)
 

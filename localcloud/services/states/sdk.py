@@ -21,7 +21,6 @@ from localcloud.services.states.task_resource import BadResource, TaskResource
 __all__ = ["BadArguments", "Failure", "SdkRequest", "check_action", "make_request", "read_answer", "read_failure"]
 
 _NAMES: Final[Mapping[str, str]] = {  # of AWS's SDK for Java, to botocore's
-    "bedrock": "bedrock-runtime",
     "bedrockruntime": "bedrock-runtime",
     "cloudwatchlogs": "logs",
     "cognitoidentityprovider": "cognito-idp",
@@ -30,7 +29,6 @@ _NAMES: Final[Mapping[str, str]] = {  # of AWS's SDK for Java, to botocore's
     "states": "stepfunctions",
 }
 _OPTIMISED: Final[Mapping[str, tuple[str, str]]] = {  # how errors begin, and the one that has no name of its own
-    "bedrock": ("Bedrock", "BedrockRuntimeException"),
     "dynamodb": ("DynamoDB", "AmazonDynamoDBException"),
     "events": ("EventBridge", "AmazonEventBridgeException"),
     "lambda": ("Lambda", "AWSLambdaException"),

@@ -23,7 +23,6 @@ _SDK: Final = re.compile(
     r"arn:aws[a-zA-Z-]*:states:[a-z0-9-]*:(?:\d{12})?:aws-sdk:(?P<service>[a-z0-9]+):(?P<action>\w+)(?P<pattern>\.\w+)?"
 )
 _OPTIMISED: Final[Mapping[tuple[str, str], frozenset[str]]] = {
-    ("bedrock", "invokeModel"): frozenset({""}),
     ("dynamodb", "deleteItem"): frozenset({""}),
     ("dynamodb", "getItem"): frozenset({""}),
     ("dynamodb", "putItem"): frozenset({""}),
@@ -36,7 +35,7 @@ _OPTIMISED: Final[Mapping[tuple[str, str], frozenset[str]]] = {
 }
 _ELSEWHERE: Final = frozenset(
     {
-        "apigateway", "athena", "batch", "codebuild", "databrew", "ecs", "eks", "elasticmapreduce", "emr-containers",
+        "apigateway", "athena", "batch", "bedrock", "codebuild", "databrew", "ecs", "eks", "elasticmapreduce", "emr-containers",
         "emr-serverless", "glue", "http", "mediaconvert", "sagemaker",
     }
 )  # fmt: skip
