@@ -6,7 +6,6 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/a
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from localcloud.compute.async_settings import check_dead_letters
 from localcloud.compute.concurrency import check_reserve
 from localcloud.compute.dependencies import Builder, FunctionCode
 from localcloud.compute.function import FunctionSpec, LogFormat
-from localcloud.compute.installer import make_once
+from localcloud.compute.inline import inline_folder
 from localcloud.compute.interpreters import Interpreter
 from localcloud.compute.layers import Layers, LayerVersion
 from localcloud.compute.resource_parts import FunctionParts, naming
@@ -212,8 +211,7 @@ class FunctionHandler:
         inline = read.nested("Code").text("ZipFile", "")
         if not inline:
             raise read.error("Code", "must be a folder beside the template: archives in S3 are not served here")
-        target = self._builder.cache_dir / "inline" / hashlib.sha256(inline.encode()).hexdigest()[:16]
-        return FunctionCode(make_once(target, lambda folder: _write_inline(folder, inline)))
+        return FunctionCode(inline_folder(inline, self._builder.cache_dir))
 
     def _dead_letters(self, read: Properties) -> str:
         nested = read.nested("DeadLetterConfig")
@@ -241,10 +239,6 @@ class FunctionHandler:
 def refused_handlers() -> tuple[RefusedHandler, ...]:
     """A handler for each type of Lambda's that is not here."""
     return tuple(RefusedHandler(name, reason) for name, reason in _NOT_HERE.items())
-
-
-def _write_inline(folder: Path, text: str) -> None:
-    (folder / "index.py").write_text(text, encoding="utf-8")
 
 
 def _variables(read: Properties) -> dict[str, str]:
