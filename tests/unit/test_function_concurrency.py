@@ -61,7 +61,9 @@ def test_what_is_provisioned_for_an_alias_is_for_calls_by_it_alone() -> None:
             there.record.aliases["live"] = Alias(name="live", version="1")
             await provision(there, "live", 1)
             await there.functions.invoke("f:live", b"{}")
+            assert [room.served for room in there.made] == [1]
             await there.functions.invoke("f:1", b"{}")
+            assert [room.served for room in there.made] == [1, 1]
             assert [room.spec.initialization_type for room in there.made] == ["provisioned-concurrency", "on-demand"]
 
     run_virtual(main)
@@ -136,7 +138,7 @@ def test_no_provision_any_longer_stops_the_environments() -> None:
 
 
 def test_renewing_starts_provisioned_environments_anew() -> None:
-    """A busy one ends its work first, and is not used again."""
+    """A busy one ends its work first, and is not used again; an idle one ends at once."""
 
     async def main() -> None:
         async with world() as there:
@@ -148,6 +150,9 @@ def test_renewing_starts_provisioned_environments_anew() -> None:
             assert (await running).payload == b'"1"'
             await asyncio.sleep(0.2)
             assert [room.stopped for room in there.made] == [True, False]
+            there.functions.renew("f")
+            await asyncio.sleep(0.2)
+            assert [room.stopped for room in there.made] == [True, True, False]
 
     run_virtual(main)
 
