@@ -26,6 +26,7 @@ from localcloud.uuids import new_uuid
 
 __all__ = ["MapRun", "MapRuns"]
 
+MAX_RUNS: Final = 1_000  # that have ended and are kept with their children, ours
 MAX_CONCURRENCY: Final = 1_000  # at a time here; AWS has 10,000
 _OUTCOMES: Final[Mapping[str, str]] = {
     "ABORTED": "aborted",
@@ -106,10 +107,20 @@ class MapRuns:
     def __init__(self, run_child: RunChild) -> None:
         self._run_child = run_child
         self._runs: dict[str, MapRun] = {}
+        self._children: dict[str, Execution] = {}
 
     def find(self, arn: str) -> MapRun | None:
         """The run of an ARN."""
         return self._runs.get(arn)
+
+    def find_child(self, arn: str) -> Execution | None:
+        """The execution of an ARN, where a Map began it."""
+        return self._children.get(arn)
+
+    def add_child(self, execution: Execution, run: MapRun) -> None:
+        """Keep an execution with its run."""
+        run.executions.append(execution)
+        self._children[execution.arn] = execution
 
     def of_execution(self, arn: str) -> list[MapRun]:
         """The runs that an execution began, the latest first."""
@@ -150,12 +161,21 @@ class MapRuns:
             tolerated_count=read_number(state, "ToleratedFailureCount", scope, lane=lane),
             tolerated_percentage=percentage,
         )
+        self._forget()
         self._runs[run.arn] = run
         return run
 
     @staticmethod
     def _close(run: MapRun, status: str, lane: Lane) -> None:
         run.status, run.stop_s = status, lane.run.world.clock.time()
+
+    def _forget(self) -> None:
+        """Drop the oldest runs that have ended, where there are too many."""
+        ended = [run for run in self._runs.values() if run.status != "RUNNING"]
+        for run in ended[: max(len(ended) - MAX_RUNS, 0)]:
+            del self._runs[run.arn]
+            for execution in run.executions:
+                del self._children[execution.arn]
 
     async def _fill(self, run: MapRun, state: State, scope: Scope, *, lane: Lane) -> Any:
         items = await read_all(state, scope, lane=lane)

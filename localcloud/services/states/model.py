@@ -31,7 +31,7 @@ from localcloud.uuids import new_uuid
 __all__ = ["Ports", "StateMachine", "StateMachines"]
 
 MAX_MACHINES: Final = 10_000  # of an account and Region
-MAX_KEPT: Final = 10_000  # executions of a machine that have ended, ours: AWS keeps all for 90 days
+MAX_KEPT: Final = 1_000  # executions of a machine that have ended, ours: AWS keeps all for 90 days
 KEPT_S: Final = 90 * 86_400  # "for 90 days after the execution is closed"
 
 
@@ -66,7 +66,6 @@ class StateMachines:
         self._ports = ports
         self._group = group
         self._machines: dict[str, StateMachine] = {}
-        self._children: dict[str, Execution] = {}
         self._running: set[Execution] = set()
         self.tokens = Tokens(ports.rng)
         caller = ServiceCaller(
@@ -210,7 +209,7 @@ class StateMachines:
 
     def find_execution(self, arn: str) -> Execution:
         """The execution of an ARN. Raises StatesError."""
-        child = self._children.get(arn)
+        child = self.map_runs.find_child(arn)
         if child is not None:
             return child
         parts = arn.split(":")
@@ -220,10 +219,6 @@ class StateMachines:
             if parts[7] in machine.executions:
                 return machine.executions[parts[7]]
         raise no_execution(arn)
-
-    def find_child(self, arn: str) -> Execution | None:
-        """The execution of a Map's item."""
-        return self._children.get(arn)
 
     def executions(self, machine: StateMachine) -> Iterable[Execution]:
         """Those of a machine, the latest first."""
@@ -272,8 +267,7 @@ class StateMachines:
     async def _run_child(self, revision: Revision, order: Order, run: MapRun) -> Execution:
         """An execution of a Map's item, to its end."""
         execution = self._make(revision, order)
-        run.executions.append(execution)
-        self._children[order.arn] = execution
+        self.map_runs.add_child(execution, run)
         execution.task = asyncio.current_task()
         await self._perform(execution)
         return execution

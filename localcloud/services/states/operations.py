@@ -219,7 +219,7 @@ def _find_execution(call: Call) -> Any:
     if not _EXECUTION.fullmatch(arn):
         raise invalid_arn(arn)
     if arn.split(":")[5] == "express":
-        child = call.machines.find_child(arn)
+        child = call.machines.map_runs.find_child(arn)
         if child is None:
             raise invalid_arn(arn, "Resource type not valid in this context: express")
         return child

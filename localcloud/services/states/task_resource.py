@@ -35,8 +35,8 @@ _OPTIMISED: Final[Mapping[tuple[str, str], frozenset[str]]] = {
 }
 _ELSEWHERE: Final = frozenset(
     {
-        "apigateway", "athena", "batch", "bedrock", "codebuild", "databrew", "ecs", "eks", "elasticmapreduce", "emr-containers",
-        "emr-serverless", "glue", "http", "mediaconvert", "sagemaker",
+        "apigateway", "athena", "batch", "bedrock", "codebuild", "databrew", "ecs", "eks", "elasticmapreduce",
+        "emr-containers", "emr-serverless", "glue", "http", "mediaconvert", "sagemaker",
     }
 )  # fmt: skip
 
