@@ -34,12 +34,12 @@ def request_payload(exchange: Exchange, integration: Integration, context: dict[
     else:
         wanted = integration.content
     template = _request_template(exchange, integration)
-    if template is not None:
-        if binary:
+    if binary:
+        if template is not None:
             raise GatewayError("API_CONFIGURATION_ERROR", reason="a template cannot read bytes; use CONVERT_TO_TEXT")
-        text = render_template(exchange, template, body=body.decode("utf-8", "replace"), context=context)
-        body = text.encode("utf-8", "replace")
-    return _decode(body) if wanted == _TO_BINARY and not binary else body
+        return body
+    body = _map_text(exchange, template, body, context=context)
+    return _decode(body) if wanted == _TO_BINARY else body
 
 
 def _request_template(exchange: Exchange, integration: Integration) -> Template | None:
@@ -84,14 +84,21 @@ def answer_payload(
         body, is_bytes = base64.b64encode(body), False
         wants_bytes = False
     template = _answer_template(exchange, chosen)
-    if template is not None:
-        if is_bytes:
+    if is_bytes:
+        if template is not None:
             raise GatewayError("API_CONFIGURATION_ERROR", reason="a template cannot read bytes; use CONVERT_TO_TEXT")
-        text = render_template(exchange, template, body=body.decode("utf-8", "replace"), context=context)
-        body = text.encode("utf-8", "replace")
-    if is_bytes or chosen.content == _TO_TEXT:
         return body
-    return _decode(body) if chosen.content == _TO_BINARY else _decode_if(body, wanted=wants_bytes)
+    body = _map_text(exchange, template, body, context=context)
+    decodes = chosen.content == _TO_BINARY or (wants_bytes and not chosen.content)
+    return _decode(body) if decodes else body
+
+
+def _map_text(exchange: Exchange, template: Template | None, body: bytes, *, context: dict[str, Any]) -> bytes:
+    """A text through its template, if it has one; bytes that are no UTF-8 are replaced either way."""
+    text = body.decode("utf-8", "replace")
+    if template is not None:
+        text = render_template(exchange, template, body=text, context=context)
+    return text.encode("utf-8", "replace")
 
 
 def _answer_template(exchange: Exchange, chosen: IntegrationResponse) -> Template | None:
@@ -109,13 +116,3 @@ def _decode(body: bytes) -> bytes:
         return base64.b64decode(body, validate=True)
     except binascii.Error as error:
         raise GatewayError("API_CONFIGURATION_ERROR", reason="the body is not base64") from error
-
-
-def _decode_if(body: bytes, *, wanted: bool) -> bytes:
-    """Bytes for a client that takes them, where the text is base64; other text (a mock's `{}`) stays text."""
-    if not wanted:
-        return body
-    try:
-        return base64.b64decode(body, validate=True)
-    except binascii.Error:
-        return body

@@ -50,8 +50,9 @@ KEY_HEADER: Final = "x-api-key"
 _REMAPPED: Final = frozenset(
     {"authorization", "connection", "content-length", "content-md5", "date", "expect", "host", "max-forwards", "pragma"}
     | {"proxy-authenticate", "server", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "via"}
-    | {"www-authenticate"}
+    | {"www-authenticate", "x-amzn-requestid"}
 )  # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
+_TRACED: Final = ("aws_proxy", "http", "http_proxy")  # kinds of integration whose answers have the trace's id always
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # or half a character
 _log = logging.getLogger(__name__)
@@ -244,6 +245,7 @@ def _finish(exchange: Exchange, response: HttpResponse) -> HttpResponse:
         (f"x-amzn-Remapped-{name}" if name.lower() in _REMAPPED else name, value) for name, value in response.headers
     ]
     headers += [("x-amzn-RequestId", exchange.request_id), ("x-amz-apigw-id", exchange.extended_id)]
-    if exchange.stage.is_traced or (exchange.method is not None and exchange.method.integration.kind == "aws_proxy"):
+    if exchange.stage.is_traced or (exchange.method is not None and exchange.method.integration.kind in _TRACED):
+        headers = [each for each in headers if each[0].lower() != "x-amzn-trace-id"]
         headers.append(("X-Amzn-Trace-Id", exchange.trace_id))
     return replace(response, headers=tuple(headers))

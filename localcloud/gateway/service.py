@@ -126,6 +126,7 @@ def _wire_request(
     if len(body) > _MAX_REQUEST_BYTES:
         raise GatewayError("REQUEST_TOO_LARGE", reason="the mapped request")
     path, _, fixed = rest.partition("?")
+    method = exchange.request.method if integration.method == "ANY" else integration.method
     access_key = access_key_of(exchange, roles, integration.credentials)
     own = {
         "authorization": _authorization(exchange, access_key, region, service=service),
@@ -134,11 +135,11 @@ def _wire_request(
     return WireRequest(
         service=service,
         region=region,
-        method=integration.method,
+        method=method,
         path="/" + path.lstrip("/") if kind == "path" else "/",
         query="&".join(part for part in (fixed, urlencode(mapped.query, doseq=True)) if part),
         headers={**headers, **mapped.headers, **own},
-        body=b"" if integration.method in {"GET", "HEAD"} else body,
+        body=b"" if method in {"GET", "HEAD"} else body,
         access_key=access_key,
         request_id=exchange.request_id,
     )

@@ -119,6 +119,7 @@ MAPPED = {"integration.request.path.proxy": "method.request.path.proxy"}
 async def test_an_http_proxy_passes_the_request_on_and_the_answer_back() -> None:
     """Method, path with its slashes, query string, headers and body; hop-by-hop headers stay behind."""
     rest = await _one({**HTTP, "Type": "HTTP_PROXY", "RequestParameters": MAPPED}, "{proxy+}")
+    theirs = (("X-Amzn-RequestId", "theirs"), ("X-Amzn-Trace-Id", "theirs"))
     rest.network.answer = HttpAnswer(
         418,
         (
@@ -129,6 +130,7 @@ async def test_an_http_proxy_passes_the_request_on_and_the_answer_back() -> None
             ("Content-Length", "1"),
             ("Date", "today"),
             ("Content-Type", "x/y"),
+            *theirs,
         ),
         b"\xff",
     )
@@ -144,6 +146,8 @@ async def test_an_http_proxy_passes_the_request_on_and_the_answer_back() -> None
     assert {"te", "host", "content-length"} & set(sent) == set()
     assert (answer.status, answer.body) == (418, b"\xff")
     assert [value for name, value in answer.headers if name == "X-A"] == ["1", "2"]
+    assert [value for name, value in answer.headers if name.lower() == "x-amzn-trace-id"] == [sent["x-amzn-trace-id"]]
+    assert answer.header("x-amzn-remapped-x-amzn-requestid") == "theirs"
     remapped = [answer.header(f"x-amzn-remapped-{name}") for name in ("connection", "date", "content-length")]
     assert (answer.header("connection"), answer.header("keep-alive"), remapped) == (None, None, ["close", "today", "1"])
 
@@ -303,6 +307,16 @@ async def test_objects_of_s3_are_addressed_by_path() -> None:
     assert (request.service, request.path, request.body) == ("s3", "/files/a%2Fb.png", b"\x89\x00")
     assert request.headers["content-type"] == "image/png"
     assert (answer.body, answer.header("etag")) == (b"\xff", '"e"')
+
+
+async def test_a_service_is_asked_with_the_methods_own_verb_where_any_is_written() -> None:
+    """`httpMethod: ANY` passes it on; a GET has no body."""
+    rest = await make_rest()
+    operation = sqs(httpMethod="ANY", uri=f"arn:aws:apigateway:{REGION}:s3:path/files/a")
+    stage = make_stage({"/a": {"x-amazon-apigateway-any-method": operation}}, dispatch=rest.aws)
+    for verb in ("PUT", "GET"):
+        assert (await ask(stage, verb, "/a", b"x")).status == 200
+    assert [(request.method, request.body) for request in rest.aws.requests] == [("PUT", b"x"), ("GET", b"")]
 
 
 async def test_an_answer_of_more_than_10_mb_is_refused() -> None:

@@ -37,6 +37,8 @@ async def _service(*, types: list[str], response: dict[str, Any] | None = None, 
 REQUESTS: list[tuple[list[str], str, str, bytes, bytes]] = [
     ([], "text/plain", "", b"h\xc3\xa9", b"h\xc3\xa9"),
     ([], "image/png", "CONVERT_TO_BINARY", TEXT, PNG),
+    ([], "image/png", "", PNG, PNG.decode("utf-8", "replace").encode()),
+    (["image~1png"], "text/plain", "CONVERT_TO_TEXT", b"\xff", "\ufffd".encode()),
     ([], "text/plain", "CONVERT_TO_TEXT", b"hi", b"hi"),
     (["image~1png"], "text/plain", "", b"hi", b"hi"),
     (["image~1png"], "text/plain", "CONVERT_TO_BINARY", TEXT, PNG),
@@ -59,7 +61,7 @@ async def test_the_integration_gets_bytes_or_text(
 
 # Accept, the integration's type, ContentHandling, its body, what the client gets
 ANSWERS: list[tuple[list[str], str, str, str, bytes, bytes]] = [
-    ([], "text/plain", "image/png", "", PNG, PNG),
+    ([], "text/plain", "image/png", "", PNG, PNG.decode("utf-8", "replace").encode()),
     ([], "text/plain", "image/png", "CONVERT_TO_BINARY", TEXT, PNG),
     ([], "text/plain", "image/png", "CONVERT_TO_TEXT", b"hi", b"hi"),
     (["image/png"], "text/plain", "text/plain", "", b"hi", b"hi"),
@@ -72,7 +74,8 @@ ANSWERS: list[tuple[list[str], str, str, str, bytes, bytes]] = [
     (["image/png"], "text/plain", "image/png", "CONVERT_TO_TEXT", PNG, TEXT),
     (["image/png"], "image/png", "image/png", "", PNG, PNG),
     (["image/png"], "image/png", "image/png", "CONVERT_TO_TEXT", PNG, TEXT),
-    (["*/*"], "image/png", "text/plain", "", b"{}\n", b"{}\n"),  # no base64: text stays text
+    ([], "text/plain", "text/plain", "", b"\xff", "\ufffd".encode()),  # text is UTF-8, whatever came
+    (["image/png"], "image/png", "text/plain", "CONVERT_TO_TEXT", b"\xff", "\ufffd".encode()),
 ]
 
 
@@ -98,12 +101,16 @@ async def test_a_template_reads_bytes_as_text_only() -> None:
 
 
 async def test_text_that_is_no_base64_cannot_be_bytes() -> None:
-    """Either way a 500: the API is configured so."""
+    """A 500 each way, also where only the client asks for bytes: the API is configured so."""
     rest = await _service(types=[], ContentHandling="CONVERT_TO_BINARY")
     assert (await rest.ask("POST", "/", b"not base64!")).status == 500
     rest = await _service(types=[], response={"ContentHandling": "CONVERT_TO_BINARY"})
     rest.aws.answer = WireResponse(200, b"not base64!")
     assert (await rest.ask("POST", "/", b"{}")).status == 500
+    rest = await _service(types=["image/png"])
+    rest.aws.answer = WireResponse(200, b"<html>", {"Content-Type": "text/html"})
+    assert (await rest.ask("POST", "/", b"{}", accept="image/png")).status == 500
+    assert (await rest.ask("POST", "/", b"{}", accept="text/html")).status == 200
 
 
 async def _packing(**properties: Any) -> Rest:
