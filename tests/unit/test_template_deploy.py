@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -226,3 +227,137 @@ def test_the_template_of_this_repository_can_be_deployed() -> None:
     post = body["paths"]["/jobs"]["post"]["x-amazon-apigateway-integration"]
     assert post["uri"] == "arn:aws:apigateway:us-east-1:sqs:path/123456789012/JobsQueue-QueueName"
     assert "AlarmActions" not in handlers["AWS::CloudWatch::Alarm"].seen["ErrorsAlarm"].properties
+
+
+class SlowHandler(RememberingHandler):
+    """Waits for somebody else: 100 s for `create`, as long as `hangs_s` for `delete`."""
+
+    hangs_s = 1.0
+
+    async def create(self, resource: Resource) -> Physical:
+        """As the others, later."""
+        self.history.append(f"({resource.logical_id}")
+        await asyncio.sleep(100)
+        return await super().create(resource)
+
+    async def delete(self, resource: Resource, physical: Physical) -> None:
+        """As the others, after `hangs_s`."""
+        await asyncio.sleep(self.hangs_s)
+        await super().delete(resource, physical)
+
+    async def undo(self, resource: Resource) -> None:
+        """Remembered."""
+        self.history.append(f"~{resource.logical_id}")
+
+
+def _mixed(history: list[str], *, fails: Mapping[str, Exception] | None = None) -> dict[str, ResourceHandler]:
+    slow, quick = SlowHandler("S::L::W", history, fails=fails), RememberingHandler("T::S::R", history, fails=fails)
+    return {"S::L::W": slow, "T::S::R": quick}
+
+
+MIXED = {
+    "Resources": {
+        "One": {"Type": "S::L::W"},
+        "Two": {"Type": "S::L::W", "DeletionPolicy": "Retain"},
+        "Quick": {"Type": "T::S::R"},
+        "After": {"Type": "T::S::R", "Properties": {"x": {"Ref": "One"}}},
+    }
+}
+
+
+async def _deploy_mixed(handlers: dict[str, ResourceHandler], **others: Any) -> Deployed:
+    stack = prepare_stack(Source(Path("t.yaml"), MIXED), stack_context(Path()), Settled())
+    return await deploy(stack, handlers, make_ledger(stack.graph, handlers), **others)
+
+
+def test_what_waits_for_others_is_made_beside_the_rest() -> None:
+    """Two at once; only what needs one of them comes after it."""
+    history: list[str] = []
+
+    async def main() -> float:
+        await _deploy_mixed(_mixed(history))
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main) == 102.0
+    assert history == ["(One", "(Two", "+Quick", "+One", "+Two", "+After"]
+
+
+def test_what_was_begun_when_another_failed_is_undone() -> None:
+    """The slow ones were not made yet, and their handler takes back what it had begun."""
+    history: list[str] = []
+    with pytest.raises(TemplateError, match=r"Resources\.Quick: cannot be made: ValueError: no"):
+        run_virtual(lambda: _deploy_mixed(_mixed(history, fails={"Quick": ValueError("no")})))
+    assert history == ["(One", "(Two", "~Two", "~One"]
+
+
+def test_retain_spares_what_others_made() -> None:
+    """A custom resource or a nested stack stays; the rest is deleted, each before what it needs."""
+    history: list[str] = []
+
+    async def main() -> tuple[str, ...]:
+        return await undeploy(await _deploy_mixed(_mixed(history)))
+
+    assert run_virtual(main) == ()
+    assert history[6:] == ["-After", "-Quick", "-One"]
+
+
+def test_deletions_have_an_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Each after 15 s; what is left is named."""
+    history: list[str] = []
+    handlers = _mixed(history)
+    slow = handlers["S::L::W"]
+    assert isinstance(slow, SlowHandler)
+    slow.hangs_s = 1000
+
+    async def main() -> tuple[tuple[str, ...], float]:
+        deployed = await _deploy_mixed(handlers)
+        begun = asyncio.get_running_loop().time()
+        return await undeploy(deployed), asyncio.get_running_loop().time() - begun
+
+    assert run_virtual(main) == (("One",), 15.0)
+    assert caplog.messages == ["stack.delete_failed"]
+
+
+def test_all_deletions_together_have_an_end(caplog: pytest.LogCaptureFixture) -> None:
+    """After 25 s whoever waits for the stack's end is told what is left."""
+    history: list[str] = []
+    chain = {
+        "Resources": {
+            "A": {"Type": "S::L::W"},
+            "B": {"Type": "S::L::W", "DependsOn": "A"},
+            "C": {"Type": "S::L::W", "DependsOn": "B"},
+        }
+    }
+    handlers = _mixed(history)
+    slow = handlers["S::L::W"]
+    assert isinstance(slow, SlowHandler)
+    slow.hangs_s = 14
+
+    async def main() -> tuple[tuple[str, ...], float]:
+        stack = prepare_stack(Source(Path("t.yaml"), chain), stack_context(Path()), Settled())
+        deployed = await deploy(stack, handlers, make_ledger(stack.graph, handlers))
+        begun = asyncio.get_running_loop().time()
+        return await undeploy(deployed), asyncio.get_running_loop().time() - begun
+
+    assert run_virtual(main) == (("B", "A"), 25.0)
+    assert caplog.messages == ["stack.delete_unfinished"]
+
+
+def test_a_dynamic_reference_is_read_when_its_resource_is_made() -> None:
+    """After what the resource needs, from whoever the deployer asks; in outputs as well."""
+    history: list[str] = []
+
+    async def read(service: str, key: str) -> str:
+        return f"<{service} {key} {' '.join(history)}>"
+
+    body = _body(A={}, B={"DependsOn": "A", "Properties": {"x": {"Fn::Sub": "a{{resolve:ssm:/${A}}}"}}})
+    body["Outputs"] = {"O": {"Value": "{{resolve:ssm:/o}}"}}
+    handler = RememberingHandler("T::S::R", history)
+
+    async def main() -> Deployed:
+        stack = prepare_stack(Source(Path("t.yaml"), body), stack_context(Path()), Settled())
+        handlers: dict[str, ResourceHandler] = {"T::S::R": handler}
+        return await deploy(stack, handlers, make_ledger(stack.graph, handlers), references=read)
+
+    assert run_virtual(main).outputs == {"O": "<ssm /o +A +B>"}
+    assert handler.seen["B"].properties == {"x": "a<ssm /A-ref +A>"}
