@@ -23,6 +23,7 @@ from localcloud.gateway.websocket.gateway import WebSocketGateway
 from localcloud.gateway.websocket.resources import WebSocketApis
 from localcloud.options import CloudOptions
 from localcloud.parts.formation import Formation
+from localcloud.parts.log_filters import log_handlers
 from localcloud.parts.messaging import Messaging
 from localcloud.parts.naming import Naming
 from localcloud.parts.services import Services
@@ -82,6 +83,7 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
         AlarmHandler(services.alarms),
         CompositeAlarmHandler(services.alarms),
         LogGroupHandler(services.logs),
+        *log_handlers(services, parts.compute),
         QueueHandler(services.queues, keeps=keeps),
         QueuePolicyHandler(services.queues),
         *services.tables.handlers,
