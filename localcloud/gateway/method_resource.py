@@ -161,7 +161,7 @@ def _read_models(read: Properties, known: KnownApi) -> dict[str, Mapping[str, An
 
 
 def _read_required(read: Properties) -> tuple[str, ...]:
-    """Required parameters as expressions; a path variable is always there."""
+    """Required parameters as expressions; a path variable of another name than the resource's is never there."""
     nested = read.nested("RequestParameters")
     required: list[str] = []
     for name in nested.values:
@@ -169,7 +169,7 @@ def _read_required(read: Properties) -> tuple[str, ...]:
         if len(parts) != 4 or parts[:2] != ["method", "request"] or parts[2] not in {"header", "path", "querystring"}:
             raise nested.error(name, f"Invalid mapping expression specified: {name}")
         _check(nested, name, expression=name)
-        if nested.flag(name) and parts[2] != "path":
+        if nested.flag(name):
             required.append(name)
     return tuple(required)
 

@@ -221,6 +221,6 @@ def _required(declared: list[Section], section: Section) -> tuple[str, ...]:
             continue
         if place not in _PLACES:
             raise section.error("parameters", f"a parameter in {place!r} is not served here")
-        if each.truth("required") and place != "path":
+        if each.truth("required"):
             required.append(f"method.request.{_PLACES[place]}.{each.text('name')}")
     return tuple(required)

@@ -48,10 +48,10 @@ _KEYS: Final = frozenset(
 _KINDS: Final = ("aws", "aws_proxy", "http", "http_proxy", "mock")
 _RESPONSE_KEYS: Final = frozenset({"statusCode", "responseParameters", "responseTemplates", "contentHandling"})
 _LAMBDA_URI: Final = re.compile(
-    r"arn:[\w-]+:apigateway:[\w-]+:lambda:path/2015-03-31/functions/(arn:[^/]+)/invocations"
+    r"arn:[\w-]+:apigateway:[\w-]+:lambda:path//?2015-03-31/functions/(arn:[^/]+)/invocations"
 )
 _STREAMING_URI: Final = re.compile(
-    r"arn:[\w-]+:apigateway:[\w-]+:lambda:path/2021-11-15/functions/(arn:[^/]+)/response-streaming-invocations"
+    r"arn:[\w-]+:apigateway:[\w-]+:lambda:path//?2021-11-15/functions/(arn:[^/]+)/response-streaming-invocations"
 )
 _SERVICE_URI: Final = re.compile(r"arn:[\w-]+:apigateway:([\w-]+):([\w.-]+):(path|action)/(.*)")
 _HTTP_URI: Final = re.compile(r"https?://[^\s/?#]+(?:[/?#]\S*)?")

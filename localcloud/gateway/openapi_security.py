@@ -47,7 +47,7 @@ _AUTHORIZER_KEYS: Final = frozenset(
         "providerARNs",
     }
 )
-_URI: Final = re.compile(r"arn:[\w-]+:apigateway:[\w-]+:lambda:path/2015-03-31/functions/(arn:[^/]+)/invocations")
+_URI: Final = re.compile(r"arn:[\w-]+:apigateway:[\w-]+:lambda:path//?2015-03-31/functions/(arn:[^/]+)/invocations")
 _IDENTITY: Final = re.compile(r"method\.request\.(header|querystring)\.\S+|(context|stageVariables)\.\S+")
 _GATEWAY_KEYS: Final = frozenset({"statusCode", "responseParameters", "responseTemplates"})
 _POOL: Final = re.compile(r"arn:[\w-]+:cognito-idp:[\w-]+:\d{12}:userpool/[\w-]+")

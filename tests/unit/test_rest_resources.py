@@ -124,7 +124,12 @@ async def test_models_and_validators_judge_requests() -> None:
         RequestParameters={"method.request.querystring.page": True, "method.request.header.X-Free": False},
         RequestValidatorId=validator,
     )
+    for part, name in (("{id}", "id"), ("other", "id")):
+        required = {f"method.request.path.{name}": True}
+        await rest.method(await rest.resource(part), RequestParameters=required, RequestValidatorId=validator)
     await rest.deploy()
+    assert (await rest.ask("GET", "/7")).status == 200
+    assert (await rest.ask("GET", "/other")).body == b'{"message":"Missing required request parameters: [id]"}'
     missing = await rest.ask("POST", "/", b"{}")
     assert missing.body == b'{"message":"Missing required request parameters: [page]"}'
     wrong = await rest.ask("POST", "/", b'{"items":[{}]}', query="page=1")
@@ -252,6 +257,20 @@ async def test_an_authorizer_may_be_invoked_as_a_role() -> None:
     (request,) = rest.aws.requests  # the second answer was kept
     assert (request.service, request.access_key) == ("lambda", "ASIAROLE")
     assert json.loads(request.body)["authorizationToken"] == "t"
+
+
+async def test_a_functions_address_may_have_two_slashes() -> None:
+    """`lambda:path//2015-03-31/...`, as API Gateway's own exports have it."""
+    rest = await make_rest()
+    doubled = lambda_uri("work").replace("lambda:path/", "lambda:path//")
+    source = "method.request.header.Auth"
+    authorizer = await rest.make("Authorizer", Name="a", Type="TOKEN", AuthorizerUri=doubled, IdentitySource=source)
+    await rest.method(
+        rest.root, Integration={**AWS_PROXY, "Uri": doubled}, AuthorizationType="CUSTOM", AuthorizerId=authorizer
+    )
+    await rest.deploy()
+    rest.functions.replies["work"] = lambda event: allow() if "authorizationToken" in event else b'{"statusCode":201}'
+    assert (await rest.ask("GET", "/", Auth="t")).status == 201
 
 
 async def test_a_deployment_holds_what_was_there() -> None:
