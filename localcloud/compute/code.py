@@ -110,7 +110,7 @@ def _leaves(name: str) -> bool:
 
 
 def _extract(opened: zipfile.ZipFile, members: list[zipfile.ZipInfo], target: Path) -> None:
-    """No member is read beyond the size that `_check` has counted: zipfile ends there, and holds the hash against it."""
+    """No member is read beyond the size that `_check` has counted: zipfile ends there, and checks its hash."""
     for member in members:
         place = target / member.filename
         if member.is_dir():
