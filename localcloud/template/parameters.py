@@ -149,7 +149,8 @@ def resolve_parameters(
         raise TemplateError(f"Parameters: [{', '.join(unknown)}] do not exist in the template", where="Parameters")
     missing = [name for name, parameter in parameters.items() if name not in given and parameter.default is None]
     if missing:
-        raise TemplateError(f"Parameters: [{', '.join(missing)}] must have values", where="Parameters")
+        said = f"Parameters: [{', '.join(missing)}] must have values: --parameter-overrides {missing[0]}=VALUE"
+        raise TemplateError(f"{said}, or --config-env with an environment of samconfig.toml", where="Parameters")
     return {
         name: _resolve_parameter(parameter, given.get(name, parameter.default or ""), stored, exact=name not in pending)
         for name, parameter in parameters.items()

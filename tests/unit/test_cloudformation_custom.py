@@ -199,12 +199,12 @@ def test_a_time_out_is_1_to_3600_seconds(timeout_s: object) -> None:
     assert maker.events == []
 
 
-def test_a_token_that_leads_nowhere_is_said_and_nothing_is_deleted() -> None:
-    """Nobody has heard of the resource."""
+def test_a_token_that_leads_nowhere_is_said_and_nothing_is_deleted(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody has heard of the resource, so nobody is asked to delete it."""
     maker = Maker(lambda _: None)
     with pytest.raises(TemplateError, match=r"Thing\.Properties\.ServiceToken: Invalid service token: nobody"):
         _deploy(maker, properties={"ServiceToken": "nobody"})
-    assert maker.events == []
+    assert (maker.events, caplog.messages) == ([], [])
 
 
 def test_what_was_answered_with_no_echo_is_masked_in_outputs() -> None:
