@@ -92,6 +92,18 @@ def test_the_authorizer_gets_format_2() -> None:
     in_world(run)
 
 
+def test_without_identity_sources_there_are_no_values() -> None:
+    """Null in format 2.0, and the function is asked every time."""
+
+    async def run(world: World) -> None:
+        world.functions.replies["Check"] = YES
+        await make(world, sources=(), **SIMPLE)
+        assert [(await world.ask("GET", "/a")).status for _ in range(2)] == [200, 200]
+        assert [event["identitySource"] for event in calls(world)] == [None, None]
+
+    in_world(run)
+
+
 def test_the_authorizer_gets_format_1() -> None:
     """Identity sources as one text, and the ARN as that of a method."""
 

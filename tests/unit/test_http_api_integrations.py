@@ -95,6 +95,22 @@ def test_responses_are_mapped_by_their_status() -> None:
     in_world(run)
 
 
+def test_a_mapped_header_is_one_line() -> None:
+    """What would be two is the API's own 500, not a header of somebody else's making."""
+
+    async def run(world: World) -> None:
+        await world.make_open()
+        mappings = responses(s200={"append:header.x": "$response.body.k"})
+        await world.make_route("GET /", WORK | {"ResponseParameters": mappings})
+        world.functions.replies["Work"] = json.dumps(
+            {"statusCode": 200, "body": '{"k": "a\\r\\nset-cookie: b"}'}
+        ).encode()
+        answer = await world.ask("GET", "/")
+        assert (answer.status, answer.header("x")) == (500, None)
+
+    in_world(run)
+
+
 def test_a_body_is_looked_up_in_its_first_100_kb() -> None:
     """A path finds nothing in a longer one; the whole body is still to be had."""
 

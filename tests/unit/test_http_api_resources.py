@@ -83,6 +83,31 @@ def test_a_body_may_name_integrations_that_it_shares() -> None:
     in_world(run)
 
 
+def test_a_route_may_be_open_though_others_are_not() -> None:
+    """As SAM writes `Authorizer: NONE`; the root's security is for operations that have none of their own."""
+
+    async def run(world: World) -> None:
+        authorizer = {"type": "jwt", "identitySource": "$request.header.a"}
+        authorizer |= {"jwtConfiguration": {"issuer": ISSUER, "audience": ["app"]}}
+        schemes = {"securitySchemes": {"J": {"type": "oauth2", "x-amazon-apigateway-authorizer": authorizer}}}
+        paths = {"/open": {"get": function(security=[{"NONE": []}])}, "/shut": {"get": function()}}
+        await world.make_body(paths, components=schemes, security=[{"J": []}])
+        assert [(await world.ask("GET", path)).status for path in ("/open", "/shut")] == [200, 401]
+
+    in_world(run)
+
+
+def test_the_address_itself_is_its_root() -> None:
+    """With a slash at the end or without."""
+
+    async def run(world: World) -> None:
+        await world.make_body({"/": {"get": function()}})
+        assert [(await world.ask("GET", path)).status for path in ("", "/")] == [200, 200]
+        assert world.event["rawPath"] == "/"
+
+    in_world(run)
+
+
 def test_a_body_may_be_a_file(tmp_path: Path) -> None:
     """As SAM's DefinitionUri leaves it; its title is the API's name."""
 

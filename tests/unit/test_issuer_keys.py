@@ -108,7 +108,7 @@ FOUND = {DISCOVERY: {"jwks_uri": "https://x.example/k"}}
         ({DISCOVERY: b"no"}, "OIDC discovery endpoint communication error"),
         ({DISCOVERY: []}, "OIDC discovery endpoint communication error"),
         ({DISCOVERY: {}}, "OIDC discovery endpoint communication error"),
-        ({DISCOVERY: {"jwks_uri": "http://x.example/k"}}, "JWKS communication error"),
+        ({DISCOVERY: {"jwks_uri": "http://x.example/k"}, "http://x.example/k": KEYS}, "JWKS communication error"),
         (FOUND, "JWKS communication error"),
         (FOUND | {"https://x.example/k": b"["}, "JWKS communication error"),
     ],
