@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol, cast
 
-from jsonschema import Draft4Validator
+from jsonschema import Draft4Validator, validators
+from jsonschema.exceptions import ValidationError
 from referencing import Registry
 
 from localcloud.gateway.errors import GatewayError
@@ -21,6 +22,37 @@ from localcloud.matching import PatternTooSlow, limit_matching
 __all__ = ["BodyValidator", "check_parameters"]
 
 _TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")  # the order lists are shown in
+
+
+def _all_of(validator: Any, schemas: list[Any], *found: Any) -> Iterator[ValidationError]:
+    """One failure for all of them, which says how many matched; `found` is the instance, and the schema around."""
+    instance = found[0]
+    matched = sum(1 for each in schemas if validator.evolve(schema=each).is_valid(instance))
+    if matched < len(schemas):
+        words = f"instance failed to match all required schemas (matched only {matched} out of {len(schemas)})"
+        yield ValidationError(words)
+
+
+def _dependencies(validator: Any, rules: dict[str, Any], *found: Any) -> Iterator[ValidationError]:
+    """One failure for each property that lacks others; a schema for what has the property stands for itself."""
+    instance = found[0]
+    if not isinstance(instance, dict):
+        return
+    for name, rule in rules.items():
+        if name in instance and isinstance(rule, list):
+            wanted = cast("list[str]", rule)
+            missing = [each for each in wanted if each not in instance]
+            if missing:
+                lacks = f"(schema requires {_json(wanted)}; missing: {_json(missing)})"
+                yield ValidationError(f'property "{name}" of object has missing property dependencies {lacks}')
+        elif name in instance:
+            yield from validator.descend(instance, rule, schema_path=name)
+
+
+_extend = cast("Callable[..., Any]", validators.extend)  # pyright: ignore[reportUnknownMemberType] - untyped library
+_VALIDATOR: Final = _extend(Draft4Validator, {"allOf": _all_of, "dependencies": _dependencies})
+_make_registry = cast("Callable[[], Any]", Registry)
+_NO_DOCUMENTS: Final = _make_registry()  # no reference is fetched
 
 
 class _Failure(Protocol):
@@ -37,6 +69,8 @@ class _Failure(Protocol):
     @property
     def context(self) -> Any: ...
     @property
+    def message(self) -> str: ...
+    @property
     def absolute_path(self) -> Iterable[str | int]: ...
 
 
@@ -44,7 +78,7 @@ class BodyValidator:
     """Checks bodies against one schema; made once, at deployment."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._validator = Draft4Validator(dict(schema), registry=Registry())  # of nothing: no reference is fetched
+        self._validator = _VALIDATOR(dict(schema), registry=_NO_DOCUMENTS)
 
     def check(self, body: bytes) -> None:
         """Raise GatewayError BAD_REQUEST_BODY where `body` does not fit; an empty body counts as `{}`.
@@ -132,6 +166,16 @@ def _describe_max_length(failure: _Failure) -> str:
     return f'string "{text}" is too long (length: {len(text)}, maximum allowed: {limit})'
 
 
+def _describe_own(failure: _Failure) -> str:
+    """The words that a rule of ours has found already."""
+    return failure.message
+
+
+def _describe_additional_items(failure: _Failure) -> str:
+    allowed, found = len(failure.schema.get("items", [])), len(failure.instance)
+    return f"schema only allows {allowed} elements in array but instance has {found} elements"
+
+
 def _describe_min_items(failure: _Failure) -> str:
     limit, found = failure.validator_value, len(failure.instance)
     return f"array is too short: must have at least {limit} elements but instance has {found} elements"
@@ -174,8 +218,11 @@ def _describe_multiple(failure: _Failure) -> str:
 
 
 _DESCRIPTIONS: Final[Mapping[str, Callable[[_Failure], str]]] = {
+    "additionalItems": _describe_additional_items,
     "additionalProperties": _describe_additional,
+    "allOf": _describe_own,
     "anyOf": _describe_any_of,
+    "dependencies": _describe_own,
     "enum": _describe_enum,
     "maxItems": _describe_max_items,
     "maxLength": _describe_max_length,

@@ -12,6 +12,27 @@ from localcloud.gateway.validation import BodyValidator
 
 TYPE = "instance type ({}) does not match any allowed primitive type (allowed: {})"
 CASES = [
+    (
+        {"allOf": [{"type": "object"}, {"required": ["a"]}, {"required": ["b"]}]},
+        {},
+        "instance failed to match all required schemas (matched only 1 out of 3)",
+    ),
+    (
+        {"dependencies": {"card": ["name", "code"], "gone": ["x"]}},
+        {"card": 1, "code": 2},
+        'property "card" of object has missing property dependencies '
+        '(schema requires ["name","code"]; missing: ["name"])',
+    ),
+    (
+        {"dependencies": {"card": {"required": ["name"]}}},
+        {"card": 1},
+        'object has missing required properties (["name"])',
+    ),
+    (
+        {"items": [{}, {}], "additionalItems": False},
+        [1, 2, 3],
+        "schema only allows 2 elements in array but instance has 3 elements",
+    ),
     ({"type": "object"}, [], TYPE.format("array", '["object"]')),
     (
         {"type": ["string", "null", "integer"]},
