@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from localcloud.clock import Clock
 from localcloud.delegate import Delegate
 from localcloud.front import TakesUnsigned
-from localcloud.services.contract import Service, WireRequest, WireResponse
+from localcloud.services.contract import Permission, Service, WireRequest, WireResponse
 from localcloud.services.iam.model import Iam
 from localcloud.services.iam.policy import Document, read_resource_policy
 from localcloud.services.logs.model import Logs
@@ -60,7 +60,7 @@ class Lazily:
         """As the service answers."""
         return await self.service.handle(request)
 
-    def permissions(self, request: WireRequest) -> Any:
+    def permissions(self, request: WireRequest) -> tuple[Permission, ...]:
         """As the service says."""
         return self.service.permissions(request)
 
