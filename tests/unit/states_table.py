@@ -155,7 +155,7 @@ CHOICES: dict[str, tuple[dict[str, Any], Any, Any]] = {
             ("StringMatches", "log-*.txt", "log-1.txt", True), ("StringMatches", "log-*.txt", "log-1.txtx", False),
             ("StringMatches", "a\\*", "a*", True), ("StringMatches", "a\\*", "ab", False),
             ("NumericEquals", 1, 1.0, True), ("NumericEquals", 1, True, False), ("NumericEquals", 1, "1", False),
-            ("NumericLessThan", 2, 1, True), ("NumericLessThanEquals", 2, 2, True),
+            ("NumericLessThan", 2, "1", False), ("StringLessThan", "b", 1, False), ("NumericLessThan", 2, 1, True), ("NumericLessThanEquals", 2, 2, True),
             ("NumericGreaterThan", 2, 2, False), ("NumericGreaterThanEquals", 2, 2, True),
             ("BooleanEquals", True, True, True), ("BooleanEquals", True, 1, False),
             ("TimestampEquals", NOON, "2027-01-15T13:00:00+01:00", True),

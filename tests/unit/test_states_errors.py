@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.services.states.history import MAX_EVENTS
+from localcloud.services.states.history import MAX_EVENTS, History, HistoryFull
 from tests.unit.states_setup import FUNCTION, FunctionFailed, World, one, result_of, run_world
 
 TASK: dict[str, Any] = {"Type": "Task", "Resource": f"{FUNCTION}f"}
@@ -193,7 +193,7 @@ def test_iterations_run_as_many_at_a_time_as_may() -> None:
         wait = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 10, "End": True}}}
         await world.run(one({"Type": "Map", "MaxConcurrency": 2, "ItemProcessor": wait}), [1, 2, 3, 4, 5])
         assert world.loop.time() == 30
-        await world.run(one({"Type": "Map", "ItemProcessor": wait}), list(range(41)))
+        await world.run(one({"Type": "Map", "MaxConcurrency": 100, "ItemProcessor": wait}), list(range(41)))
         assert world.loop.time() == 50
         await world.run(one({"Type": "Map", "MaxConcurrencyPath": "$.n", "ItemsPath": "$.l", "ItemProcessor": wait}),
                         {"n": 1, "l": [1, 2]})  # fmt: skip
@@ -220,6 +220,44 @@ def test_an_execution_has_at_most_25000_events() -> None:
         assert (execution.status, execution.error) == ("FAILED", "States.Runtime")
         assert execution.cause == "The execution reached the maximum number of history events (25000)."
         assert (len(execution.history.events), execution.history.events[-1].kind) == (MAX_EVENTS, "ExecutionFailed")
+
+    run_world(story)
+
+
+def test_nothing_begins_behind_an_iteration_that_has_failed() -> None:
+    """Those that wait for their turn have no events."""
+
+    async def story(world: World) -> None:
+        _, world.functions["f"] = failing("E")
+        processor = {"StartAt": "T", "States": {"T": {**TASK, "End": True}}}
+        execution = await world.run(one({"Type": "Map", "MaxConcurrency": 1, "ItemProcessor": processor}), [1, 2, 3])
+        kinds = [event.kind for event in execution.history.events if event.kind.startswith("MapIteration")]
+        assert kinds == ["MapIterationStarted", "MapIterationFailed"]
+
+    run_world(story)
+
+
+def test_a_full_history_takes_only_its_last_event() -> None:
+    """What is aborted then is not told, and is no failure of its own."""
+
+    async def story(world: World) -> None:
+        history = History(world.machines.world.clock, limit=3)
+        assert [history.add("ExecutionStarted", 0), history.add("WaitStateEntered", 0)] == [1, 2]
+        assert history.add("WaitStateAborted", 2) == 2
+        with pytest.raises(HistoryFull):
+            history.add("WaitStateExited", 2)
+        assert history.add("ExecutionAborted", 2) == 3
+
+    run_world(story)
+
+
+def test_a_loop_of_an_express_machine_ends_with_its_time() -> None:
+    """States that never wait let others run, and time pass."""
+
+    async def story(world: World) -> None:
+        loop = {**one({"Type": "Pass", "Next": "T"}, T={"Type": "Pass", "Next": "S"}), "TimeoutSeconds": 1}
+        told = await world.ask("StartSyncExecution", stateMachineArn=await world.create(loop, type="EXPRESS"))
+        assert (told["status"], told["stopDate"] - told["startDate"]) == ("TIMED_OUT", 1)
 
     run_world(story)
 

@@ -60,6 +60,7 @@ class MapRun:
     stop_s: float | None = None
     items: int = 0
     batches: int = 0
+    bad_items: int = 0
     written: bool = False
     executions: list[Execution] = field(default_factory=list[Execution])
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -88,8 +89,7 @@ class MapRun:
 
     def has_failed(self) -> bool:
         """Whether more items failed than are tolerated."""
-        counts = self.counts(of_items=True)
-        bad = counts["failed"] + counts["timedOut"] + counts["aborted"]
+        bad = self.bad_items
         if self.tolerated_count is None and self.tolerated_percentage is None:
             return bad > 0
         share = 100 * bad / self.items if self.items else 0.0
@@ -206,7 +206,9 @@ class MapRuns:
         async def one(place: int, batch: Batch) -> None:
             nonlocal active
             try:
-                await self._run_child(revision, _order(revision, run, batch, place=place, lane=lane), run)
+                order = _order(revision, run, batch, place=place, lane=lane)
+                child = await self._run_child(revision, order, run)
+                run.bad_items += 0 if child.status == "SUCCEEDED" else batch.count
             finally:
                 active -= 1
                 run.changed.set()

@@ -110,6 +110,7 @@ class Run:
     facts: Mapping[str, Any]
     world: World
     variables_bytes: int = 0
+    visits: int = 0
 
     @property
     def role_arn(self) -> str:

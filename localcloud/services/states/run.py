@@ -20,6 +20,8 @@ from localcloud.services.states.steps import Done, act
 
 __all__ = ["walk"]
 
+VISITS_A_TICK: Final = 100  # states, then a TICK_S passes; ours, as AWS's states take some milliseconds each
+TICK_S: Final = 0.01
 _ABORTABLE: Final = frozenset({"Map", "Parallel", "Task", "Wait"})
 _WITH_RESULT: Final = frozenset({"Map", "Parallel", "Task"})
 
@@ -43,9 +45,16 @@ async def walk(machine: Machine, value: Any, lane: Lane) -> Any:
     """What a machine makes of its input. Raises StateFailure, HistoryFull."""
     name = machine.start
     while True:
+        await _pause(lane)
         name, value = await _visit(machine.states[name], value, lane)
         if not name:
             return value
+
+
+async def _pause(lane: Lane) -> None:
+    """Let others run between two states, and time pass, so that a loop of states that never wait ends with its time."""
+    lane.run.visits += 1
+    await asyncio.sleep(0.0 if lane.run.visits % VISITS_A_TICK else TICK_S)
 
 
 async def _visit(state: State, raw: Any, lane: Lane) -> tuple[str, Any]:
