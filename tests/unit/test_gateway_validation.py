@@ -20,8 +20,10 @@ CASES = [
     (
         {"dependencies": {"card": ["name", "code"], "gone": ["x"]}},
         {"card": 1, "code": 2},
-        'property "card" of object has missing property dependencies '
-        '(schema requires ["name","code"]; missing: ["name"])',
+        (
+            'property "card" of object has missing property dependencies '
+            '(schema requires ["name","code"]; missing: ["name"])'
+        ),
     ),
     (
         {"dependencies": {"card": {"required": ["name"]}}},
