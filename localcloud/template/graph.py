@@ -18,6 +18,7 @@ from localcloud.template.scope import Scope
 __all__ = ["Graph", "Node", "build_graph"]
 
 MAX_RESOURCES: Final = 500  # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+MAX_OUTPUTS: Final = 200  # same page
 
 _LOGICAL_ID: Final = re.compile(r"[A-Za-z0-9]+")
 _ATTRIBUTES: Final = frozenset({
@@ -132,8 +133,11 @@ def _outputs(body: Mapping[str, Any], walker: _Walker) -> dict[str, Any]:
     declared: Any = body.get("Outputs") or {}
     if not isinstance(declared, dict):
         raise TemplateError("must be a map", where="Outputs")
+    entries = cast("dict[str, Any]", declared)
+    if len(entries) > MAX_OUTPUTS:
+        raise TemplateError(f"has {len(entries)} entries, CloudFormation takes {MAX_OUTPUTS}", where="Outputs")
     found: dict[str, Any] = {}
-    for name, entry in cast("dict[str, Any]", declared).items():
+    for name, entry in entries.items():
         where = f"Outputs.{name}"
         if not isinstance(entry, dict) or "Value" not in entry:
             raise TemplateError("must be a map with a Value", where=where)

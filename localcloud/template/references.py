@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias, cast
 from localcloud.template.errors import TemplateError, join_path
 from localcloud.template.handler import CUSTOM_RESOURCE
 
-__all__ = ["MAX_REFERENCES", "References", "answer_references"]
+__all__ = ["References", "answer_references", "check_references"]
 
 References: TypeAlias = Callable[[str, str], Awaitable[str]]
 """Reads a dynamic reference by service (`ssm`, `secretsmanager`) and key. Raises TemplateError that says why not."""
@@ -23,6 +23,21 @@ MAX_REFERENCES: Final = 60  # the page above: "up to 60 dynamic references in a 
 _REFERENCE: Final = re.compile(r"\{\{resolve:([^:{}]*):([^{}]*)\}\}")
 _SERVICES: Final = ("ssm", "ssm-secure", "secretsmanager")
 _SSM_KEY: Final = re.compile(r"(?:arn:aws[a-z-]*:ssm:[a-z0-9-]*:\d*:parameter)?[a-zA-Z0-9_.\-/]+(?::[1-9]\d{0,17})?")
+
+
+def check_references(body: Any) -> None:
+    """Raises TemplateError for a template with more dynamic references than CloudFormation takes."""
+    found = _count(body)
+    if found > MAX_REFERENCES:
+        raise TemplateError(f"has {found} dynamic references, CloudFormation takes {MAX_REFERENCES}", where="Resources")
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, str):
+        return value.count("{{resolve:")
+    if isinstance(value, dict):
+        return sum(map(_count, cast("dict[str, Any]", value).values()))
+    return sum(map(_count, cast("list[Any]", value))) if isinstance(value, list) else 0
 
 
 async def answer_references(value: Any, references: References | None, *, path: str, resource_type: str) -> Any:

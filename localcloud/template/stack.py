@@ -18,6 +18,7 @@ from localcloud.template.include import expand_includes
 from localcloud.template.intrinsics import resolve_known
 from localcloud.template.nested import MAX_NESTING, open_child
 from localcloud.template.parameters import Parameter, ParameterValue, read_parameters, resolve_parameters
+from localcloud.template.references import check_references
 from localcloud.template.rules import check_rules
 from localcloud.template.scope import Scope
 from localcloud.template.source import Source
@@ -97,6 +98,7 @@ def prepare_stack(source: Source, context: StackContext, settled: Settled | None
         secrets=settled.secrets,
         extensions=LANGUAGE_EXTENSIONS in str(source.body.get("Transform", "")),
     )
+    check_references(source.body)
     check_rules(_section(source.body, "Rules"), outer)
     expanded = expand_includes(source.body, outer)
     translation = translate(expanded, values, region=context.region, cache=settled.cache)

@@ -112,6 +112,11 @@ def test_a_condition_leaves_out_resources_and_outputs() -> None:
         ),
         ({"A": _resource(x={"Ref": "A"})}, {}, "Resources: circular dependency between resources: A -> A"),
         ({f"R{n}": _resource() for n in range(501)}, {}, "Resources: has 501 entries, CloudFormation takes 500"),
+        (
+            {"A": _resource()},
+            {"Outputs": {f"O{n}": {"Value": "x"} for n in range(201)}},
+            "Outputs: has 201 entries, CloudFormation takes 200",
+        ),
     ],
 )
 def test_wrong_templates_are_named(resources: dict, body: dict, message: str | None) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from localcloud.clock import run_virtual
 from localcloud.template.errors import TemplateError
-from localcloud.template.references import answer_references
+from localcloud.template.references import answer_references, check_references
 
 KNOWN = {("ssm", "/a/b:3"): "three", ("secretsmanager", "s:SecretString:pw"): "hidden"}
 
@@ -72,3 +72,10 @@ def test_nobody_to_ask_is_said() -> None:
     """A deployer without parameters and secrets refuses a reference by name."""
     with pytest.raises(TemplateError, match=r"dynamic reference \{\{resolve:ssm:/a\}\} is not served here"):
         _answer("{{resolve:ssm:/a}}", read=None)
+
+
+def test_a_template_has_sixty_references_at_most() -> None:
+    """Counted wherever they stand."""
+    check_references({"Resources": {"R": {"x": ["{{resolve:ssm:/a}}" * 59, "{{resolve:ssm:/b}}"]}}})
+    with pytest.raises(TemplateError, match="has 61 dynamic references, CloudFormation takes 60"):
+        check_references({"Resources": {"R": {"x": ["{{resolve:ssm:/a}}" * 60, "{{resolve:ssm:/b}}"]}}})
