@@ -235,14 +235,12 @@ def test_a_function_has_five_seconds_and_must_answer_an_event() -> None:
             assert world.pool.users == {}
         return said
 
+    denied = "AccessDeniedException: the function's policy does not let this user pool call it"
     assert run_virtual(main) == [
         ("UnexpectedLambdaException", "PreSignUp invocation failed due to error: timed out after 5 seconds."),
         ("InvalidLambdaResponseException", "Unrecognizable lambda output"),
         ("UserLambdaValidationException", "PreSignUp failed with error no."),
-        (
-            "UserLambdaValidationException",
-            "PreSignUp failed with error AccessDeniedException: the function's policy does not let this user pool call it.",
-        ),
+        ("UserLambdaValidationException", f"PreSignUp failed with error {denied}."),
     ]
 
 
