@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import http.client
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +23,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from localcloud.gateway.http_caller import send_http
+from localcloud.gateway.ports import HttpCall, HttpFailed
 from tests.local.conftest import RunningCloud, start_cloud
 
 pytestmark = pytest.mark.local
@@ -40,6 +45,20 @@ class _Backend(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(told)))
         self.end_headers()
         self.wfile.write(told)
+
+    def do_GET(self) -> None:
+        """A redirection, a packed answer, or more than anybody takes."""
+        packed = gzip.compress(b"unpacked")
+        body = {"/gzip": packed, "/big": bytes(10 * 1024 * 1024 + 1)}.get(self.path, b"")
+        self.send_response(302 if self.path == "/away" else 200)
+        more = {"/away": ("Location", "/else"), "/gzip": ("Content-Encoding", "gzip")}.get(self.path)
+        self.send_header(*(more or ("X-None", "")))
+        self.send_header("Set-Cookie", "a=1")
+        self.send_header("Set-Cookie", "b=2")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):  # who wants no more has gone
+            self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
@@ -192,6 +211,31 @@ def test_an_endpoint_is_proxied(apis: Apis) -> None:
     answer = apis.ask("PATCH", "/out/a/b?q=1", b"xyz", X_Mine="m")
     assert (answer.status, answer.headers["x-backend"]) == (418, "yes")
     assert answer.told == {"path": "/a/b?q=1", "mine": "m", "size": 3}
+
+
+def test_answers_of_an_endpoint_are_passed_on_as_they_are(apis: Apis) -> None:
+    """A redirection is the client's to follow, a packed body its own to unpack; too much is 504."""
+    away = apis.ask("GET", "/out/away")
+    assert (away.status, away.headers["location"]) == (302, "/else")
+    packed = apis.ask("GET", "/out/gzip", Accept_Encoding="gzip")
+    assert (packed.headers["content-encoding"], gzip.decompress(packed.body)) == ("gzip", b"unpacked")
+    big = apis.ask("GET", "/out/big")
+    assert (big.status, big.told) == (504, {"message": "Network error communicating with endpoint"})
+
+
+async def test_what_cannot_be_sent_or_reached_fails_by_name() -> None:
+    """A closed port, a name that is none, a header that would be two, an address without a host."""
+    with contextlib.closing(socket.socket()) as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    for call in (
+        HttpCall("GET", f"http://127.0.0.1:{port}/", (), b""),
+        HttpCall("GET", "http://no.such.name.invalid/", (), b""),
+        HttpCall("GET", f"http://127.0.0.1:{port}/", (("X-A", "1\r\nX-B: 2"),), b""),
+        HttpCall("GET", "http:///path", (), b""),
+    ):
+        with pytest.raises(HttpFailed):
+            await send_http(call, limit_bytes=10)
 
 
 def test_keys_are_asked_for_and_throttled(apis: Apis) -> None:
