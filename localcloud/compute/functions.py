@@ -8,6 +8,7 @@ no wire (see `services.lambda_`).
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ __all__ = ["DROPPED_STREAM", "Functions", "InvokeResult"]
 
 MAX_SYNC_BYTES: Final = 6 * 1024 * 1024  # gettingstarted-limits: invocation payload, synchronous
 MAX_ASYNC_BYTES: Final = 1024 * 1024  # gettingstarted-limits: invocation payload, asynchronous
+_LOG: Final = logging.getLogger(__name__)
 BROKEN_OFF: Final = "The local cloud ends."
 
 Launch = Callable[[FunctionSpec], ExecutionEnvironment]
@@ -80,6 +82,7 @@ class Functions:
         self._records: dict[str, FunctionRecord] = {}
         self._admission = Admission(self._records)
         self._events = AsyncInvocations(self._attempt, self._target, clock=clock, logs=logs, spans=self._spans)
+        self._publish: Callable[[FunctionRecord], Awaitable[bool]] | None = None
         self._retired: list[Pool] = []
         self._queued: set[asyncio.Task[None]] = set()
 
@@ -90,17 +93,39 @@ class Functions:
         """Every function with its versions and aliases, by name."""
         return self._records
 
-    def connect(self, outlets: Outlets, metrics: MetricSink | None = None) -> None:
-        """Tell destinations and dead-letter queues of asynchronous invocations from now on, and measure them."""
-        self._events.outlets, self._events.metrics = outlets, metrics
+    def connect(
+        self,
+        outlets: Outlets,
+        metrics: MetricSink | None = None,
+        publish: Callable[[FunctionRecord], Awaitable[bool]] | None = None,
+    ) -> None:
+        """Tell destinations and dead-letter queues of asynchronous invocations from now on, and measure them.
+
+        `publish`: what publishes code that was edited, for aliases that follow it; whether there was a new version.
+        """
+        self._events.outlets, self._events.metrics, self._publish = outlets, metrics, publish
 
     def add(self, spec: FunctionSpec) -> None:
-        """Make a function, or replace its configuration: what runs ends well, no old environment is used again."""
+        """Make a function, or replace its configuration: what runs ends well, no old environment is used again.
+
+        A change that keeps the revision is one of the code where it lies: aliases that follow it get a new version.
+        """
         known = self._records.get(spec.name)
         if known is not None:
+            is_edited = spec.revision_id == known.spec.revision_id
             self._retire(known.change(spec))
+            if is_edited and known.following:
+                self._queue(self._follow(known))
         else:
             self._records[spec.name] = FunctionRecord(spec, self._pool, self._make_ready)
+
+    async def _follow(self, record: FunctionRecord) -> None:
+        publish = self._publish
+        try:
+            if publish is not None and not await publish(record):
+                self.renew(record.spec.name)  # a layer that is used where it lies
+        except (LambdaError, OSError) as error:
+            _LOG.warning("lambda.not_followed %s %s", record.spec.name, error)
 
     def renew(self, name: str) -> None:
         """Let no environment of a function be used again: what runs ends well, the next invocation starts another."""

@@ -27,6 +27,8 @@ class Publisher:
         self.code = code
         self._clock = clock
         self._rng = rng
+        self._publishes = asyncio.Lock()
+        self._follows = asyncio.Lock()
 
     def new_revision(self) -> str:
         """A RevisionId that nothing had before."""
@@ -46,8 +48,14 @@ class Publisher:
 
         Raises LambdaError where $LATEST has another hash than `sha256`, or another revision than `revision`.
         """
+        check_revision(revision, record.spec.revision_id, call="GetFunction/GetAlias")
+        async with self._publishes:  # who comes second finds what the first one published
+            return await self._publish(record, description=description, sha256=sha256)
+
+    async def _publish(
+        self, record: FunctionRecord, *, description: str | None, sha256: str
+    ) -> tuple[FunctionSpec, bool]:
         latest = record.spec
-        check_revision(revision, latest.revision_id, call="GetFunction/GetAlias")
         folder, facts = await asyncio.to_thread(self.code.keep, latest.code_dir)
         known = latest.code_sha256 or facts.sha256
         if sha256 not in {"", known}:
@@ -57,13 +65,28 @@ class Publisher:
             )
             raise refused(text)
         size = latest.code_size or facts.size_bytes
-        spec = replace(record.spec, code_dir=folder, code_sha256=known, code_size=size)
+        spec = replace(latest, code_dir=folder, code_sha256=known, code_size=size)
         same = record.is_published(spec)
         if same is not None:
             return same, False
         said = latest.description if description is None else description
         spec = replace(spec, description=said, revision_id=self.new_revision(), modified_s=self._clock.time())
         return record.publish(spec), True
+
+    async def follow(self, record: FunctionRecord) -> bool:
+        """Publish code that was edited, and let the aliases that follow it go there; whether there was a new version.
+
+        Source: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/using-sam-cli-sync.html
+        """
+        async with self._follows:  # edits in their order
+            spec, is_new = await self.publish(record)
+            await self._lead(record, spec)
+        return is_new
+
+    async def _lead(self, record: FunctionRecord, spec: FunctionSpec) -> None:
+        for name in sorted(record.following & record.aliases.keys()):
+            alias = replace(record.aliases[name], version=spec.version, weights={}, revision_id=self.new_revision())
+            await record.repoint(alias, now_s=self._clock.time())
 
 
 def check_revision(given: str, current: str, *, call: str) -> None:

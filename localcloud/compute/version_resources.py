@@ -98,6 +98,8 @@ class AliasHandler:
             raise read.error("Name", f"Alias already exists: {alias_arn(record, name)}")
         with naming(read, "FunctionVersion"):
             record.aliases[name] = make_alias(record, alias)
+        if resource.logical_id == f"{record.spec.logical_id}Alias{name}":  # as SAM names those of AutoPublishAlias
+            record.following.add(name)
         await _provision(self._parts, read, record, qualifier=name)
         arn = alias_arn(record, name)
         return Physical(arn, {"AliasArn": arn})

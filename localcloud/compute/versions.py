@@ -112,7 +112,10 @@ class Target:
 
 
 class FunctionRecord:
-    """One function. Whoever replaces a version's pool retires the old one."""
+    """One function. Whoever replaces a version's pool retires the old one.
+
+    `following`: aliases that go to a new version when the code is edited, as `sam sync` lets SAM's AutoPublishAlias go.
+    """
 
     def __init__(self, spec: FunctionSpec, make_pool: MakePool, make_ready: MakeReady) -> None:
         self._make_pool = make_pool
@@ -123,6 +126,7 @@ class FunctionRecord:
         self.aliases: dict[str, Alias] = {}
         self.settings: dict[str, AsyncSettings] = {}
         self.provisions: dict[str, Provision] = {}
+        self.following: set[str] = set()
         self.on_demand = 0
 
     @property
@@ -219,7 +223,17 @@ class FunctionRecord:
         """Unmake an alias, with what is set and provisioned for it; nothing where there is none."""
         self.aliases.pop(name, None)
         self.settings.pop(name, None)
+        self.following.discard(name)
         await self.provision(name, 0, now_s=0.0)
+
+    async def repoint(self, alias: Alias, *, now_s: float) -> None:
+        """Put an alias in the place of the one of its name; what is provisioned for it follows it to its versions."""
+        before, provision = self.aliases.get(alias.name), self.provisions.get(alias.name)
+        self.aliases[alias.name] = alias
+        moved = before is None or (alias.version, alias.weights) != (before.version, before.weights)
+        if provision is not None and moved:
+            count = 0 if alias.version == LATEST else provision.requested
+            await self.provision(alias.name, count, now_s=now_s)
 
     async def provision(self, qualifier: str, count: int, *, now_s: float) -> Provision:
         """Keep `count` environments for a version or an alias; 0 keeps none. Those of an alias follow its weights."""

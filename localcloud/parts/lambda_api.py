@@ -65,7 +65,7 @@ def open_lambda(
     front.add(api)
     sessions = RoleSessions(services.iam, service=_LAMBDA, session=_SESSION)
     caller = RoleCaller(dispatch=front.dispatch, assume=sessions.assume, rng=services.rng)
-    functions.connect(RoleOutlets(caller, rng=services.rng), services.metrics)
+    functions.connect(RoleOutlets(caller, rng=services.rng), services.metrics, parts.own.publisher.follow)
     return parts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -15,7 +16,10 @@ import pytest
 from localcloud.clock import run_virtual
 from localcloud.compute import code
 from localcloud.compute.code import BadArchive, CodeStore
+from localcloud.compute.environment import Outcome, Request
+from localcloud.compute.function import FunctionSpec
 from localcloud.compute.publishing import Publisher
+from localcloud.compute.versions import Alias
 from localcloud.services.lambda_.errors import LambdaError
 from tests.unit.lambda_setup import World, spec, world
 
@@ -166,3 +170,67 @@ def test_a_version_of_another_hash_or_revision_is_refused(tmp_path: Path) -> Non
             assert (await publishes.publish(there.record, sha256=current, revision="r"))[1] is True
 
     run_virtual(main)
+
+
+async def at_once(asked: FunctionSpec, request: Request) -> Outcome:
+    return Outcome(b"{}")
+
+
+async def settle(there: World) -> None:
+    """Come back when everything that was queued is done: code is copied in threads, in real time."""
+    while there.functions._queued:
+        await asyncio.wait(there.functions._queued)
+    await asyncio.sleep(0)
+
+
+async def test_aliases_that_follow_go_to_edited_code(tmp_path: Path) -> None:
+    """A change that keeps the revision is an edit: published, and the alias is there; a change by the API is not."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "app.py").write_text("x = 1\n")
+
+    first = spec(code_dir=folder, revision_id="r1")
+    async with world(at_once, first, init_s=0) as there:
+        publishes = publisher(there, tmp_path)
+        there.functions.connect(there.told, None, publishes.follow)
+        await publishes.publish(there.record)
+        for name in ("live", "fixed"):
+            there.record.aliases[name] = Alias(name=name, version="1", revision_id="a1")
+        there.record.following.add("live")
+        await there.record.provision("live", 1, now_s=0.0)
+        for number in range(2, 12):
+            (folder / "app.py").write_text(f"x = {number:03}\n")
+            there.functions.add(first)
+        await settle(there)
+        newest = there.record.aliases["live"].version
+        assert (there.record.find(newest).spec.code_dir / "app.py").read_text() == "x = 011\n"
+        assert there.record.aliases["live"].revision_id != "a1"
+        assert [(await there.functions.invoke(f"f:{name}", b"{}")).version for name in ("live", "fixed")] == [
+            newest,
+            "1",
+        ]
+        assert list(there.record.provisions["live"].pools) == [newest]
+        there.functions.add(spec(code_dir=folder, revision_id="r2", memory_mb=256))
+        await settle(there)
+        assert there.record.aliases["live"].version == newest
+        there.functions.add(spec(code_dir=folder, revision_id="r2", memory_mb=256))
+        await settle(there)
+        assert there.record.aliases["live"].version == str(int(newest) + 1)
+
+
+async def test_what_is_edited_in_a_layer_renews_the_version_that_uses_it(tmp_path: Path) -> None:
+    """Neither code nor configuration changed: no new version, and no environment of the old one is used again."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "app.py").write_text("x = 1\n")
+
+    async with world(at_once, spec(code_dir=folder), init_s=0) as there:
+        publishes = publisher(there, tmp_path)
+        there.functions.connect(there.told, None, publishes.follow)
+        await publishes.publish(there.record)
+        there.record.aliases["live"] = Alias(name="live", version="1")
+        there.record.following.add("live")
+        await there.functions.invoke("f:live", b"{}")
+        there.functions.add(there.record.spec)
+        await settle(there)
+        assert (there.record.aliases["live"].version, there.made[0].stopped) == ("1", True)

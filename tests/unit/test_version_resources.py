@@ -125,6 +125,18 @@ async def test_an_alias_points_at_versions(stack: Stack) -> None:
     assert stack.record.aliases == {}
 
 
+async def test_sams_own_alias_follows_edited_code(stack: Stack) -> None:
+    """The one that AutoPublishAlias makes, by its name; an alias of the template's own stays where it is."""
+    stack.there.functions.add(spec(code_dir=stack.folder, logical_id="Greet"))
+    await stack.version()
+    stack.there.functions.add(spec(code_dir=stack.folder, logical_id="Greet"))
+    made = await stack.make("Alias", "GreetAliaslive", FunctionName="f", Name="live", FunctionVersion="1")
+    await stack.make("Alias", "Mine", FunctionName="f", Name="mine", FunctionVersion="1")
+    assert stack.record.following == {"live"}
+    await stack.unmake("Alias", made)
+    assert stack.record.following == set()
+
+
 async def test_provisioned_concurrency_starts_with_the_stack(stack: Stack) -> None:
     """Of a version or an alias, not of both; what the account has not is refused; it ends with the resource."""
     version = await stack.version(ProvisionedConcurrencyConfig={"ProvisionedConcurrentExecutions": "2"})

@@ -9,9 +9,8 @@ from dataclasses import replace
 from typing import Final
 
 from localcloud.compute.aliases import alias_arn, find_alias, make_alias
-from localcloud.compute.function import LATEST
 from localcloud.compute.publishing import check_revision
-from localcloud.compute.versions import Alias, FunctionRecord
+from localcloud.compute.versions import Alias
 from localcloud.services.contract import WireResponse
 from localcloud.services.lambda_.api import ApiParts, answer, find_record, no_content
 from localcloud.services.lambda_.descriptions import describe_alias, describe_configuration
@@ -92,8 +91,7 @@ async def update_alias(api: ApiParts, call: Call) -> WireResponse:
         weights=weights if "RoutingConfig" in members else alias.weights,
         revision_id=api.own.publisher.new_revision(),
     )
-    record.aliases[alias.name] = make_alias(record, changed)
-    await _follow(api, record, changed, before=alias)
+    await record.repoint(make_alias(record, changed), now_s=api.own.clock.time())
     return answer(describe_alias(record, changed))
 
 
@@ -119,11 +117,3 @@ async def list_aliases(api: ApiParts, call: Call) -> WireResponse:
     first, end, marker = read_page(call.query, names, most=PAGE)
     found = [describe_alias(record, record.aliases[name]) for name in names[first:end]]
     return answer({"Aliases": found} | ({"NextMarker": marker} if marker else {}))
-
-
-async def _follow(api: ApiParts, record: FunctionRecord, alias: Alias, *, before: Alias) -> None:
-    provision = record.provisions.get(alias.name)
-    if provision is None or (alias.version, alias.weights) == (before.version, before.weights):
-        return
-    count = 0 if alias.version == LATEST else provision.requested
-    await record.provision(alias.name, count, now_s=api.own.clock.time())
