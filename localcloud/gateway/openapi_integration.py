@@ -18,7 +18,21 @@ from localcloud.matching import compile_pattern
 
 __all__ = ["SERVED_SERVICES", "read_integration"]
 
-SERVED_SERVICES: Final = ("dynamodb", "events", "kinesis", "lambda", "s3", "sns", "sqs", "states")
+SERVED_SERVICES: Final = (
+    "cognito-idp",
+    "dynamodb",
+    "events",
+    "kinesis",
+    "kms",
+    "lambda",
+    "logs",
+    "s3",
+    "secretsmanager",
+    "sns",
+    "sqs",
+    "ssm",
+    "states",
+)
 CONTENT: Final = ("CONVERT_TO_BINARY", "CONVERT_TO_TEXT")
 MIN_TIMEOUT_MS: Final = 50
 MAX_STREAM_TIMEOUT_MS: Final = (

@@ -43,9 +43,14 @@ class _JsonService(NamedTuple):
 
 
 _JSON_SERVICES: Final[Mapping[str, _JsonService]] = {
+    "cognito-idp": _JsonService("AWSCognitoIdentityProviderService", "1.1"),
     "dynamodb": _JsonService("DynamoDB_20120810", "1.0"),
     "events": _JsonService("AWSEvents", "1.1"),
     "kinesis": _JsonService("Kinesis_20131202", "1.1"),
+    "kms": _JsonService("TrentService", "1.1"),
+    "logs": _JsonService("Logs_20140328", "1.1"),
+    "secretsmanager": _JsonService("secretsmanager", "1.1"),
+    "ssm": _JsonService("AmazonSSM", "1.1"),
     "states": _JsonService("AWSStepFunctions", "1.0"),
 }  # the target prefix and JSON version in each service's botocore model
 

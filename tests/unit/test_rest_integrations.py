@@ -220,6 +220,17 @@ ACTIONS = [
     ("states", "StartExecution", "AWSStepFunctions.StartExecution", "application/x-amz-json-1.0", ""),
     ("states", "StartSyncExecution", "AWSStepFunctions.StartSyncExecution", "application/x-amz-json-1.0", ""),
     ("events", "PutEvents", "AWSEvents.PutEvents", "application/x-amz-json-1.1", ""),
+    ("ssm", "GetParameter", "AmazonSSM.GetParameter", "application/x-amz-json-1.1", ""),
+    ("kms", "Encrypt", "TrentService.Encrypt", "application/x-amz-json-1.1", ""),
+    ("logs", "PutLogEvents", "Logs_20140328.PutLogEvents", "application/x-amz-json-1.1", ""),
+    ("secretsmanager", "GetSecretValue", "secretsmanager.GetSecretValue", "application/x-amz-json-1.1", ""),
+    (
+        "cognito-idp",
+        "InitiateAuth",
+        "AWSCognitoIdentityProviderService.InitiateAuth",
+        "application/x-amz-json-1.1",
+        "",
+    ),
     ("kinesis", "PutRecord", "Kinesis_20131202.PutRecord", "application/x-amz-json-1.1", ""),
 ]
 
