@@ -88,7 +88,14 @@ OUTER = {
 class World:
     """A stack made in a folder, with its API."""
 
-    def __init__(self, folder: Path, *, child: Mapping[str, Any] = CHILD, outer: Mapping[str, Any] = OUTER) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        child: Mapping[str, Any] = CHILD,
+        outer: Mapping[str, Any] = OUTER,
+        allow: tuple[str, ...] = (),
+    ) -> None:
         (folder / "child.json").write_text(json.dumps(child))
         (folder / "outer.json").write_text(json.dumps(outer))
         loop = asyncio.get_running_loop()
@@ -97,7 +104,10 @@ class World:
         self.plain = Plain()
         self.exports: dict[str, str] = {}
         self.handlers: dict[str, ResourceHandler] = {Plain.type: self.plain}
-        nesting = Nesting(handlers=self.handlers, stacks=self.stacks, settled=Settled(), exports=self.exports)
+        nesting = Nesting(
+            handlers=self.handlers, stacks=self.stacks, settled=Settled(), exports=self.exports, allow=allow
+        )
+        self.allow = allow
         self.handlers[StackHandler.type] = StackHandler(nesting)
         self.stack = prepare_stack(
             read_template(folder / "outer.json"), stack_context(folder), Settled(exports=self.exports)
@@ -107,7 +117,9 @@ class World:
     async def make(self) -> Any:
         """Make the stack."""
         watch = self.stacks.begin(self.stack)
-        deployed = await deploy(self.stack, self.handlers, make_ledger(self.stack.graph, self.handlers), watch=watch)
+        deployed = await deploy(
+            self.stack, self.handlers, make_ledger(self.stack.graph, self.handlers, allow=self.allow), watch=watch
+        )
         self.stacks.end(deployed)
         return deployed
 
@@ -323,3 +335,38 @@ def test_a_source_without_a_file_is_told_as_it_was_read(tmp_path: Path) -> None:
         return await world.ask("GetTemplate", StackName="sluiceway")
 
     assert json.loads(run_virtual(main)["TemplateBody"]) == {"Resources": {"R": {"Type": "T::S::R"}}}
+
+
+@pytest.mark.parametrize("allowed", ["Child.Net", "AWS::EC2::VPC"])
+def test_what_is_refused_inside_may_be_allowed(tmp_path: Path, allowed: str) -> None:
+    """By its dotted id, or by its type: the rest of the nested stack is made."""
+    child = {**CHILD, "Resources": {**CHILD["Resources"], "Net": {"Type": "AWS::EC2::VPC"}}}
+
+    async def main(*allow: str) -> list[str]:
+        world = World(tmp_path, child=child, allow=allow)
+        await world.make()
+        return world.plain.history
+
+    assert run_virtual(lambda: main(allowed)) == ["+sluiceway.A", "+sluiceway-Child.In", "+sluiceway.After"]
+    with pytest.raises(TemplateError, match=r"ledger: refused   Child\.Net \(AWS::EC2::VPC\)"):
+        run_virtual(main)
+
+
+def test_a_nested_stack_has_the_minutes_that_it_was_given(tmp_path: Path) -> None:
+    """What was made in them is deleted."""
+    outer = json.loads(json.dumps(OUTER))
+    outer["Resources"]["Child"]["Properties"]["TimeoutInMinutes"] = 1
+    many = {**CHILD, "Resources": {**CHILD["Resources"], **{f"R{n}": {"Type": "T::S::R"} for n in range(70)}}}
+
+    async def main() -> list[str]:
+        world = World(tmp_path, child=many, outer=outer)
+        with pytest.raises(
+            TemplateError, match=r"Child\.Properties\.TimeoutInMinutes: the stack was not made within 1 min"
+        ):
+            await world.make()
+        return world.plain.history
+
+    history = run_virtual(main)
+    made = {name[1:] for name in history if name.startswith("+")}
+    assert len(made) == 60
+    assert made == {name[1:] for name in history if name.startswith("-")}
