@@ -39,6 +39,11 @@ class Stack:
         answer = self.client("lambda").invoke(FunctionName=name, **arguments)
         return answer["ExecutedVersion"], json.loads(answer["Payload"].read())
 
+    def fetch(self, name: str) -> dict[str, Any]:
+        """What is at the address of an output."""
+        with urllib.request.urlopen(self.output(name)) as answer:
+            return json.loads(answer.read())
+
     def receive(self, queue: str) -> dict[str, Any]:
         """The next message of a queue, waited for."""
         found = self.client("sqs").receive_message(
@@ -69,6 +74,12 @@ def test_an_alias_reaches_a_version_in_environments_that_were_waiting(stack: Sta
     assert api.get_function_configuration(FunctionName=stack.output("Alias"))["Description"] == "the first"
 
 
+def test_the_routes_of_an_api_lead_to_the_alias(stack: Stack) -> None:
+    """REST and HTTP APIs of SAM's events name the alias in their integrations, and it lets them in."""
+    for api in ("Rest", "Http"):
+        assert stack.fetch(api)["arn"] == stack.output("Alias")
+
+
 def test_an_alias_splits_between_versions_and_its_url_with_it(stack: Stack) -> None:
     """A second version by the API, weights on the alias, and the URL of the alias, which has a policy of its own."""
     api, name = stack.client("lambda"), stack.output("Greet")
@@ -80,8 +91,7 @@ def test_an_alias_splits_between_versions_and_its_url_with_it(stack: Stack) -> N
     assert {version for version, _ in drawn} == {"1", "2"}
     assert {(version, said["word"]) for version, said in drawn} == {("1", "hello"), ("2", "goodbye")}
     api.update_alias(FunctionName=name, Name="live", FunctionVersion="2", RoutingConfig={})
-    with urllib.request.urlopen(stack.output("Url")) as answer:
-        said = json.loads(answer.read())
+    said = stack.fetch("Url")
     assert (said["word"], said["version"], said["arn"]) == ("goodbye", "2", stack.output("Alias"))
     assert Counter(stack.invoke(stack.output("Alias"))[0] for _ in range(5)) == {"2": 5}
 
