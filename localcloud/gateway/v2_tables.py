@@ -74,7 +74,7 @@ TABLES: Final[Mapping[str, Mapping[str, Supported]]] = {
         ),
         "IntegrationUri": _SERVED,
         "PassthroughBehavior": _SERVED,
-        "PayloadFormatVersion": Supported(reason="there is no other format", values=("1.0", "2.0")),
+        "PayloadFormatVersion": _SERVED,
         "RequestParameters": _SERVED,
         "RequestTemplates": _SERVED,
         "ResponseParameters": _SERVED,

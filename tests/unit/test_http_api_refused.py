@@ -70,6 +70,8 @@ SENSELESS: list[tuple[str, dict[str, Any], str]] = [
         "ResponseParameters.200",
     ),
     ("Integration", BACK | {"IntegrationUri": "ftp://x"}, "IntegrationUri"),
+    ("Integration", INTEGRATION | {"PayloadFormatVersion": "3.0"}, "PayloadFormatVersion"),
+    ("Integration", SQS | {"PayloadFormatVersion": "2.0"}, "PayloadFormatVersion"),
     ("Integration", BACK | {"IntegrationMethod": None}, "IntegrationMethod"),
     ("Integration", BACK | {"PayloadFormatVersion": "2.0"}, "PayloadFormatVersion"),
     ("Integration", SQS | {"IntegrationSubtype": "AppConfig-GetConfiguration"}, "IntegrationSubtype"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,23 @@ def test_quick_create_needs_no_more_than_a_target(target: str, path: str, expect
         assert (answer.status, answer.body) == (200, expected)
         if world.functions.events:
             assert (world.event["version"], world.event["routeKey"]) == ("2.0", "$default")
+
+    in_world(run)
+
+
+@pytest.mark.parametrize("written", ["2.0", 2.0, 2, Decimal("2.0")])
+def test_a_format_may_be_written_without_quotes(written: object) -> None:
+    """As templates are read, a number then; SAM itself writes an authorizer's so."""
+
+    async def run(world: World) -> None:
+        await world.make_open()
+        authorizer = {"AuthorizerType": "REQUEST", "AuthorizerUri": f"{FUNCTION}Check", "EnableSimpleResponses": True}
+        made = await world.make("Authorizer", **{"Name": "c", "AuthorizerPayloadFormatVersion": written} | authorizer)
+        work = {"IntegrationType": "AWS_PROXY", "IntegrationUri": f"{FUNCTION}Work", "PayloadFormatVersion": written}
+        await world.make_route("GET /a", work, AuthorizationType="CUSTOM", AuthorizerId=made)
+        world.functions.replies["Check"] = b'{"isAuthorized": true}'
+        assert (await world.ask("GET", "/a")).status == 200
+        assert [event["version"] for _, event in world.functions.events] == ["2.0", "2.0"]
 
     in_world(run)
 

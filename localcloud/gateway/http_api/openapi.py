@@ -97,9 +97,6 @@ class _Reader:
         values["AuthorizerType"] = part.text("type").upper()
         if "IdentitySource" in values:
             values["IdentitySource"] = split_sources(values["IdentitySource"])
-        version = values.get("AuthorizerPayloadFormatVersion")
-        if version is not None:
-            values["AuthorizerPayloadFormatVersion"] = _version(version)
         if "JwtConfiguration" in values:
             values["JwtConfiguration"] = _capital(part.section("jwtConfiguration").values)
         authorizer = read_authorizer(self._properties(part, values), make_id(6, "authorizer", self._api.id, name))
@@ -127,8 +124,6 @@ class _Reader:
         part.refuse_unless("connectionType", "INTERNET")
         values = {_INTEGRATION[name]: value for name, value in part.values.items()}
         values["IntegrationType"] = part.text("type").upper()
-        if "PayloadFormatVersion" in values:
-            values["PayloadFormatVersion"] = _version(values["PayloadFormatVersion"])
         integration = read_integration(self._properties(part, values), make_id(7, "integration", self._api.id, key))
         self._api.put(integration)
         about = {"RouteKey": key, "Target": f"integrations/{integration.id}", **self._read_security(section)}
@@ -175,8 +170,3 @@ class _Reader:
 
 def _capital(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key[:1].upper() + key[1:]: value for key, value in values.items()}
-
-
-def _version(value: object) -> str:
-    """A format version, which YAML may have read as a number."""
-    return f"{float(value):.1f}" if isinstance(value, int | float) else str(value)

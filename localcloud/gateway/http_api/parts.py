@@ -34,6 +34,7 @@ __all__ = [
     "read_integration",
     "read_route",
     "read_stage",
+    "read_version",
     "refuse_for_http",
     "split_sources",
 ]
@@ -114,7 +115,7 @@ def read_integration(read: Properties, integration_id: str) -> Integration:
         raise read.error("CredentialsArn", "is not served here but for AWS services; give an AWS::Lambda::Permission")
     parameters = read.text_map("RequestParameters")
     _checked(read, "RequestParameters", lambda: check_request_mapping(parameters))
-    version = read.choice("PayloadFormatVersion", ("1.0", "2.0"), "1.0")
+    version = read_version(read, "PayloadFormatVersion", "1.0")
     if kind == "HTTP_PROXY" and version != "1.0":
         raise read.error("PayloadFormatVersion", "is 1.0 for everything but functions")
     return Integration(
@@ -127,6 +128,15 @@ def read_integration(read: Properties, integration_id: str) -> Integration:
         responses=responses,
         timeout_s=timeout_ms / 1000,
     )
+
+
+def read_version(read: Properties, name: str, default: str | None = None) -> str:
+    """A format version, 1.0 or 2.0; written without quotes it is a number, which loses its .0. Raises TemplateError."""
+    text = read.text(name, default)
+    version = f"{text}.0" if text in {"1", "2"} else text
+    if version not in {"1.0", "2.0"}:
+        raise read.error(name, f"must be 1.0 or 2.0, is {text!r}")
+    return version
 
 
 def _read_uri(read: Properties, kind: str) -> str:
@@ -171,7 +181,8 @@ def _read_service(
         _checked(read, f"RequestParameters.{name}", lambda value=value: check_value(value, "request"))
     if "CredentialsArn" not in read:
         raise read.error("CredentialsArn", "is missing: API Gateway needs a role to call the service")
-    read.choice("PayloadFormatVersion", ("1.0",), "1.0")
+    if read_version(read, "PayloadFormatVersion", "1.0") != "1.0":
+        raise read.error("PayloadFormatVersion", "is 1.0 for everything but functions")
     return Integration(
         id=integration_id,
         kind="service",
@@ -210,7 +221,7 @@ def read_authorizer(read: Properties, authorizer_id: str) -> Authorizer:
     sources = tuple(_source(read, each) for each in read.texts("IdentitySource"))
     if kind == "JWT":
         return _read_jwt(read, authorizer_id, sources)
-    payload = read.choice("AuthorizerPayloadFormatVersion", ("1.0", "2.0"))
+    payload = read_version(read, "AuthorizerPayloadFormatVersion")
     simple = read.flag("EnableSimpleResponses", default=False)
     if simple and payload != "2.0":
         raise read.error("EnableSimpleResponses", "needs the payload format 2.0")

@@ -96,7 +96,7 @@ def read_authorizer(read: Properties, authorizer_id: str) -> Authorizer:
 def read_integration(read: Properties, integration_id: str) -> Integration:
     """An integration. Raises TemplateError."""
     refuse_for_websocket(read, "IntegrationSubtype", "ResponseParameters")
-    read.choice("PayloadFormatVersion", ("1.0",), "1.0")
+    read.choice("PayloadFormatVersion", ("1.0", "1"), "1.0")  # without quotes it is a number, which loses its .0
     kind = read.choice("IntegrationType", ("AWS", "AWS_PROXY", "MOCK")).lower()
     integration = Integration(
         id=integration_id,
