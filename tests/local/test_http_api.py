@@ -226,7 +226,7 @@ def test_the_api_answers_preflights(apis: Apis) -> None:
 
 
 def test_services_are_called_with_the_integrations_role(apis: Apis) -> None:
-    """SQS and EventBridge as the role may; Kinesis not, in its own words."""
+    """SQS, EventBridge and Step Functions as the role may; Kinesis not, in its own words."""
     sent = apis.ask("POST", "/send", b'{"text":"hi"}', api="parts")
     assert (sent.status, b"<SendMessageResponse" in sent.body) == (200, True)
     sqs = boto3.client(
@@ -241,6 +241,8 @@ def test_services_are_called_with_the_integrations_role(apis: Apis) -> None:
     assert [message["Body"] for message in found["Messages"]] == ["hi"]
     put = apis.ask("POST", "/put", b'{"k":1}', api="parts")
     assert (put.status, put.told["FailedEntryCount"], len(put.told["Entries"])) == (200, 0, 1)
+    ran = apis.ask("POST", "/run", b'{"k":1}', api="parts")
+    assert (ran.status, ran.told["status"], ran.told["output"]) == (200, "SUCCEEDED", '{"said":true}')
     refused = apis.ask("POST", "/record", b'{"data":"aGk="}', api="parts")
     assert (refused.status, refused.told["__type"]) == (400, "AccessDeniedException")
 
