@@ -8,8 +8,12 @@ import zlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from localcloud.gateway.message import HttpResponse
+from localcloud.gateway.compression import pack_answer, unpack_request
+from localcloud.gateway.errors import GatewayError
+from localcloud.gateway.message import HttpRequest, HttpResponse
 from localcloud.services.contract import WireResponse
 from tests.unit.gateway_setup import ACCOUNT, REGION, ROLE, lambda_uri
 from tests.unit.rest_setup import Rest, make_rest
@@ -195,3 +199,26 @@ async def test_answers_are_not_packed_where_the_api_or_the_answer_says_so() -> N
     rest.functions.replies["work"] = b'{"statusCode":200,"body":"x","headers":{"Content-Encoding":"mine"}}'
     answer = await rest.ask("POST", "/", accept_encoding="gzip")
     assert (answer.header("content-encoding"), answer.body) == ("mine", b"x")
+
+
+@given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate", "identity", "br"]))
+def test_no_body_breaks_the_unpacking(body: bytes, coding: str) -> None:
+    """Whatever comes is unpacked within the limit, or refused as a client's fault."""
+    request = HttpRequest("POST", "/", "", (("Content-Encoding", coding), ("A", "b")), body)
+    refused, unpacked = 0, request
+    try:
+        unpacked = unpack_request(request, limit_bytes=1000)
+    except GatewayError as error:
+        refused = error.status
+    assert refused in {0, 413, 415}
+    assert len(unpacked.body) <= 1000
+    assert unpacked.header("a") == "b"
+
+
+@given(st.binary(max_size=2000), st.sampled_from(["gzip", "deflate"]))
+def test_what_is_packed_unpacks_to_itself(body: bytes, coding: str) -> None:
+    """An answer that is packed for a client is a request that the gateway unpacks."""
+    asked = HttpRequest("GET", "/", "", (("Accept-Encoding", coding),), b"")
+    packed = pack_answer(asked, HttpResponse(200, (), body), from_bytes=0)
+    sent = HttpRequest("POST", "/", "", packed.headers, packed.body)
+    assert unpack_request(sent, limit_bytes=2000).body == body

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from localcloud.gateway.message import HttpResponse
 from localcloud.gateway.usage_plans import Quota
@@ -150,6 +152,21 @@ def test_when_a_quotas_period_began(quota: Quota, now: tuple[int, ...], start: t
     year, month, day, hour = now
     moment = datetime(year, month, day, hour, 59, tzinfo=UTC)
     assert quota.start(moment.timestamp()) == datetime(*start, tzinfo=UTC)
+
+
+@given(
+    st.sampled_from([("DAY", 0), *(("WEEK", day) for day in range(7)), *(("MONTH", day) for day in range(28))]),
+    st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - the strategy adds it
+)
+def test_every_moment_is_in_one_period(period: tuple[str, int], moment: datetime) -> None:
+    """It began at a midnight not after the moment, its own start is in it, and the moment before is in another."""
+    quota = Quota(1, *period)
+    start = quota.start(moment.timestamp())
+    assert start <= moment
+    assert moment - start < timedelta(days={"DAY": 1, "WEEK": 7, "MONTH": 31}[quota.period])
+    assert (start.hour, start.minute, start.second) == (0, 0, 0)
+    assert quota.start(start.timestamp()) == start
+    assert quota.start(start.timestamp() - 1) < start
 
 
 REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
