@@ -52,17 +52,39 @@ def serve(settings: CloudOptions | HostOptions, ready: int, *, opens: bool) -> E
 
 
 async def _serve(settings: CloudOptions | HostOptions, ready: int, *, opens: bool) -> Ended:
-    stop = asyncio.Event()
+    stop = _Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.ask)
+    try:
+        return await _serve_until(stop, settings, ready, opens=opens)
+    except asyncio.CancelledError:
+        return Ended(1, "stopped before it was ready")
+
+
+class _Stop:
+    """What a signal asks for: the end of what serves, and of a start that may wait an hour for a custom resource."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.starting = asyncio.current_task()
+
+    def ask(self) -> None:
+        """End; what was made of a stack that is not whole is deleted, unless this is asked again."""
+        self.asked.set()
+        if self.starting is not None:
+            self.starting.cancel()
+
+
+async def _serve_until(stop: _Stop, settings: CloudOptions | HostOptions, ready: int, *, opens: bool) -> Ended:
     folder = settings.cloud.state if isinstance(settings, HostOptions) else settings.state
     ended = Ended(0)
     try:
         async with _open(settings) as started:
+            stop.starting = None
             write_state(folder, started.state)
             await _tell(started, ready, opens=opens)
-            await stop.wait()
+            await stop.asked.wait()
             sys.stderr.write("stopping\n")
     except* LedgerRefused as group:
         ended = _refuse(group)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +22,7 @@ from localcloud.template.handler import ResourceHandler
 from localcloud.template.ledger import make_ledger
 from localcloud.template.source import Source
 from localcloud.template.stack import Settled, prepare_stack, stack_context
-from tests.local.conftest import RunningCloud, start_cloud
+from tests.local.conftest import ROOT, RunningCloud, clean_environment, start_cloud
 from tests.unit.sam_cases import CASES
 
 pytestmark = pytest.mark.local
@@ -59,7 +63,10 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
 
 def _asked(cloud: RunningCloud) -> list[tuple[str, str, str | None]]:
     """What the maker of custom resources was asked, by its log."""
-    (log,) = (cloud.state / "logs").glob("*Maker*.log")
+    found = list((cloud.state / "logs").glob("*Maker*.log"))
+    if not found:
+        return []
+    (log,) = found
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     return [(line["asked"], line["of"], line["id"]) for line in lines]
 
@@ -114,6 +121,26 @@ def test_a_failure_ends_the_start_with_its_reason_and_is_undone(tmp_path: Path) 
         ("Delete", "Thing", "made-Thing"),
         ("Delete", "Other", "made-Other"),
     ]
+
+
+def test_a_start_that_waits_is_stopped_by_a_signal(tmp_path: Path) -> None:
+    """Half an hour for a custom resource is nobody's patience: what was made is deleted, and the command ends."""
+    cloud = RunningCloud(tmp_path / "state")
+    words = ("up", "--template", str(TEMPLATE), "--port", "0", "--parameter-overrides", "Mode=silent")
+    with subprocess.Popen(
+        [sys.executable, "-m", "localcloud", "--state", str(cloud.state), *words],
+        cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            ends = time.monotonic() + 20
+            while ("Create", "Thing", None) not in _asked(cloud) and time.monotonic() < ends:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=20)[1]
+        finally:
+            process.kill()
+    assert (process.returncode, "stopped before it was ready" in said) == (1, True)
+    assert [(asked, of) for asked, of, _ in _asked(cloud)[-2:]] == [("Delete", "Thing"), ("Delete", "Other")]
 
 
 # ---------------------------------------------------------------- what SAM makes of its types

@@ -5,14 +5,17 @@ import urllib.request
 
 
 def make(event, context):
-    """SUCCESS, or FAILED where the properties say so."""
+    """SUCCESS, or FAILED, or nothing, as the properties say."""
     print(
         json.dumps(
             {"asked": event["RequestType"], "of": event["LogicalResourceId"], "id": event.get("PhysicalResourceId")}
         )
     )
     properties = event["ResourceProperties"]
-    fails = event["RequestType"] == "Create" and properties["Mode"] == "fail"
+    creates = event["RequestType"] == "Create"
+    if creates and properties["Mode"] == "silent":
+        return
+    fails = creates and properties["Mode"] == "fail"
     answer = {
         "Status": "FAILED" if fails else "SUCCESS",
         "Reason": "as it was told",
