@@ -122,7 +122,7 @@ class _Outlets:
 
     async def start(self, arn: str, text: str) -> None:
         """Start an execution of a machine."""
-        self.machines.start(self.machines.find(arn), {"input": text})
+        self.machines.start(self.machines.resolve(arn), {"input": text})
 
     async def run_machine(self, arn: str, text: str, wait: bool) -> InvokeResult:  # noqa: FBT001 - the pipes' port
         """Start an execution of a machine, and wait for its end or not."""

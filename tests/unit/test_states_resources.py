@@ -12,6 +12,7 @@ from localcloud.services.events.target import read_target
 from localcloud.services.pipes.errors import PipesError
 from localcloud.services.pipes.target_settings import read_target as read_pipe_target
 from localcloud.services.states.resources import StateMachineHandler, state_machine_handlers
+from localcloud.services.states.version_resources import StateMachineAliasHandler, StateMachineVersionHandler
 from localcloud.template.errors import TemplateError
 from localcloud.template.handler import Physical, Resource, StackContext, Support
 from tests.unit.states_setup import REGION, ROLE, World, one, run_world
@@ -106,7 +107,7 @@ def test_what_makes_no_sense_is_refused_with_its_property(properties: dict[str, 
     run_world(story)
 
 
-def test_versions_aliases_and_activities_are_refused_by_name() -> None:
+def test_activities_are_refused_by_name() -> None:
     """As resource types."""
 
     async def story(world: World) -> None:
@@ -114,9 +115,38 @@ def test_versions_aliases_and_activities_are_refused_by_name() -> None:
         assert kinds == {
             "Activity": Support.REFUSED,
             "StateMachine": Support.SERVED,
-            "StateMachineAlias": Support.REFUSED,
-            "StateMachineVersion": Support.REFUSED,
+            "StateMachineAlias": Support.SERVED,
+            "StateMachineVersion": Support.SERVED,
         }
+
+    run_world(story)
+
+
+def test_a_version_and_an_alias_are_made_of_a_stacks_machine() -> None:
+    """As SAM writes AutoPublishAlias; both go with the stack."""
+
+    async def story(world: World) -> None:
+        context = StackContext("shop", REGION, "123456789012", "aws", Path())
+        machine = await make(world, Definition=PASS)
+        given = {
+            "StateMachineArn": machine.ref,
+            "StateMachineRevisionId": machine.attributes["StateMachineRevisionId"],
+        }
+        versions, aliases = StateMachineVersionHandler(world.machines), StateMachineAliasHandler(world.machines)
+        of_version = Resource("V", versions.type, given, context)
+        version = await versions.create(of_version)
+        assert (version.ref, version.attributes) == (f"{machine.ref}:1", {"Arn": f"{machine.ref}:1"})
+        preference = {"StateMachineVersionArn": version.ref, "Type": "ALL_AT_ONCE"}
+        of_alias = Resource("A", aliases.type, {"Name": "live", "DeploymentPreference": preference}, context)
+        alias = await aliases.create(of_alias)
+        assert alias.ref == f"{machine.ref}:live"
+        told = await world.ask("DescribeStateMachineAlias", stateMachineAliasArn=alias.ref)
+        assert told["routingConfiguration"] == [{"stateMachineVersionArn": version.ref, "weight": 100}]
+        with pytest.raises(TemplateError, match="StateMachineRevisionId"):
+            await versions.create(Resource("V", versions.type, {**given, "StateMachineRevisionId": "x"}, context))
+        await aliases.delete(of_alias, alias)
+        await versions.delete(of_version, version)
+        assert (await world.ask("ListStateMachineVersions", stateMachineArn=machine.ref))["stateMachineVersions"] == []
 
     run_world(story)
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
-from localcloud.services.states.errors import StatesError, invalid_arn, not_served
+from localcloud.services.states.errors import StatesError, invalid_arn, validation
 from localcloud.services.states.model import StateMachine, StateMachines
+from localcloud.services.states.versions import Chosen
 
 __all__ = ["MACHINE", "QUALIFIED", "Call", "Result", "cut"]
 
@@ -31,11 +32,18 @@ class Call:
     values: Mapping[str, Any]
     may_log: Callable[[str], bool]
 
+    def chosen(self) -> Chosen:
+        """What executions of `stateMachineArn`, which may be qualified, begin with. Raises StatesError."""
+        arn = self.values["stateMachineArn"]
+        if not MACHINE.fullmatch(arn) and not QUALIFIED.fullmatch(arn):
+            raise invalid_arn(arn)
+        return self.machines.resolve(arn)
+
     def machine(self, member: str = "stateMachineArn") -> StateMachine:
         """The machine that a member names. Raises StatesError."""
         arn = self.values[member]
         if QUALIFIED.fullmatch(arn):
-            raise not_served("Versions and aliases of state machines are")
+            raise validation("This operation is for state machines, not for their versions and aliases")
         if not MACHINE.fullmatch(arn):
             raise invalid_arn(arn)
         return self.machines.find(arn)

@@ -28,6 +28,8 @@ def describe_execution(execution: Execution) -> dict[str, Any]:
         "cause": execution.cause,
         "traceHeader": order.trace_header or None,
         "mapRunArn": order.map_run_arn or None,
+        "stateMachineVersionArn": order.version_arn or None,
+        "stateMachineAliasArn": order.alias_arn or None,
         "redriveCount": 0,
         **_redrive(execution),
     }
@@ -55,6 +57,8 @@ def list_execution(execution: Execution) -> dict[str, Any]:
         "stopDate": execution.stop_s,
         "mapRunArn": order.map_run_arn or None,
         "itemCount": order.item_count if order.map_run_arn else None,
+        "stateMachineVersionArn": order.version_arn or None,
+        "stateMachineAliasArn": order.alias_arn or None,
         "redriveCount": 0,
     }
     return {name: value for name, value in found.items() if value is not None}

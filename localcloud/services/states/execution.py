@@ -39,6 +39,8 @@ class Order:
     map_run_arn: str = ""
     item_count: int = 0
     place: int = 0
+    version_arn: str = ""
+    alias_arn: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -101,7 +103,12 @@ async def perform(execution: Execution, world: World) -> None:
         world=world,
     )
     lane = Lane(run, 0)
-    told = {"input": order.text, "inputDetails": {"truncated": False}, "roleArn": revision.role_arn}
+    told: dict[str, Any] = {"input": order.text, "inputDetails": {"truncated": False}, "roleArn": revision.role_arn}
+    told |= {
+        name: arn
+        for name, arn in (("stateMachineAliasArn", order.alias_arn), ("stateMachineVersionArn", order.version_arn))
+        if arn
+    }
     execution.begun = True
     lane.add("ExecutionStarted", **told)
     lane.previous = 0  # as AWS has it: the first state follows nothing

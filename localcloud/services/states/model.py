@@ -26,6 +26,7 @@ from localcloud.services.states.flow import Revision, World
 from localcloud.services.states.history import Event
 from localcloud.services.states.names import check_name, execution_arn, machine_arn
 from localcloud.services.states.tokens import Tokens
+from localcloud.services.states.versions import Chosen, Version, Versions
 from localcloud.uuids import new_uuid
 
 __all__ = ["Ports", "StateMachine", "StateMachines"]
@@ -57,6 +58,10 @@ class StateMachine:
     status: str = "ACTIVE"
     executions: dict[str, Execution] = field(default_factory=dict[str, Execution])
     ended: deque[Execution] = field(default_factory=deque[Execution])
+    versions: Versions = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.versions = Versions(self.revision.arn)
 
 
 class StateMachines:
@@ -163,9 +168,24 @@ class StateMachines:
 
     # ------------------------------------------------------------------ executions
 
-    def start(self, machine: StateMachine, values: Mapping[str, Any]) -> Execution:
+    def resolve(self, arn: str) -> Chosen:
+        """What executions of a machine, a version or an alias begin with, by its ARN. Raises StatesError."""
+        if arn.count(":") < 7:
+            return Chosen(self.find(arn).revision)
+        machine_arn, _, qualifier = arn.rpartition(":")
+        machine = self._machines.get(machine_arn)
+        chosen = None if machine is None else machine.versions.choose(qualifier, self._ports.rng)
+        if chosen is None:
+            raise no_machine(arn)
+        return chosen
+
+    def publish(self, machine: StateMachine, description: str) -> Version:
+        """A version of the machine as it is. Raises StatesError."""
+        return machine.versions.publish(machine.revision, description, self._ports.clock.time())
+
+    def start(self, chosen: Chosen, values: Mapping[str, Any]) -> Execution:
         """Begin an execution; one of the same name with the same input that runs is given back. Raises StatesError."""
-        revision, text = machine.revision, values.get("input", "{}")
+        machine, revision, text = self.find(chosen.revision.arn), chosen.revision, values.get("input", "{}")
         _check_input(text)
         name = values.get("name") or new_uuid(self._ports.rng)
         check_name(name)
@@ -180,6 +200,8 @@ class StateMachines:
             name=name,
             text=text,
             trace_header=values.get("traceHeader", ""),
+            version_arn=chosen.version_arn,
+            alias_arn=chosen.alias_arn,
         )
         execution = self._make(revision, order)
         if revision.kind != EXPRESS:
@@ -190,10 +212,10 @@ class StateMachines:
 
     async def run_to_end(self, arn: str, text: str) -> str:
         """The output of a new execution of an Express machine, "" where it fails. Raises StatesError."""
-        machine = self.find(arn)
-        if machine.revision.kind != EXPRESS:
+        chosen = self.resolve(arn)
+        if chosen.revision.kind != EXPRESS:
             raise wrong_type("This operation is not supported by this type of state machine")
-        execution = self.start(machine, {"input": text})
+        execution = self.start(chosen, {"input": text})
         await execution.ended.wait()
         return execution.output
 

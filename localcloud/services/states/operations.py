@@ -25,6 +25,7 @@ from localcloud.services.states.failures import StateFailure
 from localcloud.services.states.map_operations import MAP_OPERATIONS
 from localcloud.services.states.model import StateMachine
 from localcloud.services.states.validation import check_definition
+from localcloud.services.states.version_operations import VERSION_OPERATIONS
 
 __all__ = ["OPERATIONS"]
 
@@ -42,9 +43,8 @@ async def _create(call: Call) -> Result:
     _refuse_settings(call.values)
     _check_logs(call, call.values["roleArn"])
     _check_role(call.values["roleArn"])
-    machine, made = call.machines.create({**call.values, "tags": _read_tags(call.values.get("tags", []))}, call.region)
-    del made
-    return {"stateMachineArn": machine.revision.arn, "creationDate": machine.created_s}
+    machine, _ = call.machines.create({**call.values, "tags": _read_tags(call.values.get("tags", []))}, call.region)
+    return {"stateMachineArn": machine.revision.arn, "creationDate": machine.created_s, **_publish(call, machine)}
 
 
 async def _update(call: Call) -> Result:
@@ -59,13 +59,13 @@ async def _update(call: Call) -> Result:
     _check_role(role_arn)
     _check_logs(call, role_arn)
     revision = call.machines.update(machine, call.values)
-    return {"updateDate": revision.updated_s, "revisionId": revision.revision_id}
+    return {"updateDate": revision.updated_s, "revisionId": revision.revision_id, **_publish(call, machine)}
 
 
 async def _delete(call: Call) -> Result:
     arn = call.values["stateMachineArn"]
     if QUALIFIED.fullmatch(arn):
-        raise not_served("Versions and aliases of state machines are")
+        raise validation("This operation is for state machines, not for their versions and aliases")
     if not MACHINE.fullmatch(arn):
         raise invalid_arn(arn)
     call.machines.delete(arn)
@@ -73,11 +73,13 @@ async def _delete(call: Call) -> Result:
 
 
 async def _describe(call: Call) -> Result:
-    machine = call.machine()
+    revision = call.chosen().revision
+    machine = call.machines.find(revision.arn)
     found = {
-        **describe_revision(machine.revision),
+        **describe_revision(revision),
+        "stateMachineArn": call.values["stateMachineArn"],
         "status": machine.status,
-        "type": machine.revision.kind,
+        "type": revision.kind,
         "creationDate": machine.created_s,
     }
     return _without_data(call, found, "definition")
@@ -108,10 +110,16 @@ async def _validate(call: Call) -> Result:
 
 
 def _refuse_settings(values: Mapping[str, Any]) -> None:
-    if values.get("publish") or values.get("versionDescription"):
-        raise not_served("Versions of state machines are")
+    if values.get("versionDescription") and not values.get("publish"):
+        raise validation("Version description can only be set when publish is true")
     if values.get("encryptionConfiguration", {}).get("type") == "CUSTOMER_MANAGED_KMS_KEY":
         raise not_served("Customer managed keys of state machines are")
+
+
+def _publish(call: Call, machine: StateMachine) -> Result:
+    if not call.values.get("publish"):
+        return {}
+    return {"stateMachineVersionArn": call.machines.publish(machine, call.values.get("versionDescription", "")).arn}
 
 
 def _check_role(arn: str) -> None:
@@ -144,15 +152,15 @@ def _check_logs(call: Call, role_arn: str) -> None:
 
 
 async def _start(call: Call) -> Result:
-    execution = call.machines.start(call.machine(), call.values)
+    execution = call.machines.start(call.chosen(), call.values)
     return {"executionArn": execution.arn, "startDate": execution.start_s}
 
 
 async def _start_sync(call: Call) -> Result:
-    machine = call.machine()
-    if machine.revision.kind != EXPRESS:
+    chosen = call.chosen()
+    if chosen.revision.kind != EXPRESS:
         raise wrong_type("This operation is not supported by this type of state machine")
-    execution = call.machines.start(machine, call.values)
+    execution = call.machines.start(chosen, call.values)
     await execution.ended.wait()
     found = describe_execution(execution)
     for name in ("redriveCount", "redriveStatus", "redriveStatusReason", "mapRunArn"):
@@ -303,6 +311,7 @@ def _read_tags(listed: Sequence[Mapping[str, str]], before: Mapping[str, str] | 
 
 OPERATIONS: Final[Mapping[str, Callable[[Call], Awaitable[Result]]]] = {
     **MAP_OPERATIONS,
+    **VERSION_OPERATIONS,
     "CreateStateMachine": _create,
     "DeleteStateMachine": _delete,
     "DescribeExecution": _describe_execution,

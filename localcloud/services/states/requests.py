@@ -58,9 +58,32 @@ _START: Final = Structure(
 )
 _OF_EXECUTION: Final = Structure({"executionArn": _LONG_ARN, "includedData": _INCLUDED}, ("executionArn",))
 
+_DESCRIPTION: Final = Text(high=256)
+_ROUTING: Final = Items(
+    Structure({"stateMachineVersionArn": _ARN, "weight": Whole(0, 100)}, ("stateMachineVersionArn", "weight")), 1, 2
+)
+_OF_ALIAS: Final = Structure({"stateMachineAliasArn": _ARN}, ("stateMachineAliasArn",))
+_LISTED: Final = Structure({"stateMachineArn": _ARN, **_PAGE}, ("stateMachineArn",))
+
 REQUESTS: Final[Mapping[str, Structure]] = {
     "CreateStateMachine": Structure(
         {"name": _NAME, "type": _KINDS, "tags": _TAGS, **_SETTINGS}, ("name", "definition", "roleArn")
+    ),
+    "CreateStateMachineAlias": Structure(
+        {"name": _NAME, "description": _DESCRIPTION, "routingConfiguration": _ROUTING},
+        ("name", "routingConfiguration"),
+    ),
+    "DeleteStateMachineAlias": _OF_ALIAS,
+    "DeleteStateMachineVersion": Structure({"stateMachineVersionArn": _LONG_ARN}, ("stateMachineVersionArn",)),
+    "DescribeStateMachineAlias": _OF_ALIAS,
+    "ListStateMachineAliases": _LISTED,
+    "ListStateMachineVersions": _LISTED,
+    "PublishStateMachineVersion": Structure(
+        {"stateMachineArn": _ARN, "revisionId": _ANY, "description": _DESCRIPTION}, ("stateMachineArn",)
+    ),
+    "UpdateStateMachineAlias": Structure(
+        {"stateMachineAliasArn": _ARN, "description": _DESCRIPTION, "routingConfiguration": _ROUTING},
+        ("stateMachineAliasArn",),
     ),
     "DeleteStateMachine": Structure({"stateMachineArn": _ARN}, ("stateMachineArn",)),
     "DescribeExecution": _OF_EXECUTION,
@@ -113,9 +136,7 @@ REQUESTS: Final[Mapping[str, Structure]] = {
 
 NOT_SERVED: Final = frozenset(
     {
-        "CreateActivity", "CreateStateMachineAlias", "DeleteActivity", "DeleteStateMachineAlias",
-        "DeleteStateMachineVersion", "DescribeActivity", "DescribeStateMachineAlias", "GetActivityTask",
-        "ListActivities", "ListStateMachineAliases", "ListStateMachineVersions", "PublishStateMachineVersion",
-        "RedriveExecution", "TestState", "UpdateStateMachineAlias",
+        "CreateActivity", "DeleteActivity", "DescribeActivity", "GetActivityTask", "ListActivities", "RedriveExecution",
+        "TestState",
     }
 )  # fmt: skip

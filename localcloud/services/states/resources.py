@@ -1,4 +1,4 @@
-"""CloudFormation's `AWS::StepFunctions::StateMachine` over the model, and what is not served beside it.
+"""CloudFormation's `AWS::StepFunctions::StateMachine` over the model, and the handlers of all of its types.
 
 Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-stepfunctions-statemachine.html
 """
@@ -15,6 +15,7 @@ import yaml
 from localcloud.services.states.definition import read_definition
 from localcloud.services.states.errors import StatesError
 from localcloud.services.states.model import StateMachines
+from localcloud.services.states.version_resources import StateMachineAliasHandler, StateMachineVersionHandler
 from localcloud.template.handler import Physical, RefusedHandler, Resource, ResourceHandler, Support, Supported
 from localcloud.template.properties import Properties, json_text, read_properties, scalar_text
 
@@ -24,15 +25,14 @@ MAX_NAME_CHARS: Final = 80
 _SERVED: Final = Supported()
 _PLACE: Final = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
 _FORMS: Final = ("Definition", "DefinitionS3Location", "DefinitionString")
-_VERSIONS: Final = "versions and aliases of state machines are not served here"
 
 
 def state_machine_handlers(machines: StateMachines) -> Iterator[ResourceHandler]:
     """The handlers of Step Functions' resource types."""
     yield StateMachineHandler(machines)
     yield RefusedHandler("AWS::StepFunctions::Activity", "activities are not served here")
-    yield RefusedHandler("AWS::StepFunctions::StateMachineAlias", _VERSIONS)
-    yield RefusedHandler("AWS::StepFunctions::StateMachineVersion", _VERSIONS)
+    yield StateMachineVersionHandler(machines)
+    yield StateMachineAliasHandler(machines)
 
 
 class StateMachineHandler:
