@@ -176,8 +176,8 @@ def test_silence_ends_the_start_after_its_time_out_and_is_told_meanwhile() -> No
     with pytest.raises(TemplateError, match="no answer to the Create of this custom resource within 100 s"):
         _deploy(maker, properties={"ServiceTimeout": 100}, watch=note)
     assert maker.told == [
-        "Waiting for the answer to the Create of Thing (Custom::Thing): 10 s of at most 100",
-        "Waiting for the answer to the Create of Thing (Custom::Thing): 70 s of at most 100",
+        "Waiting for the answer to the Create of Thing (Custom::Thing): 10 s of at most 100, over plain HTTP",
+        "Waiting for the answer to the Create of Thing (Custom::Thing): 70 s of at most 100, over plain HTTP",
     ]
     assert loop_s == [0.0, 100.0, 100.0, 110.0]
     assert [event["RequestType"] for event in maker.events] == ["Create", "Delete"]

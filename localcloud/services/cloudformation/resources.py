@@ -131,7 +131,7 @@ class CustomResourceHandler:
             waited_s += silence_s
             self._tell(
                 f"Waiting for the answer to the {asked.kind} of {asked.logical_id} ({asked.resource_type}): "
-                f"{waited_s:.0f} s of at most {timeout_s:.0f}"
+                f"{waited_s:.0f} s of at most {timeout_s:.0f}, over plain HTTP"
             )
             silence_s = TELL_AGAIN_S
 
