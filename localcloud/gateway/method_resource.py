@@ -201,17 +201,27 @@ def _read_integration(read: Properties, responses: Mapping[int, frozenset[str]])
     values: dict[str, Any] = {key: given.text(name) for name, key in _KEYS.items() if name in given}
     values["requestParameters"] = given.text_map("RequestParameters")
     values["requestTemplates"] = given.text_map("RequestTemplates")
-    values["responses"] = {}
-    for each in given.each("IntegrationResponses"):
-        _check_declared(each, responses)
-        pattern = each.text("SelectionPattern", "") or "default"
-        if pattern in values["responses"]:
-            raise each.error("SelectionPattern", f"{pattern!r} stands twice")
-        values["responses"][pattern] = _response(each)
+    values["responses"] = _read_integration_responses(given, responses)
     try:
         return read_integration(Section(values, ""))
     except DefinitionError as error:
         raise TemplateError(error.detail, where=join_path(given.where, _place(error.where))) from error
+
+
+def _read_integration_responses(read: Properties, responses: Mapping[int, frozenset[str]]) -> dict[str, Any]:
+    """The integration responses by pattern. API Gateway keeps them by status, one for each."""
+    found: dict[str, Any] = {}
+    statuses: set[int] = set()
+    for each in read.each("IntegrationResponses"):
+        status = _check_declared(each, responses)
+        pattern = each.text("SelectionPattern", "") or "default"
+        if pattern in found:
+            raise each.error("SelectionPattern", f"{pattern!r} stands twice")
+        if status in statuses:
+            raise each.error("StatusCode", f"{status} stands twice: API Gateway keeps one response for a status")
+        statuses.add(status)
+        found[pattern] = _response(each)
+    return found
 
 
 def _response(read: Properties) -> dict[str, Any]:
@@ -223,8 +233,8 @@ def _response(read: Properties) -> dict[str, Any]:
     return found | ({"contentHandling": read.text("ContentHandling")} if "ContentHandling" in read else {})
 
 
-def _check_declared(read: Properties, responses: Mapping[int, frozenset[str]]) -> None:
-    """API Gateway takes an integration response only for what the method's responses declare."""
+def _check_declared(read: Properties, responses: Mapping[int, frozenset[str]]) -> int:
+    """The status; API Gateway takes an integration response only for what the method's responses declare."""
     status = read.integer("StatusCode", low=200, high=599)
     if status not in responses:
         raise read.error("StatusCode", f"Invalid Response status code specified: MethodResponses has no {status}")
@@ -233,6 +243,7 @@ def _check_declared(read: Properties, responses: Mapping[int, frozenset[str]]) -
         if header not in responses[status]:
             words = f"Invalid mapping expression parameter specified: {name}"
             raise read.error("ResponseParameters", f"{words}; the MethodResponse of {status} does not declare it")
+    return status
 
 
 def _place(where: str) -> str:

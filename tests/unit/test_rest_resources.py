@@ -345,6 +345,23 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("Method", {"RequestValidatorId": "x"}, "RequestValidatorId", "Invalid Request Validator"),
     ("Method", {"RequestModels": {"application/json": "X"}}, "RequestModels.application/json", "Invalid model"),
     ("Method", {"RequestParameters": {"header.x": True}}, "RequestParameters.header.x", "Invalid mapping"),
+    (
+        "Method",
+        {"Integration": {**MOCK, "IntegrationResponses": [{"StatusCode": 200}, {"StatusCode": 200}]}},
+        "Integration.IntegrationResponses[1].SelectionPattern",
+        "stands twice",
+    ),
+    (
+        "Method",
+        {
+            "Integration": {
+                **MOCK,
+                "IntegrationResponses": [{"StatusCode": 200}, {"StatusCode": 200, "SelectionPattern": "x"}],
+            }
+        },
+        "Integration.IntegrationResponses[1].StatusCode",
+        "one response for a status",
+    ),
     ("Method", {"MethodResponses": []}, "Integration.IntegrationResponses[0].StatusCode", "Invalid Response status"),
     (
         "Method",
