@@ -27,7 +27,6 @@ class Publisher:
         self.code = code
         self._clock = clock
         self._rng = rng
-        self._publishes = asyncio.Lock()
         self._follows = asyncio.Lock()
 
     def new_revision(self) -> str:
@@ -49,12 +48,6 @@ class Publisher:
         Raises LambdaError where $LATEST has another hash than `sha256`, or another revision than `revision`.
         """
         check_revision(revision, record.spec.revision_id, call="GetFunction/GetAlias")
-        async with self._publishes:  # who comes second finds what the first one published
-            return await self._publish(record, description=description, sha256=sha256)
-
-    async def _publish(
-        self, record: FunctionRecord, *, description: str | None, sha256: str
-    ) -> tuple[FunctionSpec, bool]:
         latest = record.spec
         folder, facts = await asyncio.to_thread(self.code.keep, latest.code_dir)
         known = latest.code_sha256 or facts.sha256

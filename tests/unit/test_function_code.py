@@ -10,6 +10,7 @@ import os
 import random
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -234,3 +235,33 @@ async def test_what_is_edited_in_a_layer_renews_the_version_that_uses_it(tmp_pat
         there.functions.add(there.record.spec)
         await settle(there)
         assert (there.record.aliases["live"].version, there.made[0].stopped) == ("1", True)
+
+
+class Staggered(Publisher):
+    """Publishes without copying, the first time slowly."""
+
+    waits_s = iter((10.0, 1.0))
+
+    async def publish(self, record: Any, **_: Any) -> tuple[FunctionSpec, bool]:
+        found = record.spec
+        await asyncio.sleep(next(self.waits_s))
+        return record.publish(found), True
+
+
+def test_edits_are_followed_in_their_order(tmp_path: Path) -> None:
+    """The later edit is what the alias has in the end, also where the earlier one takes longer."""
+
+    async def main() -> None:
+        async with world(at_once, spec(revision_id="r")) as there:
+            publishes = Staggered(CodeStore(tmp_path), clock=there.clock, rng=random.Random(1))
+            there.functions.connect(there.told, None, publishes.follow)
+            there.record.publish(there.record.spec)
+            there.record.aliases["live"] = Alias(name="live", version="1")
+            there.record.following.add("live")
+            for memory_mb in (256, 512):
+                there.functions.add(spec(revision_id="r", memory_mb=memory_mb))
+                await asyncio.sleep(1)
+            await asyncio.sleep(60)
+            assert there.record.describe("live").memory_mb == 512
+
+    run_virtual(main)

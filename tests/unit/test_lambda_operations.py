@@ -212,6 +212,17 @@ async def test_a_configuration_that_cannot_be(api: Api, body: Any, code: str, sa
     assert api.parts.records["f"].spec == before
 
 
+async def test_a_version_and_an_alias_are_not_changed(api: Api) -> None:
+    """Only $LATEST is, by either operation, whatever way it is named."""
+    await api.publish(NO="1")
+    await api.good("POST", f"{OLD}/functions/f/aliases", {"Name": "live", "FunctionVersion": "1"})
+    for name in ("f:1", "f:live"):
+        for what, body in (("configuration", {"Timeout": 9}), ("code", {"ZipFile": ""})):
+            _, code, said = await api.refused("PUT", f"{OLD}/functions/{name}/{what}", body)
+            assert (code, "Aliases and versions cannot be changed" in said) == ("InvalidParameterValueException", True)
+    assert (await api.good("PUT", f"{OLD}/functions/f:$LATEST/configuration", {"Timeout": 9}))["Timeout"] == 9
+
+
 async def test_a_role_that_lambda_may_not_assume_is_refused(tmp_path: Path) -> None:
     """As at CreateFunction."""
     async with open_api(tmp_path, may_assume=lambda _: False) as api:
