@@ -11,7 +11,7 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias, cast
 
 from localcloud.delegate import Delegate, DelegatedService, DelegateFailed, Then
@@ -50,12 +50,16 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class JsonApi:
-    """One API: its signing name (botocore's name as well), the target's prefix, the operations that are served."""
+    """One API: its signing name (botocore's name as well), the target's prefix, the operations that are served.
+
+    `blame`: what a request is refused with that makes moto raise; any other error is a request that is not valid.
+    """
 
     name: str
     target: str
     operations: frozenset[str]
     invalid: str = "ValidationException"
+    blame: Mapping[type[Exception], Fault] = field(default_factory=dict[type[Exception], Fault])
 
 
 class JsonDelegate(DelegatedService, ABC):
@@ -81,7 +85,9 @@ class JsonDelegate(DelegatedService, ABC):
         fault = Fault(self.api.invalid, wrong) if wrong else self.find_fault(operation, body)
         if fault is not None:
             return refuse(request, fault.status, code=fault.code, message=fault.message)
-        answer = await self._ask(replace(request, path="/", query="", method="POST"), operation)
+        answer = await self._ask(
+            replace(request, path="/", query="", method="POST", body=request.body or b"{}"), operation
+        )
         if answer.status == 200:
             self.hear(operation, Heard(body, _told(answer), request.region))
         return answer
@@ -137,8 +143,9 @@ class JsonDelegate(DelegatedService, ABC):
                 return refuse(request, 400, code=self.api.invalid, message=message)
             if isinstance(failure.error, ImportError):  # the request is not at fault
                 raise
-            message = f"The request is not valid ({failure})."
-            return refuse(request, 400, code=self.api.invalid, message=message)
+            fault = self.api.blame.get(type(failure.error))
+            fault = fault or Fault(self.api.invalid, f"The request is not valid ({failure}).")
+            return refuse(request, fault.status, code=fault.code, message=fault.message)
         if answer.status == 501:
             message = f"The local cloud does not serve the operation {operation} of {self.name}."
             return refuse(request, 400, code="UnknownOperationException", message=message)

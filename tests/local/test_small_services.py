@@ -153,6 +153,7 @@ async def test_parameters_are_refused_as_on_aws(cloud: Cloud) -> None:
         )
         assert refusal(put, Name="/r/x", Value="1", Type="String", Policies="[]")[0] == "InvalidPolicyTypeException"
         assert refusal(ssm.get_parameter, Name="/r/none")[0] == "ParameterNotFound"
+        assert refusal(ssm.describe_parameters, NextToken="x")[0] == "InvalidNextToken"
         assert refusal(ssm.send_command, DocumentName="AWS-RunShellScript") == (
             "UnknownOperationException", "The local cloud does not serve the operation SendCommand of ssm.", 400
         )  # fmt: skip
@@ -175,6 +176,8 @@ async def test_secrets_have_versions_and_stages(cloud: Cloud) -> None:
         assert (code, status) == ("ResourceNotFoundException", 400)
         assert message == "Secrets Manager can't find the specified secret."
         assert refusal(secrets.create_secret, Name="db", SecretString="x")[0] == "ResourceExistsException"
+        assert refusal(secrets.tag_resource, SecretId="no", Tags=[])[0] == "ResourceNotFoundException"
+        assert refusal(secrets.list_secrets, NextToken="x")[0] == "InvalidNextTokenException"
         assert refusal(secrets.create_secret, Name="big", SecretString="x" * 65_537)[0] == "ValidationException"
         code, message, _ = refusal(secrets.rotate_secret, SecretId="db")
         assert (code, message) == (
@@ -207,6 +210,7 @@ async def test_keys_encrypt_for_a_context_and_sign(cloud: Cloud) -> None:
         assert kms.verify(Message=b"m", Signature=signature, **asked)["SignatureValid"]
         assert refusal(kms.verify, Message=b"n", Signature=signature, **asked)[0] == "KMSInvalidSignatureException"
         assert refusal(kms.encrypt, KeyId=key, Plaintext=b"x" * 4097)[0] == "ValidationException"
+        assert refusal(kms.list_grants, KeyId="none")[0] == "NotFoundException"
         assert refusal(kms.decrypt, CiphertextBlob=sealed, EncryptionContext={"a": "1"}, DryRun=True)[0] == (
             "UnsupportedOperationException"
         )

@@ -34,7 +34,10 @@ _OF_KEYS: Final = (
 _OF_ALIASES: Final = ("CreateAlias", "DeleteAlias", "UpdateAlias")
 _OF_ACCOUNT: Final = ("CreateKey", "GenerateRandom", "ListAliases", "ListKeys")
 _API: Final = JsonApi(
-    "kms", "TrentService.", frozenset((*_CRYPTOGRAPHIC, *_OF_KEYS, *_OF_ALIASES, *_OF_ACCOUNT)), "ValidationException"
+    "kms",
+    "TrentService.",
+    frozenset((*_CRYPTOGRAPHIC, *_OF_KEYS, *_OF_ALIASES, *_OF_ACCOUNT)),
+    blame={KeyError: Fault("NotFoundException", "The key or grant does not exist.")},
 )
 _BROKEN: Final = {"Verify": "KMSInvalidSignatureException", "VerifyMac": "KMSInvalidMacException"}
 _UNSERVED: Final = ("CustomKeyStoreId", "GrantTokens", "Recipient", "XksKeyId")

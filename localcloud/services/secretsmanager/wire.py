@@ -30,7 +30,15 @@ _OF_SECRETS: Final = (
     "UpdateSecret", "UpdateSecretVersionStage",
 )  # fmt: skip
 _OF_ACCOUNT: Final = ("BatchGetSecretValue", "GetRandomPassword", "ListSecrets")
-_API: Final = JsonApi("secretsmanager", "secretsmanager.", frozenset(("CreateSecret", *_OF_SECRETS, *_OF_ACCOUNT)))
+_API: Final = JsonApi(
+    "secretsmanager",
+    "secretsmanager.",
+    frozenset(("CreateSecret", *_OF_SECRETS, *_OF_ACCOUNT)),
+    blame={
+        KeyError: Fault("ResourceNotFoundException", "Secrets Manager can't find the specified secret."),
+        ValueError: Fault("InvalidNextTokenException", "The NextToken value is invalid."),
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,13 @@ _BY_NAME: Final = (
 _BY_NAMES: Final = ("DeleteParameters", "GetParameters")
 _TAGS: Final = ("AddTagsToResource", "ListTagsForResource", "RemoveTagsFromResource")
 _API: Final = JsonApi(
-    "ssm", "AmazonSSM.", frozenset((*_BY_NAME, *_BY_NAMES, *_TAGS, "DescribeParameters", "GetParametersByPath"))
+    "ssm",
+    "AmazonSSM.",
+    frozenset((*_BY_NAME, *_BY_NAMES, *_TAGS, "DescribeParameters", "GetParametersByPath")),
+    blame={
+        IndexError: Fault("InvalidResourceId", "The resource ID is not valid."),
+        ValueError: Fault("InvalidNextToken", "The specified token is not valid."),
+    },
 )
 _NAME: Final = re.compile(r"[a-zA-Z0-9_./-]+")
 _BAD_NAME: Final = (
