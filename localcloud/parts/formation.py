@@ -10,13 +10,14 @@ from typing import Final, cast
 from localcloud.compute.cloud import Compute
 from localcloud.front import Front
 from localcloud.options import CloudOptions, cloud_parameters
+from localcloud.parts.delegated import Lazily
 from localcloud.parts.messaging import Messaging
 from localcloud.parts.services import Services
 from localcloud.services.cloudformation.answers import ANSWERS_PATH, AnswerDesk
 from localcloud.services.cloudformation.model import Stacks
 from localcloud.services.cloudformation.resources import CustomResourceHandler, Send
 from localcloud.services.cloudformation.stacks import Nesting, StackHandler
-from localcloud.services.cloudformation.wire import CloudFormationService
+from localcloud.services.contract import Service
 from localcloud.services.lambda_.errors import LambdaError
 from localcloud.services.sns.errors import SnsError
 from localcloud.services.sns.message import Publication
@@ -70,12 +71,21 @@ class Formation:
         )
         custom = CustomResourceHandler(desk, send, tell=options.progress)
         self.handlers: tuple[ResourceHandler, ...] = (custom, StackHandler(nesting), *inert_handlers())
-        self.service = CloudFormationService(self._stacks)
+        self.service = Lazily("cloudformation", self._load)
+        self._urls: Urls | None = None
 
     def tell_by(self, urls: Urls) -> Urls:
         """Tell outputs by the API as they are reached here, and give `urls` back."""
-        self.service.show = urls.localise
+        self._urls = urls
         return urls
+
+    def _load(self) -> Service:
+        from localcloud.services.cloudformation.wire import CloudFormationService  # noqa: PLC0415 - few ask for it
+
+        return CloudFormationService(self._stacks, show=self._show)
+
+    def _show(self, value: str) -> str:
+        return value if self._urls is None else self._urls.localise(value)
 
     @asynccontextmanager
     async def deployed(self, handlers: Mapping[str, ResourceHandler], ledger: Ledger) -> AsyncGenerator[Deployed]:
