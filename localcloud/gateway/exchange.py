@@ -200,7 +200,10 @@ class Exchange:
         context = self._named_context()
         context["identity"] = {name: value or None for name, value in self._identity().items()}
         if self.authorizer is not None:
-            context["authorizer"] = {**self.authorizer, "integrationLatency": self.authorizer_latency_ms}
+            authorizer = self.method.authorizer if self.method is not None else None
+            is_pool = authorizer is not None and authorizer.kind == "cognito"  # nobody is asked about its tokens
+            asked = {} if is_pool else {"integrationLatency": self.authorizer_latency_ms}
+            context["authorizer"] = {**self.authorizer, **asked}
         if self.method is not None and self.method.operation:
             context["operationName"] = self.method.operation
         return context

@@ -76,7 +76,9 @@ async def test_an_identity_token_lets_in_and_its_claims_are_told() -> None:
     rest = await _api()
     for prefix in ("", "Bearer ", "bearer "):
         assert await _get(rest, prefix + _token(IDENTITY)) == (200, b"")
-    claims = rest.functions.events[0][1]["requestContext"]["authorizer"]["claims"]
+    authorizer = rest.functions.events[0][1]["requestContext"]["authorizer"]
+    assert set(authorizer) == {"claims"}
+    claims = authorizer["claims"]
     assert (claims["sub"], claims["email_verified"], claims["cognito:groups"]) == ("u-1", "true", "a,b")
     assert (claims["iat"], claims["auth_time"]) == ("Fri Jan 15 08:00:00 UTC 2027", str(NOW))
 
