@@ -12,7 +12,7 @@ from localcloud.gateway import cognito
 from localcloud.gateway.appsync.http import EventsHttp
 from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.http_api.apis import HttpApis
-from localcloud.gateway.http_api.stage import HttpBackends
+from localcloud.gateway.http_api.backends import HttpBackends
 from localcloud.gateway.rest import Backends
 from localcloud.gateway.server import Gateway
 from localcloud.issuer_keys import IssuerKeys

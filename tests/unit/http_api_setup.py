@@ -20,8 +20,8 @@ from localcloud.clock import Clock, LoopClock, run_virtual
 from localcloud.compute.streamed import StreamedInvocation
 from localcloud.gateway.domain_resources import domain_handlers
 from localcloud.gateway.http_api.apis import HttpApis
+from localcloud.gateway.http_api.backends import HttpBackends
 from localcloud.gateway.http_api.resources import StackHttpApis
-from localcloud.gateway.http_api.stage import HttpBackends
 from localcloud.gateway.message import HttpRequest, HttpResponse
 from localcloud.gateway.ports import HttpAnswer, HttpCall, HttpFailed, Identity
 from localcloud.gateway.rest import Backends

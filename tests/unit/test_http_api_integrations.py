@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
@@ -218,6 +219,42 @@ def test_sqs_send_message_is_the_queues_own_answer() -> None:
         assert world.requests[0].access_key == "ASIAROLE"
         (message,) = await queue.receive(1, wait_s=0)
         assert (message.body, message.message_attributes["kind"].value) == ("hi", "a")
+
+    in_world(run)
+
+
+@pytest.mark.parametrize(("names", "found"), [("All", 2), ('["kind"]', 1), ("kind, other", 2), ("none", 0)])
+def test_sqs_messages_are_received_deleted_and_purged(names: str, found: int) -> None:
+    """Lists of names are JSON or have commas; a receipt handle comes from the body."""
+
+    async def run(world: World) -> None:
+        queue = world.queues.create("jobs", REGION, attributes={}, tags={})
+        await world.make_open()
+        url = {"QueueUrl": f"https://sqs.{REGION}.amazonaws.com/123456789012/jobs"}
+        text = '{"DataType": "String", "StringValue": "v"}'
+        attributes = {"MessageBody": "hi", "MessageAttributes": f'{{"kind": {text}, "other": {text}}}'}
+        for action, more in (
+            ("Send", attributes),
+            ("Receive", {"MessageAttributeNames": names, "AttributeNames": "All", "MaxNumberOfMessages": "10"}),
+            ("Delete", {"ReceiptHandle": "$request.body.handle"}),
+        ):
+            settings = {"IntegrationSubtype": f"SQS-{action}Message", "RequestParameters": url | more}
+            await world.make_route(f"POST /{action}", SERVICE | settings)
+        purge = {"IntegrationSubtype": "SQS-PurgeQueue", "RequestParameters": url}
+        await world.make_route("POST /Purge", SERVICE | purge)
+        for _ in range(2):
+            assert (await world.ask("POST", "/Send")).status == 200
+        received = (await world.ask("POST", "/Receive")).body.decode()
+        handles = re.findall("<ReceiptHandle>(.*?)</ReceiptHandle>", received)
+        assert (received.count("<MessageAttribute>"), len(handles)) == (2 * found, 2)
+        assert "<Name>SentTimestamp</Name>" in received
+        deleted = await world.ask("POST", "/Delete", json.dumps({"handle": handles[0]}).encode())
+        assert deleted.status == 200
+        await asyncio.sleep(31)
+        assert len(await queue.receive(10, wait_s=0)) == 1
+        assert (await world.ask("POST", "/Purge")).status == 200
+        await asyncio.sleep(61)
+        assert await queue.receive(10, wait_s=0) == []
 
     in_world(run)
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from localcloud.bearer_tokens import AGAIN_S, KEPT_S, TokenInvalid, read_signed
+from localcloud.bearer_tokens import AGAIN_S, KEPT_S, IssuerTokens, TokenInvalid, read_signed
+from localcloud.gateway.cognito import TokenExpired, TokenRefused
+from localcloud.parts.http_apis import PoolVerifier
 from tests.unit.http_api_setup import ISSUER, World, function, in_world, key_set, signing_key, token
 
 UNAUTHORIZED = b'{"message":"Unauthorized"}'
@@ -273,5 +275,27 @@ def test_an_issuer_without_keys_is_told() -> None:
         assert (answer.status, answer.header("www-authenticate")) == (401, words)
         world.keys.found = key_set("one")
         assert (await world.ask("GET", "/", authorization=token(world.clock.time()))).status == 200
+
+    in_world(run)
+
+
+@pytest.mark.parametrize(
+    ("claims", "refusal"),
+    [({}, None), ({"exp": 1_800_000_000}, TokenExpired), ({"iss": "https://other"}, TokenRefused)],
+)
+def test_rest_apis_take_tokens_by_the_same_verifier(claims: dict[str, Any], refusal: type[Exception] | None) -> None:
+    """Claims, or the two refusals that user pool authorizers know; an issuer without keys is one of them."""
+
+    async def run(world: World) -> None:
+        verify = PoolVerifier(IssuerTokens(world.keys, clock=world.clock))
+        now_s = world.clock.time()
+        if refusal is None:
+            assert (await verify(token(now_s, claims), issuer=ISSUER, now_s=now_s))["sub"] == "ann"
+        else:
+            with pytest.raises(refusal):
+                await verify(token(now_s, claims), issuer=ISSUER, now_s=now_s)
+        world.keys.found = None
+        with pytest.raises(TokenRefused, match="JWKS"):
+            await verify(token(now_s), issuer="https://silent.example", now_s=now_s)
 
     in_world(run)

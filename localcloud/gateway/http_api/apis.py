@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
+from typing import TYPE_CHECKING
 
 from localcloud.clock import Clock
+from localcloud.gateway.http_api.backends import HttpBackends
 from localcloud.gateway.http_api.definition import DEFAULT, HttpApi, Stage
 from localcloud.gateway.http_api.errors import error_response
-from localcloud.gateway.http_api.stage import HttpBackends, HttpStage
 from localcloud.gateway.message import HttpRequest, HttpResponse
+
+if TYPE_CHECKING:
+    from localcloud.gateway.http_api.stage import HttpStage
 
 __all__ = ["HttpApis"]
 
@@ -36,6 +40,8 @@ class HttpApis:
 
     def deploy(self, api_id: str, stage: Stage, definition: Callable[[], HttpApi]) -> None:
         """Serve what `definition` gives at the stage from now on; a stage of the same name is replaced."""
+        from localcloud.gateway.http_api.stage import HttpStage  # noqa: PLC0415 - 10 ms, where there is a stage
+
         made = HttpStage(stage, definition, backends=self._backends, clock=self._clock, random=self._random)
         self._stages.setdefault(api_id, {})[stage.name] = made
 

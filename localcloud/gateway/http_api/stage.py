@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Final
 
-from localcloud.bearer_tokens import IssuerTokens
 from localcloud.clock import Clock
 from localcloud.gateway.http_api.authorizers import LambdaAuthorizers
+from localcloud.gateway.http_api.backends import HttpBackends
 from localcloud.gateway.http_api.cors import answer_preflight, apply_cors, is_preflight
 from localcloud.gateway.http_api.definition import HttpApi, JwtAuthorizer, LambdaAuthorizer, Route, Stage
 from localcloud.gateway.http_api.errors import ApiError, error_response
@@ -25,23 +25,15 @@ from localcloud.gateway.http_api.integrations import integrate
 from localcloud.gateway.http_api.jwt import authorize_token
 from localcloud.gateway.http_api.routing import Routes
 from localcloud.gateway.message import HttpRequest, HttpResponse
-from localcloud.gateway.rest import MAX_BODY_BYTES, Backends
+from localcloud.gateway.rest import MAX_BODY_BYTES
 from localcloud.gateway.throttle import TokenBucket
 from localcloud.identify import read_scope
 from localcloud.traces.requests import RequestSpans
 
-__all__ = ["HttpBackends", "HttpStage"]
+__all__ = ["HttpStage"]
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # or half a character
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class HttpBackends:
-    """What an HTTP API leads to, and whose tokens it takes."""
-
-    to: Backends
-    tokens: IssuerTokens
 
 
 class HttpStage:
