@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from functools import partial
 from typing import Final
 
 from localcloud.front import Front
 from localcloud.parts.services import Services
-from localcloud.services.events.envelope import Entry
+from localcloud.services.events.envelope import Entry, RefusedEntry
 from localcloud.services.events.model import Buses
 from localcloud.services.iam.sessions import RoleSessions
 from localcloud.services.states.access import tags_of
@@ -20,6 +21,7 @@ from localcloud.services.states.wire import StatesService
 
 __all__ = ["open_states"]
 
+log = logging.getLogger(__name__)
 PRINCIPAL: Final = "states.amazonaws.com"
 _SESSION: Final = "StepFunctions"
 _LOGS: Final = "logs:CreateLogDelivery"
@@ -36,7 +38,10 @@ def open_states(services: Services, buses: Buses, front: Front, *, group: asynci
             detail=status_detail(execution),
             resources=(execution.arn,),
         )
-        buses.emit(execution.revision.region, entry)
+        try:
+            buses.emit(execution.revision.region, entry)
+        except RefusedEntry:
+            log.exception("states.change_not_told", extra={"execution": execution.arn})
 
     machines = StateMachines(
         Ports(

@@ -356,6 +356,17 @@ def test_a_change_of_status_is_told_to_the_bus() -> None:
     assert (detail["inputDetails"], detail["outputDetails"]) == ({"included": True}, {"included": True})
 
 
+def test_data_that_is_too_large_is_left_out_of_the_event() -> None:
+    """Counted as it is escaped in it."""
+
+    async def story(world: World) -> list[Execution]:
+        return [await world.run(one({"Type": "Pass", "Result": 1}), '"' * count) for count in (60_000, 64_000)]
+
+    fits, not_here = (json.loads(status_detail(each)) for each in run_world(story))
+    assert (fits["inputDetails"], fits["output"]) == ({"included": True}, "1")
+    assert (not_here["inputDetails"], not_here["input"], not_here["output"]) == ({"included": False}, None, None)
+
+
 def test_what_iam_is_asked() -> None:
     """The action, on the machine or the execution; a role is passed; a token counts as its machine."""
 

@@ -21,7 +21,7 @@ def status_detail(execution: Execution) -> str:
     """The detail of an execution's event, JSON. Dates in milliseconds."""
     order = execution.order
     output = execution.output if execution.status == "SUCCEEDED" else None
-    fits = size_of(order.text) + size_of(output or "") <= MAX_DATA_BYTES
+    fits = _escaped_bytes(order.text) + _escaped_bytes(output or "") <= MAX_DATA_BYTES
     detail: dict[str, Any] = {
         "executionArn": order.arn,
         "stateMachineArn": execution.revision.arn,
@@ -38,3 +38,7 @@ def status_detail(execution: Execution) -> str:
         "redriveCount": 0,
     }
     return write_json(detail)
+
+
+def _escaped_bytes(text: str) -> int:
+    return size_of(write_json(text)) - 2
