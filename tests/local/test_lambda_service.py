@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.local.conftest import RunningCloud, start_cloud
+from tests.unit.test_function_code import archive
 
 pytestmark = pytest.mark.local
 
@@ -115,3 +118,29 @@ def test_an_event_that_succeeds_is_an_event_on_a_bus(stack: Stack) -> None:
     event = json.loads(stack.receive("Successes")["Body"])
     assert event["detail-type"] == "Lambda Function Invocation Result - Success"
     assert (event["detail"]["requestPayload"], event["detail"]["responseContext"]["statusCode"]) == ({"n": 2}, 200)
+
+
+def test_code_comes_from_a_bucket_and_records_of_failures_go_to_one(stack: Stack) -> None:
+    """UpdateFunctionCode reads the cloud's own S3 as its caller; an object that is not there is S3's own error."""
+    api, s3, bucket = stack.client("lambda"), stack.client("s3"), stack.output("Records")
+    name = stack.output("Lose")
+    content = archive(greet=b"def fail(event, context):\n    raise ValueError('other code')\n")
+    s3.put_object(Bucket=bucket, Key="code/new.zip", Body=content)
+    with pytest.raises(ClientError, match="S3 Error Code: NoSuchKey"):
+        api.update_function_code(FunctionName=name, S3Bucket=bucket, S3Key="code/gone.zip")
+    changed = api.update_function_code(FunctionName=name, S3Bucket=bucket, S3Key="code/new.zip")
+    assert changed["CodeSize"] == len(content)
+    api.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
+    prefix = f"aws/lambda/async/{name}/"
+    key = found(lambda: s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []))[0]["Key"]
+    record = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    assert record["responsePayload"]["errorMessage"] == "other code"
+
+
+def found(look: Callable[[], list[Any]]) -> list[Any]:
+    """What is there to be seen, looked for again for a minute at most."""
+    deadline = time.monotonic() + 60
+    while not (seen := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return seen
