@@ -85,9 +85,8 @@ class JsonDelegate(DelegatedService, ABC):
         fault = Fault(self.api.invalid, wrong) if wrong else self.find_fault(operation, body)
         if fault is not None:
             return refuse(request, fault.status, code=fault.code, message=fault.message)
-        answer = await self._ask(
-            replace(request, path="/", query="", method="POST", body=request.body or b"{}"), operation
-        )
+        given = json.dumps({name: value for name, value in body.items() if value is not None}).encode()
+        answer = await self._ask(replace(request, path="/", query="", method="POST", body=given), operation)
         if answer.status == 200:
             self.hear(operation, Heard(body, _told(answer), request.region))
         return answer

@@ -122,6 +122,12 @@ async def test_parameters_have_types_versions_labels_and_paths(cloud: Cloud) -> 
         assert [each["Value"] for each in ssm.get_parameter_history(Name="/app/a")["Parameters"]] == ["one", "two"]
         flat = ssm.get_parameters_by_path(Path="/app")["Parameters"]
         assert sorted(each["Name"] for each in flat) == ["/app/a", "/app/list"]
+        null = b'{"Path":"/app","MaxResults":null}'
+        headers = {"x-amz-target": "AmazonSSM.GetParametersByPath", "content-type": "application/x-amz-json-1.1"}
+        scope = f"AWS4-HMAC-SHA256 Credential=AK/20261128/{REGION}/ssm/aws4_request, Signature=0"
+        asked = urllib.request.Request(cloud.url, data=null, headers={**headers, "authorization": scope})
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            assert len(json.load(answer)["Parameters"]) == 2
         deep = ssm.get_parameters_by_path(Path="/app", Recursive=True, WithDecryption=True)["Parameters"]
         assert {each["Name"]: each["Value"] for each in deep}["/app/deep/secret"] == "s3cret"
         assert ssm.get_parameter(Name="/app/deep/secret")["Parameter"]["Value"] != "s3cret"
