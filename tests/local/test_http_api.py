@@ -88,6 +88,17 @@ class Apis:
         made = issuer.token(subject="ann", audience=audience, minutes=5, clock=SystemClock(), claims=claims)
         return f"Bearer {made}"
 
+    def client(self, service: str) -> Any:
+        """boto3, as the developer."""
+        return boto3.client(
+            service,
+            region_name=REGION,
+            endpoint_url=self.cloud.status["endpoints"]["aws"],
+            aws_access_key_id="developer",
+            aws_secret_access_key="secret",
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
 
 @pytest.fixture(scope="module")
 def apis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apis]:
@@ -179,6 +190,20 @@ def test_tokens_of_the_local_issuer_are_verified(apis: Apis) -> None:
     assert (bare.status, bare.body, scoped.status) == (403, b'{"message":"Forbidden"}', 200)
 
 
+def test_tokens_of_a_user_pool_are_verified(apis: Apis) -> None:
+    """With the pool's own keys, here: the id token by its audience, the access token by its client."""
+    outputs, cognito = apis.cloud.status["outputs"], apis.client("cognito-idp")
+    pool, secret = outputs["PoolId"], "Secret-123!"
+    cognito.admin_create_user(UserPoolId=pool, Username="ann", MessageAction="SUPPRESS")
+    cognito.admin_set_user_password(UserPoolId=pool, Username="ann", Password=secret, Permanent=True)
+    flow = {"USERNAME": "ann", "PASSWORD": secret}
+    signed = cognito.initiate_auth(ClientId=outputs["ClientId"], AuthFlow="USER_PASSWORD_AUTH", AuthParameters=flow)
+    for kind, use in (("IdToken", "id"), ("AccessToken", "access")):
+        answer = apis.ask("GET", "/pool", authorization=f"Bearer {signed['AuthenticationResult'][kind]}")
+        assert (answer.status, answer.told["requestContext"]["authorizer"]["jwt"]["claims"]["token_use"]) == (200, use)
+    assert apis.ask("GET", "/pool", authorization=apis.token()).status == 401
+
+
 @pytest.mark.parametrize(("route", "told"), [("/layered1", {"expires_s"}), ("/layered2", {"expires_s", "principalId"})])
 def test_the_layers_authorizer_decides_in_both_formats(apis: Apis, route: str, told: set[str]) -> None:
     """As a policy; without a token it is never asked, a bad one is 401."""
@@ -229,14 +254,7 @@ def test_services_are_called_with_the_integrations_role(apis: Apis) -> None:
     """SQS, EventBridge and Step Functions as the role may; Kinesis not, in its own words."""
     sent = apis.ask("POST", "/send", b'{"text":"hi"}', api="parts")
     assert (sent.status, b"<SendMessageResponse" in sent.body) == (200, True)
-    sqs = boto3.client(
-        "sqs",
-        region_name=REGION,
-        endpoint_url=apis.cloud.status["endpoints"]["aws"],
-        aws_access_key_id="developer",
-        aws_secret_access_key="secret",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
+    sqs = apis.client("sqs")
     found = sqs.receive_message(QueueUrl=apis.cloud.status["outputs"]["QueueUrl"], WaitTimeSeconds=1)
     assert [message["Body"] for message in found["Messages"]] == ["hi"]
     put = apis.ask("POST", "/put", b'{"k":1}', api="parts")
