@@ -24,6 +24,7 @@ from localcloud.services.states.execution import EXPRESS
 from localcloud.services.states.failures import StateFailure
 from localcloud.services.states.map_operations import MAP_OPERATIONS
 from localcloud.services.states.model import StateMachine
+from localcloud.services.states.testing import test_state
 from localcloud.services.states.validation import check_definition
 from localcloud.services.states.version_operations import VERSION_OPERATIONS
 
@@ -312,6 +313,7 @@ def _read_tags(listed: Sequence[Mapping[str, str]], before: Mapping[str, str] | 
 OPERATIONS: Final[Mapping[str, Callable[[Call], Awaitable[Result]]]] = {
     **MAP_OPERATIONS,
     **VERSION_OPERATIONS,
+    "TestState": test_state,
     "CreateStateMachine": _create,
     "DeleteStateMachine": _delete,
     "DescribeExecution": _describe_execution,

@@ -113,6 +113,17 @@ REQUESTS: Final[Mapping[str, Structure]] = {
     "StartSyncExecution": _START,
     "StopExecution": Structure({"executionArn": _LONG_ARN, "error": _ERROR, "cause": _CAUSE}, ("executionArn",)),
     "TagResource": Structure({"resourceArn": _ARN, "tags": _TAGS}, ("resourceArn", "tags")),
+    "TestState": Structure(
+        {
+            "definition": _DEFINITION,
+            "roleArn": _ARN,
+            "input": _DATA,
+            "inspectionLevel": Text(choices=("INFO", "DEBUG", "TRACE")),
+            "revealSecrets": Flag(),
+            "variables": _DATA,
+        },
+        ("definition",),
+    ),
     "UntagResource": Structure({"resourceArn": _ARN, "tagKeys": Items(_KEY, 0, 50)}, ("resourceArn", "tagKeys")),
     "UpdateMapRun": Structure(
         {
@@ -137,6 +148,5 @@ REQUESTS: Final[Mapping[str, Structure]] = {
 NOT_SERVED: Final = frozenset(
     {
         "CreateActivity", "DeleteActivity", "DescribeActivity", "GetActivityTask", "ListActivities", "RedriveExecution",
-        "TestState",
     }
 )  # fmt: skip

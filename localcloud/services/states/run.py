@@ -18,7 +18,7 @@ from localcloud.services.states.flow import Lane, show_time
 from localcloud.services.states.paths import Scope
 from localcloud.services.states.steps import Done, act
 
-__all__ = ["walk"]
+__all__ = ["Tried", "try_once", "walk"]
 
 VISITS_A_TICK: Final = 100  # states, then a TICK_S passes; ours, as AWS's states take some milliseconds each
 TICK_S: Final = 0.01
@@ -49,6 +49,32 @@ async def walk(machine: Machine, value: Any, lane: Lane) -> Any:
         name, value = await _visit(machine.states[name], value, lane)
         if not name:
             return value
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What one try of a state gave. `status` as TestState has it; `next` "" where the machine would end."""
+
+    status: str
+    next: str
+    output: Any
+    failure: StateFailure | None = None
+
+
+async def try_once(state: State, value: Any, lane: Lane) -> Tried:
+    """Try a state once, and say whether it would be retried or caught."""
+    visit = _Visit(state, value, lane.previous, lane.run.world.clock.time())
+    try:
+        following, output = await _try(visit, lane)
+    except StateFailure as failure:
+        told = _locate(failure, visit)
+        if _find_retrier(visit, told.error) is not None:
+            return Tried("RETRIABLE", "", None, told)
+        if _find_catcher(state, told.error) is None:
+            return Tried("FAILED", "", None, told)
+        following, output = _catch(visit, told, lane)
+        return Tried("CAUGHT_ERROR", following, output, told)
+    return Tried("SUCCEEDED", following, output)
 
 
 async def _pause(lane: Lane) -> None:
