@@ -68,7 +68,7 @@ class CodeStore:
         copy = self._target(facts)
 
         def make(target: Path) -> None:
-            ignored = shutil.ignore_patterns(*_IGNORED, "*.pyc")
+            ignored = shutil.ignore_patterns(*_IGNORED)
             shutil.copytree(folder, target, ignore=ignored, ignore_dangling_symlinks=True, dirs_exist_ok=True)
 
         kept = make_once(copy, make)
@@ -129,7 +129,7 @@ def _files(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if name not in _IGNORED)
         for name in sorted(names):
             path = Path(root) / name
-            if not name.endswith(".pyc") and path.is_file():
+            if path.is_file():
                 yield path
 
 

@@ -93,17 +93,11 @@ class ReadyPool:
                 if self._closed:
                     return
                 environment = self._launch()
-                try:
-                    self.failed = bool(await environment.initialise())
-                except Exception:  # noqa: BLE001 - the edge: the status says that it failed
-                    self.failed = True
-                    _LOG.exception("lambda.provisioning_failed")
-                    self._stop(environment)
-                    return
+                failed = self.failed = await _initialise(environment)
         finally:
             self._starting -= 1
-        if self._closed or len(self._all) >= self._count:
-            self._stop(environment)
+        if self._closed or failed or len(self._all) >= self._count:
+            self._stop(environment)  # one that fails is not tried again: calls are served on demand, and show the error
             return
         self._all.add(environment)
         self._idle.append(environment)
@@ -115,3 +109,12 @@ class ReadyPool:
 
     def _stop(self, environment: ExecutionEnvironment) -> None:
         self._group.create_task(environment.stop())
+
+
+async def _initialise(environment: ExecutionEnvironment) -> bool:
+    """Whether its init phase failed."""
+    try:
+        return await environment.initialise()
+    except Exception:  # noqa: BLE001 - the edge: the status says that it failed
+        _LOG.exception("lambda.provisioning_failed")
+        return True

@@ -7,6 +7,7 @@ aws-resource-lambda-alias.html, aws-resource-lambda-eventinvokeconfig.html
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 from localcloud.compute.aliases import alias_arn, make_alias
@@ -15,6 +16,7 @@ from localcloud.compute.concurrency import check_provision
 from localcloud.compute.function import LATEST
 from localcloud.compute.resource_parts import FunctionParts, naming
 from localcloud.compute.versions import Alias, AsyncSettings, FunctionRecord
+from localcloud.services.lambda_.errors import LambdaError
 from localcloud.template.handler import Physical, Resource, ResourceHandler, Support, Supported
 from localcloud.template.properties import Properties, read_properties
 
@@ -59,7 +61,8 @@ class VersionHandler:
         name, _, version = physical.ref.rpartition(":")
         record = self._parts.functions.records.get(name.rpartition(":")[2])
         if record is not None:
-            await record.withdraw(version)
+            with suppress(LambdaError):  # an alias that the API made still names it: it ends with its function
+                await record.withdraw(version)
 
 
 class AliasHandler:

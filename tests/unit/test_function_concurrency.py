@@ -13,7 +13,7 @@ from localcloud.compute.environment import Outcome, Request
 from localcloud.compute.function import FunctionSpec
 from localcloud.compute.versions import Alias
 from localcloud.services.lambda_.errors import LambdaError
-from tests.unit.lambda_setup import World, spec, world
+from tests.unit.lambda_setup import Room, World, spec, world
 
 
 async def provision(there: World, qualifier: str, count: int) -> Any:
@@ -105,6 +105,26 @@ def test_a_provisioned_environment_that_ends_is_replaced() -> None:
             await there.functions.invoke("f:1", b"{}")
             await asyncio.sleep(0.2)
             assert (len(there.made), there.made[0].stopped, made.available) == (2, True, 1)
+
+    run_virtual(main)
+
+
+def test_what_fails_to_start_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FAILED, nothing allocated, one start for each; calls are served on demand."""
+
+    async def fails(room: Any) -> bool:
+        await asyncio.sleep(0.1)
+        return room.spec.initialization_type == "provisioned-concurrency"
+
+    async def main() -> None:
+        monkeypatch.setattr(Room, "initialise", fails)
+        async with world() as there:
+            versions(there, 1)
+            made = await provision(there, "1", 2)
+            await asyncio.sleep(3600)
+            assert (made.status, made.allocated, [room.stopped for room in there.made]) == ("FAILED", 0, [True, True])
+            await there.functions.invoke("f:1", b"{}")
+            assert there.made[2].spec.initialization_type == "on-demand"
 
     run_virtual(main)
 

@@ -100,6 +100,10 @@ async def test_a_version_is_of_the_code_as_it_is(stack: Stack) -> None:
     assert stack.record.describe("1").code_dir != stack.folder
     with pytest.raises(TemplateError, match=r"A version for this Lambda function exists \( 1 \)"):
         await stack.make("Version", FunctionName="f")
+    stack.record.aliases["other"] = Alias(name="other", version="1")
+    await stack.unmake("Version", made)
+    assert [each.version for each in stack.record.versions()] == ["$LATEST", "1"]
+    stack.record.aliases.clear()
     await stack.unmake("Version", made)
     assert [each.version for each in stack.record.versions()] == ["$LATEST"]
 
