@@ -181,6 +181,7 @@ async def _open_compute(
         interpose=chaos.interpose,
         reloads=options.reloads,
         writes=options.writes,
+        debugger=options.debugger,
     )
     credentials = services.iam.issue_credentials
     async with open_compute(

@@ -31,7 +31,8 @@ class CloudOptions:
     `model_key` is what the server of `model` asks for, "" for nothing: sent to that server alone.
     `joins` is the address of the process that holds several Regions together, "" for a cloud of one Region; `issuer`
     the folder of the issuer's key where that is not `state`. `settings` is the samconfig file, None for the one beside
-    the template. `reloads`: whether edited code is run at once.
+    the template. `reloads`: whether edited code is run at once; `debugger`: the port of a debugger for
+    all functions, 0 for none.
     """
 
     template: Path
@@ -52,6 +53,7 @@ class CloudOptions:
     joins: str = ""
     issuer: Path | None = None
     reloads: bool = False
+    debugger: int = 0
 
     @property
     def writes(self) -> tuple[Path, ...]:

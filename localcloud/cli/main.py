@@ -27,12 +27,20 @@ __all__ = ["main"]
 
 DEFAULT_PORT: Final = 4600
 MAX_REGIONS: Final = 4  # each is a cloud of its own, of some 100 MB and its functions
+MAX_PORT: Final = 65_535
 LAST_PORT: Final = 65_532  # of 65,535: HTTP and WebSocket endpoints and the console are on the three after it
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > LAST_PORT:
         message = f"a port is 0 to {LAST_PORT}, not {text}"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def _debugger(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PORT:
+        message = f"a debugger's port is 1 to {MAX_PORT}, not {text}"
         raise argparse.ArgumentTypeError(message)
     return int(text)
 
@@ -84,6 +92,13 @@ def _add_up(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     up.add_argument(
         "--no-reload", action="store_false", dest="reloads", help="go on with the code that was there at the start"
+    )
+    up.add_argument(
+        "--debugger",
+        type=_debugger,
+        default=0,
+        metavar="PORT",
+        help="let an editor attach to PORT and debug every function; needs debugpy",
     )
     up.add_argument("--open", action="store_true", help="open the console in a browser when it is ready")
     up.add_argument("--detach", action="store_true", help="return when it is ready; stop it with `sluiceway down`")

@@ -80,6 +80,9 @@ def _settings(options: argparse.Namespace, environ: dict[str, str]) -> CloudOpti
     if options.regions and options.region:
         message = "--region names the Region of one cloud; with --regions there are several"
         raise ValueError(message)
+    if options.regions and options.debugger:
+        message = "--debugger serves the functions of one Region; leave --regions out"
+        raise ValueError(message)
     return CloudOptions(
         template=given.template,
         state=options.state,
@@ -99,6 +102,7 @@ def _settings(options: argparse.Namespace, environ: dict[str, str]) -> CloudOpti
         joins=options.joins,
         issuer=options.issuer,
         reloads=options.reloads,
+        debugger=options.debugger,
     )
 
 

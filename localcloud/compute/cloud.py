@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.clock import Clock
+from localcloud.compute.debugging import Debugger, open_debugger
 from localcloud.compute.environment import Environment, Host
 from localcloud.compute.functions import Functions
 from localcloud.compute.installer import Progress
@@ -34,7 +35,8 @@ class ComputeSettings:
 
     `endpoint_url` is asked at each start of a process, so that the port may be known late. `recorder` is told of
     invocations. `interpose`: what to put before the Runtime API of an environment that starts. `reloads`: whether code
-    that is edited is run at once; the local cloud itself writes in the folders `writes`.
+    that is edited is run at once; the local cloud itself writes in the folders `writes`. `debugger`: the port that an
+    editor attaches to, 0 for none.
     """
 
     cache_dir: Path
@@ -45,6 +47,7 @@ class ComputeSettings:
     interpose: Interpose | None = None
     reloads: bool = False
     writes: tuple[Path, ...] = ()
+    debugger: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,13 @@ async def open_compute(
 ) -> AsyncGenerator[Compute]:
     """Lambda for the length of the block; every process is gone after it.
 
-    An error raised inside the block leaves it in an ExceptionGroup, as from any task group.
+    An error raised inside the block leaves it in an ExceptionGroup, as from any task group. So does Misconfigured where
+    functions cannot be debugged.
     """
     runtimes = Runtimes(cache_dir=settings.cache_dir, environ=settings.environ, progress=settings.progress)
     reaper = Reaper()
     try:
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group, _debug(settings, reaper, group) as debugger:
             host = Host(
                 runtimes=runtimes,
                 clock=clock,
@@ -83,6 +87,7 @@ async def open_compute(
                 reaper=reaper,
                 group=group,
                 interpose=settings.interpose,
+                debugger=debugger,
             )
             functions = Functions(
                 lambda spec: Environment(spec, host),
@@ -102,6 +107,17 @@ async def open_compute(
                 await functions.close()
     finally:
         reaper.close()
+
+
+@asynccontextmanager
+async def _debug(
+    settings: ComputeSettings, reaper: Reaper, group: asyncio.TaskGroup
+) -> AsyncGenerator[Debugger | None]:
+    if not settings.debugger:
+        yield None
+        return
+    async with open_debugger(settings.debugger, reaper=reaper, group=group) as debugger:
+        yield debugger
 
 
 def _reload(settings: ComputeSettings, functions: Functions, group: asyncio.TaskGroup) -> Reloader:

@@ -24,9 +24,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from localcloud.clock import Clock
+from localcloud.compute.debugging import Debugger
 from localcloud.compute.freezing import Unfinished
 from localcloud.compute.function import FunctionSpec
 from localcloud.compute.platform_log import OUT_OF_MEMORY, PlatformLog, Report
@@ -41,7 +42,9 @@ from localcloud.services.logs.model import Logs
 __all__ = ["Environment", "ExecutionEnvironment", "Host", "Outcome", "Request"]
 
 INIT_TIMEOUT_S: Final = 10.0  # lambda-runtime-environment: the Init phase is limited to 10 seconds
+DEBUGGED_S: Final = 24 * 3600.0  # what a function is told to have left while an editor is attached
 _EXIT_ERROR: Final = "Runtime.ExitError"
+_Awaited: TypeAlias = asyncio.Future[Answer] | asyncio.Future[Answer | None]
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +109,7 @@ class ExecutionEnvironment(Protocol):
 class Host:
     """What all environments of a local cloud share. `group` owns the watch over their processes.
 
-    `interpose`: what to put before the Runtime API of one that starts.
+    `interpose`: what to put before the Runtime API of one that starts. `debugger`: what functions connect to.
     """
 
     runtimes: Runtimes
@@ -118,6 +121,7 @@ class Host:
     reaper: Reaper
     group: asyncio.TaskGroup
     interpose: Interpose | None = None
+    debugger: Debugger | None = None
 
 
 class Environment:
@@ -181,11 +185,12 @@ class Environment:
         if self._ended:  # while the runtime was being installed
             return Answer(describe_exit(0).encode(), _EXIT_ERROR, failed=True)
         began = loop.time()
-        guard = Guard(self._tell_unfinished)
+        debugged = self._host.debugger is not None
+        guard = Guard(None if debugged else self._tell_unfinished, limits_memory=not debugged)
         process = self._process = RuntimeProcess(self._log.write, reaper=self._host.reaper, guard=guard)
         if phase == "init":
             self._log.init_start(f"python:{'.'.join(map(str, runtime.interpreter.version))}")
-        failed = await self._launch(process, runtime) or await _wait(process, process.api.ready, began + limit_s)
+        failed = await self._launch(process, runtime) or await self._wait(process, process.api.ready, began + limit_s)
         process.drain()
         self._init_ms = (loop.time() - began) * 1000
         if failed is None:
@@ -204,6 +209,7 @@ class Environment:
             credentials=credentials,
             endpoint_url=host.endpoint_url(),
             home=self._home,
+            prepare=None if host.debugger is None else host.debugger.variables,
         )
         try:
             await process.start(spec, runtime, sandbox, group=host.group)
@@ -226,20 +232,45 @@ class Environment:
             Event(
                 request_id=request.request_id,
                 payload=request.payload,
-                deadline_ms=int((self._host.clock.time() + left_s) * 1000),
+                deadline_ms=int((self._host.clock.time() + self._told_s(left_s)) * 1000),
                 function_arn=request.function_arn or self._spec.arn,
                 trace_header=request.trace_header,
                 client_context=request.client_context,
                 on_stream=request.on_stream,
             )
         )
-        failed = await _wait(process, answer, deadline)
+        failed = await self._wait(process, answer, deadline)
         if process.settle_memory():
             failed = Answer(describe_exit(-signal.SIGKILL).encode(), _EXIT_ERROR, failed=True)
             await process.exited
         process.drain()
         found = failed or answer.result()
         return self._word(found, request) if failed or found is TRUNCATED else found
+
+    def _told_s(self, left_s: float) -> float:
+        """How much time the function is told to have."""
+        debugger = self._host.debugger
+        return DEBUGGED_S if debugger is not None and debugger.attached else left_s
+
+    async def _wait(self, process: RuntimeProcess, future: _Awaited, deadline: float) -> Answer | None:
+        """None once `future` has a good result; else what was posted, how the process ended, or that time ran out.
+
+        No time runs out while an editor is attached; when it goes, all of it is there again.
+        """
+        loop, debugger = asyncio.get_running_loop(), self._host.debugger
+        limit_s = max(0.0, deadline - loop.time())
+        while True:
+            awaited = {future, process.exited}
+            await asyncio.wait(awaited, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            if debugger is None or not debugger.attached or any(each.done() for each in awaited):
+                break
+            await debugger.wait_detached(awaited)
+        if future.done():
+            found = future.result()
+            return found if future is process.api.ready else None
+        if process.exited.done():
+            return Answer(describe_exit(process.exited.result()).encode(), _EXIT_ERROR, failed=True)
+        return Answer(b"", "Sandbox.Timedout", failed=True)
 
     def _word(self, failed: Answer, request: Request) -> Answer:
         """The platform's own failures in Lambda's words, and in the log; what the runtime posted stays as it is."""
@@ -295,20 +326,6 @@ class Environment:
             self._process.close()
             if not self._ended:
                 self._process = None
-
-
-async def _wait(
-    process: RuntimeProcess, future: asyncio.Future[Answer] | asyncio.Future[Answer | None], deadline: float
-) -> Answer | None:
-    """None once `future` has a good result; else what was posted, how the process ended, or that time ran out."""
-    left_s = max(0.0, deadline - asyncio.get_running_loop().time())
-    await asyncio.wait({future, process.exited}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-    if future.done():
-        found = future.result()
-        return found if future is process.api.ready else None
-    if process.exited.done():
-        return Answer(describe_exit(process.exited.result()).encode(), _EXIT_ERROR, failed=True)
-    return Answer(b"", "Sandbox.Timedout", failed=True)
 
 
 def _stream_name(spec: FunctionSpec, host: Host) -> str:

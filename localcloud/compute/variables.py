@@ -8,7 +8,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -57,13 +57,17 @@ class CredentialsSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
-    """What differs from one environment of a function to the next. `home` is its own scratch folder."""
+    """What differs from one environment of a function to the next. `home` is its own scratch folder.
+
+    `prepare`: what changes the whole environment in the end, for a debugger.
+    """
 
     runtime_api: str
     log_stream: str
     credentials: Credentials
     endpoint_url: str
     home: Path
+    prepare: Callable[[Mapping[str, str]], dict[str, str]] | None = None
 
 
 def import_path(spec: FunctionSpec, runtime: ManagedRuntime) -> tuple[Path, ...]:
@@ -93,7 +97,8 @@ def build_variables(spec: FunctionSpec, runtime: ManagedRuntime, sandbox: Sandbo
         "PYTHONPATH": str(runtime.runtime_dir),
         "TZ": ":UTC",
     }
-    return {**changeable, **spec.environment, **_reserved(spec, runtime, sandbox)}
+    variables = {**changeable, **spec.environment, **_reserved(spec, runtime, sandbox)}
+    return variables if sandbox.prepare is None else sandbox.prepare(variables)
 
 
 def _reserved(spec: FunctionSpec, runtime: ManagedRuntime, sandbox: Sandbox) -> Mapping[str, str]:
