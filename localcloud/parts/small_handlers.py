@@ -7,7 +7,6 @@ import random
 from localcloud.compute.functions import Functions
 from localcloud.compute.policies import FunctionPolicies
 from localcloud.parts.delegated import Delegated
-from localcloud.services.cognito.backends import LambdaTriggers
 from localcloud.services.cognito.resources import cognito_handlers
 from localcloud.services.glue.resources import RegistryHandler, SchemaHandler, SchemaVersionHandler
 from localcloud.services.glue.resources import refused_handlers as refused_glue_handlers
@@ -22,7 +21,13 @@ __all__ = ["connect_functions", "small_handlers"]
 
 def connect_functions(delegated: Delegated, functions: Functions, policies: FunctionPolicies) -> None:
     """Let user pools call functions, as the functions' permissions say."""
-    delegated.functions = LambdaTriggers(functions.invoke, policies.allows)
+
+    async def call(function_arn: str, payload: bytes, *, source_arn: str) -> bytes:
+        from localcloud.services.cognito.backends import LambdaTriggers  # noqa: PLC0415 - few stacks have pools
+
+        return await LambdaTriggers(functions.invoke, policies.allows)(function_arn, payload, source_arn=source_arn)
+
+    delegated.functions = call
 
 
 def small_handlers(delegated: Delegated, rng: random.Random, *, keeps: bool) -> list[ResourceHandler]:

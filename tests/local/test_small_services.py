@@ -558,6 +558,16 @@ async def test_a_secrets_own_policy_lets_a_role_in(cloud: Cloud) -> None:
     assert await run(read) == "x"
 
 
+async def test_the_ledger_says_what_a_restart_loses(cloud: Cloud) -> None:
+    """Where other services keep their state: parameters, secrets, keys and users end with the process."""
+    handlers = small_handlers(cloud.delegated, random.Random(1), keeps=True)
+    told = sorted(each.type for each in handlers if "--persist" in each.support.reason)
+    assert told == [
+        "AWS::Cognito::UserPool", "AWS::KMS::Key", "AWS::SSM::Parameter", "AWS::SecretsManager::Secret"
+    ]  # fmt: skip
+    assert not any("--persist" in each.support.reason for each in cloud.handlers.values())
+
+
 async def test_passwords_have_what_is_asked() -> None:
     """Each kind once where that is asked, nothing excluded, of the length that is asked."""
     rng = random.Random(7)

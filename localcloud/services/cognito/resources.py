@@ -1,22 +1,22 @@
 """CloudFormation's Cognito resources: pools, clients, groups, users, resource servers and domains.
 
-Ids of pools and clients are always the same for a stack and logical id.
+Ids of pools and clients are always the same for a stack and logical id. The service is imported with the first of them.
 Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_Cognito.html
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from localcloud.services.cognito.errors import CognitoError
-from localcloud.services.cognito.pools import check_client, check_pool
 from localcloud.services.cognito.settings import read_client, read_pool
-from localcloud.services.cognito.users import make_group, make_user
-from localcloud.services.cognito.wire import CognitoService
 from localcloud.services.delegated_setup import letters_of
 from localcloud.template.handler import Physical, RefusedHandler, Resource, ResourceHandler, Support, Supported
 from localcloud.template.properties import read_properties
+
+if TYPE_CHECKING:
+    from localcloud.services.cognito.wire import CognitoService
 
 __all__ = ["cognito_handlers"]
 
@@ -25,7 +25,7 @@ _NO_PAGES: Final = Supported(Support.PARTIAL, "recorded; there are no sign-in pa
 _TOLD: Final = Supported(Support.PARTIAL, "recorded and told, nothing here reads it")
 _NO_TRIGGER: Final = Supported(Support.REFUSED, "this trigger is not served here")
 _SCOPES: Final = Supported(Support.PARTIAL, "recorded and told; no token here has custom scopes of its own accord")
-Open = Callable[[], CognitoService]
+Open = Callable[[], "CognitoService"]
 
 
 class _Handler:
@@ -96,6 +96,8 @@ class PoolHandler(_Handler):
 
     async def create(self, resource: Resource) -> Physical:
         """Make the pool. Raises TemplateError for what is asked of it and not served."""
+        from localcloud.services.cognito.pools import check_pool  # noqa: PLC0415 - few stacks have pools
+
         read, context = read_properties(resource), resource.context
         settings = read_pool(read, default_name=f"{context.stack_name}-{resource.logical_id}")
         try:
@@ -150,6 +152,8 @@ class ClientHandler(_Handler):
 
     async def create(self, resource: Resource) -> Physical:
         """Make the client. Raises TemplateError for a pool that is not there, and what is not served."""
+        from localcloud.services.cognito.pools import check_client  # noqa: PLC0415 - few stacks have pools
+
         read = read_properties(resource)
         settings = read_client(read, default_name=f"{resource.context.stack_name}-{resource.logical_id}")
         pools = self._service().pools
@@ -183,6 +187,8 @@ class GroupHandler(_Handler):
 
     async def create(self, resource: Resource) -> Physical:
         """Make the group. Raises TemplateError."""
+        from localcloud.services.cognito.users import make_group  # noqa: PLC0415 - few stacks have pools
+
         read = read_properties(resource)
         name = read.text("GroupName", f"{resource.context.stack_name}-{resource.logical_id}")
         settings: dict[str, Any] = {"GroupName": name, "Description": read.text("Description", "")}
@@ -215,6 +221,8 @@ class UserHandler(_Handler):
 
     async def create(self, resource: Resource) -> Physical:
         """Make the user; what its first password is, nobody knows, as on AWS. Raises TemplateError."""
+        from localcloud.services.cognito.users import make_user  # noqa: PLC0415 - few stacks have pools
+
         read = read_properties(resource)
         attributes = {each.text("Name"): each.text("Value", "") for each in read.each("UserAttributes")}
         try:

@@ -15,7 +15,6 @@ from localcloud.services.contract import WireResponse
 from localcloud.services.delegated_setup import letters_of, make, unmake
 from localcloud.services.iam.errors import MalformedPolicy
 from localcloud.services.iam.policy import parse_document
-from localcloud.services.secretsmanager.passwords import MAX_LENGTH, PasswordRules, make_password
 from localcloud.services.secretsmanager.wire import SecretsManagerService
 from localcloud.template.handler import Physical, RefusedHandler, Resource, Support, Supported
 from localcloud.template.properties import Properties, json_text, read_properties
@@ -105,6 +104,12 @@ class SecretHandler:
             return read.text("SecretString")
         if "GenerateSecretString" not in read:
             return None
+        from localcloud.services.secretsmanager.passwords import (  # noqa: PLC0415 - few stacks make passwords
+            MAX_LENGTH,
+            PasswordRules,
+            make_password,
+        )
+
         made = read.nested("GenerateSecretString")
         rules = PasswordRules(
             length=made.integer("PasswordLength", 32, low=1, high=MAX_LENGTH),
