@@ -74,12 +74,19 @@ def test_an_alias_leads_to_versions_by_weight() -> None:
         told = await world.ask("DescribeExecution", executionArn=execution.arn)
         assert told["stateMachineAliasArn"] == f"{arn}:live"
         assert told["stateMachineVersionArn"] in {f"{arn}:1", f"{arn}:2"}
+        begun = execution.history.events[0].details
+        assert (begun["stateMachineAliasArn"], begun["stateMachineVersionArn"]) == (
+            f"{arn}:live",
+            told["stateMachineVersionArn"],
+        )
         assert (
             await refused(world, "DeleteStateMachineVersion", stateMachineVersionArn=f"{arn}:1") == "ConflictException"
         )
         to_second = {"stateMachineAliasArn": f"{arn}:live", "routingConfiguration": routes((f"{arn}:2", 100))}
         await world.ask("UpdateStateMachineAlias", **to_second)
         assert {await output(world, f"{arn}:live") for _ in range(20)} == {"2"}
+        unled = await world.ask("ListStateMachineAliases", stateMachineArn=f"{arn}:1")
+        assert unled["stateMachineAliases"] == []
         await world.ask("DeleteStateMachineVersion", stateMachineVersionArn=f"{arn}:1")
         listed = await world.ask("ListStateMachineAliases", stateMachineArn=f"{arn}:2")
         assert [each["stateMachineAliasArn"] for each in listed["stateMachineAliases"]] == [f"{arn}:live"]
