@@ -71,6 +71,7 @@ def test_an_alias_leads_to_versions_by_weight() -> None:
         drawn = Counter([await output(world, f"{arn}:live") for _ in range(200)])
         assert (drawn["1"] + drawn["2"], 150 < drawn["1"] < 200) == (200, True)
         execution = await world.start(f"{arn}:live")
+        await execution.ended.wait()
         told = await world.ask("DescribeExecution", executionArn=execution.arn)
         assert told["stateMachineAliasArn"] == f"{arn}:live"
         assert told["stateMachineVersionArn"] in {f"{arn}:1", f"{arn}:2"}
