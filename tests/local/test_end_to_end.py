@@ -204,7 +204,7 @@ def test_down_leaves_nothing_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        ("Resources: {Q: {Type: AWS::StepFunctions::StateMachine}}", "AWS::StepFunctions::StateMachine"),
+        ("Resources: {Q: {Type: AWS::RDS::DBInstance}}", "AWS::RDS::DBInstance"),
         ("Resources: {Q: {Type: AWS::SQS::Queue, Properties: {Colour: red}}}", "Colour"),
         ("Resources: {Q: {Type: AWS::SQS::Queue, Properties: {QueueName: !Ref Nothing}}}", "Nothing"),
         ("Resources: [", "their.yaml:2:1"),

@@ -151,14 +151,14 @@ async def test_a_tag_that_is_changed_counts_at_the_next_call(mesh: Mesh) -> None
     assert not await may(writer.put_record, **put)
 
 
-async def test_roles_are_tagged_by_the_template_alone(mesh: Mesh) -> None:
-    """IAM's and STS's own calls are refused by the name of the API: none is taken and then forgotten."""
-    for name, call, members in (
-        ("iam", "tag_role", {"RoleName": "r", "Tags": [{"Key": "domain", "Value": "billing"}]}),
-        ("iam", "list_role_tags", {"RoleName": "r"}),
-        ("sts", "assume_role", {"RoleArn": "arn:aws:iam::123456789012:role/r", "RoleSessionName": "session"}),
-    ):
-        with pytest.raises(ClientError) as caught:
-            await told(getattr(mesh.client(name), call), **members)
-        assert caught.value.response["Error"]["Code"] == "NotImplemented"
-        assert f"'{name}'" in str(caught.value)
+async def test_a_roles_own_tags_count_at_the_next_call(mesh: Mesh) -> None:
+    """A role that is given another domain over IAM's API writes that domain's streams, and no longer its own."""
+    writer = await mesh.role("MeshProducers", "shop", "public")
+    spec = await told(mesh.client("lambda").get_function_configuration, FunctionName="MeshProducers-shop-public")
+    role, iam = spec["Role"].rpartition("/")[2], mesh.client("iam")
+    tags = {tag["Key"]: tag["Value"] for tag in (await told(iam.list_role_tags, RoleName=role))["Tags"]}
+    assert tags["domain"] == "shop"
+    await told(iam.tag_role, RoleName=role, Tags=[{"Key": "domain", "Value": "billing"}])
+    put = {"Data": b"x", "PartitionKey": "k"}
+    streams = ("shop-public", "billing-public")
+    assert [await may(writer.put_record, StreamName=name, **put) for name in streams] == [False, True]
