@@ -218,7 +218,7 @@ def _split_target(target: str) -> tuple[str, str]:
 
 
 def _refuse_unsigned(request: WireRequest) -> WireResponse:
-    """AWS has few unsigned APIs; publishing to an Event API of AppSync is the one that is served here."""
+    """AWS has few unsigned APIs: what services here take so, they say by `takes_unsigned`."""
     if request.service == "s3":
         return refuse(request, 403, code="AccessDenied", message="Access Denied")
     message = "Request is missing Authentication Token"

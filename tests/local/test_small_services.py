@@ -801,6 +801,30 @@ async def test_administrators_make_users_who_choose_their_password(cloud: Cloud)
     await run(work)
 
 
+async def test_a_templates_user_is_invited_with_a_first_password(cloud: Cloud) -> None:
+    """The pool's log group has what Cognito would mail; with it the user signs in, and chooses another."""
+    pool, client = await make_pool(cloud, "Invited")
+    named = {"UserPoolId": pool, "Username": "i@example.com"}
+    user = await cloud.make("Person", "AWS::Cognito::UserPoolUser", **named)
+    await cloud.make("Admins", "AWS::Cognito::UserPoolGroup", UserPoolId=pool, GroupName="admins")
+    await cloud.make("In", "AWS::Cognito::UserPoolUserToGroupAttachment", GroupName="admins", **named)
+    said = cloud.logs.latest(f"/sluiceway/cognito/{pool}", 1)[0].message
+    await cloud.make(
+        "Quiet", "AWS::Cognito::UserPoolUser", UserPoolId=pool, Username="q@example.com", MessageAction="SUPPRESS"
+    )
+
+    def work() -> None:
+        idp = cloud.client("cognito-idp")
+        given = {"USERNAME": "i@example.com", "PASSWORD": said.split("temporary password ")[1]}
+        owed = idp.initiate_auth(ClientId=client, AuthFlow="USER_PASSWORD_AUTH", AuthParameters=given)
+        assert owed["ChallengeName"] == "NEW_PASSWORD_REQUIRED"
+        groups = idp.admin_list_groups_for_user(UserPoolId=pool, Username=user.ref)["Groups"]
+        assert [group["GroupName"] for group in groups] == ["admins"]
+
+    await run(work)
+    assert len(cloud.logs.latest(f"/sluiceway/cognito/{pool}", 9)) == 1
+
+
 async def test_a_pools_functions_confirm_refuse_and_say_what_tokens_hold(cloud: Cloud) -> None:
     """PreSignUp confirms or refuses, PostConfirmation hears of it, PreTokenGeneration changes claims and groups."""
     called: list[dict[str, Any]] = []

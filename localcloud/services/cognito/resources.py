@@ -220,17 +220,19 @@ class UserHandler(_Handler):
     }
 
     async def create(self, resource: Resource) -> Physical:
-        """Make the user; what its first password is, nobody knows, as on AWS. Raises TemplateError."""
-        from localcloud.services.cognito.users import make_user  # noqa: PLC0415 - few stacks have pools
+        """Make the user, and invite it: its first password is in the pool's log group. Raises TemplateError."""
+        from localcloud.services.cognito.users import invite, make_user  # noqa: PLC0415 - few stacks have pools
 
         read = read_properties(resource)
         attributes = {each.text("Name"): each.text("Value", "") for each in read.each("UserAttributes")}
         try:
             call = self._service().call({"UserPoolId": read.text("UserPoolId")}, resource.context.region)
             name = read.text("Username", letters_of(resource, 16))
-            user = make_user(call, call.pool(), name, attributes=attributes)
+            user, first = make_user(call, call.pool(), name, attributes=attributes)
         except CognitoError as error:
             raise read.error("", error.message) from error
+        if read.text("MessageAction", "") != "SUPPRESS":
+            invite(call, call.pool(), user, password=first)
         return Physical(user.username)
 
     async def delete(self, resource: Resource, physical: Physical) -> None:

@@ -17,7 +17,7 @@ from localcloud.services.cognito.self_service import RESET, sign_out_everywhere
 from localcloud.services.cognito.triggers import Trigger
 from localcloud.services.pages import MalformedToken, cut_page
 
-__all__ = ["OPERATIONS", "cut", "make_group", "make_user"]
+__all__ = ["OPERATIONS", "cut", "invite", "make_group", "make_user"]
 
 MAX_PAGE: Final = 60
 _FILTER: Final = re.compile(r'\s*"?([\w:]+)"?\s*(\^?=)\s*"([^"]*)"\s*')
@@ -25,16 +25,26 @@ _ONE_OF_EACH: Final = "aA1!"  # one of each kind that a policy may ask for
 T = TypeVar("T")
 
 
-def make_user(call: Call, pool: Pool, name: str, *, attributes: dict[str, str], password: str = "") -> User:
-    """A user that an administrator makes: who signs in first sets a password."""
+def make_user(call: Call, pool: Pool, name: str, *, attributes: dict[str, str], password: str = "") -> tuple[User, str]:
+    """A user that an administrator makes, and its first password: who signs in first sets another."""
     if "sub" in attributes:
         raise invalid("Cannot modify the non-mutable attribute sub")
     if password:
         pool.check_password(password)
     user = call.pools.create_user(pool, name, attributes, status="FORCE_CHANGE_PASSWORD")
+    return user, _set_first(call, pool, user, password=password)
+
+
+def invite(call: Call, pool: Pool, user: User, *, password: str) -> None:
+    """Bring a user what Cognito's invitation says."""
+    name = user.attributes.get("email", user.username)
+    call.send(pool, user, f"invitation of {name}, temporary password {password}")
+
+
+def _set_first(call: Call, pool: Pool, user: User, *, password: str) -> str:
     first = password or _ONE_OF_EACH + call.pools.characters(string.ascii_letters + string.digits, 12)
     user.proof = pool.prove(user, first)
-    return user
+    return first
 
 
 async def _create_user(call: Call) -> Members:
@@ -46,10 +56,10 @@ async def _create_user(call: Call) -> Members:
             raise CognitoError(
                 "UnsupportedUserStateException", f"Resend not possible. {name} status is not FORCE_CHANGE_PASSWORD"
             )
-        call.send(pool, user, f"invitation again to {name}")
+        invite(call, pool, user, password=_set_first(call, pool, user, password=call.text("TemporaryPassword")))
         return {"User": _tell(user)}
     attributes = attributes_of(call.body.get("UserAttributes"))
-    user = make_user(call, pool, name, attributes=attributes, password=call.text("TemporaryPassword"))
+    user, first = make_user(call, pool, name, attributes=attributes, password=call.text("TemporaryPassword"))
     data = {
         "validationData": attributes_of(call.body.get("ValidationData")),
         "clientMetadata": call.map("ClientMetadata"),
@@ -60,7 +70,7 @@ async def _create_user(call: Call) -> Members:
         pool.users.pop(user.username, None)
         raise
     if call.text("MessageAction") != "SUPPRESS":
-        call.send(pool, user, f"invitation to {name}")
+        invite(call, pool, user, password=first)
     return {"User": _tell(user)}
 
 
