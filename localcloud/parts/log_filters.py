@@ -10,6 +10,7 @@ from localcloud.parts.services import Services
 from localcloud.services.kinesis.errors import stream_missing
 from localcloud.services.kinesis.shard import Content
 from localcloud.services.logs.filter_resources import PRINCIPAL, filter_handlers
+from localcloud.services.logs.metric_resources import MetricFilterHandler
 from localcloud.services.logs.subscriptions import Subscriptions
 from localcloud.template.handler import ResourceHandler
 from localcloud.uuids import new_uuid
@@ -49,13 +50,14 @@ class _Outlets:
 
 
 def log_handlers(services: Services, compute: Compute) -> list[ResourceHandler]:
-    """The handlers of log streams and subscription filters; batches are sent by tasks of Lambda's group."""
+    """The handlers of log streams and filters; batches are sent by tasks of Lambda's group."""
 
     def start(sending: Awaitable[None]) -> None:
         compute.group.create_task(_run(sending))
 
     subscriptions = Subscriptions(services.logs, start=start)
-    return filter_handlers(services.logs, subscriptions, _Outlets(services, compute))
+    metric_filters = MetricFilterHandler(services.logs, services.metrics.put)
+    return [metric_filters, *filter_handlers(services.logs, subscriptions, _Outlets(services, compute))]
 
 
 async def _run(sending: Awaitable[None]) -> None:

@@ -170,7 +170,6 @@ _REFUSED: Final = {
     "AWS::Logs::AccountPolicy": "policies of log groups are not served here",
     "AWS::Logs::Destination": "there is one account here",
     "AWS::Logs::LogAnomalyDetector": "anomalies of logs are not looked for here",
-    "AWS::Logs::MetricFilter": "metrics are not made of log events by filters here: write them in the embedded format",
     "AWS::Logs::QueryDefinition": "log groups here answer no Insights queries",
     "AWS::Logs::ResourcePolicy": "policies of log groups are not served here",
     "AWS::Logs::Transformer": "log events are not transformed here",

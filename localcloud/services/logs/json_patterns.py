@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, cast
 from localcloud.services.logs.errors import LogsError, invalid
 from localcloud.services.logs.regexes import compile_regex
 
-__all__ = ["parse_json_pattern"]
+__all__ = ["parse_json_pattern", "read_path", "select"]
 
 MAX_DEPTH: Final = 20  # of parentheses
 _Test: TypeAlias = Callable[[object], bool]
@@ -100,7 +100,7 @@ class _Reader:
             if not self._take("paren", ")"):
                 raise _fault(self._text)
             return test
-        steps = _steps(self._next("path"))
+        steps = read_path(self._next("path"))
         kind, token = self._peek()
         self._at += 1
         if kind == "keyword":
@@ -112,7 +112,7 @@ class _Reader:
         test = _compare(token, kind, operand)
         if test is None:
             raise _fault(self._text)
-        return lambda value: test(_select(value, steps))
+        return lambda value: test(select(value, steps))
 
     def _peek(self) -> tuple[str, str]:
         return self._tokens[self._at] if self._at < len(self._tokens) else ("", "")
@@ -130,11 +130,13 @@ class _Reader:
         return token
 
 
-def _steps(path: str) -> list[str | int]:
+def read_path(path: str) -> list[str | int]:
+    """The steps of a path such as `$.a[0]`."""
     return [int(each[2]) if each[2] else each[1] or each[3] for each in _STEP.finditer(path)]
 
 
-def _select(value: object, steps: list[str | int]) -> object:
+def select(value: object, steps: list[str | int]) -> object:
+    """What stands at a path; an object of its own where nothing does."""
     for step in steps:
         if isinstance(value, dict) and isinstance(step, str) and step in value:
             value = cast("dict[str, object]", value)[step]
@@ -155,7 +157,7 @@ def _keyword(steps: list[str | int], keyword: str) -> _Test:
     if keyword not in tests:
         raise invalid(f"Invalid filter pattern: {keyword} is no test.")
     test = tests[keyword]
-    return lambda value: test(_select(value, steps))
+    return lambda value: test(select(value, steps))
 
 
 def _compare(sign: str, kind: str, operand: str) -> _Test | None:
