@@ -95,7 +95,10 @@ class Builder:
         def make() -> FunctionCode:
             return FunctionCode(self._layer_root(logical_id, source, interpreter, method=method), is_layer=True)
 
-        return self._noted(logical_id, source, make).task_root
+        root = self._noted(logical_id, source, make).task_root
+        if (root / "extensions").is_dir():
+            self.progress(f"{logical_id} holds extensions: none is started here")
+        return root
 
     def _layer_root(self, logical_id: str, source: Path, interpreter: Interpreter, *, method: str) -> Path:
         if not method:

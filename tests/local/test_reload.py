@@ -107,6 +107,15 @@ async def test_a_layer_that_is_a_folder_and_one_that_is_built(tmp_path: Path, in
         assert await world.answer() == [2, 3]
 
 
+async def test_a_layer_with_extensions_is_told(tmp_path: Path, interpreter: Interpreter) -> None:
+    """Lambda would start them; here a line says that nobody does."""
+    (tmp_path / "layer" / "extensions").mkdir(parents=True)
+    told = Told()
+    builder = Builder(cache_dir=tmp_path / ".cache", base=tmp_path, environ=os.environ, progress=told.say)
+    builder.build_layer("Probe", "layer", interpreter)
+    assert told.lines == ["Probe holds extensions: none is started here"]
+
+
 async def test_what_runs_while_code_changes_ends_well(tmp_path: Path, interpreter: Interpreter) -> None:
     """The invocation in flight is of the old code; the one after it of the new."""
     slow = """
