@@ -105,6 +105,15 @@ def _add_up(add: Callable[..., argparse.ArgumentParser]) -> None:
     up.set_defaults(module="up")
 
 
+def _add_tail(add: Callable[..., argparse.ArgumentParser]) -> None:
+    tail = add("tail", help="what happens, live: requests, messages, invocations, model and AWS calls")
+    tail.add_argument("--function", metavar="NAME", help="only this function, and what it calls")
+    tail.add_argument("--trace", metavar="ID", help="only this trace")
+    tail.add_argument("--errors", action="store_true", help="only what failed")
+    tail.add_argument("--json", action="store_true", dest="as_json", help="a JSON object a line")
+    tail.set_defaults(module="tail")
+
+
 def _add_running(add: Callable[..., argparse.ArgumentParser]) -> None:
     down = add("down", help="stop the local cloud")
     status = add("status", help="what runs, and where")
@@ -209,6 +218,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_up(add)
     _add_running(add)
+    _add_tail(add)
     add_invoke(add)
     add_regions(add)
     _add_doubts(add)
