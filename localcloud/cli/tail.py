@@ -117,6 +117,10 @@ def _find(state: RunningState, function: str | None) -> str:
 
 def _listen(state: RunningState) -> Iterator[tuple[str, dict[str, Any]]]:
     """Events from now on, until the cloud ends. Raises Unreachable, OSError, HTTPException."""
+    if state.regions:
+        folders = ", ".join(f"--state {folder}" for _, folder in sorted(state.regions.items()))
+        message = f"several Regions run here, each with events of its own; name one: {folders}"
+        raise Unreachable(message)
     address = urlsplit(state.endpoints.get("console", ""))
     if not address.hostname:
         message = "this cloud has no console, and so no events"

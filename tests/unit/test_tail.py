@@ -118,3 +118,11 @@ def test_refuses_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture
         assert "there is no function Nobody; there are ReadJob" in capsys.readouterr().err
         assert main(["--state", str(tmp_path), "tail"]) == 2
         assert "tells no events here (status 404)" in capsys.readouterr().err
+
+
+def test_several_regions_are_tailed_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where several Regions run, their folders are named; nothing is read from what holds them together."""
+    folders = {"us-west-2": "two", "us-east-1": "one"}
+    write_state(tmp_path, RunningState(os.getpid(), "", "us-east-1", "", {}, {}, {}, {}, regions=folders))
+    assert main(["--state", str(tmp_path), "tail"]) == 2
+    assert "name one: --state one, --state two\n" in capsys.readouterr().err
