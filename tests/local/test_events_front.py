@@ -76,7 +76,9 @@ async def cloud() -> AsyncIterator[Cloud]:
     def forward(arn: str, event: Event) -> bool:
         return made[0].forward(arn, event)
 
-    services = TargetServices(find_queue=queues.find, invoke=nobody, publish=nobody, put_record=nobody, forward=forward, start=nobody)
+    services = TargetServices(
+        find_queue=queues.find, invoke=nobody, publish=nobody, put_record=nobody, forward=forward, start=nobody
+    )
     reach = Reach(policy_of=policy_of, may_assume=lambda _role, _service: True, may_do=lambda *_: True)
     buses = Buses(clock=SystemClock(), rng=random.Random(2), port=Targets(services, reach))
     made.append(buses)
