@@ -94,14 +94,18 @@ class Cron:
 
     def next_after(self, after_s: float, *, since_s: float) -> float | None:  # noqa: ARG002 - the dates stand fast
         """The first moment after `after_s`."""
-        start = datetime.fromtimestamp(after_s, UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+        start = datetime.fromtimestamp(after_s, UTC).replace(tzinfo=None, second=0, microsecond=0)
+        moment = next(self.wall_times(start + timedelta(minutes=1)), None)
+        return None if moment is None else moment.replace(tzinfo=UTC).timestamp()
+
+    def wall_times(self, start: datetime) -> Iterator[datetime]:
+        """What a clock on a wall shows when it is due, from `start` on, in order; `start` has no time zone either."""
         for day in self._days_from(start.date()):
             for hour in self.hours:
                 for minute in self.minutes:
-                    moment = datetime(day.year, day.month, day.day, hour, minute, tzinfo=UTC)
+                    moment = datetime(day.year, day.month, day.day, hour, minute)  # noqa: DTZ001 - a wall has no zone
                     if moment >= start:
-                        return moment.timestamp()
-        return None
+                        yield moment
 
     def _days_from(self, first: date) -> Iterator[date]:
         last_year = LAST_YEAR if self.years is None else max(self.years)

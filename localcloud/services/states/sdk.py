@@ -18,7 +18,16 @@ from urllib.parse import quote, urlencode
 
 from localcloud.services.states.task_resource import BadResource, TaskResource
 
-__all__ = ["BadArguments", "Failure", "SdkRequest", "check_action", "make_request", "read_answer", "read_failure"]
+__all__ = [
+    "BadArguments",
+    "Failure",
+    "SdkRequest",
+    "check_action",
+    "make_request",
+    "read_answer",
+    "read_failure",
+    "signing_name",
+]
 
 _NAMES: Final[Mapping[str, str]] = {  # of AWS's SDK for Java, to botocore's
     "bedrockruntime": "bedrock-runtime",
@@ -71,6 +80,11 @@ def check_action(resource: TaskResource) -> None:
     except LookupError as error:
         message = f"The resource provided {resource.arn} is not recognized. The value is not a valid resource ARN"
         raise BadResource(message) from error
+
+
+def signing_name(resource: TaskResource) -> str:
+    """The name that requests to the service are signed with, of a resource that `check_action` has held."""
+    return str(_service(resource.service).signing_name)
 
 
 def make_request(resource: TaskResource, arguments: Any) -> SdkRequest:
