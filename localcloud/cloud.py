@@ -75,13 +75,18 @@ class LedgerRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunningCloud:
-    """A cloud with its stack deployed. `ledger` tells what is served of it, `handlers` what is served at all."""
+    """A cloud with its stack deployed. `ledger` tells what is served of it, `handlers` what is served at all.
+
+    `services` has the state of each service, `chaos` puts faults in.
+    """
 
     state: RunningState
     ledger: Ledger
     deployed: Deployed
     compute: Compute
     handlers: Mapping[str, ResourceHandler]
+    services: Services
+    chaos: Chaos
 
 
 @asynccontextmanager
@@ -98,7 +103,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         stack = await prepare(options, services, console=origin_of(console), aws=options.joins or origin_of(listener))
         front = _front(services)
         aws = services.queues.endpoint = await cleanup.enter_async_context(front.serve(listener))
-        compute = await cleanup.enter_async_context(_open_compute(options, services, front, aws=aws))
+        compute, chaos = await cleanup.enter_async_context(_open_compute(options, services, front, aws=aws))
         messaging = await cleanup.enter_async_context(
             open_messaging(services, compute.functions, front, group=compute.group)
         )
@@ -134,7 +139,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         urls = Urls(aws, http, websocket, origin_of(console), options.region, sockets=sockets.api_ids(), names=names)
         state = describe_state(options, stack, deployed, ledger=ledger, urls=formation.tell_by(urls))
         await cleanup.enter_async_context(serve_console(_facts(options, parts, state), console))
-        yield RunningCloud(state, ledger, deployed, compute, handlers)
+        yield RunningCloud(state, ledger, deployed, compute, handlers, services, chaos)
 
 
 def _accept(ledger: Ledger) -> Ledger:
@@ -167,7 +172,7 @@ def _front(services: Services) -> Front:
 @asynccontextmanager
 async def _open_compute(
     options: CloudOptions, services: Services, front: Front, *, aws: str
-) -> AsyncGenerator[Compute]:
+) -> AsyncGenerator[tuple[Compute, Chaos]]:
     chaos = Chaos(front, services.iam, region=options.region, clock=services.clock)
     front.answer_own(ChaosControl(chaos).answer, under=CHAOS_PATH)
     if not options.joins:  # the host has the provider of several Regions
@@ -190,7 +195,7 @@ async def _open_compute(
         chaos.join(compute)
         tables = compute.group.create_task(services.tables.run())
         try:
-            yield compute
+            yield compute, chaos
         finally:
             tables.cancel()
 

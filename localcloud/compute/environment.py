@@ -21,12 +21,12 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
-from localcloud.clock import Clock
+from localcloud.clock import Clock, SystemClock
 from localcloud.compute.debugging import Debugger
 from localcloud.compute.freezing import Unfinished
 from localcloud.compute.function import FunctionSpec
@@ -110,6 +110,7 @@ class Host:
     """What all environments of a local cloud share. `group` owns the watch over their processes.
 
     `interpose`: what to put before the Runtime API of one that starts. `debugger`: what functions connect to.
+    `machine` is the clock that processes read, by which they are told their deadlines; `clock` may be ahead of it.
     """
 
     runtimes: Runtimes
@@ -122,6 +123,7 @@ class Host:
     group: asyncio.TaskGroup
     interpose: Interpose | None = None
     debugger: Debugger | None = None
+    machine: Clock = field(default_factory=SystemClock)
 
 
 class Environment:
@@ -232,7 +234,7 @@ class Environment:
             Event(
                 request_id=request.request_id,
                 payload=request.payload,
-                deadline_ms=int((self._host.clock.time() + self._told_s(left_s)) * 1000),
+                deadline_ms=int((self._host.machine.time() + self._told_s(left_s)) * 1000),
                 function_arn=request.function_arn or self._spec.arn,
                 trace_header=request.trace_header,
                 client_context=request.client_context,

@@ -53,9 +53,12 @@ class CallSpans:
     async def watch(
         self, request: WireRequest, answer: Callable[[WireRequest], Awaitable[WireResponse]]
     ) -> WireResponse:
-        """What `answer` gives; the call's span ends with its body. No span where the request names no trace."""
+        """What `answer` gives; the call's span ends with its body.
+
+        No span where the request names no trace, unless the recorder follows all.
+        """
         header = request.headers.get(TRACE_HEADER, "")
-        if not header:
+        if not header and not self._recorder.follows_all:
             return await answer(request)
         span = self._begin(request, header)
         token = CURRENT.set(span)

@@ -1,7 +1,8 @@
 """Spans of messages: from the send to the receive, and of each further receive since the message was visible again.
 
-A message whose `AWSTraceHeader` names no trace has none. What comes to a dead-letter queue waits for a person, not for
-its trace: that span ends at once, as a failure.
+A message whose `AWSTraceHeader` names no trace has none, unless the recorder follows all: then it is in the trace of
+the call that sent it, or in one of its own, of which nothing is written into the message. What comes to a dead-letter
+queue waits for a person, not for its trace: that span ends at once, as a failure.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 from localcloud.services.sqs.held import Held
 from localcloud.services.sqs.message import Message
 from localcloud.traces.header import read_root, with_parent
-from localcloud.traces.recorder import Recorder, Span
+from localcloud.traces.recorder import CURRENT, Recorder, Span
 
 __all__ = ["QueueSpans"]
 
@@ -33,8 +34,10 @@ class QueueSpans:
     def sent(self, arn: str, held: Held) -> None:
         """The message waits."""
         header = _header(held)
-        if not header:
+        if not header and not self._recorder.follows_all:
             return
+        before = self._spans.get(held.message_id)
+        header = header or (_current() if before is None else _below(before))
         span = self._recorder.begin(header, "queue", _name(arn), message_id=held.message_id)
         if self.is_dead_letters(arn):
             self._recorder.end(span, failed=True, dead_letter=True)
@@ -42,10 +45,10 @@ class QueueSpans:
 
     def received(self, arn: str, held: Held) -> None:
         """The message waits no longer."""
-        header = _header(held)
-        if not header:
-            return
         span = self._spans.get(held.message_id)
+        header = _header(held) or (_below(span) if span is not None else "")
+        if not header and not self._recorder.follows_all:
+            return
         if span is None or span.end_ms is not None:
             since_ms = self._visible_since_ms(held)
             detail = {"message_id": held.message_id}
@@ -63,7 +66,9 @@ class QueueSpans:
         """The trace header for what is done with a message that was received: below its span. "" where it has none."""
         header = message.system.get(_HEADER, "")
         span = self._spans.get(message.message_id)
-        return header if span is None else with_parent(header, span.id)
+        if span is None:
+            return header
+        return with_parent(header, span.id) if header else _below(span)
 
     def _visible_since_ms(self, held: Held) -> float:
         """Since when the message waited for this receive; now, where nothing tells."""
@@ -82,6 +87,16 @@ def _header(held: Held) -> str:
     attribute = held.content.system.get(_HEADER)
     header = "" if attribute is None else str(attribute.value)
     return header if read_root(header) else ""
+
+
+def _below(span: Span) -> str:
+    return f"Root={span.trace};Parent={span.id}"
+
+
+def _current() -> str:
+    """The call that is being answered, "" where nothing is."""
+    span = CURRENT.get()
+    return "" if span is None else _below(span)
 
 
 def _name(arn: str) -> str:

@@ -112,6 +112,8 @@ class Recorder:
         self._traces: OrderedDict[str, Trace] = OrderedDict()
         self._spans = 0
         self._listeners: list[Listener] = []
+        self.follows_all = False
+        """Whether calls and messages that name no trace begin one, for who wants to see each of them."""
 
     def now_ms(self) -> float:
         """The date in milliseconds since 1970."""
