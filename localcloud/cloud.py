@@ -112,12 +112,12 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         backends = _backends(services, compute, front)
         function_urls = _function_urls(services, backends, lambda_)
         appsync = open_appsync(services, compute.functions, front, group=compute.group, state=options.issuer_folder)
-        gateway = open_gateway(services, front, backends, edge=Edge(function_urls, appsync.http, options.joins or aws))
+        gateway = open_gateway(services, front, backends, edge=Edge(function_urls, appsync, options.joins or aws))
         http = await _serve_http(gateway, options, cleanup)
         naming = await open_naming(options, services, front, http=http, cleanup=cleanup)
         sockets = WebSocketGateway(backends, group=compute.group, clock=services.clock, random=rng)
         front.add(ManagementService(sockets))
-        server = WebSocketServer(sockets, group=compute.group, others=appsync.realtime)
+        server = WebSocketServer(sockets, group=compute.group, others=appsync)
         websocket = await _serve_websocket(server, options, cleanup)
         formation = open_formation(options, stack, services, front=front, send=send_to(compute, messaging))
         parts = Parts(
@@ -128,7 +128,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
             gateway=gateway,
             sockets=sockets,
             urls=function_urls,
-            appsync=appsync.apis,
+            appsync=appsync,
             naming=naming,
             formation=formation,
         )

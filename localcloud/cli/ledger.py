@@ -101,7 +101,7 @@ async def read_handlers(folder: Path) -> Mapping[str, ResourceHandler]:
     template.write_text(_ANY_TEMPLATE)
     options = _options(template, folder)
     async with open_cloud(options, clock=SystemClock(), rng=random.Random()) as cloud:  # noqa: S311 - no secrets
-        return cloud.handlers
+        return dict(cloud.handlers)  # made while what they make resources in is open
 
 
 def _options(template: Path, folder: Path) -> CloudOptions:

@@ -13,25 +13,25 @@ import re
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from localcloud.clock import Clock
-from localcloud.gateway.appsync.http import EventsHttp
 from localcloud.gateway.definition import Api
 from localcloud.gateway.domains import Domains, Mapped
 from localcloud.gateway.exchange import Stage
-from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.gateway_responses import default_response
-from localcloud.gateway.http_api.apis import HttpApis
 from localcloud.gateway.message import ByteStream, HttpRequest, HttpResponse, StreamCutError, decode_header
 from localcloud.gateway.rest import MAX_BODY_BYTES, MAX_HEADER_BYTES, Backends, RestStage
 from localcloud.gateway.usage_plans import UsagePlans
 from localcloud.http_log import SERVER_LOG
 from localcloud.http_server import serve_http
 from localcloud.listening import HOST, open_listener
+
+if TYPE_CHECKING:
+    from localcloud.gateway.http_api.apis import HttpApis
 
 __all__ = ["Gateway", "GatewayServer"]
 
@@ -40,6 +40,14 @@ GRACE_S: Final = 5.0
 _LOG: Final = logging.getLogger(__name__)
 _AWS_HOST: Final = re.compile(r"([\w-]+)\.execute-api\.[\w-]+\.[\w.-]+(?::\d+)?", re.IGNORECASE)
 _PARSER_LIMIT: Final = 64 * 1024  # what the parser reads before the total below is judged
+
+
+class Beside(Protocol):
+    """What is served beside APIs."""
+
+    async def handle(self, request: HttpRequest) -> HttpResponse | None:
+        """Answer a request; None where it is for something else."""
+        ...
 
 
 class Gateway:
@@ -51,8 +59,8 @@ class Gateway:
         backends: Backends,
         clock: Clock,
         random: Random,
-        urls: FunctionUrls | None = None,
-        events: EventsHttp | None = None,
+        urls: Beside | None = None,
+        events: Beside | None = None,
     ) -> None:
         self._urls = urls
         self._events = events

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from localcloud.compute.cloud import Compute
 from localcloud.front import Front
 from localcloud.options import CloudOptions, cloud_parameters
 from localcloud.parts.delegated import Lazily
+from localcloud.parts.handler_groups import Handlers
 from localcloud.parts.messaging import Messaging
 from localcloud.parts.services import Services
 from localcloud.services.cloudformation.answers import ANSWERS_PATH, AnswerDesk
@@ -19,9 +20,6 @@ from localcloud.services.cloudformation.resources import CustomResourceHandler, 
 from localcloud.services.cloudformation.stacks import Nesting, StackHandler
 from localcloud.services.contract import Service
 from localcloud.services.lambda_.errors import LambdaError
-from localcloud.services.sns.errors import SnsError
-from localcloud.services.sns.message import Publication
-from localcloud.services.sns.model import Topics
 from localcloud.template.deploy import Deployed, deploy, undeploy
 from localcloud.template.handler import ResourceHandler
 from localcloud.template.inert import inert_handlers
@@ -30,6 +28,9 @@ from localcloud.template.source import read_template
 from localcloud.template.stack import Settled, Stack, prepare_stack, stack_context
 from localcloud.template.stored import read_stored
 from localcloud.urls import Urls
+
+if TYPE_CHECKING:
+    from localcloud.services.sns.model import Topics
 
 __all__ = ["Formation", "open_formation", "prepare", "send_to"]
 
@@ -59,7 +60,7 @@ class Formation:
         self._stack = stack
         self._references = services.delegated.resolve_reference
         self._stacks = Stacks(services.clock, services.rng)
-        self._all: dict[str, ResourceHandler] = {}
+        self._all = Handlers()
         nesting = Nesting(
             handlers=self._all,
             stacks=self._stacks,
@@ -88,9 +89,9 @@ class Formation:
         return value if self._urls is None else self._urls.localise(value)
 
     @asynccontextmanager
-    async def deployed(self, handlers: Mapping[str, ResourceHandler], ledger: Ledger) -> AsyncGenerator[Deployed]:
+    async def deployed(self, handlers: Handlers, ledger: Ledger) -> AsyncGenerator[Deployed]:
         """The stack, made for the length of the block. Raises TemplateError."""
-        self._all.update(handlers)
+        self._all.include(handlers)
         watch = self._stacks.begin(self._stack)
         made = await deploy(self._stack, handlers, ledger, watch=watch, references=self._references)
         self._stacks.end(made)
@@ -127,6 +128,9 @@ def send_to(compute: Compute, messaging: Messaging) -> Send:
 
 
 def _publish(topics: Topics, arn: str, document: str) -> None:
+    from localcloud.services.sns.errors import SnsError  # noqa: PLC0415 - few stacks have custom resources
+    from localcloud.services.sns.message import Publication  # noqa: PLC0415 - likewise
+
     try:
         topics.publish(topics.get(arn, arn.split(":")[3]), Publication(document, subject=SUBJECT))
     except SnsError as error:

@@ -1,58 +1,32 @@
-"""A handler for every resource type that the local cloud serves, over the services that are open."""
+"""A handler for every resource type that the local cloud serves, over the services that are open.
+
+Those of a service are imported and made when a template first names one of its types.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
-from localcloud.compute.cloud import Compute
-from localcloud.compute.dependencies import Builder
-from localcloud.compute.mappings.resources import EventSourceMappingHandler
-from localcloud.compute.permission_resources import PermissionHandler
-from localcloud.compute.resources import FunctionHandler, LayerHandler, refused_handlers
-from localcloud.compute.version_resources import version_handlers
-from localcloud.gateway.domain_resources import domain_handlers
-from localcloud.gateway.function_url import FunctionUrls
-from localcloud.gateway.function_url_resources import FunctionUrlHandler
-from localcloud.gateway.http_api.resources import StackHttpApis
-from localcloud.gateway.resources import gateway_handlers
-from localcloud.gateway.server import Gateway
-from localcloud.gateway.v2_resources import v2_handlers
-from localcloud.gateway.websocket.gateway import WebSocketGateway
-from localcloud.gateway.websocket.resources import WebSocketApis
 from localcloud.options import CloudOptions
-from localcloud.parts.formation import Formation
-from localcloud.parts.log_filters import log_handlers
-from localcloud.parts.messaging import Messaging
-from localcloud.parts.naming import Naming
-from localcloud.parts.services import Services
-from localcloud.parts.small_handlers import connect_functions, small_handlers
-from localcloud.services.appsync.model import EventApis
-from localcloud.services.appsync.resources import appsync_handlers
-from localcloud.services.cloudwatch.resources import AlarmHandler, CompositeAlarmHandler
-from localcloud.services.events.archive_resources import ArchiveHandler
-from localcloud.services.events.resources import EventBusHandler, EventBusPolicyHandler, RuleHandler
-from localcloud.services.events.resources import refused_handlers as refused_events_handlers
-from localcloud.services.iam.resources import ManagedPolicyHandler, PolicyHandler, RoleHandler
-from localcloud.services.kinesis.resources import StreamConsumerHandler, StreamHandler, StreamPolicyHandler
-from localcloud.services.lambda_.api import ApiParts
-from localcloud.services.logs.resources import LogGroupHandler
-from localcloud.services.pipes.resources import PipeHandler
-from localcloud.services.s3.resources import BucketHandler, BucketPolicyHandler
-from localcloud.services.sns.resources import (
-    SubscriptionHandler,
-    TopicHandler,
-    TopicInlinePolicyHandler,
-    TopicPolicyHandler,
-)
-from localcloud.services.sqs.resources import QueueHandler, QueuePolicyHandler
-from localcloud.services.states.resources import state_machine_handlers
+from localcloud.parts.handler_groups import Handlers
+from localcloud.parts.small_handlers import add_small_handlers, connect_functions
 from localcloud.template.handler import ResourceHandler
 
-__all__ = ["Handlers", "Parts", "make_handlers"]
+if TYPE_CHECKING:
+    from localcloud.compute.cloud import Compute
+    from localcloud.gateway.function_url import FunctionUrls
+    from localcloud.gateway.server import Gateway
+    from localcloud.gateway.websocket.gateway import WebSocketGateway
+    from localcloud.parts.appsync import AppSync
+    from localcloud.parts.formation import Formation
+    from localcloud.parts.messaging import Messaging
+    from localcloud.parts.naming import Naming
+    from localcloud.parts.services import Services
+    from localcloud.services.lambda_.api import ApiParts
 
-Handlers: TypeAlias = dict[str, ResourceHandler]
+__all__ = ["Handlers", "Parts", "make_handlers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,58 +40,159 @@ class Parts:
     gateway: Gateway
     sockets: WebSocketGateway
     urls: FunctionUrls
-    appsync: EventApis
+    appsync: AppSync
     naming: Naming
     formation: Formation
 
 
 def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
-    """The handlers by resource type."""
-    services, messaging = parts.services, parts.messaging
-    keeps = options.persist is not None
+    """The handlers by resource type; none is made yet."""
+    services = parts.services
     connect_functions(services.delegated, parts.compute.functions, services.policies)
-    made: list[ResourceHandler] = [
-        RoleHandler(services.iam),
-        ManagedPolicyHandler(services.iam),
-        PolicyHandler(services.iam),
-        AlarmHandler(services.alarms),
-        CompositeAlarmHandler(services.alarms),
-        LogGroupHandler(services.logs),
-        *log_handlers(services, parts.compute),
-        QueueHandler(services.queues, keeps=keeps),
-        QueuePolicyHandler(services.queues),
-        *services.tables.handlers,
-        BucketHandler(services.s3.prepare, keeps=keeps),
-        BucketPolicyHandler(services.s3.prepare),
-        *small_handlers(services.delegated, services.rng, keeps=keeps),
-        StreamHandler(services.streams, keeps=keeps),
-        StreamConsumerHandler(services.streams),
-        StreamPolicyHandler(services.streams),
-        TopicHandler(messaging.topics),
-        SubscriptionHandler(messaging.topics),
-        TopicPolicyHandler(messaging.topics),
-        TopicInlinePolicyHandler(messaging.topics),
-        EventBusHandler(messaging.buses),
-        RuleHandler(messaging.buses),
-        EventBusPolicyHandler(messaging.buses),
-        ArchiveHandler(messaging.buses),
-        *refused_events_handlers(),
-        PipeHandler(messaging.pipes),
-        *state_machine_handlers(messaging.machines),
-        *_lambda_handlers(options, services, parts),
-        EventSourceMappingHandler(messaging.mappings),
-        *gateway_handlers(parts.gateway),
-        *domain_handlers(parts.gateway),
-        *v2_handlers(WebSocketApis(parts.sockets), StackHttpApis(parts.gateway.http_apis)),
-        *appsync_handlers(parts.appsync),
-        FunctionUrlHandler(parts.compute.functions, parts.urls),
-        *parts.naming.handlers,
-        *parts.formation.handlers,
-    ]
-    return {handler.type: handler for handler in made}
+    handlers = Handlers()
+    loads = _Loads(parts, keeps=options.persist is not None)
+    handlers.add("AWS::IAM::", loads.iam)
+    handlers.add("AWS::CloudWatch::", loads.cloudwatch)
+    handlers.add("AWS::Logs::", loads.logs)
+    handlers.add("AWS::SQS::", loads.sqs)
+    handlers.add("AWS::DynamoDB::", lambda: services.tables.handlers)
+    handlers.add("AWS::S3::", loads.s3)
+    add_small_handlers(handlers, services.delegated, services.rng, keeps=loads.keeps)
+    handlers.add("AWS::Kinesis::", loads.kinesis)
+    handlers.add("AWS::SNS::", loads.sns)
+    handlers.add("AWS::Events::", loads.events)
+    handlers.add("AWS::Pipes::", loads.pipes)
+    handlers.add("AWS::StepFunctions::", loads.states)
+    handlers.add("AWS::Lambda::", lambda: _lambda_handlers(options, services, parts))
+    handlers.add("AWS::Lambda::EventSourceMapping", loads.mappings)
+    handlers.add("AWS::Lambda::Url", loads.function_urls)
+    handlers.add("AWS::ApiGateway::", loads.rest_apis)
+    handlers.add("AWS::ApiGatewayV2::", loads.v2_apis)
+    handlers.add("AWS::AppSync::", loads.appsync)
+    handlers.add("AWS::Route53::", lambda: parts.naming.handlers)
+    for prefix in ("AWS::CDK::", "AWS::CloudFormation::", "AWS::CodeDeploy::"):
+        handlers.add(prefix, lambda: parts.formation.handlers)
+    return handlers
 
 
-def _lambda_handlers(options: CloudOptions, services: Services, parts: Parts) -> Iterator[ResourceHandler]:
+class _Loads:
+    """How the handlers of each service are made. What is imported here, few stacks need."""
+
+    def __init__(self, parts: Parts, *, keeps: bool) -> None:
+        self._parts = parts
+        self._services = parts.services
+        self._messaging = parts.messaging
+        self.keeps = keeps
+
+    def iam(self) -> Iterable[ResourceHandler]:
+        from localcloud.services.iam.resources import ManagedPolicyHandler, PolicyHandler, RoleHandler  # noqa: PLC0415
+
+        iam = self._services.iam
+        return RoleHandler(iam), ManagedPolicyHandler(iam), PolicyHandler(iam)
+
+    def cloudwatch(self) -> Iterable[ResourceHandler]:
+        from localcloud.services.cloudwatch.resources import AlarmHandler, CompositeAlarmHandler  # noqa: PLC0415
+
+        return AlarmHandler(self._services.alarms), CompositeAlarmHandler(self._services.alarms)
+
+    def logs(self) -> Iterable[ResourceHandler]:
+        from localcloud.parts.log_filters import log_handlers  # noqa: PLC0415
+        from localcloud.services.logs.resources import LogGroupHandler  # noqa: PLC0415
+
+        return LogGroupHandler(self._services.logs), *log_handlers(self._services, self._parts.compute)
+
+    def sqs(self) -> Iterable[ResourceHandler]:
+        from localcloud.services.sqs.resources import QueueHandler, QueuePolicyHandler  # noqa: PLC0415
+
+        return QueueHandler(self._services.queues, keeps=self.keeps), QueuePolicyHandler(self._services.queues)
+
+    def s3(self) -> Iterable[ResourceHandler]:
+        from localcloud.services.s3.resources import BucketHandler, BucketPolicyHandler  # noqa: PLC0415
+
+        prepare = self._services.s3.prepare
+        return BucketHandler(prepare, keeps=self.keeps), BucketPolicyHandler(prepare)
+
+    def kinesis(self) -> Iterable[ResourceHandler]:
+        from localcloud.services.kinesis.resources import (  # noqa: PLC0415
+            StreamConsumerHandler,
+            StreamHandler,
+            StreamPolicyHandler,
+        )
+
+        streams = self._services.streams
+        return StreamHandler(streams, keeps=self.keeps), StreamConsumerHandler(streams), StreamPolicyHandler(streams)
+
+    def sns(self) -> Iterable[ResourceHandler]:
+        from localcloud.services.sns.resources import (  # noqa: PLC0415
+            SubscriptionHandler,
+            TopicHandler,
+            TopicInlinePolicyHandler,
+            TopicPolicyHandler,
+        )
+
+        kinds = (TopicHandler, SubscriptionHandler, TopicPolicyHandler, TopicInlinePolicyHandler)
+        return [kind(self._messaging.topics) for kind in kinds]
+
+    def events(self) -> Iterable[ResourceHandler]:
+        from localcloud.services.events.archive_resources import ArchiveHandler  # noqa: PLC0415
+        from localcloud.services.events.resources import (  # noqa: PLC0415
+            EventBusHandler,
+            EventBusPolicyHandler,
+            RuleHandler,
+            refused_handlers,
+        )
+
+        kinds = (EventBusHandler, RuleHandler, EventBusPolicyHandler, ArchiveHandler)
+        return *(kind(self._messaging.buses) for kind in kinds), *refused_handlers()
+
+    def pipes(self) -> Iterable[ResourceHandler]:
+        from localcloud.services.pipes.resources import PipeHandler  # noqa: PLC0415
+
+        return (PipeHandler(self._messaging.pipes),)
+
+    def states(self) -> Iterable[ResourceHandler]:
+        from localcloud.services.states.resources import state_machine_handlers  # noqa: PLC0415
+
+        return state_machine_handlers(self._messaging.machines)
+
+    def mappings(self) -> Iterable[ResourceHandler]:
+        from localcloud.compute.mappings.resources import EventSourceMappingHandler  # noqa: PLC0415
+
+        return (EventSourceMappingHandler(self._messaging.mappings),)
+
+    def function_urls(self) -> Iterable[ResourceHandler]:
+        from localcloud.gateway.function_url_resources import FunctionUrlHandler  # noqa: PLC0415
+
+        return (FunctionUrlHandler(self._parts.compute.functions, self._parts.urls),)
+
+    def rest_apis(self) -> Iterable[ResourceHandler]:
+        from localcloud.gateway.domain_resources import domain_handlers  # noqa: PLC0415
+        from localcloud.gateway.resources import gateway_handlers  # noqa: PLC0415
+
+        return *gateway_handlers(self._parts.gateway), *domain_handlers(self._parts.gateway)
+
+    def v2_apis(self) -> Iterable[ResourceHandler]:
+        from localcloud.gateway.domain_resources import domain_handlers  # noqa: PLC0415
+        from localcloud.gateway.http_api.resources import StackHttpApis  # noqa: PLC0415
+        from localcloud.gateway.v2_resources import v2_handlers  # noqa: PLC0415
+        from localcloud.gateway.websocket.resources import WebSocketApis  # noqa: PLC0415
+
+        gateway = self._parts.gateway
+        apis = v2_handlers(WebSocketApis(self._parts.sockets), StackHttpApis(gateway.http_apis))
+        return *domain_handlers(gateway), *apis
+
+    def appsync(self) -> Iterable[ResourceHandler]:
+        from localcloud.services.appsync.resources import appsync_handlers  # noqa: PLC0415
+
+        return appsync_handlers(self._parts.appsync.apis)
+
+
+def _lambda_handlers(options: CloudOptions, services: Services, parts: Parts) -> Iterable[ResourceHandler]:
+    from localcloud.compute.dependencies import Builder  # noqa: PLC0415
+    from localcloud.compute.permission_resources import PermissionHandler  # noqa: PLC0415
+    from localcloud.compute.resources import FunctionHandler, LayerHandler, refused_handlers  # noqa: PLC0415
+    from localcloud.compute.version_resources import version_handlers  # noqa: PLC0415
+
     own, layers, runtimes = parts.functions.own, parts.functions.layers, parts.compute.runtimes
     builder = Builder(
         cache_dir=options.cache,

@@ -9,13 +9,13 @@ from typing import Any
 from localcloud.bearer_tokens import IssuerTokens, KeysUnavailable, TokenExpired, TokenInvalid
 from localcloud.front import Front
 from localcloud.gateway import cognito
-from localcloud.gateway.appsync.http import EventsHttp
 from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.http_api.apis import HttpApis
 from localcloud.gateway.http_api.backends import HttpBackends
 from localcloud.gateway.rest import Backends
 from localcloud.gateway.server import Gateway
 from localcloud.issuer_keys import IssuerKeys
+from localcloud.parts.appsync import AppSync
 from localcloud.parts.services import Services
 
 __all__ = ["Edge", "PoolVerifier", "open_gateway"]
@@ -42,7 +42,7 @@ class Edge:
     """What is served beside APIs; `provider` is the address of the AWS port that has the local issuer."""
 
     urls: FunctionUrls
-    events: EventsHttp
+    events: AppSync
     provider: str
 
 

@@ -1,46 +1,35 @@
 """What carries messages between services and functions: topics, event buses, pipes and event source mappings.
 
-Opened once Lambda and the front are there, for they invoke functions and call services. Knows no resource handler.
+Opened once Lambda and the front are there, for they invoke functions and call services; each is imported and made when
+a call, a resource or another of them first needs it. Knows no resource handler.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from functools import partial
-from typing import Final
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Final
 
 from localcloud.compute.functions import Functions, InvokeResult
-from localcloud.compute.mappings.destinations import DestinationCaller
-from localcloud.compute.mappings.pollers import MappingPollers
-from localcloud.compute.mappings.registry import Mappings
-from localcloud.compute.source_kinesis import KinesisSource
-from localcloud.compute.stream_source import StreamSource
 from localcloud.front import Front
+from localcloud.parts.delegated import Lazily
 from localcloud.parts.services import Services
-from localcloud.parts.states import open_states
-from localcloud.services.events.access import tags_of
-from localcloud.services.events.envelope import Entry, RefusedEntry
-from localcloud.services.events.model import Buses, PutEntry
-from localcloud.services.events.targets import Reach, Targets, TargetServices
-from localcloud.services.events.wire import EventsService
+from localcloud.services.contract import Service
 from localcloud.services.iam.policy import read_resource_policy
 from localcloud.services.iam.sessions import RoleSessions
-from localcloud.services.kinesis.errors import stream_missing
-from localcloud.services.kinesis.shard import Content
-from localcloud.services.pipes.model import Pipes
-from localcloud.services.pipes.services import PipeServices, ServicePort
-from localcloud.services.pipes.sources import Sources
-from localcloud.services.pipes.wire import PipesService
-from localcloud.services.sns.endpoints import LocalEndpoints
-from localcloud.services.sns.message import Publication
-from localcloud.services.sns.model import Topics
-from localcloud.services.sns.wire import SnsService
-from localcloud.services.states.model import StateMachines
-from sluiceway.codec.kpl import CorruptAggregate, open_aggregate
+
+if TYPE_CHECKING:
+    from localcloud.compute.mappings.registry import Mappings
+    from localcloud.compute.stream_source import StreamSource
+    from localcloud.services.events.envelope import Entry
+    from localcloud.services.events.model import Buses
+    from localcloud.services.pipes.model import Pipes
+    from localcloud.services.sns.model import Topics
+    from localcloud.services.sns.wire import SnsService
+    from localcloud.services.states.model import StateMachines
 
 __all__ = ["Messaging", "open_messaging"]
 
@@ -49,47 +38,132 @@ _LAMBDA: Final = "lambda.amazonaws.com"
 _SESSION: Final = "awslambda_event_source_mapping"
 
 
-@dataclass(frozen=True, slots=True)
 class Messaging:
-    """Topics, buses, pipes, mappings and state machines, working."""
+    """Topics, buses, pipes, mappings and state machines; each works from when it is first asked for, until `close`."""
 
-    topics: Topics
-    buses: Buses
-    pipes: Pipes
-    mappings: Mappings
-    machines: StateMachines
+    def __init__(self, services: Services, functions: Functions, front: Front, *, group: asyncio.TaskGroup) -> None:
+        self._services = services
+        self._functions = functions
+        self._front = front
+        self._group = group
+        self._couriers: list[asyncio.Task[None]] = []
+
+    @cached_property
+    def topics(self) -> Topics:
+        """SNS."""
+        topics = _open_topics(self._services, self._functions, self._group)
+        topics.endpoint = self._services.queues.endpoint
+        return topics
+
+    @cached_property
+    def buses(self) -> Buses:
+        """EventBridge."""
+        buses = _open_buses(self._services, self._outlets)
+        self._couriers.append(self._group.create_task(buses.run()))
+        return buses
+
+    @cached_property
+    def pipes(self) -> Pipes:
+        """EventBridge Pipes."""
+        return _open_pipes(self._services, self._outlets, self.buses, group=self._group)
+
+    @cached_property
+    def mappings(self) -> Mappings:
+        """Lambda's event source mappings."""
+        return _open_mappings(self._services, self._functions, self._front, group=self._group)
+
+    @cached_property
+    def machines(self) -> StateMachines:
+        """Step Functions."""
+        from localcloud.parts.states import open_states  # noqa: PLC0415 - few stacks have state machines
+
+        return open_states(self._services, lambda: self.buses, self._front, group=self._group)
+
+    @cached_property
+    def sns(self) -> SnsService:
+        """SNS's API."""
+        from localcloud.services.sns.wire import SnsService  # noqa: PLC0415 - few stacks have topics
+
+        return SnsService(self.topics, principal_of=lambda key: self._services.iam.principal_of(key).arn)
+
+    @cached_property
+    def _outlets(self) -> _Outlets:
+        return _Outlets(self._services, self._functions, self)
+
+    def serve(self) -> None:
+        """Put the APIs behind the front, and tell of the policies and tags of what they have."""
+
+        def events() -> Service:
+            from localcloud.services.events.wire import EventsService  # noqa: PLC0415 - as above
+
+            return EventsService(self.buses)
+
+        def pipes() -> Service:
+            from localcloud.services.pipes.wire import PipesService  # noqa: PLC0415 - as above
+
+            return PipesService(self.pipes)
+
+        def states() -> Service:
+            from localcloud.parts.states import serve_states  # noqa: PLC0415 - as above
+
+            return serve_states(self._services, self.machines)
+
+        for api in (
+            Lazily("sns", lambda: self.sns),
+            Lazily("events", events),
+            Lazily("pipes", pipes),
+            Lazily("states", states),
+        ):
+            self._front.add(api)
+        services = self._services
+        services.resource_policies["sns"] = lambda arn: read_resource_policy(self.topics.policy_text(arn))
+        services.resource_policies["events"] = lambda arn: self.buses.policy_of(arn)  # noqa: PLW0108 - made later
+        services.resource_tags["sns"] = lambda action, arn: self.sns.tags_of(action, arn)  # noqa: PLW0108 - likewise
+        services.resource_tags["events"] = self._tags_of_bus
+        services.resource_tags["states"] = self._tags_of_machine
+
+    async def close(self) -> None:
+        """End what was made of it."""
+        made: Mapping[str, object] = vars(self)
+        if "mappings" in made:
+            await self.mappings.close()
+        if "pipes" in made:
+            await self.pipes.close()
+        if "machines" in made:
+            await self.machines.close()
+        for courier in self._couriers:
+            courier.cancel()
+        if "topics" in made:
+            self.topics.close()
+
+    def _tags_of_bus(self, action: str, resource: str) -> Mapping[str, str] | None:
+        from localcloud.services.events.access import tags_of  # noqa: PLC0415 - as above
+
+        return tags_of(self.buses, action, resource)
+
+    def _tags_of_machine(self, action: str, resource: str) -> Mapping[str, str] | None:
+        from localcloud.services.states.access import tags_of  # noqa: PLC0415 - as above
+
+        return tags_of(self.machines, action, resource)
 
 
 @asynccontextmanager
 async def open_messaging(
     services: Services, functions: Functions, front: Front, *, group: asyncio.TaskGroup
 ) -> AsyncGenerator[Messaging]:
-    """Serve SNS, EventBridge, Pipes and Step Functions behind `front`, and mappings, for the length of the block."""
-    topics = _open_topics(services, functions, group)
-    topics.endpoint = services.queues.endpoint
-    outlets = _Outlets(services, functions, topics)
-    buses = _open_buses(services, outlets)
-    machines = outlets.machines = open_states(services, buses, front, group=group)
-    pipes = _open_pipes(services, outlets, buses, group=group)
-    mappings = _open_mappings(services, functions, front, group=group)
-    services.resource_policies["sns"] = lambda arn: read_resource_policy(topics.policy_text(arn))
-    services.resource_policies["events"] = buses.policy_of
-    sns = SnsService(topics, principal_of=lambda key: services.iam.principal_of(key).arn)
-    for api in (sns, EventsService(buses), PipesService(pipes)):
-        front.add(api)
-    services.resource_tags.update(sns=sns.tags_of, events=partial(tags_of, buses))
-    courier = group.create_task(buses.run())
+    """Serve SNS, EventBridge with its Scheduler, Pipes and Step Functions behind `front`, and mappings."""
+    messaging = Messaging(services, functions, front, group=group)
+    messaging.serve()
     try:
-        yield Messaging(topics, buses, pipes, mappings, machines)
+        yield messaging
     finally:
-        await mappings.close()
-        await pipes.close()
-        await machines.close()
-        courier.cancel()
-        topics.close()
+        await messaging.close()
 
 
 def _open_topics(services: Services, functions: Functions, group: asyncio.TaskGroup) -> Topics:
+    from localcloud.services.sns.endpoints import LocalEndpoints  # noqa: PLC0415 - few stacks need it, as those below
+    from localcloud.services.sns.model import Topics  # noqa: PLC0415
+
     endpoints = LocalEndpoints(
         services.queues,
         invoke_event=_event_invoker(functions),
@@ -108,12 +182,10 @@ def _event_invoker(functions: Functions) -> Callable[[str, bytes, str], Awaitabl
 class _Outlets:
     """What buses and pipes hand messages to; each raises its service's own error."""
 
-    machines: StateMachines
-
-    def __init__(self, services: Services, functions: Functions, topics: Topics) -> None:
+    def __init__(self, services: Services, functions: Functions, messaging: Messaging) -> None:
         self.functions = functions
-        self._topics = topics
-        self._streams = services.streams
+        self._messaging = messaging
+        self._services = services
 
     async def invoke(self, arn: str, payload: bytes, wait: bool) -> InvokeResult:  # noqa: FBT001 - the pipes' port
         """Invoke a function, and wait for its answer or not."""
@@ -122,29 +194,39 @@ class _Outlets:
 
     async def start(self, arn: str, text: str) -> None:
         """Start an execution of a machine."""
-        self.machines.start(self.machines.resolve(arn), {"input": text})
+        machines = self._messaging.machines
+        machines.start(machines.resolve(arn), {"input": text})
 
     async def run_machine(self, arn: str, text: str, wait: bool) -> InvokeResult:  # noqa: FBT001 - the pipes' port
         """Start an execution of a machine, and wait for its end or not."""
         if not wait:
             await self.start(arn, text)
             return InvokeResult(202)
-        output = await self.machines.run_to_end(arn, text)
+        output = await self._messaging.machines.run_to_end(arn, text)
         return InvokeResult(200, output.encode(), function_error="" if output else "Unhandled")
 
     async def publish(self, arn: str, message: str) -> None:
         """Publish to a topic."""
-        self._topics.publish(self._topics.get(arn, arn.split(":")[3]), Publication(message))
+        from localcloud.services.sns.message import Publication  # noqa: PLC0415
+
+        topics = self._messaging.topics
+        topics.publish(topics.get(arn, arn.split(":")[3]), Publication(message))
 
     async def put_record(self, arn: str, data: bytes, key: str) -> None:
         """Put a record into a stream."""
-        stream = self._streams.find(arn)
+        from localcloud.services.kinesis.errors import stream_missing  # noqa: PLC0415
+        from localcloud.services.kinesis.shard import Content  # noqa: PLC0415
+
+        stream = self._services.streams.find(arn)
         if stream is None:
             raise stream_missing(arn.rpartition("/")[2])
         stream.put(Content(base64.b64encode(data).decode(), key, len(data) + len(key.encode())))
 
 
 def _open_buses(services: Services, outlets: _Outlets) -> Buses:
+    from localcloud.services.events.model import Buses  # noqa: PLC0415
+    from localcloud.services.events.targets import Reach, Targets, TargetServices  # noqa: PLC0415
+
     targets = TargetServices(
         find_queue=services.queues.find,
         invoke=_event_invoker(outlets.functions),
@@ -159,6 +241,12 @@ def _open_buses(services: Services, outlets: _Outlets) -> Buses:
 
 
 def _open_pipes(services: Services, outlets: _Outlets, buses: Buses, *, group: asyncio.TaskGroup) -> Pipes:
+    from localcloud.services.events.envelope import RefusedEntry  # noqa: PLC0415
+    from localcloud.services.events.model import PutEntry  # noqa: PLC0415
+    from localcloud.services.pipes.model import Pipes  # noqa: PLC0415
+    from localcloud.services.pipes.services import PipeServices, ServicePort  # noqa: PLC0415
+    from localcloud.services.pipes.sources import Sources  # noqa: PLC0415
+
     async def put_event(arn: str, entry: Entry) -> None:
         (answer,) = buses.put_events(arn.split(":")[3], [PutEntry(entry, arn)])
         if isinstance(answer, RefusedEntry):
@@ -190,6 +278,8 @@ def _open_pipes(services: Services, outlets: _Outlets, buses: Buses, *, group: a
 def _open_stream(services: Services, arn: str, role_arn: str, *, opens_aggregates: bool = False) -> StreamSource:
     if ":dynamodb:" in arn:
         return services.tables.open_stream(arn)
+    from localcloud.compute.source_kinesis import KinesisSource  # noqa: PLC0415
+
     return KinesisSource(
         services.streams,
         arn,
@@ -200,6 +290,10 @@ def _open_stream(services: Services, arn: str, role_arn: str, *, opens_aggregate
 
 
 def _open_mappings(services: Services, functions: Functions, front: Front, *, group: asyncio.TaskGroup) -> Mappings:
+    from localcloud.compute.mappings.destinations import DestinationCaller  # noqa: PLC0415
+    from localcloud.compute.mappings.pollers import MappingPollers  # noqa: PLC0415
+    from localcloud.compute.mappings.registry import Mappings  # noqa: PLC0415
+
     sessions = RoleSessions(services.iam, service=_LAMBDA, session=_SESSION)
     pollers = MappingPollers(
         functions=functions,
@@ -217,6 +311,8 @@ def _open_mappings(services: Services, functions: Functions, front: Front, *, gr
 
 def _open_aggregate(data: bytes) -> list[tuple[str, bytes]] | None:
     """The user records of an aggregate; one that is corrupt is a record like any other, for the function to judge."""
+    from sluiceway.codec.kpl import CorruptAggregate, open_aggregate  # noqa: PLC0415
+
     try:
         aggregate = open_aggregate(data)
     except CorruptAggregate:

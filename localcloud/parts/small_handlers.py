@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 from localcloud.compute.functions import Functions
 from localcloud.compute.policies import FunctionPolicies
 from localcloud.parts.delegated import Delegated
-from localcloud.services.cognito.resources import cognito_handlers
-from localcloud.services.glue.resources import RegistryHandler, SchemaHandler, SchemaVersionHandler
-from localcloud.services.glue.resources import refused_handlers as refused_glue_handlers
-from localcloud.services.kms.resources import AliasHandler, KeyHandler
-from localcloud.services.secretsmanager.resources import SecretHandler, SecretPolicyHandler
-from localcloud.services.secretsmanager.resources import refused_handlers as refused_secret_handlers
-from localcloud.services.ssm.resources import ParameterHandler
+from localcloud.parts.handler_groups import Handlers
 from localcloud.template.handler import ResourceHandler
 
-__all__ = ["connect_functions", "small_handlers"]
+__all__ = ["add_small_handlers", "connect_functions"]
 
 
 def connect_functions(delegated: Delegated, functions: Functions, policies: FunctionPolicies) -> None:
@@ -30,18 +25,54 @@ def connect_functions(delegated: Delegated, functions: Functions, policies: Func
     delegated.functions = call
 
 
-def small_handlers(delegated: Delegated, rng: random.Random, *, keeps: bool) -> list[ResourceHandler]:
+def add_small_handlers(handlers: Handlers, delegated: Delegated, rng: random.Random, *, keeps: bool) -> None:
     """Each opens its service when it makes the first resource. `keeps`: other services keep their state."""
-    return [
-        ParameterHandler(lambda: delegated.ssm, keeps=keeps),
+    handlers.add("AWS::SSM::", lambda: _ssm(delegated, keeps=keeps))
+    handlers.add("AWS::SecretsManager::", lambda: _secrets(delegated, rng, keeps=keeps))
+    handlers.add("AWS::KMS::", lambda: _kms(delegated, keeps=keeps))
+    handlers.add("AWS::Glue::", lambda: _glue(delegated))
+    handlers.add("AWS::Cognito::", lambda: _cognito(delegated, keeps=keeps))
+
+
+def _ssm(delegated: Delegated, *, keeps: bool) -> Iterable[ResourceHandler]:
+    from localcloud.services.ssm.resources import ParameterHandler  # noqa: PLC0415 - few stacks need it, as those below
+
+    return (ParameterHandler(lambda: delegated.ssm, keeps=keeps),)
+
+
+def _secrets(delegated: Delegated, rng: random.Random, *, keeps: bool) -> Iterable[ResourceHandler]:
+    from localcloud.services.secretsmanager.resources import (  # noqa: PLC0415
+        SecretHandler,
+        SecretPolicyHandler,
+        refused_handlers,
+    )
+
+    made = (
         SecretHandler(lambda: delegated.secrets, rng=rng, keeps=keeps),
         SecretPolicyHandler(lambda: delegated.secrets),
-        *refused_secret_handlers(),
-        KeyHandler(lambda: delegated.kms, keeps=keeps),
-        AliasHandler(lambda: delegated.kms),
-        RegistryHandler(lambda: delegated.glue),
-        SchemaHandler(lambda: delegated.glue),
-        SchemaVersionHandler(lambda: delegated.glue),
-        *refused_glue_handlers(),
-        *cognito_handlers(lambda: delegated.cognito, keeps=keeps),
-    ]
+    )
+    return *made, *refused_handlers()
+
+
+def _kms(delegated: Delegated, *, keeps: bool) -> Iterable[ResourceHandler]:
+    from localcloud.services.kms.resources import AliasHandler, KeyHandler  # noqa: PLC0415
+
+    return KeyHandler(lambda: delegated.kms, keeps=keeps), AliasHandler(lambda: delegated.kms)
+
+
+def _glue(delegated: Delegated) -> Iterable[ResourceHandler]:
+    from localcloud.services.glue.resources import (  # noqa: PLC0415
+        RegistryHandler,
+        SchemaHandler,
+        SchemaVersionHandler,
+        refused_handlers,
+    )
+
+    kinds = (RegistryHandler, SchemaHandler, SchemaVersionHandler)
+    return *(kind(lambda: delegated.glue) for kind in kinds), *refused_handlers()
+
+
+def _cognito(delegated: Delegated, *, keeps: bool) -> Iterable[ResourceHandler]:
+    from localcloud.services.cognito.resources import cognito_handlers  # noqa: PLC0415
+
+    return cognito_handlers(lambda: delegated.cognito, keeps=keeps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
+from collections.abc import Callable
 from typing import Final
 
 from localcloud.front import Front
@@ -12,14 +12,13 @@ from localcloud.parts.services import Services
 from localcloud.services.events.envelope import Entry, RefusedEntry
 from localcloud.services.events.model import Buses
 from localcloud.services.iam.sessions import RoleSessions
-from localcloud.services.states.access import tags_of
 from localcloud.services.states.event_logs import EventLogs
 from localcloud.services.states.execution import Execution
 from localcloud.services.states.model import Ports, StateMachines
 from localcloud.services.states.status_events import DETAIL_TYPE, SOURCE, status_detail
 from localcloud.services.states.wire import StatesService
 
-__all__ = ["open_states"]
+__all__ = ["open_states", "serve_states"]
 
 log = logging.getLogger(__name__)
 PRINCIPAL: Final = "states.amazonaws.com"
@@ -27,8 +26,10 @@ _SESSION: Final = "StepFunctions"
 _LOGS: Final = "logs:CreateLogDelivery"
 
 
-def open_states(services: Services, buses: Buses, front: Front, *, group: asyncio.TaskGroup) -> StateMachines:
-    """Serve Step Functions behind `front`; whoever opens it closes it."""
+def open_states(
+    services: Services, buses: Callable[[], Buses], front: Front, *, group: asyncio.TaskGroup
+) -> StateMachines:
+    """State machines that call services through `front`; whoever opens them closes them."""
     sessions = RoleSessions(services.iam, service=PRINCIPAL, session=_SESSION)
 
     def announce(execution: Execution) -> None:
@@ -39,11 +40,11 @@ def open_states(services: Services, buses: Buses, front: Front, *, group: asynci
             resources=(execution.arn,),
         )
         try:
-            buses.emit(execution.revision.region, entry)
+            buses().emit(execution.revision.region, entry)
         except RefusedEntry:
             log.exception("states.change_not_told", extra={"execution": execution.arn})
 
-    machines = StateMachines(
+    return StateMachines(
         Ports(
             dispatch=front.dispatch,
             assume=sessions.assume,
@@ -54,6 +55,8 @@ def open_states(services: Services, buses: Buses, front: Front, *, group: asynci
         ),
         group=group,
     )
-    front.add(StatesService(machines, may_log=lambda role_arn: services.may_do(role_arn, _LOGS, "*")))
-    services.resource_tags["states"] = partial(tags_of, machines)
-    return machines
+
+
+def serve_states(services: Services, machines: StateMachines) -> StatesService:
+    """Step Functions' API."""
+    return StatesService(machines, may_log=lambda role_arn: services.may_do(role_arn, _LOGS, "*"))

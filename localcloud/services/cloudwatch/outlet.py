@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from localcloud.services.cloudwatch.notices import SnsNotice
 from localcloud.services.contract import ACCOUNT_ID
-from localcloud.services.events.envelope import Entry
-from localcloud.services.events.model import Buses
 from localcloud.services.iam.errors import MalformedPolicy
 from localcloud.services.iam.policy import Caller, context_on_behalf, evaluate, read_resource_policy
 from localcloud.services.lambda_.errors import LambdaError
-from localcloud.services.sns.errors import SnsError
-from localcloud.services.sns.message import Publication
-from localcloud.services.sns.model import Topics
+
+if TYPE_CHECKING:
+    from localcloud.services.events.model import Buses
+    from localcloud.services.sns.model import Topics
 
 __all__ = ["LocalOutlet", "Outlet", "Refused"]
 
@@ -76,6 +75,9 @@ class LocalOutlet:
 
     def publish(self, topic_arn: str, notice: SnsNotice, *, alarm_arn: str) -> None:
         """Publish to a topic, in the topic's group of this alarm where it is a FIFO topic. Raises Refused."""
+        from localcloud.services.sns.errors import SnsError  # noqa: PLC0415 - few alarms tell topics
+        from localcloud.services.sns.message import Publication  # noqa: PLC0415 - likewise
+
         topic = self._topics.find(topic_arn)
         if topic is None:
             raise Refused("Topic does not exist")
@@ -99,6 +101,8 @@ class LocalOutlet:
 
     def emit(self, alarm_arn: str, detail_type: str, detail: Mapping[str, Any]) -> None:
         """Put an event on the default bus of the alarm's Region."""
+        from localcloud.services.events.envelope import Entry  # noqa: PLC0415 - few stacks have alarms
+
         text = json.dumps(detail, separators=(",", ":"))
         entry = Entry(source=SOURCE, detail_type=detail_type, detail=text, resources=(alarm_arn,))
         self._buses.emit(alarm_arn.split(":")[3], entry)
