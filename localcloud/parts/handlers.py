@@ -62,6 +62,7 @@ def make_handlers(options: CloudOptions, parts: Parts) -> Handlers:
     handlers.add("AWS::SNS::", loads.sns)
     handlers.add("AWS::Events::", loads.events)
     handlers.add("AWS::Pipes::", loads.pipes)
+    handlers.add("AWS::Scheduler::", loads.scheduler)
     handlers.add("AWS::StepFunctions::", loads.states)
     handlers.add("AWS::Lambda::", lambda: _lambda_handlers(options, services, parts))
     handlers.add("AWS::Lambda::EventSourceMapping", loads.mappings)
@@ -149,6 +150,11 @@ class _Loads:
         from localcloud.services.pipes.resources import PipeHandler  # noqa: PLC0415
 
         return (PipeHandler(self._messaging.pipes),)
+
+    def scheduler(self) -> Iterable[ResourceHandler]:
+        from localcloud.services.scheduler.resources import schedule_handlers  # noqa: PLC0415
+
+        return schedule_handlers(lambda: self._messaging.scheduler.schedules)
 
     def states(self) -> Iterable[ResourceHandler]:
         from localcloud.services.states.resources import state_machine_handlers  # noqa: PLC0415

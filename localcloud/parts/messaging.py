@@ -24,6 +24,7 @@ from localcloud.services.iam.sessions import RoleSessions
 if TYPE_CHECKING:
     from localcloud.compute.mappings.registry import Mappings
     from localcloud.compute.stream_source import StreamSource
+    from localcloud.parts.scheduler import Scheduler
     from localcloud.services.events.envelope import Entry
     from localcloud.services.events.model import Buses
     from localcloud.services.pipes.model import Pipes
@@ -39,7 +40,10 @@ _SESSION: Final = "awslambda_event_source_mapping"
 
 
 class Messaging:
-    """Topics, buses, pipes, mappings and state machines; each works from when it is first asked for, until `close`."""
+    """Topics, buses, pipes, mappings, state machines and schedules.
+
+    Each works from when it is first asked for, until `close`.
+    """
 
     def __init__(self, services: Services, functions: Functions, front: Front, *, group: asyncio.TaskGroup) -> None:
         self._services = services
@@ -80,6 +84,13 @@ class Messaging:
         return open_states(self._services, lambda: self.buses, self._front, group=self._group)
 
     @cached_property
+    def scheduler(self) -> Scheduler:
+        """EventBridge Scheduler."""
+        from localcloud.parts.scheduler import Scheduler  # noqa: PLC0415 - few stacks have schedules
+
+        return Scheduler(self._services, self._front, group=self._group)
+
+    @cached_property
     def sns(self) -> SnsService:
         """SNS's API."""
         from localcloud.services.sns.wire import SnsService  # noqa: PLC0415 - few stacks have topics
@@ -113,6 +124,7 @@ class Messaging:
             Lazily("events", events),
             Lazily("pipes", pipes),
             Lazily("states", states),
+            Lazily("scheduler", lambda: self.scheduler.api),
         ):
             self._front.add(api)
         services = self._services
@@ -131,6 +143,8 @@ class Messaging:
             await self.pipes.close()
         if "machines" in made:
             await self.machines.close()
+        if "scheduler" in made:
+            self.scheduler.schedules.close()
         for courier in self._couriers:
             courier.cancel()
         if "topics" in made:

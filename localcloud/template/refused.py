@@ -186,7 +186,6 @@ SERVICES: Final[Mapping[str, str]] = {
     "S3Tables": _DATA,
     "S3Vectors": "vector buckets are not served here, general ones (AWS::S3::Bucket) are",
     "SageMaker": "there are no managed models here but Bedrock's runtime",
-    "Scheduler": "schedules of EventBridge Scheduler are not served here; rules with a schedule are",
     "SDB": "there is no SimpleDB here; DynamoDB is served",
     "SecurityHub": _ACCOUNT,
     "ServiceCatalog": _ACCOUNT,
