@@ -14,8 +14,6 @@ from localcloud.chaos.control import CHAOS_PATH, ChaosControl
 from localcloud.chaos.engine import Chaos
 from localcloud.clock import Clock
 from localcloud.compute.cloud import Compute, ComputeSettings, open_compute
-from localcloud.console.api import Facts
-from localcloud.console.server import origin_of, serve_console
 from localcloud.front import Front
 from localcloud.gateway.backends import PRINCIPAL, SESSION, LambdaFunctions, MethodPolicies, UrlPolicies
 from localcloud.gateway.function_url import FunctionUrls
@@ -26,10 +24,10 @@ from localcloud.gateway.websocket.gateway import WebSocketGateway
 from localcloud.gateway.websocket.management import ManagementService
 from localcloud.gateway.websocket.server import WebSocketServer
 from localcloud.identity import IdentityProvider
-from localcloud.models.choose import kind_of
 from localcloud.options import CloudOptions
 from localcloud.parts.alarms import run_alarms
 from localcloud.parts.appsync import open_appsync
+from localcloud.parts.console import origin_of, serve_console
 from localcloud.parts.description import describe_state
 from localcloud.parts.formation import open_formation, prepare, send_to
 from localcloud.parts.handlers import Parts, make_handlers
@@ -138,7 +136,7 @@ async def open_cloud(options: CloudOptions, *, clock: Clock, rng: random.Random)
         names = await naming.answer(cleanup, group=compute.group, port=options.port)
         urls = Urls(aws, http, websocket, origin_of(console), options.region, sockets=sockets.api_ids(), names=names)
         state = describe_state(options, stack, deployed, ledger=ledger, urls=formation.tell_by(urls))
-        await cleanup.enter_async_context(serve_console(_facts(options, parts, state), console))
+        await cleanup.enter_async_context(serve_console(options, parts, state, listener=console))
         yield RunningCloud(state, ledger, deployed, compute, handlers, services, chaos)
 
 
@@ -236,18 +234,3 @@ async def _serve_websocket(server: WebSocketServer, options: CloudOptions, clean
         await server.start(port)
     cleanup.push_async_callback(server.stop)
     return f"ws://127.0.0.1:{server.port}"
-
-
-def _facts(options: CloudOptions, parts: Parts, state: RunningState) -> Facts:
-    services = parts.services
-    return Facts(
-        state=state,
-        model=kind_of(options.model),
-        folder=options.issuer_folder,
-        clock=services.clock,
-        recorder=services.recorder,
-        logs=services.logs,
-        sockets=parts.sockets,
-        functions=parts.compute.functions.list,
-        issuer_at=options.joins,
-    )

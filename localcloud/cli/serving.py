@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -11,21 +12,24 @@ import webbrowser
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from localcloud.clock import SystemClock
 from localcloud.cloud import LedgerRefused, PortTaken, open_cloud
 from localcloud.options import CloudOptions
-from localcloud.regions.host import HostOptions, open_host
 from localcloud.regions.processes import GO_DARK, RegionFailed
 from localcloud.state import RunningState, remove_state, write_state
 from localcloud.template.errors import TemplateError
 from localcloud.template.ledger import Ledger
 from sluiceway.errors import Misconfigured
 
+if TYPE_CHECKING:
+    from localcloud.regions.host import HostOptions
+
 __all__ = ["Ended", "serve"]
 
 REFUSED: Final = 3
+COLLECTING: Final = (700, 10, 10)  # as Python has it; `up` has the collector wait longer while it starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class _Stop:
 
 
 async def _serve_until(stop: _Stop, settings: CloudOptions | HostOptions, ready: int, *, opens: bool) -> Ended:
-    folder = settings.cloud.state if isinstance(settings, HostOptions) else settings.state
+    folder = settings.state if isinstance(settings, CloudOptions) else settings.cloud.state
     ended = Ended(0)
     try:
         async with _open(settings) as started:
@@ -103,6 +107,8 @@ async def _tell(started: _Started, ready: int, *, opens: bool) -> None:
     if started.go_dark is not None:
         asyncio.get_running_loop().add_signal_handler(GO_DARK, _go_dark, started.go_dark)
     _say(started, ends="`sluiceway down` stops" if ready >= 0 else "Ctrl-C or `sluiceway down` stops")
+    gc.freeze()  # what a start has made stays to the end: the collector need not walk it under load
+    gc.set_threshold(*COLLECTING)
     if ready >= 0:
         os.close(ready)
     if opens and "console" in started.state.endpoints:
@@ -112,12 +118,14 @@ async def _tell(started: _Started, ready: int, *, opens: bool) -> None:
 @asynccontextmanager
 async def _open(settings: CloudOptions | HostOptions) -> AsyncGenerator[_Started]:
     rng = random.Random()  # noqa: S311 - ids and jitter, not secrets; keys come from the secrets module
-    if isinstance(settings, HostOptions):
-        async with open_host(settings, clock=SystemClock(), rng=rng) as host:
-            yield _Started(host.state)
-    else:
+    if isinstance(settings, CloudOptions):
         async with open_cloud(settings, clock=SystemClock(), rng=rng) as cloud:
             yield _Started(cloud.state, cloud.ledger, cloud.compute.reaper.kill if settings.joins else None)
+        return
+    from localcloud.regions.host import open_host  # noqa: PLC0415 - one cloud alone needs none
+
+    async with open_host(settings, clock=SystemClock(), rng=rng) as host:
+        yield _Started(host.state)
 
 
 def _go_dark(kill: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@ that only the local cloud needs (see `serving`).
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import subprocess
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _ANOTHER: Final = "or start another with --port 0 and a --state folder of its own"
+STARTING_OBJECTS: Final = 50_000  # new ones before each collection while modules are imported, which all stay
 MODEL_KEY: Final = "OPENAI_API_KEY"  # the name that OpenAI's own clients read
 
 
@@ -43,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
     if options.detach:
         return _detach(options, environ)
     _write_log()
+    gc.set_threshold(STARTING_OBJECTS)
     from localcloud.cli.serving import serve  # noqa: PLC0415 - the whole local cloud, which --detach leaves to its child
 
     try:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from localcloud.clock import Clock
 from localcloud.gateway.access import admit_signed, check_policy, expand_policy
@@ -34,10 +34,12 @@ from localcloud.gateway.service import call_custom_function, call_service, mock_
 from localcloud.gateway.streaming import stream_function
 from localcloud.gateway.throttle import TokenBucket
 from localcloud.gateway.usage_plans import Call, UsagePlans
-from localcloud.gateway.validation import BodyValidator, check_parameters
 from localcloud.services.contract import Dispatch
 from localcloud.traces.recorder import Recorder
 from localcloud.traces.requests import RequestSpans
+
+if TYPE_CHECKING:
+    from localcloud.gateway.validation import BodyValidator
 
 __all__ = ["MAX_BODY_BYTES", "MAX_HEADER_BYTES", "Backends", "RestStage"]
 
@@ -177,6 +179,8 @@ class RestStage:
     def _validate(self, exchange: Exchange, method: Method) -> None:
         if method.validates_parameters:
             sources = exchange.sources()
+            from localcloud.gateway.validation import check_parameters  # noqa: PLC0415 - few methods validate anything
+
             check_parameters(method.required, lambda name: bool(evaluate_expression(name, sources)))
         if method.validates_body:
             of_type, of_any = (
@@ -216,12 +220,17 @@ async def _stream(exchange: Exchange, integration: Integration, functions: Funct
 
 
 def _validators(api: Api) -> Mapping[tuple[str, str, str], BodyValidator]:
-    return {
-        (path, method.http_method, content_type): BodyValidator(schema)
+    schemas = {
+        (path, method.http_method, content_type): schema
         for path, methods in api.methods.items()
         for method in methods.values()
         for content_type, schema in method.models.items()
     }
+    if not schemas:
+        return {}
+    from localcloud.gateway.validation import BodyValidator  # noqa: PLC0415 - few APIs have models
+
+    return {place: BodyValidator(schema) for place, schema in schemas.items()}
 
 
 def _setting(throttles: tuple[Throttle, ...], path: str, method: str) -> Throttle | None:

@@ -13,9 +13,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
-from jsonschema import Draft4Validator
-from jsonschema.exceptions import SchemaError
-
 from localcloud.gateway.errors import DefinitionError
 from localcloud.matching import compile_pattern
 
@@ -31,6 +28,9 @@ _DATA: Final = ("default", "enum", "example")  # members whose values are no sch
 
 def check_schema(document: Mapping[str, Any], schema: Mapping[str, Any], *, where: str) -> None:
     """Raise DefinitionError where `schema`, of `document`, is no JSON schema of draft 4 that leads to an end."""
+    from jsonschema import Draft4Validator  # noqa: PLC0415 - few APIs have models
+    from jsonschema.exceptions import SchemaError  # noqa: PLC0415 - likewise
+
     check_patterns(document, where=where)
     try:
         Draft4Validator.check_schema(dict(schema))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Final
+from functools import cache
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from localcloud.compute.code import CodeStore
@@ -19,13 +20,16 @@ from localcloud.compute.resource_parts import FunctionParts
 from localcloud.compute.role_calls import RoleCaller
 from localcloud.front import Front
 from localcloud.options import CloudOptions
+from localcloud.parts.delegated import Lazily
 from localcloud.parts.messaging import Messaging
 from localcloud.parts.services import Services
 from localcloud.services.contract import Dispatch, WireRequest
 from localcloud.services.iam.sessions import RoleSessions
 from localcloud.services.lambda_.api import ApiParts
 from localcloud.services.lambda_.errors import refused
-from localcloud.services.lambda_.wire import LambdaService
+
+if TYPE_CHECKING:
+    from localcloud.services.lambda_.wire import LambdaService
 
 __all__ = ["open_lambda"]
 
@@ -56,13 +60,19 @@ def open_lambda(
         may_assume=lambda role: services.iam.may_assume(role, _LAMBDA),
     )
     region = options.region
-    api = LambdaService(
-        lambda asked: functions if asked == region else None,
-        lambda asked: messaging.mappings if asked == region else None,
-        parts=lambda asked: parts if asked == region else None,
-    )
-    services.resource_tags["lambda"] = api.tags_of
-    front.add(api)
+
+    @cache
+    def open_api() -> LambdaService:
+        from localcloud.services.lambda_.wire import LambdaService  # noqa: PLC0415 - few stacks call Lambda's API
+
+        return LambdaService(
+            lambda asked: functions if asked == region else None,
+            lambda asked: messaging.mappings if asked == region else None,
+            parts=lambda asked: parts if asked == region else None,
+        )
+
+    services.resource_tags["lambda"] = lambda action, arn: open_api().tags_of(action, arn)
+    front.add(Lazily("lambda", open_api))
     sessions = RoleSessions(services.iam, service=_LAMBDA, session=_SESSION)
     caller = RoleCaller(dispatch=front.dispatch, assume=sessions.assume, rng=services.rng)
     functions.connect(RoleOutlets(caller, rng=services.rng), services.metrics, parts.own.publisher.follow)
