@@ -127,6 +127,7 @@ async def open_services(
         clock=clock,
         rng=rng,
         resource_policies={
+            "dynamodb": tables.policy_of,
             "iam": iam.trust_of,
             "kinesis": lambda arn: read_resource_policy(streams.policy_text(arn)),
             "lambda": policies.policy_of,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from localcloud.compute.stream_source import StreamSource
     from localcloud.services.dynamodb.model import Database
     from localcloud.services.dynamodb.wire import DynamoService
+    from localcloud.services.iam.policy import Document
 
 __all__ = ["OwnTables", "SharedTables", "Tables", "open_tables", "table_handlers"]
 
@@ -36,6 +37,10 @@ class Tables(Protocol):
 
     def open_stream(self, arn: str) -> StreamSource:
         """The stream with `arn`. Raises TemplateError where it cannot be read here."""
+        ...
+
+    def policy_of(self, arn: str) -> Document | None:
+        """The resource policy of a table or index, None where it has none."""
         ...
 
     async def run(self) -> None:
@@ -70,6 +75,10 @@ class OwnTables:
 
         return DynamoSource(self.dynamodb, arn)
 
+    def policy_of(self, arn: str) -> Document | None:
+        """The resource policy of a table or index, None where it has none."""
+        return self.dynamodb.policy_of(arn) if self._opened.is_set() else None
+
     async def run(self) -> None:
         """Delete expired items, until cancelled."""
         await self._opened.wait()
@@ -98,6 +107,9 @@ class SharedTables:
         """Raises TemplateError: the host has the streams."""
         reason = "an event source mapping of a DynamoDB stream is not served where Regions share a cloud"
         raise TemplateError(reason, where=arn)
+
+    def policy_of(self, arn: str) -> None:
+        """None: where Regions share a cloud, tables have no resource policies."""
 
     async def run(self) -> None:
         """Nothing: the host has the background work."""
@@ -151,7 +163,8 @@ def table_handlers(service: DynamoService | None, *, keeps: bool) -> tuple[Resou
     from localcloud.services.dynamodb.resources import TableHandler  # noqa: PLC0415 - likewise
 
     databases = service.database if service is not None else _nowhere
-    return TableHandler(databases, keeps=keeps), GlobalTableHandler(databases, keeps=keeps)
+    holds = service is not None and service.holds_policies
+    return TableHandler(databases, keeps=keeps, holds_policies=holds), GlobalTableHandler(databases, keeps=keeps)
 
 
 def _nowhere(region: str) -> Database:

@@ -79,7 +79,9 @@ async def open_host(options: HostOptions, *, clock: Clock, rng: random.Random) -
     cloud = options.cloud
     async with AsyncExitStack() as cleanup:
         listener = cleanup.enter_context(closing(listen(cloud.port)))
-        dynamodb = DynamoService(clock, store=Store(cloud.persist) if cloud.persist else None, randomness=rng)
+        store = Store(cloud.persist) if cloud.persist else None
+        dynamodb = DynamoService(clock, store=store, randomness=rng)
+        dynamodb.holds_policies = False  # each Region asks its own IAM, which knows of none here
         cleanup.callback(dynamodb.close)
         reaper = Reaper()
         cleanup.callback(reaper.close)

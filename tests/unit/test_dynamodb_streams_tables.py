@@ -136,7 +136,7 @@ async def test_create_table_checks_the_stream(stream: dict[str, Any], expected: 
         (
             False,
             {"GlobalSecondaryIndexUpdates": []},
-            "The local cloud does not serve the parameter GlobalSecondaryIndexUpdates",
+            "1 validation error detected: Value '[]' at 'globalSecondaryIndexUpdates'",
         ),
         (False, {"TableClass": "STANDARD"}, "The local cloud does not serve the parameter TableClass"),
     ],

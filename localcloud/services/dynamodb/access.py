@@ -10,10 +10,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
 from localcloud.services.contract import Permission
-from localcloud.services.iam.tags import read_tag_list, request_tags
+from localcloud.services.iam.tags import read_keys, read_tag_list, request_tags, tag_keys
 
 __all__ = ["needed_permissions"]
 
+_TAGGING: Final = frozenset({"CreateTable", "TagResource"})
+_OF_ACCOUNT: Final = frozenset({"DescribeEndpoints", "DescribeLimits", "ListTables"})
+_OF_RESOURCE: Final = frozenset(
+    {
+        "DeleteResourcePolicy",
+        "GetResourcePolicy",
+        "ListTagsOfResource",
+        "PutResourcePolicy",
+        "TagResource",
+        "UntagResource",
+    }
+)
 _STREAM_OPERATIONS: Final = frozenset({"DescribeStream", "GetRecords", "GetShardIterator"})
 
 # globaltables-security.html, "IAM permissions": what creating and deleting replicas needs in their Regions
@@ -50,7 +62,9 @@ _TRANSACTION_ACTIONS: Final = {
 
 def needed_permissions(operation: str, request: Mapping[str, Any], prefix: str) -> tuple[Permission, ...]:
     """The permissions of `operation`; `prefix` is `arn:aws:dynamodb:<region>:<account>:`. Without repeats, in order."""
-    context = request_tags(read_tag_list(request.get("Tags"))) if operation == "CreateTable" else ()
+    context = request_tags(read_tag_list(request.get("Tags"))) if operation in _TAGGING else ()
+    if operation == "UntagResource":
+        context = tag_keys(read_keys(request.get("TagKeys")))
     found = (Permission(f"dynamodb:{action}", place, context) for action, place in _walk(operation, request, prefix))
     return tuple(dict.fromkeys(found))
 
@@ -61,14 +75,14 @@ def _walk(operation: str, request: Mapping[str, Any], prefix: str) -> Iterator[t
             yield operation, _arn(prefix, name)
     elif operation in {"TransactWriteItems", "TransactGetItems"}:
         yield from _walk_transaction(request.get("TransactItems"), prefix)
-    elif operation == "ListTables":
+    elif operation in _OF_ACCOUNT:
         yield operation, "*"
     elif operation == "ListStreams":
         table = request.get("TableName")
         yield operation, "*" if table is None else f"{_arn(prefix, table)}/stream/*"
     elif operation in _STREAM_OPERATIONS:
         yield operation, str(request.get("StreamArn") or request.get("ShardIterator", "*")).partition("|")[0]
-    elif operation == "ListTagsOfResource":
+    elif operation in _OF_RESOURCE:
         yield operation, str(request.get("ResourceArn", "*"))
     else:
         arn = _arn(prefix, request.get("TableName"))

@@ -1,4 +1,4 @@
-"""The operations on tables: create, describe, list, delete, time to live, tags, backups' status.
+"""The operations on tables: create, describe, list, delete, time to live, backups' status.
 
 A table is ACTIVE as soon as it is created and gone as soon as it is deleted.
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB.html
@@ -12,7 +12,7 @@ from localcloud.services.dynamodb.errors import member_violation, validation
 from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.model import Database
 from localcloud.services.dynamodb.replication import describe_membership
-from localcloud.services.dynamodb.schema import Index
+from localcloud.services.dynamodb.schema import Index, index_place
 from localcloud.services.dynamodb.table import Table
 from localcloud.services.dynamodb.table_requests import parse_definition
 from localcloud.services.dynamodb.values import item_size
@@ -25,7 +25,6 @@ __all__ = [
     "describe_table",
     "describe_time_to_live",
     "list_tables",
-    "list_tags_of_resource",
     "members_of",
     "table_arn",
     "update_time_to_live",
@@ -48,6 +47,9 @@ def describe_table(database: Database, request: Members) -> dict[str, Any]:
 def delete_table(database: Database, request: Members) -> dict[str, Any]:
     """DeleteTable. Raises DynamoError."""
     name = request.only("TableName").table()
+    states = database.table(name, named=True).states
+    if states is not None:
+        states.check_settled(name, database.clock.time())
     if database.global_tables is not None:
         database.global_tables.check_delete(database, name)
     table = database.drop(name)
@@ -101,13 +103,6 @@ def describe_time_to_live(database: Database, request: Members) -> dict[str, Any
     return {"TimeToLiveDescription": {"TimeToLiveStatus": "ENABLED", "AttributeName": attribute}}
 
 
-def list_tags_of_resource(database: Database, request: Members) -> dict[str, Any]:
-    """ListTagsOfResource: the tags that the table was created with. Raises DynamoError."""
-    request.only("ResourceArn", "NextToken")
-    name = Members({"TableName": request.required("ResourceArn")}).table()
-    return {"Tags": [{"Key": key, "Value": value} for key, value in database.table(name, named=True).definition.tags]}
-
-
 def describe_continuous_backups(database: Database, request: Members) -> dict[str, Any]:
     """DescribeContinuousBackups: there are none here, and the answer says so. Raises DynamoError."""
     database.table(request.only("TableName").table(), named=True)
@@ -132,7 +127,7 @@ def table_arn(database: Database, name: str) -> str:
 
 def describe(database: Database, table: Table) -> dict[str, Any]:
     """A table as DescribeTable shows it."""
-    definition = table.definition
+    definition, states, now = table.definition, table.states, database.clock.time()
     arn = table_arn(database, definition.name)
     used = (*definition.keys.names, *(name for index in definition.indexes.values() for name in index.keys.names))
     answer: dict[str, Any] = {
@@ -141,9 +136,9 @@ def describe(database: Database, table: Table) -> dict[str, Any]:
         ],
         "TableName": definition.name,
         "KeySchema": definition.keys.describe(),
-        "TableStatus": "ACTIVE",
+        "TableStatus": "UPDATING" if states is not None and states.is_updating(now) else "ACTIVE",
         "CreationDateTime": round(table.created_s, 3),
-        "ProvisionedThroughput": _throughput(table),
+        "ProvisionedThroughput": _throughput(definition.throughput),
         "TableSizeBytes": table.size_bytes,
         "ItemCount": len(table.records),
         "TableArn": arn,
@@ -163,32 +158,40 @@ def describe(database: Database, table: Table) -> dict[str, Any]:
     for member, is_global in (("LocalSecondaryIndexes", False), ("GlobalSecondaryIndexes", True)):
         found = [index for index in definition.indexes.values() if index.is_global is is_global]
         if found:
-            answer[member] = [_describe_index(table, index, arn) for index in found]
+            answer[member] = [_describe_index(table, index, arn, now=now) for index in found]
+    going = [] if states is None else states.going(now)
+    if going:
+        shown = [{**_describe_keys(index, arn), "IndexStatus": "DELETING"} for index in going]
+        answer.setdefault("GlobalSecondaryIndexes", []).extend(shown)
     return answer
 
 
-def _describe_index(table: Table, index: Index, arn: str) -> dict[str, Any]:
+def _describe_index(table: Table, index: Index, arn: str, *, now: float) -> dict[str, Any]:
+    table.order(index)  # which brings it to now
+    held = [
+        index.project(record.item, table.definition.keys)
+        for record in table.seen(index).values()
+        if index_place(table.definition, index, record.item) is not None
+    ]
+    answer = {**_describe_keys(index, arn), "IndexSizeBytes": sum(map(item_size, held)), "ItemCount": len(held)}
+    if index.is_global:
+        state = {"IndexStatus": "ACTIVE"} if table.states is None else table.states.describe(index.name, now)
+        answer |= {**state, "ProvisionedThroughput": _throughput(index.throughput)}
+    return answer
+
+
+def _describe_keys(index: Index, arn: str) -> dict[str, Any]:
     projection: dict[str, Any] = {"ProjectionType": index.projection}
     if index.included:
         projection["NonKeyAttributes"] = list(index.included)
-    held = [
-        index.project(record.item, table.definition.keys)
-        for record in table.records.values()
-        if all(name in record.item for name in index.keys.names)
-    ]
-    answer: dict[str, Any] = {
+    return {
         "IndexName": index.name,
         "KeySchema": index.keys.describe(),
         "Projection": projection,
-        "IndexSizeBytes": sum(map(item_size, held)),
-        "ItemCount": len(held),
         "IndexArn": f"{arn}/index/{index.name}",
     }
-    if index.is_global:
-        answer |= {"IndexStatus": "ACTIVE", "ProvisionedThroughput": _throughput(table)}
-    return answer
 
 
-def _throughput(table: Table) -> dict[str, int]:
-    reads, writes = table.definition.throughput
+def _throughput(units: tuple[int, int]) -> dict[str, int]:
+    reads, writes = units
     return {"NumberOfDecreasesToday": 0, "ReadCapacityUnits": reads, "WriteCapacityUnits": writes}

@@ -14,8 +14,9 @@ from localcloud.services.dynamodb.errors import DynamoError
 from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.model import Database
 from localcloud.services.dynamodb.resources import create_table_of, generate_name
-from localcloud.services.dynamodb.support import NO_BACKUP, NO_CIPHER, NO_THROTTLE, ONE_CLASS, SERVED, refused
+from localcloud.services.dynamodb.support import NO_BACKUP, NO_CIPHER, NO_MAXIMUM, NO_WARMTH, ONE_CLASS, SERVED, refused
 from localcloud.services.dynamodb.table import Table
+from localcloud.services.dynamodb.table_options import refuse_options
 from localcloud.services.dynamodb.table_updates import update_table
 from localcloud.template.handler import Physical, Resource, Support, Supported
 from localcloud.template.properties import Properties, read_properties
@@ -46,10 +47,10 @@ class GlobalTableHandler:
         "GlobalSecondaryIndexes.IndexName": SERVED,
         "GlobalSecondaryIndexes.KeySchema": SERVED,
         "GlobalSecondaryIndexes.Projection": SERVED,
-        "GlobalSecondaryIndexes.ReadOnDemandThroughputSettings": NO_THROTTLE,
+        "GlobalSecondaryIndexes.ReadOnDemandThroughputSettings": NO_MAXIMUM,
         "GlobalSecondaryIndexes.ReadProvisionedThroughputSettings": refused("auto scaling is"),
-        "GlobalSecondaryIndexes.WarmThroughput": NO_THROTTLE,
-        "GlobalSecondaryIndexes.WriteOnDemandThroughputSettings": NO_THROTTLE,
+        "GlobalSecondaryIndexes.WarmThroughput": NO_WARMTH,
+        "GlobalSecondaryIndexes.WriteOnDemandThroughputSettings": NO_MAXIMUM,
         "GlobalSecondaryIndexes.WriteProvisionedThroughputSettings": refused("auto scaling is"),
         "GlobalTableSourceArn": refused("a replica of another account's table is"),
         "GlobalTableWitnesses.Region": SERVED,
@@ -59,7 +60,7 @@ class GlobalTableHandler:
         "LocalSecondaryIndexes.KeySchema": SERVED,
         "LocalSecondaryIndexes.Projection": SERVED,
         "MultiRegionConsistency": SERVED,
-        "ReadOnDemandThroughputSettings": NO_THROTTLE,
+        "ReadOnDemandThroughputSettings": NO_MAXIMUM,
         "ReadProvisionedThroughputSettings": refused("auto scaling is"),
         "Replicas.ContributorInsightsSpecification": refused("Contributor Insights is"),
         "Replicas.DeletionProtectionEnabled": refused("deletion protection of a replica in a template is"),
@@ -67,7 +68,7 @@ class GlobalTableHandler:
         "Replicas.GlobalTableSettingsReplicationMode": refused("a replica in another account is"),
         "Replicas.KinesisStreamSpecification": refused("streaming to Kinesis is"),
         "Replicas.PointInTimeRecoverySpecification": NO_BACKUP,
-        "Replicas.ReadOnDemandThroughputSettings": NO_THROTTLE,
+        "Replicas.ReadOnDemandThroughputSettings": NO_MAXIMUM,
         "Replicas.ReadProvisionedThroughputSettings": refused("auto scaling is"),
         "Replicas.Region": SERVED,
         "Replicas.ReplicaStreamSpecification": refused("a resource policy on a stream is"),
@@ -80,8 +81,8 @@ class GlobalTableHandler:
         "TableName": SERVED,
         "TimeToLiveSpecification.AttributeName": SERVED,
         "TimeToLiveSpecification.Enabled": SERVED,
-        "WarmThroughput": NO_THROTTLE,
-        "WriteOnDemandThroughputSettings": NO_THROTTLE,
+        "WarmThroughput": NO_WARMTH,
+        "WriteOnDemandThroughputSettings": NO_MAXIMUM,
         "WriteProvisionedThroughputSettings": refused("auto scaling is"),
     }
 
@@ -93,6 +94,7 @@ class GlobalTableHandler:
 
     async def create(self, resource: Resource) -> Physical:
         """Make the table and its replicas. Raises TemplateError in the API's words."""
+        refuse_options(resource)
         read = read_properties(resource)
         if read.text("BillingMode", "PROVISIONED") != "PAY_PER_REQUEST":
             raise read.error("BillingMode", "must be PAY_PER_REQUEST here; without it the table is PROVISIONED")

@@ -10,9 +10,11 @@ from typing import Any, Final
 
 from localcloud.services.dynamodb.capacity import (
     capacity_mode,
+    collection_metrics,
     describe_usage,
     read_units,
     read_usage,
+    wants_metrics,
     write_usage,
 )
 from localcloud.services.dynamodb.errors import validation
@@ -21,6 +23,7 @@ from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.model import Database
 from localcloud.services.dynamodb.schema import primary_key
 from localcloud.services.dynamodb.table import Change
+from localcloud.services.dynamodb.throttling import charge_read, check_read
 from localcloud.services.dynamodb.values import Item, encode_item
 from localcloud.services.dynamodb.writes import open_bindings, parse_write
 
@@ -70,32 +73,39 @@ def get_item(database: Database, request: Members) -> dict[str, Any]:
     projection = None if text is None else parse_projection(text, bindings)
     bindings.settle()
     table = database.table(name)
+    check_read(table)
     record = table.records.get(primary_key(table.definition, given, exact=True))
     answer: dict[str, Any] = {}
     if record is not None:
         item = record.item if projection is None else project_item(record.item, projection)
         answer["Item"] = encode_item(item)
+    units = read_units(0 if record is None else record.size_bytes, consistent=request.flag("ConsistentRead"))
+    usage = read_usage(table, units)
+    charge_read(usage)
     if mode != "NONE":
-        units = read_units(0 if record is None else record.size_bytes, consistent=request.flag("ConsistentRead"))
-        answer["ConsumedCapacity"] = describe_usage(read_usage(table, units), mode)
+        answer["ConsumedCapacity"] = describe_usage(usage, mode)
     return answer
 
 
 def _write_item(database: Database, kind: str, request: Members) -> dict[str, Any]:
     returns = request.choice("ReturnValues", _ALL_RETURNS, "NONE")
-    request.choice("ReturnItemCollectionMetrics", ("SIZE", "NONE"), "NONE")
-    mode = capacity_mode(request)
+    mode, is_measured = capacity_mode(request), wants_metrics(request)
     if kind != "Update" and returns not in {"ALL_OLD", "NONE"}:
         raise validation("Return values set to invalid value")
     write = parse_write(database, kind, request)
     write.check()
-    change = write.apply(write.image())
+    image = write.image()
+    write.spend(image)
+    change = write.apply(image)
     answer: dict[str, Any] = {}
     attributes = _returned(change, returns, write.update)
     if attributes:
         answer["Attributes"] = encode_item(attributes)
     if mode != "NONE":
         answer["ConsumedCapacity"] = describe_usage(write_usage(change), mode)
+    metrics = collection_metrics(write.table, write.key) if is_measured else None
+    if metrics is not None:
+        answer["ItemCollectionMetrics"] = metrics
     return answer
 
 

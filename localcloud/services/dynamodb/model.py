@@ -63,6 +63,7 @@ class Database:
         self.region = region
         self.account_id = account_id
         self.clock = clock
+        self.holds_policies = True  # False: nobody goes by resource policies, so none are taken
         self.tokens: dict[str, tuple[float, str]] = {}
         self.global_tables: GlobalTables | None = None  # None where it stands alone
         self.streams = Streams(
@@ -120,9 +121,14 @@ class Database:
         if table.definition.stream_view is not None:
             self.streams.resume(table)
 
-    def redefine(self, table: Table, definition: TableDefinition) -> None:
-        """Give `table` a definition with the same keys and indexes, and a new stream where that changes."""
-        old, table.definition = table.definition, definition
+    def redefine(self, table: Table, definition: TableDefinition, *, old: TableDefinition | None = None) -> None:
+        """Give `table` a definition with the same keys and indexes, and a new stream where that changes.
+
+        `old`: the definition before, where the table has the new one already.
+        """
+        old, table.definition = old or table.definition, definition
+        if table.throttle is not None:
+            table.throttle.settle(definition)
         if definition.billing_mode == "PAY_PER_REQUEST" != old.billing_mode:
             table.on_demand_s = self.clock.time()
         if definition.stream_view != old.stream_view:
@@ -130,6 +136,12 @@ class Database:
             if definition.stream_view is not None:
                 self.streams.enable(table)
         self.keep(table)
+
+    def reindex(self, table: Table, definition: TableDefinition) -> None:
+        """Give `table` a definition with other global indexes, capacity and types; the rest is the same."""
+        old = table.definition
+        table.reindex(definition)
+        self.redefine(table, definition, old=old)
 
     def drop(self, name: str) -> Table:
         """Remove a table with its items. Raises DynamoError where there is none or it is protected."""

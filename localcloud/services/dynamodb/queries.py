@@ -72,7 +72,7 @@ def query(database: Database, request: Members) -> dict[str, Any]:
     conditions = parse_key_condition(text, bindings)
     bindings.settle()
     table = database.table(name)
-    index = find_index(table, request, reading)
+    index = find_index(table, request, reading, now=database.clock.time())
     start = parse_start_key(table, index, request, is_query=True)
     schema = table.key_schema(index)
     wanted, reach = _resolve(table.definition, schema, conditions)

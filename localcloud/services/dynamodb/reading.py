@@ -26,6 +26,7 @@ from localcloud.services.dynamodb.expressions import (
 from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.schema import Index, PrimaryKey
 from localcloud.services.dynamodb.table import Record, Table
+from localcloud.services.dynamodb.throttling import charge_read, check_read
 from localcloud.services.dynamodb.values import Item, encode_item, encode_value, item_size
 from localcloud.services.dynamodb.writes import check_scalar_keys
 
@@ -89,8 +90,8 @@ def parse_reading(request: Members, bindings: Bindings) -> Reading:
     return Reading(limit, select, condition, projection, request.flag("ConsistentRead"), capacity_mode(request))
 
 
-def find_index(table: Table, request: Members, reading: Reading) -> Index | None:
-    """The index that the request names, None for the table. Raises DynamoError where it cannot serve the request."""
+def find_index(table: Table, request: Members, reading: Reading, *, now: float) -> Index | None:
+    """The index that the request names, None for the table. Raises DynamoError where it cannot serve it at `now`."""
     definition = table.definition
     if reading.filter is not None:
         check_scalar_keys(definition, walk_paths(reading.filter))
@@ -102,6 +103,8 @@ def find_index(table: Table, request: Members, reading: Reading) -> Index | None
         raise validation(f"The table does not have the specified index: {name}")
     if not index.is_global:
         return index
+    if table.states is not None:
+        table.states.check_readable(name, now)
     if reading.is_consistent:
         raise validation("Consistent reads are not supported on global secondary indexes")
     if reading.select == "ALL_ATTRIBUTES" and index.projection != "ALL":
@@ -116,9 +119,11 @@ def find_index(table: Table, request: Members, reading: Reading) -> Index | None
 def read_page(view: View, keys: Iterable[PrimaryKey]) -> dict[str, Any]:
     """The answer to a Query or Scan that walks `keys`, up to its limit or 1 MB of items before the filter."""
     reading = view.reading
+    check_read(view.table, view.index)
     page = _Page()
+    records = view.table.seen(view.index)
     for key in keys:
-        record = view.table.records[key]
+        record = records[key]
         item, item_bytes = view.show(record)
         if page.size_bytes + item_bytes > MAX_PAGE_BYTES:
             page.is_cut = True
@@ -151,9 +156,10 @@ def _answer(view: View, page: _Page) -> dict[str, Any]:
     if page.is_cut and page.last is not None:
         names = dict.fromkeys((*view.table.definition.keys.names, *view.table.key_schema(view.index).names))
         answer["LastEvaluatedKey"] = {name: encode_value(page.last.item[name]) for name in names}
+    usage = read_usage(view.table, read_units(page.size_bytes, consistent=reading.is_consistent), view.index)
+    charge_read(usage)
     if reading.capacity != "NONE":
-        units = read_units(page.size_bytes, consistent=reading.is_consistent)
-        answer["ConsumedCapacity"] = describe_usage(read_usage(view.table, units, view.index), reading.capacity)
+        answer["ConsumedCapacity"] = describe_usage(usage, reading.capacity)
     return answer
 
 

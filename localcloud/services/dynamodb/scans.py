@@ -44,7 +44,7 @@ def scan(database: Database, request: Members) -> dict[str, Any]:
     reading = parse_reading(request, bindings)
     bindings.settle()
     table = database.table(name)
-    index = find_index(table, request, reading)
+    index = find_index(table, request, reading, now=database.clock.time())
     start = parse_start_key(table, index, request, is_query=False)
     first, last = ((number << DIGEST_BITS) // total for number in (segment, segment + 1))
     if start is not None and not first <= partition_digest(start.hash_data) < last:

@@ -13,7 +13,16 @@ from typing import Any, Final
 from localcloud.services.dynamodb.errors import DynamoError, invalid_parameter, validation
 from localcloud.services.dynamodb.values import Item, Value, value_size
 
-__all__ = ["Index", "KeySchema", "PrimaryKey", "TableDefinition", "check_key_value", "index_key", "primary_key"]
+__all__ = [
+    "Index",
+    "KeySchema",
+    "PrimaryKey",
+    "TableDefinition",
+    "check_index_values",
+    "check_key_value",
+    "index_place",
+    "primary_key",
+]
 
 MAX_HASH_BYTES: Final = 2048  # Constraints.html, "Partition key length"
 MAX_RANGE_BYTES: Final = 1024  # Constraints.html, "Sort key length"
@@ -43,13 +52,17 @@ class KeySchema:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A secondary index. `projection`: ALL, KEYS_ONLY or INCLUDE (then with `included` attributes)."""
+    """A secondary index. `projection`: ALL, KEYS_ONLY or INCLUDE (then with `included` attributes).
+
+    `throughput`: read and write units of a provisioned table's global index, which are its own; zeros otherwise.
+    """
 
     name: str
     keys: KeySchema
     projection: str
     included: tuple[str, ...]
     is_global: bool
+    throughput: tuple[int, int] = (0, 0)
 
     def project(self, item: Item, table_keys: KeySchema) -> Item:
         """What the index holds of `item`."""
@@ -92,23 +105,25 @@ def primary_key(definition: TableDefinition, item: Mapping[str, Value], *, exact
     return found[0], (found[1] if len(found) > 1 else 0)
 
 
-def index_key(definition: TableDefinition, index: Index, item: Mapping[str, Value]) -> PrimaryKey | None:
-    """The key of `item` in `index`; None where it is not in the index because a key attribute is missing.
+def index_place(definition: TableDefinition, index: Index, item: Mapping[str, Value]) -> PrimaryKey | None:
+    """The key of `item` in `index`; None where it is not in the index.
 
-    Raises DynamoError where a key attribute has another type than the index wants.
+    It is not in where a key attribute is missing, or violates the index: that is so of items that were there before it.
+    Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.OnlineOps.ViolationDetection.html
     """
     found: list[Any] = []
     for name in index.keys.names:
         value = item.get(name)
-        if value is None:
+        if value is None or value.type != definition.types[name] or not _may_be_key(index.keys, name, value):
             return None
-        expected = definition.types[name]
-        if value.type != expected:
-            raise invalid_parameter(
-                f"Type mismatch for Index Key {name} Expected: {expected} Actual: {value.type} IndexName: {index.name}"
-            )
         found.append(value.data)
     return found[0], (found[1] if len(found) > 1 else 0)
+
+
+def _may_be_key(keys: KeySchema, name: str, value: Value) -> bool:
+    if value.type == "N":
+        return True
+    return bool(value.data) and value_size(value) <= (MAX_HASH_BYTES if name == keys.hash_name else MAX_RANGE_BYTES)
 
 
 def check_key_value(keys: KeySchema, name: str, value: Value) -> None:
@@ -121,6 +136,10 @@ def check_key_value(keys: KeySchema, name: str, value: Value) -> None:
             "One or more parameter values are not valid. "
             f"The AttributeValue for a key attribute cannot contain an empty {kind} value. Key: {name}"
         )
+    _check_key_size(keys, name, value)
+
+
+def _check_key_size(keys: KeySchema, name: str, value: Value) -> None:
     size = value_size(value)
     if name == keys.hash_name and size > MAX_HASH_BYTES:
         raise invalid_parameter(f"Size of hashkey has exceeded the maximum size limit of{MAX_HASH_BYTES} bytes")
@@ -131,13 +150,18 @@ def check_key_value(keys: KeySchema, name: str, value: Value) -> None:
 
 
 def check_index_values(definition: TableDefinition, item: Mapping[str, Value]) -> None:
-    """Check that `item` may stand in every index: key types, and no empty key. Raises DynamoError."""
+    """Check that `item` may stand in every index: key types, no empty key, none too long. Raises DynamoError."""
     for index in definition.indexes.values():
         for name in index.keys.names:
             value = item.get(name)
             if value is None or name in definition.keys.names:
                 continue
-            index_key(definition, Index(index.name, KeySchema(name), "ALL", (), is_global=True), item)
+            expected = definition.types[name]
+            if value.type != expected:
+                raise invalid_parameter(
+                    f"Type mismatch for Index Key {name} Expected: {expected} Actual: {value.type} "
+                    f"IndexName: {index.name}"
+                )
             if value.type != "N" and not value.data:
                 kind = "string" if value.type == "S" else "binary"
                 raise validation(
@@ -145,6 +169,8 @@ def check_index_values(definition: TableDefinition, item: Mapping[str, Value]) -
                     f"supported. The AttributeValue for a key attribute cannot contain an empty {kind} value. "
                     f"IndexName: {index.name}, IndexKey: {name}"
                 )
+            if value.type != "N":
+                _check_key_size(index.keys, name, value)
 
 
 def _schema_mismatch() -> DynamoError:

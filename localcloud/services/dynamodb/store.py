@@ -102,7 +102,7 @@ def _encode_table(table: Table) -> dict[str, Any]:
         "keys": definition.keys.names,
         "types": dict(definition.types),
         "indexes": [
-            [index.name, index.keys.names, index.projection, index.included, index.is_global]
+            [index.name, index.keys.names, index.projection, index.included, index.is_global, index.throughput]
             for index in definition.indexes.values()
         ],
         "billing_mode": definition.billing_mode,
@@ -112,6 +112,7 @@ def _encode_table(table: Table) -> dict[str, Any]:
         "created_s": table.created_s,
         "table_id": table.table_id,
         "ttl_attribute": table.ttl_attribute,
+        "policy": table.policy,
         "stream_view": definition.stream_view,
         "stream_label": table.stream_label,
         "on_demand_s": table.on_demand_s,
@@ -122,8 +123,8 @@ def _encode_table(table: Table) -> dict[str, Any]:
 
 def _decode_table(raw: Mapping[str, Any]) -> Table:
     indexes = [
-        Index(name, KeySchema(*keys), projection, tuple(included), is_global)
-        for name, keys, projection, included, is_global in raw["indexes"]
+        Index(name, KeySchema(*keys), projection, tuple(included), is_global, _units(rest, raw))
+        for name, keys, projection, included, is_global, *rest in raw["indexes"]
     ]
     definition = TableDefinition(
         name=raw["name"],
@@ -138,11 +139,18 @@ def _decode_table(raw: Mapping[str, Any]) -> Table:
     )
     table = Table(definition, created_s=raw["created_s"], table_id=raw["table_id"])
     table.ttl_attribute = raw["ttl_attribute"]
+    table.policy = tuple(raw["policy"]) if raw.get("policy") else None
     table.membership = _decode_membership(raw.get("membership"))
     table.journalled = raw.get("journalled", 0)
     table.stream_label = raw.get("stream_label")
     table.on_demand_s = raw.get("on_demand_s", table.created_s if definition.billing_mode != "PROVISIONED" else None)
     return table
+
+
+def _units(rest: list[list[int]], raw: Mapping[str, Any]) -> tuple[int, int]:
+    """An index's own units; a file of an earlier version has the table's alone."""
+    reads, writes = rest[0] if rest else raw["throughput"]
+    return reads, writes
 
 
 def _decode_membership(raw: Mapping[str, Any] | None) -> Membership | None:

@@ -7,18 +7,21 @@ their key, as on AWS, which is what a scan and its segments follow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from localcloud.services.dynamodb.numbers import format_number
 from localcloud.services.dynamodb.ordered import Entry, SortedEntries
-from localcloud.services.dynamodb.schema import Index, KeySchema, PrimaryKey, TableDefinition, index_key, primary_key
+from localcloud.services.dynamodb.schema import Index, KeySchema, PrimaryKey, TableDefinition, index_place, primary_key
 from localcloud.services.dynamodb.values import Item, item_size
 
 if TYPE_CHECKING:
+    from localcloud.services.dynamodb.index_lag import IndexLag
+    from localcloud.services.dynamodb.index_states import IndexStates
     from localcloud.services.dynamodb.replication import Membership, Replica
+    from localcloud.services.dynamodb.throttling import Throttle
 
 __all__ = ["Change", "Partitions", "Record", "Table", "partition_digest"]
 
@@ -112,14 +115,43 @@ class Table:
         self.membership: Membership | None = None  # of a global table
         self.replica: Replica | None = None  # what replicates it, where that is eventual
         self.journalled = 0  # how many writes of a strongly consistent table's journal it has taken
+        self.throttle: Throttle | None = None  # None: nothing is throttled
+        self.states: IndexStates | None = None  # of global indexes that are being made or deleted
+        self.policy: tuple[str, str] | None = None  # the resource policy's text and revision id
         self.records: dict[PrimaryKey, Record] = {}
         self.size_bytes = 0
         self._orders: dict[str | None, Partitions] = {name: Partitions() for name in (None, *definition.indexes)}
         self.listeners: list[Callable[[Change], None]] = []
+        self._lag: IndexLag | None = None
 
     def order(self, index: Index | None) -> Partitions:
-        """The sorted keys of the table (None) or of an index."""
+        """The sorted keys of the table (None) or of an index, brought to now."""
+        if self._lag is not None and index is not None and index.is_global:
+            self._lag.settle(self._move_global)
         return self._orders[None if index is None else index.name]
+
+    def seen(self, index: Index | None) -> Mapping[PrimaryKey, Record]:
+        """The items as the table (None) or an index has them, whose `order` was taken just before."""
+        return self.records if self._lag is None or index is None or not index.is_global else self._lag.records
+
+    def delay_indexes(self, lag: IndexLag | None) -> None:
+        """Let the global indexes see writes later; None: at once, as they are otherwise."""
+        self._lag = lag
+        self._fill([index for index in self.definition.indexes.values() if index.is_global])
+
+    def reindex(self, definition: TableDefinition) -> None:
+        """Take a definition with other global indexes: new ones are filled, those that are gone are forgotten."""
+        old, self.definition = self.definition.indexes, definition
+        self._orders = {name: order for name, order in self._orders.items() if name in {None, *definition.indexes}}
+        self._fill([index for name, index in definition.indexes.items() if old.get(name) != index])
+
+    def _fill(self, indexes: Sequence[Index]) -> None:
+        for index in indexes:
+            order = self._orders[index.name] = Partitions()
+            for key, record in self.seen(index).items():
+                place = self._place(index, key, record)
+                if place is not None:
+                    order.add(place[0], (place[1], key))
 
     def key_schema(self, index: Index | None) -> KeySchema:
         """The key attributes of the table (None) or of an index."""
@@ -137,16 +169,12 @@ class Table:
     def _write(self, key: PrimaryKey, new: Record | None, cause: str = "user") -> Change:
         old = self.records.get(key)
         change = Change(self, key, old, new, cause)
-        moves = [
-            (index, before, after)
-            for index in (None, *self.definition.indexes.values())
-            if (before := self._place(index, key, old)) != (after := self._place(index, key, new))
-        ]
-        for index, before, after in moves:
-            if before is not None:
-                self.order(index).remove(before[0], (before[1], key))
-            if after is not None:
-                self.order(index).add(after[0], (after[1], key))
+        for index in (None, *self.definition.indexes.values()):
+            if self._lag is None or index is None or not index.is_global:
+                self._move(index, key, old=old, new=new)
+        if self._lag is not None:
+            self._lag.settle(self._move_global)
+            self._lag.add(key, new)
         if new is None:
             self.records.pop(key, None)
         else:
@@ -157,7 +185,22 @@ class Table:
                 listener(change)
         return change
 
+    def _move_global(self, key: PrimaryKey, old: Record | None, new: Record | None) -> None:
+        for index in self.definition.indexes.values():
+            if index.is_global:
+                self._move(index, key, old=old, new=new)
+
+    def _move(self, index: Index | None, key: PrimaryKey, *, old: Record | None, new: Record | None) -> None:
+        before, after = self._place(index, key, old), self._place(index, key, new)
+        if before == after:
+            return
+        order = self._orders[None if index is None else index.name]
+        if before is not None:
+            order.remove(before[0], (before[1], key))
+        if after is not None:
+            order.add(after[0], (after[1], key))
+
     def _place(self, index: Index | None, key: PrimaryKey, record: Record | None) -> PrimaryKey | None:
         if record is None:
             return None
-        return key if index is None else index_key(self.definition, index, record.item)
+        return key if index is None else index_place(self.definition, index, record.item)

@@ -6,20 +6,35 @@ Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Creat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from localcloud.services.dynamodb.errors import DynamoError, invalid_parameter, validation
+from localcloud.services.dynamodb.errors import DynamoError, invalid_parameter, member_violation, validation
 from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.schema import Index, KeySchema, TableDefinition
 from localcloud.services.dynamodb.stream_records import VIEW_TYPES
+from localcloud.services.dynamodb.tagging import parse_tags
 
-__all__ = ["BILLING_MODES", "CREATE_MEMBERS", "parse_definition", "parse_stream", "parse_units"]
+__all__ = [
+    "BILLING_MODES",
+    "CREATE_MEMBERS",
+    "MAX_GLOBAL_INDEXES",
+    "check_included",
+    "parse_definition",
+    "parse_index",
+    "parse_stream",
+    "parse_types",
+    "parse_units",
+]
 
 BILLING_MODES: Final = ("PROVISIONED", "PAY_PER_REQUEST")
 
 MAX_LOCAL_INDEXES: Final = 5  # Constraints.html, "Secondary indexes per table"
 MAX_GLOBAL_INDEXES: Final = 20  # Constraints.html, "Secondary indexes per table"
+MAX_INCLUDED: Final = 20  # API_Projection.html, NonKeyAttributes
+MAX_INCLUDED_TOGETHER: Final = 100  # Constraints.html, "Projected Secondary Index attributes per table"
+_INDEX_NAME: Final = re.compile(r"[a-zA-Z0-9_.-]+\Z")
 CREATE_MEMBERS: Final = (
     "TableName",
     "AttributeDefinitions",
@@ -40,17 +55,17 @@ def parse_definition(request: Members) -> TableDefinition:
     """The table that a CreateTable request asks for. Raises DynamoError in AWS's words."""
     request.only(*CREATE_MEMBERS)
     name = request.table()
-    types = _parse_types(request)
+    types = parse_types(request)
     keys = _parse_keys(request, types, is_table=True)
+    billing = request.choice("BillingMode", BILLING_MODES, "PROVISIONED")
     indexes = [
-        *_parse_indexes(request, types, is_global=False),
-        *_parse_indexes(request, types, is_global=True),
+        *_parse_indexes(request, types, is_global=False, billing=billing),
+        *_parse_indexes(request, types, is_global=True, billing=billing),
     ]
     _check_indexes(keys, indexes)
     used = {*keys.names, *(name for index in indexes for name in index.keys.names)}
     if used != set(types):
         raise _unused_definitions(keys, indexes, types)
-    billing = request.choice("BillingMode", BILLING_MODES, "PROVISIONED")
     return TableDefinition(
         name=name,
         keys=keys,
@@ -59,7 +74,7 @@ def parse_definition(request: Members) -> TableDefinition:
         billing_mode=billing,
         throughput=_parse_throughput(request, billing),
         is_protected=request.flag("DeletionProtectionEnabled"),
-        tags=_parse_tags(request),
+        tags=parse_tags(request) if "Tags" in request else (),
         stream_view=_parse_new_stream(request),
     )
 
@@ -90,12 +105,16 @@ def _parse_new_stream(request: Members) -> str | None:
     return view_type
 
 
-def _parse_types(request: Members) -> dict[str, str]:
+def parse_types(request: Members) -> dict[str, str]:
+    """AttributeDefinitions: types by attribute. Raises DynamoError."""
     types: dict[str, str] = {}
     for definition in request.structures("AttributeDefinitions"):
         definition.only("AttributeName", "AttributeType")
         definition.required("AttributeType")
-        types[str(definition.required("AttributeName"))] = definition.choice("AttributeType", ("B", "N", "S"), "")
+        name = str(definition.required("AttributeName"))
+        if name in types:
+            raise invalid_parameter(f"Cannot have two attributes with the same name: {name}")
+        types[name] = definition.choice("AttributeType", ("B", "N", "S"), "")
     return types
 
 
@@ -123,19 +142,20 @@ def _parse_keys(owner: Members, types: Mapping[str, str], *, is_table: bool = Fa
     return KeySchema(names[0], names[1] if len(names) == 2 else None)
 
 
-def _parse_indexes(request: Members, types: Mapping[str, str], *, is_global: bool) -> list[Index]:
+def _parse_indexes(request: Members, types: Mapping[str, str], *, is_global: bool, billing: str) -> list[Index]:
     member = "GlobalSecondaryIndexes" if is_global else "LocalSecondaryIndexes"
     if member not in request:
         return []
-    found = [_parse_index(raw, types, is_global=is_global) for raw in request.structures(member)]
+    found = [parse_index(raw, types, is_global=is_global, billing=billing) for raw in request.structures(member)]
     if not found:
         raise invalid_parameter(f"List of {member} is empty")
     return found
 
 
-def _parse_index(raw: Members, types: Mapping[str, str], *, is_global: bool) -> Index:
-    raw.only("IndexName", "KeySchema", "Projection", "ProvisionedThroughput")
-    name = str(raw.required("IndexName"))
+def parse_index(raw: Members, types: Mapping[str, str], *, is_global: bool, billing: str) -> Index:
+    """An index in a request; `billing` is the table's mode. Raises DynamoError in AWS's words."""
+    raw.only("IndexName", "KeySchema", "Projection", *(["ProvisionedThroughput"] if is_global else []))
+    name = _parse_index_name(raw)
     keys = _parse_keys(raw, types)
     raw.required("Projection")
     projection = raw.structure("Projection") or Members({})
@@ -147,7 +167,44 @@ def _parse_index(raw: Members, types: Mapping[str, str], *, is_global: bool) -> 
         raise invalid_parameter(f"ProjectionType is {kind}, but NonKeyAttributes is specified")
     if kind == "INCLUDE" and not included:
         raise invalid_parameter("ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
-    return Index(name, keys, kind, tuple(map(str, included)), is_global)
+    if len(included) > MAX_INCLUDED:
+        place = f"{'global' if is_global else 'local'}SecondaryIndexes.1.member.projection.nonKeyAttributes"
+        raise member_violation(included, place, f"Member must have length less than or equal to {MAX_INCLUDED}")
+    throughput = _parse_index_units(raw, name, billing) if is_global else (0, 0)
+    return Index(name, keys, kind, tuple(map(str, included)), is_global, throughput)
+
+
+def check_included(indexes: Sequence[Index]) -> None:
+    """Check how many attributes the indexes of one table project by name. Raises DynamoError."""
+    count = sum(len(index.included) for index in indexes)
+    if count > MAX_INCLUDED_TOGETHER:
+        raise invalid_parameter(
+            f"Number of projected attributes across all indexes exceeds the limit of {MAX_INCLUDED_TOGETHER}"
+        )
+
+
+def _parse_index_name(raw: Members) -> str:
+    raw.required("IndexName")
+    name = raw.text("IndexName") or ""
+    if not 3 <= len(name) <= 255:  # API_GlobalSecondaryIndex.html
+        bound = "greater than or equal to 3" if len(name) < 3 else "less than or equal to 255"
+        raise member_violation(name, "indexName", f"Member must have length {bound}")
+    if _INDEX_NAME.match(name) is None:
+        raise member_violation(name, "indexName", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+")
+    return name
+
+
+def _parse_index_units(raw: Members, name: str, billing: str) -> tuple[int, int]:
+    throughput = raw.structure("ProvisionedThroughput")
+    if billing == "PAY_PER_REQUEST":
+        if throughput is not None and (throughput.count("ReadCapacityUnits", low=0) or 0) > 0:
+            raise invalid_parameter(
+                f"ProvisionedThroughput should not be specified for index: {name} when BillingMode is PAY_PER_REQUEST"
+            )
+        return (0, 0)
+    if throughput is None:
+        raise invalid_parameter(f"ProvisionedThroughput must be specified for index: {name}")
+    return parse_units(throughput)
 
 
 def _check_indexes(keys: KeySchema, indexes: Sequence[Index]) -> None:
@@ -158,6 +215,7 @@ def _check_indexes(keys: KeySchema, indexes: Sequence[Index]) -> None:
         seen.add(index.name)
         if not index.is_global:
             _check_local(keys, index)
+    check_included(indexes)
     count = sum(index.is_global for index in indexes)
     if len(indexes) - count > MAX_LOCAL_INDEXES:
         raise invalid_parameter(f"Number of LocalSecondaryIndexes exceeds per-table limit of {MAX_LOCAL_INDEXES}")
@@ -205,9 +263,3 @@ def _parse_throughput(request: Members, billing: str) -> tuple[int, int]:
             "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED"
         )
     return parse_units(throughput)
-
-
-def _parse_tags(request: Members) -> tuple[tuple[str, str], ...]:
-    if "Tags" not in request:
-        return ()
-    return tuple((str(tag.required("Key")), str(tag.required("Value"))) for tag in request.structures("Tags"))

@@ -1,7 +1,7 @@
-"""UpdateTable: streams, billing mode, throughput and deletion protection of a table that is there.
+"""UpdateTable: streams, billing mode, throughput, indexes and deletion protection of a table that is there.
 
-Owns which changes go together, in AWS's words; the table is ACTIVE again at once. Replicas are in
-`replica_updates`; indexes, encryption and table class are refused by name.
+Owns which changes go together, in AWS's words; the table is ACTIVE again at once. Replicas are in `replica_updates`,
+indexes in `index_updates`; encryption and table class are refused by name.
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTable.html
 """
 
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from localcloud.services.dynamodb.control import describe, members_of
 from localcloud.services.dynamodb.errors import DynamoError, invalid_parameter, not_served, validation
+from localcloud.services.dynamodb.index_updates import IndexUpdates, apply_index_updates, parse_index_updates
 from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.model import Database
 from localcloud.services.dynamodb.replica_updates import REPLICA_MEMBERS, update_replicas
@@ -22,7 +23,13 @@ from localcloud.services.dynamodb.table_requests import BILLING_MODES, parse_str
 __all__ = ["update_table"]
 
 PROTECTION_PAUSE_S: Final = 15.0  # AWS's own error names 15000 milliseconds
-_SERVED: Final = ("BillingMode", "ProvisionedThroughput", "StreamSpecification", "DeletionProtectionEnabled")
+_SERVED: Final = (
+    "BillingMode",
+    "ProvisionedThroughput",
+    "StreamSpecification",
+    "DeletionProtectionEnabled",
+    "GlobalSecondaryIndexUpdates",
+)
 _NOTHING: Final = (
     "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates, "
     "SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, MultiRegionConsistency, "
@@ -38,6 +45,7 @@ class _Wanted:
     units: tuple[int, int] | None
     stream: tuple[bool, str | None] | None
     is_protected: bool | None
+    indexes: IndexUpdates | None
 
 
 def update_table(database: Database, request: Members) -> dict[str, Any]:
@@ -49,11 +57,14 @@ def update_table(database: Database, request: Members) -> dict[str, Any]:
         return {"TableDescription": {**describe(database, database.table(name)), "TableStatus": "UPDATING"}}
     wanted = _parse(request)
     table = database.table(name, named=True)
-    _check_attributes(table, request)
+    if wanted.indexes is None:
+        _check_attributes(table, request)
+    if table.states is not None:
+        table.states.check_settled(name, database.clock.time())
     if wanted.is_protected is not None:
         _protect(database, table, is_protected=wanted.is_protected)
         return {"TableDescription": describe(database, table)}
-    if wanted.billing is not None or wanted.units is not None:
+    if wanted.billing is not None or wanted.units is not None or wanted.indexes is not None:
         _set_capacity(database, table, wanted)
     if wanted.stream is not None:
         _set_stream(database, table, wanted.stream)
@@ -70,6 +81,7 @@ def _parse(request: Members) -> _Wanted:
         units=None if throughput is None else parse_units(throughput),
         stream=parse_stream(request),
         is_protected=request.flag("DeletionProtectionEnabled") if "DeletionProtectionEnabled" in request else None,
+        indexes=parse_index_updates(request),
     )
     if wanted.is_protected is not None and len(found) > 1:
         raise invalid_parameter("DeletionProtection modification must be the only operation in the request")
@@ -118,13 +130,13 @@ def _set_capacity(database: Database, table: Table, wanted: _Wanted) -> None:
             )
     elif definition.billing_mode == mode and wanted.units == definition.throughput:
         raise _unchanged(definition.throughput)
-    elif definition.billing_mode != mode:
-        for index in definition.indexes.values():
-            if index.is_global:
-                raise invalid_parameter(f"ProvisionedThroughput must be specified for index: {index.name}")
+    units = (0, 0) if mode == "PAY_PER_REQUEST" else wanted.units or definition.throughput
+    updates = wanted.indexes or IndexUpdates(None, None, {}, {})
+    if any(index.is_global for index in definition.indexes.values()) or wanted.indexes is not None:
+        apply_index_updates(database, table, updates, billing=mode, units=units)
+        return
     for member, replica in members_of(database, table):
-        changed = replace(replica.definition, billing_mode=mode, throughput=wanted.units or (0, 0))
-        member.redefine(replica, changed)
+        member.redefine(replica, replace(replica.definition, billing_mode=mode, throughput=units))
 
 
 def _unchanged(units: tuple[int, int]) -> DynamoError:

@@ -7,7 +7,7 @@ Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transac
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from localcloud.services.dynamodb.capacity import (
@@ -17,6 +17,7 @@ from localcloud.services.dynamodb.capacity import (
     merge_usage,
     read_units,
     read_usage,
+    wants_metrics,
     write_usage,
 )
 from localcloud.services.dynamodb.errors import DynamoError, member_violation, validation
@@ -25,8 +26,9 @@ from localcloud.services.dynamodb.members import Members
 from localcloud.services.dynamodb.model import Database
 from localcloud.services.dynamodb.schema import primary_key
 from localcloud.services.dynamodb.table import Change
+from localcloud.services.dynamodb.throttling import THROTTLED, charge_read, check_read
 from localcloud.services.dynamodb.values import Item, encode_item, item_size
-from localcloud.services.dynamodb.writes import Write, open_bindings, parse_write
+from localcloud.services.dynamodb.writes import Write, measure_collections, open_bindings, parse_write
 
 __all__ = ["transact_get_items", "transact_write_items"]
 
@@ -52,13 +54,14 @@ def transact_write_items(database: Database, request: Members) -> dict[str, Any]
     """TransactWriteItems: every write, or none and the reasons. Raises DynamoError."""
     request.only("TransactItems", "ClientRequestToken", "ReturnConsumedCapacity", "ReturnItemCollectionMetrics")
     mode = capacity_mode(request)
-    request.choice("ReturnItemCollectionMetrics", ("SIZE", "NONE"), "NONE")
+    is_measured = wants_metrics(request)
     token = _check_token(request)
     entries = _entries(request)
     fingerprint = json.dumps(request.required("TransactItems"), sort_keys=True)
-    if token is not None and _is_repeat(database, token, fingerprint):
-        return {}
+    is_repeat = token is not None and _is_repeat(database, token, fingerprint)
     writes = [_parse_entry(database, entry) for entry in entries]
+    if is_repeat:  # which costs what reading the items costs
+        return {} if mode == "NONE" else {"ConsumedCapacity": _describe(map(_reread, writes), mode)}
     places = [(write.table.definition.name, write.key) for write in writes]
     if len(set(places)) != len(places):
         raise validation("Transaction request cannot include multiple operations on one item")
@@ -69,9 +72,13 @@ def transact_write_items(database: Database, request: Members) -> dict[str, Any]
         ]
     if token is not None:
         database.tokens[token] = (database.clock.time() + TOKEN_LIFE_S, fingerprint)
-    if mode == "NONE":
-        return {}
-    return {"ConsumedCapacity": _describe(_usages(writes, changes), mode)}
+    answer: dict[str, Any] = {}
+    if mode != "NONE":
+        answer["ConsumedCapacity"] = _describe(_usages(writes, changes), mode)
+    metrics = measure_collections(writes) if is_measured else {}
+    if metrics:
+        answer["ItemCollectionMetrics"] = metrics
+    return answer
 
 
 def transact_get_items(database: Database, request: Members) -> dict[str, Any]:
@@ -80,7 +87,8 @@ def transact_get_items(database: Database, request: Members) -> dict[str, Any]:
     mode = capacity_mode(request)
     responses: list[dict[str, Any]] = []
     usages: list[Usage] = []
-    for entry in _entries(request):
+    entries = _entries(request)
+    for entry in entries:
         entry.only("Get").required("Get")
         get = entry.structure("Get") or Members({})
         get.only("TableName", "Key", "ProjectionExpression", "ExpressionAttributeNames")
@@ -91,13 +99,22 @@ def transact_get_items(database: Database, request: Members) -> dict[str, Any]:
         bindings.settle()
         table = database.table(name)
         record = table.records.get(primary_key(table.definition, given, exact=True))
+        try:
+            check_read(table)
+        except DynamoError as error:
+            throttled = [{"Code": "None"}] * len(responses)
+            raise _cancelled(
+                [*throttled, _reason(error), *[{"Code": "None"}] * (len(entries) - len(responses) - 1)]
+            ) from error
         if record is None:
             responses.append({})
         else:
             item = record.item if projection is None else project_item(record.item, projection)
             responses.append({"Item": encode_item(item)})
         size = 0 if record is None else record.size_bytes
-        usages.append(read_usage(table, read_units(size, consistent=True, transactional=True)))
+        units = read_units(size, consistent=True, transactional=True)
+        usages.append(read_usage(table, units, transactional=True))
+        charge_read(usages[-1])
     answer: dict[str, Any] = {"Responses": responses}
     if mode != "NONE":
         answer["ConsumedCapacity"] = _describe(usages, mode)
@@ -124,8 +141,8 @@ def _check_token(request: Members) -> str | None:
 
 def _is_repeat(database: Database, token: str, fingerprint: str) -> bool:
     now = database.clock.time()
-    for known in [name for name, (until, _) in database.tokens.items() if until <= now]:
-        del database.tokens[known]
+    while database.tokens and next(iter(database.tokens.values()))[0] <= now:  # they stand in the order of their time
+        del database.tokens[next(iter(database.tokens))]
     found = database.tokens.get(token)
     if found is not None and found[1] != fingerprint:
         raise DynamoError(
@@ -155,27 +172,45 @@ def _settle(writes: Sequence[Write]) -> list[Item | None]:
         reason: dict[str, Any] = {"Code": "None"}
         try:
             write.check()
-            images.append(write.image())
+            image = write.image()
+            write.spend(image, transactional=True)
+            images.append(image)
         except DynamoError as error:
-            code = "ConditionalCheckFailed" if error.code.startswith("Conditional") else "ValidationError"
-            reason = {"Code": code, "Message": error.message, **error.fields}
+            reason = _reason(error)
         reasons.append(reason)
     if any(reason["Code"] != "None" for reason in reasons):
-        codes = ", ".join(str(reason["Code"]) for reason in reasons)
-        raise DynamoError(
-            "TransactionCanceledException",
-            f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
-            fields={"CancellationReasons": reasons},
-        )
+        raise _cancelled(reasons)
     if sum(item_size(image) for image in images if image is not None) > MAX_TRANSACTION_BYTES:
         raise validation("Transaction request size exceeded the maximum allowed size of 4 MB")
     return images
 
 
+def _reason(error: DynamoError) -> dict[str, Any]:
+    throttled = THROTTLED.get(error.code)
+    if throttled is not None:
+        return {"Code": throttled, "Message": error.message}
+    code = "ConditionalCheckFailed" if error.code.startswith("Conditional") else "ValidationError"
+    return {"Code": code, "Message": error.message, **error.fields}
+
+
+def _cancelled(reasons: Sequence[Mapping[str, Any]]) -> DynamoError:
+    codes = ", ".join(str(reason["Code"]) for reason in reasons)
+    return DynamoError(
+        "TransactionCanceledException",
+        f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
+        fields={"CancellationReasons": list(reasons)},
+    )
+
+
+def _reread(write: Write) -> Usage:
+    size = 0 if write.old is None else write.old.size_bytes
+    return read_usage(write.table, read_units(size, consistent=True, transactional=True), transactional=True)
+
+
 def _usages(writes: Sequence[Write], changes: Sequence[Change]) -> list[Usage]:
-    checks = [Usage(write.table, 2.0, is_write=True) for write in writes if write.kind == "ConditionCheck"]
+    checks = [write.usage(None, transactional=True) for write in writes if write.kind == "ConditionCheck"]
     return [*(write_usage(change, transactional=True) for change in changes), *checks]
 
 
-def _describe(usages: Sequence[Usage], mode: str) -> list[dict[str, Any]]:
+def _describe(usages: Iterable[Usage], mode: str) -> list[dict[str, Any]]:
     return [describe_usage(usage, mode) for usage in merge_usage(usages)]

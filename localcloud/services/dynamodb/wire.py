@@ -18,13 +18,16 @@ from localcloud.json_text import MalformedJson, read_json
 from localcloud.regions.links import Links
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
 from localcloud.services.dynamodb import (
+    account,
     batches,
     control,
     items,
     queries,
+    resource_policies,
     scans,
     stream_requests,
     table_updates,
+    tagging,
     transactions,
 )
 from localcloud.services.dynamodb.access import needed_permissions
@@ -35,6 +38,7 @@ from localcloud.services.dynamodb.model import Database
 from localcloud.services.dynamodb.store import Store
 from localcloud.services.dynamodb.streams import StreamLimits
 from localcloud.services.dynamodb.strong_requests import perform_strong
+from localcloud.services.iam.policy import Document
 from localcloud.services.iam.tags import with_resource_tags
 
 __all__ = ["DynamoService", "read_needs"]
@@ -47,18 +51,24 @@ _TABLE_OPERATIONS: Final[Mapping[str, _Operation]] = {
     "BatchWriteItem": batches.batch_write_item,
     "CreateTable": control.create_table,
     "DeleteItem": items.delete_item,
+    "DeleteResourcePolicy": resource_policies.delete_resource_policy,
     "DeleteTable": control.delete_table,
     "DescribeContinuousBackups": control.describe_continuous_backups,
+    "DescribeLimits": account.describe_limits,
     "DescribeTable": control.describe_table,
     "DescribeTimeToLive": control.describe_time_to_live,
     "GetItem": items.get_item,
+    "GetResourcePolicy": resource_policies.get_resource_policy,
     "ListTables": control.list_tables,
-    "ListTagsOfResource": control.list_tags_of_resource,
+    "ListTagsOfResource": tagging.list_tags_of_resource,
     "PutItem": items.put_item,
+    "PutResourcePolicy": resource_policies.put_resource_policy,
     "Query": queries.query,
     "Scan": scans.scan,
+    "TagResource": tagging.tag_resource,
     "TransactGetItems": transactions.transact_get_items,
     "TransactWriteItems": transactions.transact_write_items,
+    "UntagResource": tagging.untag_resource,
     "UpdateItem": items.update_item,
     "UpdateTable": table_updates.update_table,
     "UpdateTimeToLive": control.update_time_to_live,
@@ -69,6 +79,7 @@ _STREAM_OPERATIONS: Final[Mapping[str, _Operation]] = {
     "GetShardIterator": stream_requests.get_shard_iterator,
     "ListStreams": stream_requests.list_streams,
 }
+_DESCRIBE_ENDPOINTS: Final = "DynamoDB_20120810.DescribeEndpoints"
 _TARGETS: Final = {"DynamoDB_20120810": _TABLE_OPERATIONS, "DynamoDBStreams_20120810": _STREAM_OPERATIONS}
 
 
@@ -76,7 +87,8 @@ class DynamoService:
     """The DynamoDB and DynamoDB Streams APIs of every Region. `store` None keeps nothing beyond the process.
 
     `run()` must be running for items to expire. `stream_limits`: a shard's life and a stream's memory. `links`: between
-    the Regions of global tables. Not for use by several threads.
+    the Regions of global tables. `holds_policies` False, before the first request: nobody goes by the tables' resource
+    policies, so none are taken. Not for use by several threads.
     """
 
     name = "dynamodb"
@@ -90,6 +102,7 @@ class DynamoService:
         stream_limits: StreamLimits | None = None,
         links: Links | None = None,
     ) -> None:
+        self.holds_policies = True
         self._clock = clock
         self._stream_limits = stream_limits
         self._store = store
@@ -112,6 +125,7 @@ class DynamoService:
             if self._store is not None:
                 self._store.load(found)
             found.global_tables = self.global_tables
+            found.holds_policies = self.holds_policies
             self._databases[region] = found
             self.global_tables.adopt(found)
         return found
@@ -160,17 +174,27 @@ class DynamoService:
         except DynamoError:
             return None
 
+    def policy_of(self, arn: str) -> Document | None:
+        """The resource policy of a table or index, None where it has none."""
+        return resource_policies.find_policy(self._databases, arn)
+
     async def _perform(self, request: WireRequest) -> dict[str, Any]:
         version, _, operation = request.target.partition(".")
         perform = _TARGETS.get(version, {}).get(operation)
+        if request.target == _DESCRIBE_ENDPOINTS:
+            host = request.headers.get("host", f"dynamodb.{request.region}.amazonaws.com")
+            return account.describe_endpoints(host, Members(_parse(request.body)))
         if perform is None:
-            raise DynamoError(
-                "UnknownOperationException",
-                f"The local cloud does not serve the DynamoDB operation {operation or '(none named)'}",
-            )
+            raise _unknown(operation)
         database, raw = self.database(request.region), _parse(request.body)
         answer = await perform_strong(database, operation, raw, perform=perform)
         return perform(database, Members(raw)) if answer is None else answer
+
+
+def _unknown(operation: str) -> DynamoError:
+    reason = account.REFUSED.get(operation)
+    named = f"The local cloud does not serve the DynamoDB operation {operation or '(none named)'}"
+    return DynamoError("UnknownOperationException", named if reason is None else f"{named}: {reason}")
 
 
 def read_needs(request: WireRequest) -> tuple[Permission, ...]:
@@ -180,7 +204,7 @@ def read_needs(request: WireRequest) -> tuple[Permission, ...]:
         raw = _parse(request.body)
     except DynamoError:
         return ()
-    if operation not in _TARGETS.get(version, {}):
+    if operation not in _TARGETS.get(version, {}) and request.target != _DESCRIBE_ENDPOINTS:
         return ()
     return needed_permissions(operation, raw, f"arn:aws:dynamodb:{request.region}:{ACCOUNT_ID}:")
 

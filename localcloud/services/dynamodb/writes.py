@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from localcloud.services.dynamodb.capacity import Usage, check_usage, collection_metrics, write_usage
 from localcloud.services.dynamodb.errors import DynamoError, condition_failed, invalid_parameter, validation
 from localcloud.services.dynamodb.expressions import (
     Bindings,
@@ -30,9 +31,10 @@ from localcloud.services.dynamodb.schema import (
     primary_key,
 )
 from localcloud.services.dynamodb.table import Change, Record, Table
+from localcloud.services.dynamodb.throttling import spend_write
 from localcloud.services.dynamodb.values import MAX_ITEM_BYTES, Item, check_nesting, encode_item, item_size
 
-__all__ = ["Write", "check_scalar_keys", "open_bindings", "parse_write"]
+__all__ = ["Write", "check_scalar_keys", "measure_collections", "open_bindings", "parse_write"]
 
 _EXPRESSIONS: Final = {
     "Put": ("ConditionExpression",),
@@ -65,6 +67,7 @@ class Write:
             return
         old = self.old
         if not holds(self.condition, {} if old is None else old.item):
+            spend_write(check_usage(self.table, old))
             raise condition_failed(encode_item(old.item) if old is not None and self.shows_old else None)
 
     def image(self) -> Item | None:
@@ -86,6 +89,18 @@ class Write:
             check_nesting(after[root])
         _check_updated_indexes(self.table.definition, after)
         return after
+
+    def usage(self, image: Item | None, *, transactional: bool = False) -> Usage:
+        """What the write costs, before it is done."""
+        if self.kind == "ConditionCheck":
+            return check_usage(self.table, self.old, transactional=transactional)
+        new = None if image is None else Record(image, item_size(image))
+        return write_usage(Change(self.table, self.key, self.old, new), transactional=transactional)
+
+    def spend(self, image: Item | None, *, transactional: bool = False) -> None:
+        """Pay for the write, where the table throttles. Raises DynamoError where it is throttled."""
+        if self.table.throttle is not None:
+            spend_write(self.usage(image, transactional=transactional))
 
     def apply(self, image: Item | None) -> Change:
         """Store `image`, which `image()` gave."""
@@ -144,6 +159,16 @@ def check_scalar_keys(definition: TableDefinition, paths: Iterable[Path]) -> Non
                 "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: "
                 f"{kind}: {path.root}"
             )
+
+
+def measure_collections(writes: Iterable[Write]) -> dict[str, list[dict[str, Any]]]:
+    """ItemCollectionMetrics of the item collections that `writes` changed, by table; each collection once."""
+    found: dict[str, dict[Any, dict[str, Any]]] = {}
+    for write in writes:
+        metrics = None if write.kind == "ConditionCheck" else collection_metrics(write.table, write.key)
+        if metrics is not None:
+            found.setdefault(write.table.definition.name, {})[write.key[0]] = metrics
+    return {name: list(collections.values()) for name, collections in found.items()}
 
 
 def _check_put(definition: TableDefinition, item: Item) -> None:
