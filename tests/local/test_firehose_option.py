@@ -10,14 +10,11 @@ from tests.local.conftest import RunningCloud, start_cloud
 
 pytestmark = pytest.mark.local
 
-REFUSED = {
-    "RecordsFirehoseStream": "AWS::KinesisFirehose::DeliveryStream",
-    "RecordsFirehoseLogStream": "AWS::Logs::LogStream",
-}
+REFUSED = {"RecordsFirehoseStream": "AWS::KinesisFirehose::DeliveryStream"}
 
 
 def test_the_cloud_does_not_start_as_if_firehose_were_there(tmp_path: Path) -> None:
-    """It ends, and names both resources with their types; nothing else of the template is refused."""
+    """It ends, and names the resource with its type; nothing else of the template is refused."""
     cloud = RunningCloud(tmp_path / "state")
     told = cloud.sluiceway(
         "up", "--detach", "--port", "0", "--parameter-overrides", "RecordsFirehose=true", check=False
@@ -29,7 +26,7 @@ def test_the_cloud_does_not_start_as_if_firehose_were_there(tmp_path: Path) -> N
 
 
 def test_what_is_allowed_to_be_missing_is_left_out_and_the_rest_is_there(tmp_path: Path) -> None:
-    """As docs/producing.md says; the role and the log group of the delivery stream deploy."""
+    """As docs/producing.md says; role, log group and log stream of the delivery stream deploy."""
     allowed = [word for kind in REFUSED.values() for word in ("--allow", kind)]
     cloud = start_cloud(tmp_path / "state", "--parameter-overrides", "RecordsFirehose=true", *allowed)
     try:
