@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from localcloud.services.dynamodb.errors import invalid_parameter, malformed, member_violation, not_served, validation
-from localcloud.services.dynamodb.values import Item, parse_item
+from localcloud.services.dynamodb.values import Item, parse_item, unexpected
 
 __all__ = ["Members", "check_table_name"]
 
@@ -62,14 +62,14 @@ class Members:
         """A string, None where it is missing."""
         value = self._raw.get(name)
         if value is not None and not isinstance(value, str):
-            raise malformed(f"{_token(value)} cannot be converted to String")
+            raise malformed(unexpected(value, "String"))
         return value
 
     def flag(self, name: str) -> bool:
         """A boolean, False where it is missing."""
         value = self._raw.get(name, False)
         if not isinstance(value, bool):
-            raise malformed(f"{_token(value)} cannot be converted to Boolean")
+            raise malformed(unexpected(value, "Boolean"))
         return value
 
     def count(self, name: str, *, low: int, high: int | None = None) -> int | None:
@@ -78,7 +78,7 @@ class Members:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int):
-            raise malformed(f"{_token(value)} cannot be converted to Integer")
+            raise malformed(unexpected(value, "Integer"))
         if value < low:
             raise member_violation(value, self._at(name), f"Member must have value greater than or equal to {low}")
         if high is not None and value > high:
@@ -98,7 +98,7 @@ class Members:
         """A map, None where it is missing."""
         value = self._raw.get(name)
         if value is not None and not isinstance(value, dict):
-            raise malformed("Unexpected value type in payload")
+            raise malformed(unexpected(value, "map"))
         return cast("dict[str, Any] | None", value)
 
     def elements(self, name: str) -> list[Any]:
@@ -143,9 +143,3 @@ def check_table_name(text: str) -> str:
     if not 3 <= len(name) <= 255:  # Constraints.html, "Table names"
         raise validation("TableName must be at least 3 characters long and at most 255 characters long")
     return name
-
-
-def _token(value: object) -> str:
-    if isinstance(value, bool):
-        return "TRUE_VALUE" if value else "FALSE_VALUE"
-    return "STRING_VALUE" if isinstance(value, str) else "NUMBER_VALUE"

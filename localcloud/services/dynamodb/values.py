@@ -26,6 +26,7 @@ __all__ = [
     "item_size",
     "parse_item",
     "parse_value",
+    "unexpected",
     "value_size",
 ]
 
@@ -48,14 +49,14 @@ Item = dict[str, Value]
 def parse_item(raw: object) -> Item:
     """A map of attribute values. Raises DynamoError in AWS's words where one is malformed."""
     if not isinstance(raw, dict):
-        raise malformed(_unexpected(raw, "map"))
+        raise malformed(unexpected(raw, "map"))
     return {name: parse_value(value) for name, value in cast("dict[str, Any]", raw).items()}
 
 
 def parse_value(raw: object, depth: int = 0) -> Value:
     """One attribute value. Raises DynamoError in AWS's words where it is malformed."""
     if not isinstance(raw, dict):
-        raise malformed(_unexpected(raw, "structure"))
+        raise malformed(unexpected(raw, "structure"))
     if depth > MAX_NESTING:
         raise _too_deep()
     found = [
@@ -116,12 +117,17 @@ def _too_deep() -> DynamoError:
     )
 
 
-def _unexpected(raw: object, wanted: str) -> str:
-    """What AWS's JSON reader says about a token of the wrong kind."""
+def unexpected(raw: object, wanted: str) -> str:
+    """What AWS's JSON reader says about a token of the wrong kind; `wanted`: String, Boolean, Integer, map, list..."""
     if isinstance(raw, dict):
-        return "Start of structure or map found where not expected."
+        return "Start of structure or map found where not expected"
     if isinstance(raw, list):
-        return "Start of list found where not expected" if wanted != "String" else "Unexpected list"
+        scalar = wanted in {"String", "Boolean", "Integer"}
+        return (
+            f"Unrecognized collection type class java.lang.{wanted}"
+            if scalar
+            else "Start of list found where not expected"
+        )
     found = "NUMBER_VALUE"
     if isinstance(raw, bool):
         found = "TRUE_VALUE" if raw else "FALSE_VALUE"
@@ -134,19 +140,19 @@ def _unexpected(raw: object, wanted: str) -> str:
 
 def _text(raw: object) -> str:
     if not isinstance(raw, str):
-        raise malformed(_unexpected(raw, "String"))
+        raise malformed(unexpected(raw, "String"))
     return raw
 
 
 def _flag(raw: object) -> bool:
     if not isinstance(raw, bool):
-        raise malformed(_unexpected(raw, "Boolean"))
+        raise malformed(unexpected(raw, "Boolean"))
     return raw
 
 
 def _array(raw: object) -> list[Any]:
     if not isinstance(raw, list):
-        raise malformed(_unexpected(raw, "list"))
+        raise malformed(unexpected(raw, "list"))
     return cast("list[Any]", raw)
 
 
@@ -229,7 +235,7 @@ def _parse_l(raw: object, depth: int) -> Value:
 
 def _parse_m(raw: object, depth: int) -> Value:
     if not isinstance(raw, dict):
-        raise malformed(_unexpected(raw, "map"))
+        raise malformed(unexpected(raw, "map"))
     members = cast("dict[str, Any]", raw).items()
     return Value("M", {name: parse_value(member, depth + 1) for name, member in members})
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from localcloud.services.dynamodb.errors import DynamoError, malformed, validation
 from localcloud.services.dynamodb.expressions.faults import Fault, Faults
 from localcloud.services.dynamodb.expressions.reserved import RESERVED_WORDS
-from localcloud.services.dynamodb.values import Value, parse_value
+from localcloud.services.dynamodb.values import Value, parse_value, unexpected
 
 __all__ = ["Bindings"]
 
@@ -78,7 +78,7 @@ def _parse_names(names: Mapping[str, Any] | None) -> dict[str, str]:
         if _ALIAS.match(key) is None:
             raise validation(f'ExpressionAttributeNames contains invalid key: Syntax error; key: "{key}"')
         if not isinstance(name, str):
-            raise malformed("ExpressionAttributeNames must map strings to strings")
+            raise malformed(unexpected(name, "String"))
         if not name:
             raise validation(f"ExpressionAttributeNames contains invalid value: Empty attribute name for key {key}")
     return dict(names)

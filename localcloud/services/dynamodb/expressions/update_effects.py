@@ -1,7 +1,7 @@
 """What an update expression does to an item.
 
-Pure: every source is evaluated on the item as it was, then all places change at once. Values are never changed in
-place, so old and new item share what did not change.
+Pure: every source is evaluated on the item as it was, before any place is looked at; then all places change at once.
+Values are never changed in place, so old and new item share what did not change.
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.UpdateExpressions.html
 """
 
@@ -46,9 +46,11 @@ def apply_update(update: Update, item: Mapping[str, Value]) -> Item:
     Raises DynamoError where a path does not fit the item or an operand has the wrong type.
     """
     root = _Change()
-    for action in update.actions:
+    effects = [(action, _effect(action, item)) for action in update.actions if action.section == "SET"]
+    effects += [(action, None) for action in update.actions if action.section != "SET"]
+    for action, found in effects:
         _check_place(item, action.path)
-        change = _effect(action, item)
+        change = found or _effect(action, item)
         if change is None:
             continue
         branch = root
