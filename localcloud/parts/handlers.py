@@ -110,8 +110,9 @@ class _Loads:
     def s3(self) -> Iterable[ResourceHandler]:
         from localcloud.services.s3.resources import BucketHandler, BucketPolicyHandler  # noqa: PLC0415
 
-        prepare = self._services.s3.prepare
-        return BucketHandler(prepare, keeps=self.keeps), BucketPolicyHandler(prepare)
+        s3 = self._services.s3
+        bucket = BucketHandler(s3.prepare, notifications=lambda: s3.notifications, keeps=self.keeps)
+        return bucket, BucketPolicyHandler(s3.prepare)
 
     def kinesis(self) -> Iterable[ResourceHandler]:
         from localcloud.services.kinesis.resources import (  # noqa: PLC0415

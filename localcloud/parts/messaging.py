@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from localcloud.services.events.envelope import Entry
     from localcloud.services.events.model import Buses
     from localcloud.services.pipes.model import Pipes
+    from localcloud.services.s3.notifications import Notifications
     from localcloud.services.sns.model import Topics
     from localcloud.services.sns.wire import SnsService
     from localcloud.services.states.model import StateMachines
@@ -128,6 +129,7 @@ class Messaging:
         ):
             self._front.add(api)
         services = self._services
+        services.s3.load_notifications = self._open_notifications
         services.resource_policies["sns"] = lambda arn: read_resource_policy(self.topics.policy_text(arn))
         services.resource_policies["events"] = lambda arn: self.buses.policy_of(arn)  # noqa: PLW0108 - made later
         services.resource_tags["sns"] = lambda action, arn: self.sns.tags_of(action, arn)  # noqa: PLW0108 - likewise
@@ -149,6 +151,11 @@ class Messaging:
             courier.cancel()
         if "topics" in made:
             self.topics.close()
+
+    def _open_notifications(self) -> Notifications:
+        from localcloud.parts.notifications import open_notifications  # noqa: PLC0415 - few stacks' buckets tell
+
+        return open_notifications(self._services, self._functions, self, group=self._group)
 
     def _tags_of_bus(self, action: str, resource: str) -> Mapping[str, str] | None:
         from localcloud.services.events.access import tags_of  # noqa: PLC0415 - as above

@@ -14,7 +14,7 @@ from functools import partial
 from localcloud.chaos.skew import ShiftedClock
 from localcloud.clock import Clock
 from localcloud.compute.policies import FunctionPolicies
-from localcloud.delegate import Delegate, DelegatedService, Keeper
+from localcloud.delegate import Delegate, Keeper
 from localcloud.models.choose import choose_engine
 from localcloud.models.engine import Engine
 from localcloud.options import CloudOptions
@@ -33,7 +33,7 @@ from localcloud.services.logs.files import LogFiles
 from localcloud.services.logs.model import Logs
 from localcloud.services.s3.keeping import S3Keeper
 from localcloud.services.s3.store import Store as ObjectStore
-from localcloud.services.s3.wire import open_s3
+from localcloud.services.s3.wire import S3Service, open_s3
 from localcloud.services.sqs.model import Queues
 from localcloud.services.sqs.store import Store as QueueStore
 from localcloud.services.sqs.wire import SqsService
@@ -55,7 +55,7 @@ class Services:
     tables: OwnTables | SharedTables
     delegate: Delegate
     delegated: Delegated
-    s3: DelegatedService
+    s3: S3Service
     engine: Engine
     alarms: Alarms
     metrics: Metrics

@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, NamedTuple
-from urllib.parse import parse_qs, quote, urlencode
+from typing import Final
+from urllib.parse import parse_qs, urlencode
 from xml.etree import ElementTree as ET
 
 from localcloud.delegate import Ask
 from localcloud.services.contract import WireRequest, WireResponse
 from localcloud.services.s3.checks import split_path
+from localcloud.services.s3.own_requests import SIGNED, Place, make_request
 from localcloud.services.s3.store import KeptObject, KeptSetting, Store
 
 __all__ = ["S3Keeper"]
@@ -39,16 +40,7 @@ _SHOWN: Final = (  # headers of a GetObject that a PutObject takes; API_PutObjec
     "x-amz-website-redirect-location",
 )
 _SENT: Final = ("content-type", "content-md5", "x-amz-")  # headers of a request on a bucket that count
-_SIGNED: Final = "AWS4-HMAC-SHA256 Credential=local/20260101/local/s3/aws4_request, SignedHeaders=host, Signature=0"
 _NOT_KEPT: Final = ("acl", "legal-hold", "retention")
-
-
-class _Place(NamedTuple):
-    """An object's, or with `key` "" a bucket's."""
-
-    bucket: str
-    key: str
-    region: str
 
 
 class S3Keeper:
@@ -62,10 +54,10 @@ class S3Keeper:
         known: dict[str, bool] = {}
         for setting in self._store.settings():
             if setting.bucket not in known:
-                there = ask(_request("HEAD", _Place(setting.bucket, "", setting.region)))
+                there = ask(make_request("HEAD", Place(setting.bucket, "", setting.region)))
                 known[setting.bucket] = there.status < 300
             if not known[setting.bucket]:  # one that the template made is what the template says
-                request = _request("PUT", _Place(setting.bucket, "", setting.region))
+                request = make_request("PUT", Place(setting.bucket, "", setting.region))
                 _check(replace(request, query=setting.query, body=setting.body, headers=_sized(setting)), ask)
         for kept, body in self._store.objects():
             _restore_object(kept, body, ask)
@@ -77,16 +69,16 @@ class S3Keeper:
         bucket, key = split_path(request.path)
         query = parse_qs(request.query, keep_blank_values=True)
         if key:
-            self._hear_object(_Place(bucket, key, request.region), request.method, query, ask=ask)
+            self._hear_object(Place(bucket, key, request.region), request.method, query, ask=ask)
         elif request.method != "POST":
             self._hear_bucket(request, bucket)
         elif "delete" in query:
             for each in _keys_in(request):
-                self._capture(_Place(bucket, each, request.region), ask)
+                self._capture(Place(bucket, each, request.region), ask)
         else:
             _LOG.warning("s3.not_kept what=form-upload bucket=%s", bucket)
 
-    def _hear_object(self, place: _Place, method: str, query: Mapping[str, list[str]], *, ask: Ask) -> None:
+    def _hear_object(self, place: Place, method: str, query: Mapping[str, list[str]], *, ask: Ask) -> None:
         if "uploads" in query or ("uploadId" in query and method != "POST"):
             return  # of an upload in parts that is not complete
         for name in _NOT_KEPT:
@@ -103,9 +95,9 @@ class S3Keeper:
         else:
             self._store.drop_bucket(bucket)
 
-    def _capture(self, place: _Place, ask: Ask) -> None:
+    def _capture(self, place: Place, ask: Ask) -> None:
         """Keep the object as it is now, or forget it where it is not there any more."""
-        request = _request("GET", place)
+        request = make_request("GET", place)
         shown = ask(replace(request, headers={**request.headers, "x-amz-checksum-mode": "ENABLED"}))
         if shown.status >= 300 or not isinstance(shown.body, bytes):
             if shown.status != 404:
@@ -138,7 +130,7 @@ def _texts(root: ET.Element, name: str) -> list[str]:
 
 
 def _restore_object(kept: KeptObject, body: bytes, ask: Ask) -> None:
-    request = _request("PUT", _Place(kept.bucket, kept.key, kept.region))
+    request = make_request("PUT", Place(kept.bucket, kept.key, kept.region))
     headers = {**request.headers, **kept.headers, "content-length": str(len(body))}
     if _check(replace(request, headers=headers, body=body), ask):
         from localcloud.services.s3.identity import restore_identity  # noqa: PLC0415 - moto is loaded by now, not before
@@ -154,18 +146,4 @@ def _check(request: WireRequest, ask: Ask) -> bool:
 
 
 def _sized(setting: KeptSetting) -> dict[str, str]:
-    return {"host": "s3", "authorization": _SIGNED, **setting.headers, "content-length": str(len(setting.body))}
-
-
-def _request(method: str, place: _Place) -> WireRequest:
-    return WireRequest(
-        service="s3",
-        region=place.region,
-        method=method,
-        path=f"/{place.bucket}/{quote(place.key)}" if place.key else f"/{place.bucket}",
-        query="",
-        headers={"host": "s3", "content-length": "0", "authorization": _SIGNED},
-        body=b"",
-        access_key="local",
-        request_id="keeper",
-    )
+    return {"host": "s3", "authorization": SIGNED, **setting.headers, "content-length": str(len(setting.body))}

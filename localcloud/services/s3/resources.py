@@ -10,12 +10,16 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
 from localcloud.services.contract import WireRequest, WireResponse
+from localcloud.services.s3.notification_config import DESTINATIONS, SERVED_EVENTS
 from localcloud.template.handler import Physical, Resource, Support, Supported
 from localcloud.template.properties import Properties, read_properties
+
+if TYPE_CHECKING:
+    from localcloud.services.s3.notifications import Notifications
 
 __all__ = ["BucketHandler", "BucketPolicyHandler"]
 
@@ -31,7 +35,8 @@ _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
 class BucketHandler:
     """`AWS::S3::Bucket`. Ref is the name; attributes Arn and the domain names.
 
-    `prepare` is the S3 service's; `keeps` says that buckets outlive the stack (`--persist`).
+    `prepare` is the S3 service's, `notifications` opens what its buckets tell; `keeps` says that buckets outlive the
+    stack (`--persist`).
     """
 
     type: str = "AWS::S3::Bucket"
@@ -42,7 +47,16 @@ class BucketHandler:
         "BucketName": Supported(Support.DELEGATED),
         "CorsConfiguration": Supported(Support.REFUSED, "buckets here answer no browser of another origin"),
         "LifecycleConfiguration": Supported(Support.PARTIAL, "objects do not expire here"),
-        "NotificationConfiguration": Supported(Support.REFUSED, "buckets here send no events"),
+        "NotificationConfiguration.EventBridgeConfiguration": Supported(),
+        **{
+            f"NotificationConfiguration.{block}.{member}": support
+            for block, destination in DESTINATIONS.items()
+            for member, support in (
+                ("Event", Supported(reason="nothing else happens to objects here", values=SERVED_EVENTS)),
+                ("Filter.S3Key.Rules", Supported()),
+                (destination, Supported()),
+            )
+        },
         "OwnershipControls": Supported(Support.PARTIAL, "access control lists are not evaluated here"),
         "PublicAccessBlockConfiguration": Supported(
             Support.PARTIAL, "not evaluated; nothing here is public, for unsigned requests are refused"
@@ -55,8 +69,11 @@ class BucketHandler:
         "WebsiteConfiguration": Supported(Support.REFUSED, "buckets here serve no websites"),
     }
 
-    def __init__(self, prepare: Prepare, *, keeps: bool = False) -> None:
+    def __init__(
+        self, prepare: Prepare, *, notifications: Callable[[], Notifications] | None = None, keeps: bool = False
+    ) -> None:
         self._prepare = prepare
+        self._notifications = notifications
         self._keeps = keeps
         self._made: set[str] = set()
 
@@ -86,11 +103,22 @@ class BucketHandler:
         )
         if tags:
             await target.put("tagging", f'<Tagging xmlns="{_XMLNS}"><TagSet>{tags}</TagSet></Tagging>')
+        if "NotificationConfiguration" in read:
+            await self._notify(read, name, context.region)
         return Physical(name, _attributes(name, context.region, context.partition))
+
+    async def _notify(self, read: Properties, name: str, region: str) -> None:
+        if self._notifications is None:
+            raise read.error("NotificationConfiguration", "buckets here send no events")
+        from localcloud.services.s3.notification_settings import read_configuration  # noqa: PLC0415 - few buckets tell
+
+        await read_configuration(read, self._notifications(), name=name, region=region)
 
     async def delete(self, resource: Resource, physical: Physical) -> None:
         """Delete the bucket where it is empty and not kept between runs; one with objects stays, as it would on AWS."""
         self._made.discard(physical.ref)
+        if self._notifications is not None and "NotificationConfiguration" in resource.properties:
+            self._notifications().forget(physical.ref)
         if self._keeps:
             return
         await _Target(self._prepare, read_properties(resource), f"/{physical.ref}", resource.context.region).delete("")

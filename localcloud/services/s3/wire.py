@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, unquote
 
 from localcloud.delegate import Delegate, DelegatedService, DelegateFailed
 from localcloud.refusals import refuse
 from localcloud.services.contract import Permission, WireRequest, WireResponse
 from localcloud.services.s3.checks import blame, find_fault, split_path, tidy
+
+if TYPE_CHECKING:
+    from localcloud.services.s3.notifications import Notifications
 
 __all__ = ["S3Service", "open_s3", "permissions"]
 
@@ -54,6 +57,18 @@ class S3Service(DelegatedService):
     def __init__(self, delegate: Delegate, *, may_list: MayList) -> None:
         super().__init__("s3", delegate, needs=permissions)
         self._may_list = may_list
+        self.load_notifications: Callable[[], Notifications] | None = None
+        """Opens what tells of objects, with the first bucket that is to tell; moto never does."""
+        self._notifications: Notifications | None = None
+
+    @property
+    def notifications(self) -> Notifications:
+        """What buckets tell, opened now where it was not yet. Raises LookupError where there is nobody to tell."""
+        if self._notifications is None:
+            if self.load_notifications is None:
+                raise LookupError("buckets here send no events")
+            self._notifications = self.load_notifications()
+        return self._notifications
 
     async def handle(self, request: WireRequest) -> WireResponse:
         """Refuse what S3 refuses, let moto answer the rest.
@@ -65,7 +80,7 @@ class S3Service(DelegatedService):
         fault = find_fault(request)
         if fault is not None:
             return refuse(request, fault.status, code=fault.code, message=fault.message)
-        response = await self._ask(tidy(request))
+        response = await self._carry(tidy(request))
         bucket, key = split_path(request.path)
         reads_object = bool(key) and request.method in ("GET", "HEAD")
         if response.status != 404 or not reads_object or self._may_list(request.access_key, f"arn:aws:s3:::{bucket}"):
@@ -73,6 +88,18 @@ class S3Service(DelegatedService):
         if isinstance(response.body, bytes) and b"NoSuchBucket" in response.body:
             return response
         return refuse(request, 403, code="AccessDenied", message="Access Denied")
+
+    async def _carry(self, request: WireRequest) -> WireResponse:
+        """The answer, after which whoever is to know of it is told."""
+        if "notification" in request.query and _asks_for_notifications(request):
+            if self.load_notifications is None:
+                message = "This local cloud's buckets send no events."
+                return refuse(request, 501, code="NotImplemented", message=message)
+            return await self.notifications.answer(request, self._ask)
+        known = self._notifications
+        if known is not None and known.hears(request):
+            return await known.carry(request, self._ask)
+        return await self._ask(request)
 
     async def _ask(self, request: WireRequest) -> WireResponse:
         """moto's answer, or S3's refusal of what moto could not read."""
@@ -89,6 +116,12 @@ class S3Service(DelegatedService):
 def open_s3(delegate: Delegate, *, may_list: MayList = lambda _key, _bucket_arn: True) -> S3Service:
     """The S3 API over the delegate."""
     return S3Service(delegate, may_list=may_list)
+
+
+def _asks_for_notifications(request: WireRequest) -> bool:
+    """Whether a request is on a bucket's configuration of notifications."""
+    bucket, key = split_path(request.path)
+    return bool(bucket) and not key and "notification" in parse_qs(request.query, keep_blank_values=True)
 
 
 def permissions(request: WireRequest) -> tuple[Permission, ...]:
