@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from localcloud.gateway.http_api.cors import Cors
+from localcloud.gateway.v2_api import Throttle, V2Api
 
 __all__ = ["DEFAULT", "Authorizer", "HttpApi", "Integration", "JwtAuthorizer", "LambdaAuthorizer", "Route", "Stage"]
 
@@ -78,14 +79,9 @@ class Route:
 
 
 @dataclass
-class HttpApi:
+class HttpApi(V2Api):
     """An HTTP API and its parts by id. `changes` counts them: what was made of the parts before is old."""
 
-    id: str
-    name: str
-    region: str
-    account_id: str
-    partition: str
     cors: Cors | None = None
     is_open: bool = True
     routes: dict[str, Route] = field(default_factory=dict[str, Route])
@@ -118,28 +114,13 @@ class HttpApi:
             authorizers=dict(self.authorizers),
         )
 
+    def without_routes(self) -> HttpApi:
+        """The API with nothing to reach."""
+        return replace(self, routes={})
+
     def route(self, key: str) -> Route | None:
         """The route of exactly this key."""
         return next((route for route in self.routes.values() if route.key == key), None)
-
-    @property
-    def domain_name(self) -> str:
-        """The host name the API has on AWS."""
-        suffix = ".cn" if self.region.startswith("cn-") else ""
-        return f"{self.id}.execute-api.{self.region}.amazonaws.com{suffix}"
-
-    def arn(self, rest: str) -> str:
-        """The ARN that permissions and policies name, ending in `rest` (`v1/GET/pets`, `authorizers/abc`)."""
-        return f"arn:{self.partition}:execute-api:{self.region}:{self.account_id}:{self.id}/{rest}"
-
-
-@dataclass(frozen=True, slots=True)
-class Throttle:
-    """Requests a second, and at once; route key "" for every route that has none of its own."""
-
-    route_key: str
-    rate: float
-    burst: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/AWS_ApiGa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import yaml
@@ -25,6 +24,7 @@ from localcloud.gateway.http_api.parts import (
     refuse_for_http,
 )
 from localcloud.gateway.resources import make_id
+from localcloud.gateway.v2_api import Deployments
 from localcloud.template.handler import Physical, Resource
 from localcloud.template.properties import Properties
 
@@ -41,7 +41,7 @@ class StackHttpApis:
     def __init__(self, served: HttpApis) -> None:
         self._served = served
         self._known: dict[str, HttpApi] = {}
-        self._deployments: dict[str, HttpApi] = {}
+        self._deployments = Deployments[HttpApi]()
 
     def has(self, api_id: str) -> bool:
         """Whether it is one of them."""
@@ -112,16 +112,13 @@ class StackHttpApis:
 
     def deploy(self, read: Properties, deployment_id: str) -> None:
         """Keep the API as it is now, and serve it where a StageName is given. Raises TemplateError."""
-        api = self._known[read.text("ApiId")].snapshot()
-        if not api.routes:
-            raise read.error("ApiId", "at least one route is required before deploying the API (DependsOn the routes)")
-        self._deployments[deployment_id] = api
+        api = self._deployments.keep(deployment_id, self._known[read.text("ApiId")], read)
         if "StageName" in read:
             self._served.deploy(api.id, read_stage(read), lambda: api)
 
     def undeploy(self, read: Properties, deployment_id: str) -> None:
         """Take away the stage it made, where it made one."""
-        self._deployments.pop(deployment_id, None)
+        self._deployments.drop(deployment_id)
         if "StageName" in read:
             self._served.remove(read.text("ApiId"), read.text("StageName"))
 
@@ -129,7 +126,7 @@ class StackHttpApis:
         """Serve the API at the stage. Raises TemplateError."""
         refuse_for_http(read, "ClientCertificateId")
         api, stage = self._known[read.text("ApiId")], read_stage(read)
-        definition = self._definition(read, api)
+        definition = self._deployments.shown_by(read, api)
         settings = read.nested("RouteSettings")
         for key in settings.values:
             if read.flag("AutoDeploy", default=False) and api.route(key) is None:
@@ -139,17 +136,6 @@ class StackHttpApis:
     def remove_stage(self, api_id: str, name: str) -> None:
         """Serve the stage no longer."""
         self._served.remove(api_id, name)
-
-    def _definition(self, read: Properties, api: HttpApi) -> Callable[[], HttpApi]:
-        if read.flag("AutoDeploy", default=False):
-            return lambda: api
-        if "DeploymentId" not in read:
-            empty = replace(api, routes={})  # as on AWS: a stage that nothing was deployed to
-            return lambda: empty
-        deployment = self._deployments.get(read.text("DeploymentId"))
-        if deployment is None or deployment.id != api.id:
-            raise read.error("DeploymentId", f"{read.text('DeploymentId')!r} is no deployment of the API")
-        return lambda: deployment
 
 
 def _put_route(api: HttpApi, read: Properties, part_id: str) -> None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from localcloud.gateway.definition import Authorizer, Template
+from localcloud.gateway.v2_api import Throttle, V2Api
 from localcloud.gateway.websocket.selection import Selection
 
-__all__ = ["CONNECT", "DISCONNECT", "Integration", "IntegrationResponse", "Route", "Stage", "Throttle", "WebSocketApi"]
+__all__ = ["CONNECT", "DISCONNECT", "Integration", "IntegrationResponse", "Route", "Stage", "WebSocketApi"]
 
 CONNECT: Final = "$connect"
 DISCONNECT: Final = "$disconnect"
@@ -61,14 +62,9 @@ class Route:
 
 
 @dataclass
-class WebSocketApi:
+class WebSocketApi(V2Api):
     """A WebSocket API and its parts by id; `route_responses` are the ids of routes that have a `$default` one."""
 
-    id: str
-    name: str
-    region: str
-    account_id: str
-    partition: str
     selection: Selection
     routes: dict[str, Route] = field(default_factory=dict[str, Route])
     integrations: dict[str, Integration] = field(default_factory=dict[str, Integration])
@@ -87,6 +83,10 @@ class WebSocketApi:
             authorizers=dict(self.authorizers),
         )
 
+    def without_routes(self) -> WebSocketApi:
+        """The API with nothing to reach."""
+        return replace(self, routes={})
+
     def route(self, key: str) -> Route | None:
         """The route of exactly this key."""
         return next((route for route in self.routes.values() if route.key == key), None)
@@ -94,25 +94,6 @@ class WebSocketApi:
     def is_two_way(self, route: Route) -> bool:
         """Whether what the integration answers goes back to the client."""
         return route.answers and route.id in self.route_responses.values()
-
-    @property
-    def domain_name(self) -> str:
-        """The host name the API has on AWS."""
-        suffix = ".cn" if self.region.startswith("cn-") else ""
-        return f"{self.id}.execute-api.{self.region}.amazonaws.com{suffix}"
-
-    def arn(self, rest: str) -> str:
-        """The ARN that permissions and policies name, ending in `rest` (`v1/$connect`, `authorizers/abc`)."""
-        return f"arn:{self.partition}:execute-api:{self.region}:{self.account_id}:{self.id}/{rest}"
-
-
-@dataclass(frozen=True, slots=True)
-class Throttle:
-    """Messages a second, and at once; route key "" for every route that has none of its own."""
-
-    route_key: str
-    rate: float
-    burst: float
 
 
 @dataclass(frozen=True, slots=True)

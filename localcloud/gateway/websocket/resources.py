@@ -7,13 +7,12 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/AWS_ApiGa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from localcloud.gateway.resources import make_id
+from localcloud.gateway.v2_api import Deployments, Throttle
 from localcloud.gateway.v2_resources import v2_handlers
-from localcloud.gateway.websocket.definition import Stage, Throttle, WebSocketApi
+from localcloud.gateway.websocket.definition import Stage, WebSocketApi
 from localcloud.gateway.websocket.gateway import BURST, RATE, WebSocketGateway
 from localcloud.gateway.websocket.parts import (
     read_authorizer,
@@ -39,7 +38,7 @@ class WebSocketApis:
     def __init__(self, gateway: WebSocketGateway) -> None:
         self._gateway = gateway
         self._known: dict[str, WebSocketApi] = {}
-        self._deployments: dict[str, WebSocketApi] = {}
+        self._deployments = Deployments[WebSocketApi]()
 
     def has(self, api_id: str) -> bool:
         """Whether it is one of them."""
@@ -81,16 +80,13 @@ class WebSocketApis:
 
     def deploy(self, read: Properties, deployment_id: str) -> None:
         """Keep the API as it is now, and serve it where a StageName is given. Raises TemplateError."""
-        api = self._known[read.text("ApiId")].snapshot()
-        if not api.routes:
-            raise read.error("ApiId", "at least one route is required before deploying the API (DependsOn the routes)")
-        self._deployments[deployment_id] = api
+        api = self._deployments.keep(deployment_id, self._known[read.text("ApiId")], read)
         if "StageName" in read:
             self._gateway.deploy(Stage(read.text("StageName")), lambda: api)
 
     def undeploy(self, read: Properties, deployment_id: str) -> None:
         """Take away the stage it made, where it made one."""
-        self._deployments.pop(deployment_id, None)
+        self._deployments.drop(deployment_id)
         if "StageName" in read:
             self._gateway.remove(read.text("ApiId"), read.text("StageName"))
 
@@ -102,22 +98,11 @@ class WebSocketApis:
         if "DefaultRouteSettings" in read:
             throttles.append(_throttle(read.nested("DefaultRouteSettings"), ""))
         stage = Stage(name, read.text_map("StageVariables"), tuple(each for each in throttles if each is not None))
-        self._gateway.deploy(stage, self._definition(read, api))
+        self._gateway.deploy(stage, self._deployments.shown_by(read, api))
 
     def remove_stage(self, api_id: str, name: str) -> None:
         """Serve the stage no longer; its connections are closed."""
         self._gateway.remove(api_id, name)
-
-    def _definition(self, read: Properties, api: WebSocketApi) -> Callable[[], WebSocketApi]:
-        if read.flag("AutoDeploy", default=False):
-            return lambda: api
-        if "DeploymentId" not in read:
-            empty = replace(api, routes={})  # as on AWS: a stage that nothing was deployed to
-            return lambda: empty
-        deployment = self._deployments.get(read.text("DeploymentId"))
-        if deployment is None or deployment.id != api.id:
-            raise read.error("DeploymentId", f"{read.text('DeploymentId')!r} is no deployment of the API")
-        return lambda: deployment
 
 
 def _put_route(api: WebSocketApi, read: Properties, part_id: str) -> None:
