@@ -71,8 +71,8 @@ class Watcher:
         key = self._key()
         if not event or not key:
             return []
-        version_id = _headers(response).get("x-amz-version-id", "") or _version_asked(self.request)
-        return [await self._look(event, _Named(key, "" if version_id == "null" else version_id))]
+        version_id = _version_in(response) or _version_asked(self.request)
+        return [await self._look(event, _Named(key, version_id))]
 
     def _key(self) -> str:
         key = split_path(self.request.path)[1]
@@ -86,10 +86,13 @@ class Watcher:
         return answer.status < 300 or (bool(named.version_id) and answer.status == _IS_MARKER)
 
     async def _look(self, event: str, named: _Named) -> Change:
-        told = _headers(await self.ask(self._head(named)))
+        answer = await self.ask(self._head(named))
+        told = _headers(answer)
         size = told.get("content-length", "")
-        etag = told.get("etag", "").strip('"')
-        return Change(event, named.key, int(size) if size.isdecimal() else None, etag, named.version_id)
+        version_id = named.version_id or _version_in(answer)
+        return Change(
+            event, named.key, int(size) if size.isdecimal() else None, told.get("etag", "").strip('"'), version_id
+        )
 
     def _head(self, named: _Named) -> WireRequest:
         bucket, _ = split_path(self.request.path)
@@ -103,7 +106,7 @@ class Watcher:
         (named,) = _removals(self.request)
         told = _headers(response)
         is_marker = told.get("x-amz-delete-marker", "") == "true"
-        return self._tell(named, marker=told.get("x-amz-version-id", "") if is_marker else "")
+        return self._tell(named, marker=told.get("x-amz-version-id", "null") if is_marker else "")
 
     def _removed_together(self, response: WireResponse) -> list[Change]:
         body = response.body if isinstance(response.body, bytes) else b""
@@ -167,6 +170,12 @@ def _removals(request: WireRequest) -> list[_Named]:
 
 def _version_asked(request: WireRequest) -> str:
     return unquote(_query(request).get("versionId", [""])[0])
+
+
+def _version_in(response: WireResponse) -> str:
+    """The version that an answer names, "" for none and for that of a bucket without versions."""
+    version_id = _headers(response).get("x-amz-version-id", "")
+    return "" if version_id == "null" else version_id
 
 
 def _query(request: WireRequest) -> Mapping[str, list[str]]:
