@@ -5,10 +5,8 @@ Owns the envelope and which IAM action a call needs; what is told is `operations
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
-from xml.sax.saxutils import escape
 
 from localcloud.services.cloudformation.errors import CloudFormationError
 from localcloud.services.cloudformation.model import Stacks
@@ -16,6 +14,7 @@ from localcloud.services.cloudformation.operations import ACTIONS, Call
 from localcloud.services.cloudformation.unserved import UNSERVED
 from localcloud.services.contract import Permission, WireRequest, WireResponse
 from localcloud.services.query_form import FormTree, MalformedForm, read_tree
+from localcloud.services.query_xml import write_element
 
 __all__ = ["CloudFormationService"]
 
@@ -23,7 +22,6 @@ _VERSION: Final = "2010-05-15"
 _XMLNS: Final = f"http://cloudformation.amazonaws.com/doc/{_VERSION}/"
 _MAX_FIELDS: Final = 1000
 _MAX_DEPTH: Final = 4  # StackStatusFilter.member.1
-_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ON_EVERYTHING: Final = ("ListExports", "ListImports", "ListStacks")
 
 
@@ -80,24 +78,10 @@ def _decode(request: WireRequest) -> tuple[str, Mapping[str, FormTree | str]]:
 
 
 def _write_result(action: str, told: Mapping[str, Any], request_id: str) -> bytes:
-    inner = _xml(f"{action}Result", told) + _xml("ResponseMetadata", {"RequestId": request_id})
+    inner = write_element(f"{action}Result", told) + write_element("ResponseMetadata", {"RequestId": request_id})
     return f'<{action}Response xmlns="{_XMLNS}">{inner}</{action}Response>'.encode()
 
 
 def _write_error(error: CloudFormationError, request_id: str) -> bytes:
-    inner = _xml("Error", {"Type": "Sender", "Code": error.code, "Message": error.message})
-    return f'<ErrorResponse xmlns="{_XMLNS}">{inner}{_xml("RequestId", request_id)}</ErrorResponse>'.encode()
-
-
-def _xml(name: str, value: object) -> str:
-    return f"<{name}>{_inner(value)}</{name}>"
-
-
-def _inner(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "".join(_xml(name, inner) for name, inner in cast("Mapping[str, object]", value).items())
-    if isinstance(value, list):
-        return "".join(_xml("member", each) for each in cast("list[object]", value))
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return escape(_NOT_XML.sub("\ufffd", str(value)), {"\r": "&#xD;"})
+    inner = write_element("Error", {"Type": "Sender", "Code": error.code, "Message": error.message})
+    return f'<ErrorResponse xmlns="{_XMLNS}">{inner}{write_element("RequestId", request_id)}</ErrorResponse>'.encode()

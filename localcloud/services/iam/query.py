@@ -8,18 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final, cast
-from xml.sax.saxutils import escape
 
 from localcloud.services.contract import WireRequest, WireResponse
 from localcloud.services.iam.errors import IamError
 from localcloud.services.query_form import FormTree, MalformedForm, read_tree
+from localcloud.services.query_xml import write_element
 
 __all__ = ["Form", "QueryFault", "read_form", "respond"]
 
 _MAX_FIELDS: Final = 1_000  # SimulatePrincipalPolicy names at most some hundred actions and resources
 _MAX_DEPTH: Final = 8
 _INDEX: Final = re.compile(r"[1-9]\d{0,4}")
-_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class QueryFault(IamError):
@@ -114,8 +113,8 @@ def read_form(request: WireRequest) -> Form:
 
 def respond(action: str, result: Mapping[str, object] | None, request_id: str, *, xmlns: str) -> WireResponse:
     """The answer of an operation; `result` None where it has none."""
-    inner = "" if result is None else _xml(f"{action}Result", result)
-    metadata = _xml("ResponseMetadata", {"RequestId": request_id})
+    inner = "" if result is None else write_element(f"{action}Result", result)
+    metadata = write_element("ResponseMetadata", {"RequestId": request_id})
     body = f'<{action}Response xmlns="{xmlns}">{inner}{metadata}</{action}Response>'
     return WireResponse(200, body.encode(), {"content-type": "text/xml"})
 
@@ -123,17 +122,3 @@ def respond(action: str, result: Mapping[str, object] | None, request_id: str, *
 def _violation(value: str, member: str, constraint: str) -> QueryFault:
     message = f"1 validation error detected: {value} at '{member}' failed to satisfy constraint: {constraint}"
     return QueryFault("ValidationError", message)
-
-
-def _xml(name: str, value: object) -> str:
-    return f"<{name}>{_inner(value)}</{name}>"
-
-
-def _inner(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "".join(_xml(name, inner) for name, inner in cast("Mapping[str, object]", value).items())
-    if isinstance(value, list):
-        return "".join(_xml("member", each) for each in cast("list[object]", value))
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return escape(_NOT_XML.sub("\ufffd", str(value)), {"\r": "&#xD;", '"': "&quot;"})

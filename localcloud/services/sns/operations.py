@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from localcloud.services.pages import MalformedToken, cut_page
+from localcloud.services.query_xml import Entries
 from localcloud.services.sns.errors import SnsError, invalid
 from localcloud.services.sns.message import MAX_MESSAGE_BYTES, check_attributes, message_size_bytes
 from localcloud.services.sns.model import Subscription, Topic, Topics
 from localcloud.services.sns.parameters import Parameters
-from localcloud.services.sns.query import Entries
 
 __all__ = ["ACTIONS", "NOT_SERVED", "Call", "Result"]
 

@@ -10,19 +10,18 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Final, cast
-from xml.sax.saxutils import escape
 
 from localcloud.services.query_form import FormTree, MalformedForm, read_tree
+from localcloud.services.query_xml import write_element
 from localcloud.services.sns.errors import SnsError
 
-__all__ = ["Entries", "read_form", "write_error", "write_result"]
+__all__ = ["read_form", "write_error", "write_result"]
 
 _XMLNS: Final = "http://sns.amazonaws.com/doc/2010-03-31/"
 _MAX_FIELDS: Final = 10_000  # of a form; ten messages with every attribute that fits are far less
 _MAX_DEPTH: Final = 8  # PublishBatchRequestEntries.member.1.MessageAttributes.entry.1.Value.DataType
 _INDEX: Final = re.compile(r"[1-9]\d{0,4}")
 _KEYS: Final = (("key", "value"), ("Name", "Value"))
-_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NO_RESULT: Final = frozenset(
     (
         "AddPermission",
@@ -33,10 +32,6 @@ _NO_RESULT: Final = frozenset(
         "Unsubscribe",
     )
 )
-
-
-class Entries(dict[str, str]):
-    """A map of an answer, written as entries of key and value."""
 
 
 def read_form(text: str) -> dict[str, object]:
@@ -88,8 +83,8 @@ def write_result(action: str, result: Mapping[str, object], request_id: str, *, 
         if action not in _NO_RESULT:
             outer[f"{action}Result"] = {"SequenceNumber": None, **result} if action == "Publish" else result
         return json.dumps({f"{action}Response": outer}, ensure_ascii=False, separators=(",", ":")).encode()
-    inner = "" if action in _NO_RESULT else _xml(f"{action}Result", result)
-    metadata = _xml("ResponseMetadata", {"RequestId": request_id})
+    inner = "" if action in _NO_RESULT else write_element(f"{action}Result", result)
+    metadata = write_element("ResponseMetadata", {"RequestId": request_id})
     return f'<{action}Response xmlns="{_XMLNS}">{inner}{metadata}</{action}Response>'.encode()
 
 
@@ -98,22 +93,6 @@ def write_error(error: SnsError, request_id: str, *, as_json: bool) -> bytes:
     if as_json:
         body = {"Error": {"Code": error.code, "Message": error.message, "Type": "Sender"}, "RequestId": request_id}
         return json.dumps(body, separators=(",", ":")).encode()
-    inner = _xml("Error", {"Type": "Sender", "Code": error.code, "Message": error.message})
-    request = _xml("RequestId", request_id)
+    inner = write_element("Error", {"Type": "Sender", "Code": error.code, "Message": error.message})
+    request = write_element("RequestId", request_id)
     return f'<ErrorResponse xmlns="{_XMLNS}">{inner}{request}</ErrorResponse>'.encode(errors="backslashreplace")
-
-
-def _xml(name: str, value: object) -> str:
-    return f"<{name}>{_inner(value)}</{name}>"
-
-
-def _inner(value: object) -> str:
-    if isinstance(value, Entries):
-        return "".join(_xml("entry", {"key": key, "value": text}) for key, text in value.items())
-    if isinstance(value, Mapping):
-        return "".join(_xml(name, inner) for name, inner in cast("Mapping[str, object]", value).items())
-    if isinstance(value, list):
-        return "".join(_xml("member", each) for each in cast("list[object]", value))
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return escape(_NOT_XML.sub("\ufffd", str(value)), {"\r": "&#xD;", '"': "&quot;"})
