@@ -337,7 +337,11 @@ async def test_sources_of_an_update_are_evaluated_before_its_places_are_looked_a
     await caller.ok("CreateTable", **table_request())
     item = {"pk": {"S": "a"}, "sk": {"S": "1"}}
     update = {"TableName": "things", "Key": item, "ExpressionAttributeValues": {":v": {"N": "1"}}}
-    for expression in ("SET nowhere.x = :v, b = other", "SET nowhere.x = other", "SET b = other, nowhere.x = :v"):
+    for expression in (
+        "SET nowhere.x = :v, b = absentee",
+        "SET nowhere.x = absentee",
+        "SET b = absentee, nowhere.x = :v",
+    ):
         given_values = update if ":v" in expression else {"TableName": "things", "Key": item}
         _, message = await caller.refused("UpdateItem", **given_values, UpdateExpression=expression)
         assert message == "The provided expression refers to an attribute that does not exist in the item"
