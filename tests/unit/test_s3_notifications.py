@@ -59,7 +59,7 @@ class Port:
 
 @dataclass
 class Objects:
-    """A small S3: the bucket `b`, versioned or not. `slow`: seconds that a PUT takes."""
+    """A small S3: the bucket `b`, versioned or not. `slow`: seconds that a change takes."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
     versioned: bool = False
@@ -78,8 +78,8 @@ class Objects:
             body = self.objects.get(key)
             headers = {"content-length": str(len(body or b"")), "ETag": '"e"'}
             return WireResponse(404) if body is None else WireResponse(200, b"", headers)
+        await asyncio.sleep(self.slow)
         if request.method == "PUT":
-            await asyncio.sleep(self.slow)
             if request.body == b"refused":
                 return WireResponse(403)
             if not query:
@@ -337,7 +337,7 @@ def test_an_object_is_removed_once() -> None:
     """Of two requests at the same time one removes it; both wait for their turn."""
 
     async def test(world: World) -> int:
-        world.s3.objects["k"] = b"1"
+        world.s3.objects["k"], world.s3.slow = b"1", 1.0
         await world.tell(Rule("id", QUEUE, EVERYTHING))
         async with asyncio.TaskGroup() as group:
             for _ in range(2):

@@ -77,6 +77,21 @@ def test_a_schedule_that_still_retries_is_not_complete() -> None:
     assert run(test) == [200, 404, 1]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_schedule_whose_last_invocation_waits_is_not_complete(seed: int) -> None:
+    """One that comes first out of its window does not take the others along."""
+
+    async def test(world: World) -> tuple[int, int]:
+        window = {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 60}
+        await world.create(
+            "rate(1 minute)", EndDate=START_S + 60, FlexibleTimeWindow=window, ActionAfterCompletion="DELETE"
+        )
+        await asyncio.sleep(3700)
+        return len(world.port.calls), (await world.ask("GET", "/schedules/s"))[0]
+
+    assert run(test, seed=seed) == (2, 404)
+
+
 def test_a_window_spreads_invocations_by_chance() -> None:
     """Each comes within the window after its date, and the same seed gives the same moments."""
 
