@@ -1,0 +1,116 @@
+"""The clouds of a test session: one for each settings, lent to a test and as new after it.
+
+Owns reading the settings, starting, and what a start that failed says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+import pytest
+
+from localcloud.cloud import LedgerRefused, PortTaken
+from localcloud.template.errors import TemplateError
+from localcloud.testing.app import App
+from localcloud.testing.environment import Patch, hide_accounts, point_at
+from localcloud.testing.hosting import HostedCloud
+from localcloud.testing.settings import Settings, cloud_options
+from sluiceway.errors import Misconfigured
+
+__all__ = ["CloudSessions", "read_settings"]
+
+_KNOWN = frozenset(Settings.__dataclass_fields__)
+
+
+class CloudSessions(AbstractContextManager["CloudSessions"]):
+    """`make_folder` gives a new state folder for each start, `environ` is the developer's own environment."""
+
+    def __init__(self, make_folder: Callable[[], Path], environ: Mapping[str, str]) -> None:
+        self._make_folder = make_folder
+        self._environ = environ
+        self._hosts: dict[Settings, HostedCloud] = {}
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop every cloud."""
+        for host in self._hosts.values():
+            host.stop()
+
+    @contextmanager
+    def lend(self, chosen: Mapping[str, Any], patch: Patch) -> Generator[App]:
+        """The application for one test; a start that fails fails the test with what `sluiceway up` would say."""
+        settings = read_settings(chosen)
+        hide_accounts(settings.region, patch)
+        host = self._host(settings)
+        app = App(host)
+        app.open()
+        point_at(app.endpoint, patch)
+        try:
+            yield app
+        finally:
+            app.close()
+            self._renew(host)
+
+    def _renew(self, host: HostedCloud) -> None:
+        host.stop()
+        self._hosts = {settings: other for settings, other in self._hosts.items() if other is not host}
+
+    def _host(self, settings: Settings) -> HostedCloud:
+        host = self._hosts.get(settings)
+        if host is None:
+            host = HostedCloud(cloud_options(settings, self._make_folder(), self._environ), seed=settings.seed)
+            try:
+                host.start()
+            except LedgerRefused as error:
+                rows = "\n".join(f"  {row}" for row in error.ledger.refused)
+                raise pytest.fail.Exception(f"{settings.template}: {error}\n{rows}", pytrace=False) from None
+            except (TemplateError, PortTaken, Misconfigured, ValueError, OSError) as error:
+                raise pytest.fail.Exception(f"{settings.template}: {error}", pytrace=False) from None
+            self._hosts[settings] = host
+        return host
+
+
+def read_settings(chosen: Mapping[str, Any]) -> Settings:
+    """The settings as they are written in ini options and markers. Fails the test where they cannot be read."""
+    unknown = sorted(set(chosen) - _KNOWN)
+    if unknown:
+        pytest.fail(
+            f"sluiceway: there is no setting {unknown[0]}; there are {', '.join(sorted(_KNOWN))}", pytrace=False
+        )
+    template = Path(chosen["template"]).resolve()
+    if not template.is_file():
+        pytest.fail(f"sluiceway: there is no template {template}; --sluiceway-template names one", pytrace=False)
+    return Settings(
+        template=template,
+        parameters=_read_parameters(chosen["parameters"]),
+        allow=tuple(sorted(chosen["allow"])),
+        model=chosen["model"],
+        region=chosen["region"],
+        config_env=chosen["config_env"],
+        seed=_read_seed(chosen["seed"]),
+    )
+
+
+def _read_parameters(given: object) -> tuple[tuple[str, str], ...]:
+    if isinstance(given, Mapping):
+        named = cast("Mapping[str, Any]", given)
+        return tuple(sorted((name, str(value)) for name, value in named.items()))
+    pairs: dict[str, str] = {}
+    for line in cast("list[str]", given):
+        name, equals, value = line.partition("=")
+        if not equals or not name.strip():
+            pytest.fail(f"sluiceway_parameters: a line is Name=Value, not {line!r}", pytrace=False)
+        pairs[name.strip()] = value.strip()
+    return tuple(sorted(pairs.items()))
+
+
+def _read_seed(given: object) -> int:
+    try:
+        return int(str(given))
+    except ValueError:
+        pytest.fail(f"sluiceway_seed: a whole number, not {given!r}", pytrace=False)
