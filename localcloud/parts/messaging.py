@@ -92,6 +92,13 @@ class Messaging:
         return Scheduler(self._services, self._front, group=self._group)
 
     @cached_property
+    def notifications(self) -> Notifications:
+        """What S3's buckets tell."""
+        from localcloud.parts.notifications import open_notifications  # noqa: PLC0415 - few stacks' buckets tell
+
+        return open_notifications(self._services, self._functions, self, group=self._group)
+
+    @cached_property
     def sns(self) -> SnsService:
         """SNS's API."""
         from localcloud.services.sns.wire import SnsService  # noqa: PLC0415 - few stacks have topics
@@ -129,7 +136,7 @@ class Messaging:
         ):
             self._front.add(api)
         services = self._services
-        services.s3.load_notifications = self._open_notifications
+        services.s3.load_notifications = lambda: self.notifications
         services.resource_policies["sns"] = lambda arn: read_resource_policy(self.topics.policy_text(arn))
         services.resource_policies["events"] = lambda arn: self.buses.policy_of(arn)  # noqa: PLW0108 - made later
         services.resource_tags["sns"] = lambda action, arn: self.sns.tags_of(action, arn)  # noqa: PLW0108 - likewise
@@ -145,17 +152,14 @@ class Messaging:
             await self.pipes.close()
         if "machines" in made:
             await self.machines.close()
+        if "notifications" in made:
+            self.notifications.close()
         if "scheduler" in made:
             self.scheduler.schedules.close()
         for courier in self._couriers:
             courier.cancel()
         if "topics" in made:
             self.topics.close()
-
-    def _open_notifications(self) -> Notifications:
-        from localcloud.parts.notifications import open_notifications  # noqa: PLC0415 - few stacks' buckets tell
-
-        return open_notifications(self._services, self._functions, self, group=self._group)
 
     def _tags_of_bus(self, action: str, resource: str) -> Mapping[str, str] | None:
         from localcloud.services.events.access import tags_of  # noqa: PLC0415 - as above

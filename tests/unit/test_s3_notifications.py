@@ -396,6 +396,21 @@ def test_a_failure_does_not_come_back_for_ever() -> None:
     assert 15 < run(test) < 60
 
 
+def test_the_end_gives_up_what_is_tried_again() -> None:
+    """A cloud that ends does not wait for retries of an hour, nor does it begin others."""
+
+    async def test(world: World) -> int:
+        await world.tell(Rule("id", QUEUE, EVERYTHING))
+        world.port.failures += [NotDelivered("later", retry=True)] * 2
+        await world.do("PUT", "/b/k", b"hello")
+        world.notifications.close()
+        await world.do("PUT", "/b/k", b"hello")
+        await asyncio.sleep(3600)
+        return len(world.port.sent)
+
+    assert run(test) == 0
+
+
 # ---------------------------------------------------------------- configurations
 
 

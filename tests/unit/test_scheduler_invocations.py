@@ -342,3 +342,18 @@ def test_a_dead_letter_that_fails_is_said(caplog: pytest.LogCaptureFixture) -> N
     run(test)
     assert [record.msg for record in caplog.records] == ["scheduler.dead_letter_lost"]
     assert ROLE not in caplog.text
+
+
+def test_the_end_gives_up_what_is_tried_again() -> None:
+    """A cloud that ends does not wait for retries of a day."""
+
+    async def test(world: World) -> int:
+        world.port.closed = Failed("X", "no", retry=True)
+        await world.create("rate(1 minute)")
+        await asyncio.sleep(61)
+        world.schedules.close()
+        world.port.closed = None
+        await asyncio.sleep(86_400)
+        return len(world.port.calls)
+
+    assert run(test) == 0

@@ -78,7 +78,10 @@ class _Bucket:
 
 
 class Notifications:
-    """The notifications of every bucket. One event loop. `principal_id`: of the owner of an access key."""
+    """The notifications of every bucket. One event loop; `close()` before `group` ends.
+
+    `principal_id`: of the owner of an access key.
+    """
 
     def __init__(
         self,
@@ -96,11 +99,18 @@ class Notifications:
         self._rng = rng
         self._buckets: dict[str, _Bucket] = {}
         self._last = 0
+        self._deliveries: set[asyncio.Task[None]] = set()
 
     def hears(self, request: WireRequest) -> bool:
         """Whether a request could be one to tell of."""
         bucket, key = split_path(request.path)
         return bucket in self._buckets and (may_change(request) or (request.method == "DELETE" and not key))
+
+    def close(self) -> None:
+        """Tell nobody any more; what is tried again is given up."""
+        self._buckets.clear()
+        for task in self._deliveries:
+            task.cancel()
 
     # ------------------------------------------------------------------ configurations
 
@@ -204,7 +214,9 @@ class Notifications:
         )
         for rule in bucket.configuration.rules:
             if rule.takes(change.event, change.key):
-                self._group.create_task(self._deliver(rule, make_record(occasion, rule.rule_id), name))
+                task = self._group.create_task(self._deliver(rule, make_record(occasion, rule.rule_id), name))
+                self._deliveries.add(task)
+                task.add_done_callback(self._deliveries.discard)
         if bucket.configuration.event_bridge:
             detail_type, detail = bus_event(occasion)
             self._port.emit(bucket.region, name, detail_type=detail_type, detail=detail)

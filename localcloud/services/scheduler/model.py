@@ -91,6 +91,7 @@ class Schedules:
         self._rng = rng
         self._timetable = Timetable(clock)
         self._regions: dict[str, dict[str, Group]] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------ groups
 
@@ -204,7 +205,9 @@ class Schedules:
         self._forget(schedule)
 
     def close(self) -> None:
-        """Invoke nothing any more."""
+        """Invoke nothing any more; what is tried again is given up."""
+        for task in self._under_way:
+            task.cancel()
         for region in self._regions.values():
             for group in region.values():
                 for schedule in group.schedules.values():
@@ -255,7 +258,9 @@ class Schedules:
         def begin() -> None:
             schedule.waiting.discard(handle)
             schedule.under_way += 1
-            self._tasks.create_task(self._invoke(schedule, invocation))
+            task = self._tasks.create_task(self._invoke(schedule, invocation))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
 
         handle = loop.call_later(delay_s, begin)
         schedule.waiting.add(handle)
