@@ -266,3 +266,23 @@ async def test_an_index_is_kept_with_its_units_and_a_changed_template_changes_it
     assert (index["IndexName"], index["ItemCount"], index["IndexStatus"]) == ("by_day", 1, "ACTIVE")
     assert caller.service.database(REGION).table("things").records.keys() == {("1", "1"), ("2", "1")}
     caller.service.close()
+
+
+async def test_the_units_of_an_index_outlive_the_process(tmp_path: Any) -> None:
+    """After a restart a provisioned index has its own capacity, not the table's."""
+    caller = Caller()
+    caller.service = DynamoService(LoopClock(asyncio.get_running_loop()), store=Store(tmp_path))
+    request = table_request(
+        BillingMode="PROVISIONED",
+        ProvisionedThroughput={"ReadCapacityUnits": 7, "WriteCapacityUnits": 7},
+        AttributeDefinitions=[*table_request()["AttributeDefinitions"], *KIND],
+        GlobalSecondaryIndexes=[{**BY_KIND, "ProvisionedThroughput": UNITS}],
+    )
+    await caller.ok("CreateTable", **request)
+    before = await caller.describe()
+    caller.service.close()
+    caller.service = DynamoService(LoopClock(asyncio.get_running_loop()), store=Store(tmp_path))
+    assert await caller.describe() == before
+    (index,) = before["GlobalSecondaryIndexes"]
+    assert index["ProvisionedThroughput"] == {"NumberOfDecreasesToday": 0, **UNITS}
+    caller.service.close()

@@ -130,6 +130,26 @@ def test_a_global_index_that_is_full_refuses_the_write() -> None:
     run_virtual(run)
 
 
+def test_a_local_index_is_paid_by_the_table() -> None:
+    """A write that changes an entry of a local index takes a unit more out of the table's bucket."""
+
+    async def run() -> None:
+        caller = Caller()
+        keys = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "day", "KeyType": "RANGE"}]
+        by_day = {"IndexName": "by_day", "KeySchema": keys, "Projection": {"ProjectionType": "ALL"}}
+        table = properties(writes=4, LocalSecondaryIndexes=[by_day])
+        table["AttributeDefinitions"] = [
+            *table["AttributeDefinitions"],
+            {"AttributeName": "day", "AttributeType": "S"},
+        ]
+        await caller.make(table, THROTTLE)
+        for number in range(2):
+            await caller.put("a", str(number), day="monday")
+        assert (await caller.refused("PutItem", TableName="things", Item=ITEM))[0] == EXCEEDED
+
+    run_virtual(run)
+
+
 def test_a_condition_that_fails_pays_too() -> None:
     """A write whose condition does not hold uses a unit, as on AWS."""
 
@@ -200,6 +220,10 @@ def test_an_on_demand_table_has_what_a_new_one_has() -> None:
         _, body = await caller.call("PutItem", TableName="things", Item=item)
         assert body["__type"].endswith("#ThrottlingException")
         assert body["throttlingReasons"] == [{"reason": "TableWriteKeyRangeThroughputExceeded", "resource": ARN}]
+        await asyncio.sleep(BURST_S)  # of which a second is kept
+        for _ in range(ON_DEMAND_UNITS[1] // 390 + 1):
+            await caller.ok("PutItem", TableName="things", Item=item)
+        assert (await caller.refused("PutItem", TableName="things", Item=item))[0] == "ThrottlingException"
 
     run_virtual(run)
 
