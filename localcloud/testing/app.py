@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from boto3.session import Session
@@ -128,9 +129,7 @@ class App:
     def _make(self, kind: str, service: str, settings: Mapping[str, Any]) -> Any:
         made = self._clients.get((kind, service)) if not settings else None
         if made is None:
-            access_key, secret = KEYS
-            session: Any = Session(access_key, secret, region_name=self.region)
-            made = getattr(session, kind)(service, **{"endpoint_url": self.endpoint, **settings})
+            made = getattr(_session(self.region), kind)(service, **{"endpoint_url": self.endpoint, **settings})
             if not settings:
                 self._clients[kind, service] = made
         return made
@@ -193,6 +192,13 @@ class App:
             return self._host.cloud.compute.functions.get(name)
 
         return self._host.run(get)
+
+
+@cache
+def _session(region: str) -> Any:
+    """Kept from test to test: it has read the models of services, which takes 0.1 s each time."""
+    access_key, secret = KEYS
+    return Session(access_key, secret, region_name=region)
 
 
 def _find(there: Mapping[str, Any], key: str, what: str, *, named: str = "") -> Any:

@@ -5,11 +5,12 @@ Owns reading the settings, starting, and what a start that failed says.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import pytest
 
@@ -18,21 +19,26 @@ from localcloud.template.errors import TemplateError
 from localcloud.testing.app import App
 from localcloud.testing.environment import Patch, hide_accounts, point_at
 from localcloud.testing.hosting import HostedCloud
+from localcloud.testing.ports import find_ports
 from localcloud.testing.settings import Settings, cloud_options
 from sluiceway.errors import Misconfigured
 
 __all__ = ["CloudSessions", "read_settings"]
 
+STARTS: Final = 5  # that may meet ports taken since they were found free
 _KNOWN = frozenset(Settings.__dataclass_fields__)
 
 
 class CloudSessions(AbstractContextManager["CloudSessions"]):
-    """`make_folder` gives a new state folder for each start, `environ` is the developer's own environment."""
+    """`make_folder` gives a new state folder for each settings, `environ` is the developer's own environment."""
 
     def __init__(self, make_folder: Callable[[], Path], environ: Mapping[str, str]) -> None:
         self._make_folder = make_folder
         self._environ = environ
         self._hosts: dict[Settings, HostedCloud] = {}
+        self._ports: dict[Settings, int] = {}
+        self._folders: dict[Settings, Path] = {}
+        self._rng = random.Random()  # noqa: S311 - which ports are tried first
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -63,16 +69,31 @@ class CloudSessions(AbstractContextManager["CloudSessions"]):
     def _host(self, settings: Settings) -> HostedCloud:
         host = self._hosts.get(settings)
         if host is None:
-            host = HostedCloud(cloud_options(settings, self._make_folder(), self._environ), seed=settings.seed)
             try:
-                host.start()
+                host = self._hosts[settings] = self._start(settings)
             except LedgerRefused as error:
                 rows = "\n".join(f"  {row}" for row in error.ledger.refused)
                 raise pytest.fail.Exception(f"{settings.template}: {error}\n{rows}", pytrace=False) from None
             except (TemplateError, PortTaken, Misconfigured, ValueError, OSError) as error:
                 raise pytest.fail.Exception(f"{settings.template}: {error}", pytrace=False) from None
-            self._hosts[settings] = host
         return host
+
+    def _start(self, settings: Settings) -> HostedCloud:
+        """Start on the ports that these settings had before, where nobody has taken them meanwhile."""
+        folder = self._folders[settings] = self._folders.get(settings) or self._make_folder()
+        port = 0
+        for _ in range(STARTS):
+            port = self._ports.get(settings) or find_ports(self._rng)
+            options = cloud_options(settings, folder, self._environ, port=port)
+            host = HostedCloud(options, seed=settings.seed)
+            try:
+                host.start()
+            except PortTaken:
+                self._ports.pop(settings, None)
+                continue
+            self._ports[settings] = port
+            return host
+        raise PortTaken(port)
 
 
 def read_settings(chosen: Mapping[str, Any]) -> Settings:

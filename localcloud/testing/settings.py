@@ -31,8 +31,11 @@ class Settings:
     seed: int = 0
 
 
-def cloud_options(settings: Settings, state: Path, environ: Mapping[str, str]) -> CloudOptions:
-    """One start on free ports, with a state folder of its own; what is built is kept where `sluiceway up` keeps it."""
+def cloud_options(settings: Settings, state: Path, environ: Mapping[str, str], *, port: int) -> CloudOptions:
+    """One start on ports from `port` on (0: free ones); `state` is the session's folder for these settings.
+
+    What is built is kept where `sluiceway up` keeps it.
+    """
     cache = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or state.parent) / ".cache") / "sluiceway"
     return CloudOptions(
         template=settings.template,
@@ -44,6 +47,7 @@ def cloud_options(settings: Settings, state: Path, environ: Mapping[str, str]) -
         overrides=dict(settings.parameters),
         region=settings.region,
         stack_name=STACK_NAME,
+        port=port,
         allow=settings.allow,
         model=settings.model,
     )

@@ -21,12 +21,15 @@ from localcloud.testing.timeline import NotHappened
 DAY_S = 86_400
 SECRET = "secret-body"
 other = pytest.mark.sluiceway(template="../other.yaml", parameters={"Word": "hello"})
+KEPT: dict[str, Any] = {}  # as modules under test keep clients
 ONCE = Config(retries={"total_max_attempts": 1})
 
 
 @other
 def test_a_marker_chooses_template_and_parameters(sluiceway_app: Any) -> None:
     assert sluiceway_app.variables("Ask")["WORD"] == "hello"
+    KEPT["sqs"] = boto3.client("sqs", config=ONCE)
+    assert len(KEPT["sqs"].list_queues()["QueueUrls"]) == 2
     with pytest.raises(LookupError, match="no resource Orders; there are Ask,"):
         sluiceway_app.physical("Orders")
 
@@ -51,6 +54,12 @@ def test_time_is_the_machines_again() -> None:
 @other
 def test_the_next_test_begins_at_the_machines_date(sluiceway_app: Any) -> None:
     assert abs(sluiceway_app.clock.now().timestamp() - time.time()) < 1
+
+
+@other
+def test_a_client_that_was_kept_reaches_the_application_of_a_later_test(sluiceway_app: Any) -> None:
+    KEPT["sqs"].send_message(QueueUrl=sluiceway_app.physical("Delayed"), MessageBody="a")
+    assert sluiceway_app.timeline.wait_for(kind="call", name="SQS SendMessage").result == "ok"
 
 
 @other
