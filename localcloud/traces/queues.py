@@ -30,13 +30,15 @@ class QueueSpans:
         self.is_dead_letters: Callable[[str], bool] = lambda _: False
         self._recorder = recorder
         self._spans: OrderedDict[str, Span] = OrderedDict()  # the latest of each message in a queue
+        self._left_id = ""
+        self._left: Span | None = None  # the last that left a queue: a dead letter is in its own at once
 
     def sent(self, arn: str, held: Held) -> None:
         """The message waits."""
         header = _header(held)
         if not header and not self._recorder.follows_all:
             return
-        before = self._spans.get(held.message_id)
+        before = self._left if self._left_id == held.message_id else None
         header = header or (_current() if before is None else _below(before))
         span = self._recorder.begin(header, "queue", _name(arn), message_id=held.message_id)
         if self.is_dead_letters(arn):
@@ -58,7 +60,8 @@ class QueueSpans:
 
     def gone(self, held: Held) -> None:
         """Deleted, expired, purged, or moved to the dead letters."""
-        span = self._spans.pop(held.message_id, None)
+        span = self._left = self._spans.pop(held.message_id, None)
+        self._left_id = held.message_id
         if span is not None:
             self._recorder.end(span)
 
