@@ -21,7 +21,7 @@ from localcloud.issuer import LocalIssuer
 from localcloud.testing.clock import SETTLE_S, TestClock
 from localcloud.testing.environment import KEYS
 from localcloud.testing.faults import Faults
-from localcloud.testing.hosting import HostedCloud
+from localcloud.testing.hosting import CloudEnded, HostedCloud
 from localcloud.testing.timeline import Timeline, show
 
 __all__ = ["App", "Invoked"]
@@ -72,6 +72,12 @@ class App:
 
     def describe(self) -> list[tuple[str, str]]:
         """What a failed test's report says: the end of the timeline, and of the log of each function that ran."""
+        try:
+            return self._describe()
+        except CloudEnded as ended:
+            return [("sluiceway", f"  the local cloud has ended: {ended.__cause__!r}")]
+
+    def _describe(self) -> list[tuple[str, str]]:
         entries = self.timeline.entries
         sections = [("sluiceway timeline", show(entries))]
         ran = sorted({entry.name for entry in entries if entry.kind in {"invocation", "init"}})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, cast
@@ -53,14 +53,13 @@ class CloudSessions(AbstractContextManager["CloudSessions"]):
         settings = read_settings(chosen)
         hide_accounts(settings.region, patch)
         host = self._host(settings)
-        app = App(host)
-        app.open()
-        point_at(app.endpoint, patch)
-        try:
+        with ExitStack() as cleanup:
+            cleanup.callback(self._renew, host)
+            app = App(host)
+            app.open()
+            cleanup.callback(app.close)
+            point_at(app.endpoint, patch)
             yield app
-        finally:
-            app.close()
-            self._renew(host)
 
     def _renew(self, host: HostedCloud) -> None:
         host.stop()
