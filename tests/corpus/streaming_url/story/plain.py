@@ -1,0 +1,8 @@
+"""For those who sign their requests."""
+
+
+def secret(event, context):
+    return {
+        "said": event["queryStringParameters"]["word"],
+        "by": event["requestContext"]["authorizer"]["iam"]["accountId"],
+    }

@@ -1,0 +1,34 @@
+"""Keeps who is in the room, and tells all of them what one says."""
+
+import json
+import os
+
+import boto3
+
+table = boto3.resource("dynamodb").Table(os.environ["CONNECTIONS"])
+
+
+def handler(event, context):
+    about = event["requestContext"]
+    connection = about["connectionId"]
+    if about["routeKey"] == "$connect":
+        name = (event.get("queryStringParameters") or {}).get("name")
+        if not name:
+            return {"statusCode": 403}
+        table.put_item(Item={"connection": connection, "name": name})
+    elif about["routeKey"] == "$disconnect":
+        table.delete_item(Key={"connection": connection})
+    else:
+        speaker = table.get_item(Key={"connection": connection})["Item"]["name"]
+        tell(about, {"from": speaker, "text": json.loads(event["body"])["text"]})
+    return {"statusCode": 200}
+
+
+def tell(about, message):
+    endpoint = os.environ.get("AWS_ENDPOINT_URL") or f"https://{about['domainName']}"
+    api = boto3.client("apigatewaymanagementapi", endpoint_url=f"{endpoint}/{about['stage']}")
+    for item in table.scan()["Items"]:
+        try:
+            api.post_to_connection(ConnectionId=item["connection"], Data=json.dumps(message))
+        except api.exceptions.GoneException:
+            table.delete_item(Key={"connection": item["connection"]})
