@@ -226,7 +226,8 @@ def test_json_errors_name_the_shape_and_the_older_code() -> None:
 @pytest.mark.parametrize(
     ("action", "body", "code"),
     [
-        ("StartMessageMoveTask", {}, "UnsupportedOperation"),
+        ("AddPermission", {}, "UnsupportedOperation"),
+        ("StartMessageMoveTask", {}, "MissingRequiredParameterException"),
         ("Dance", {}, "UnknownOperationException"),
         ("SendMessage", b"{", "SerializationException"),
         ("SendMessage", [], "SerializationException"),

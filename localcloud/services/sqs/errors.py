@@ -30,6 +30,7 @@ _CODES: Final = {
     "QueueDoesNotExist": (_PREFIX + "NonExistentQueue", 400),
     "QueueNameExists": ("QueueAlreadyExists", 400),
     "ReceiptHandleIsInvalid": ("ReceiptHandleIsInvalid", 404),
+    "ResourceNotFoundException": ("ResourceNotFoundException", 404),
     "ThrottlingException": ("ThrottlingException", 400),
     "TooManyEntriesInBatchRequest": (_PREFIX + "TooManyEntriesInBatchRequest", 400),
     "UnsupportedOperation": (_PREFIX + "UnsupportedOperation", 400),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import closing
 from typing import Final
 
 from localcloud.clock import Clock
@@ -69,6 +70,19 @@ class Holding:
             self.move(held, State.VISIBLE)
         for held in self._expiring.due(self._clock.time() - self._retention_s()):
             self.drop(held)
+
+    def take_out(self, may_go: Callable[[Held], bool]) -> Held | None:
+        """Drop the message that would be received next, if it may go; None where it stays, or none is visible."""
+        self.advance()
+        with closing(self.line.take()) as due:
+            held = next(due, None)
+            if held is None:
+                return None
+            if may_go(held):
+                self.drop(held)
+                return held
+            self.move(held, State.VISIBLE)  # a line that has given a message has to hear what became of it
+        return None
 
     @property
     def is_ready(self) -> bool:

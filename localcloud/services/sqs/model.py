@@ -20,6 +20,7 @@ from localcloud.services.sqs.errors import SqsError, invalid_value
 from localcloud.services.sqs.held import Depth
 from localcloud.services.sqs.keeping import Keeper
 from localcloud.services.sqs.message import AttributeValue, Content, Message
+from localcloud.services.sqs.moving import MoveTasks
 from localcloud.services.sqs.queue import Queue, Surroundings
 from localcloud.services.sqs.rates import Rates
 from localcloud.services.sqs.watching import Unwatched, Watch
@@ -63,6 +64,7 @@ class Queues:
         self._around = Surroundings(clock, rng, self.find, keeper, watch or Unwatched())
         self._partition = partition
         self._rates = Rates()
+        self.move_tasks = MoveTasks(self, clock, rng)
         self._queues: dict[str, Queue] = {}  # by ARN
         self._deleted: dict[str, _Deleted] = {}
         self._unclaimed: set[str] = set()  # kept by an earlier run, and no template's yet

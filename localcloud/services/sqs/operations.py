@@ -34,13 +34,7 @@ Result: TypeAlias = dict[str, object]
 
 MAX_BATCH: Final = 10  # quotas-messages: entries of a batch, messages of a receive
 MAX_LISTED: Final = 1_000  # ListQueues
-NOT_SERVED: Final = (
-    "AddPermission",
-    "CancelMessageMoveTask",
-    "ListMessageMoveTasks",
-    "RemovePermission",
-    "StartMessageMoveTask",
-)
+NOT_SERVED: Final = ("AddPermission", "RemovePermission")
 _ENTRY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _SYSTEM_NAMES: Final = frozenset(
     (

@@ -42,6 +42,7 @@ _OUT_LISTS: Final = {
     "Failed": "BatchResultErrorEntry",
     "Messages": "Message",
     "QueueUrls": "QueueUrl",
+    "Results": "ListMessageMoveTasksResultEntry",
     "queueUrls": "QueueUrl",
 }
 _OUT_MAPS: Final = {named: (flat, key, value) for flat, (named, key, value) in _MAPS.items()}

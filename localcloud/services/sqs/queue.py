@@ -292,10 +292,9 @@ class Queue:
     # ------------------------------------------------------------------ inside
 
     def accept_dead_letter(self, dead: Held, *, source_arn: str) -> None:
-        """Take over another queue's message, with its id, its date and its attributes.
+        """Take over another queue's message, with its id, its date and its attributes; it is never a duplicate here.
 
-        In a FIFO queue it is the last of its group, with a number of this queue's, and its retention begins anew; it is
-        never a duplicate here.
+        In a FIFO queue it is the last of its group, with a number of this queue's, and its retention begins anew.
         """
         self._holding.advance()
         held = Held(dead.message_id, dead.content, dead.sender_id, dead.sent_s, dead_letter_source=source_arn)
@@ -306,12 +305,15 @@ class Queue:
             held.sequence = self._recent.next_sequence(held.kept_since_s)
         self._holding.add(held)
         self._holding.move(held, State.VISIBLE)
-        if self.is_fifo and self._keeper is not None:
+        if self._keeper is not None:
             self._keeper.note_sent(self.arn, held)
-        else:
-            self._note(held)
         self._watch.sent(self.arn, held)
         self._waiters.wake()
+
+    @property
+    def holding(self) -> Holding:
+        """The messages, for who moves them."""
+        return self._holding
 
     def _hide(self, held: Held, due: float, state: State) -> None:
         self._holding.hide(held, due, state)

@@ -15,6 +15,7 @@ from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, Wi
 from localcloud.services.iam.tags import ContextPairs, request_tags, tag_keys, with_resource_tags
 from localcloud.services.sqs.errors import SqsError
 from localcloud.services.sqs.model import Queues
+from localcloud.services.sqs.move_operations import MOVE_ACTIONS, source_arn
 from localcloud.services.sqs.operations import ACTIONS, NOT_SERVED, Call, queue_name
 from localcloud.services.sqs.parameters import Parameters
 from localcloud.services.sqs.query import read_form, write_error, write_result
@@ -23,6 +24,8 @@ __all__ = ["SqsService"]
 
 _TARGET: Final = "AmazonSQS."
 _VERSIONS: Final = ("2012-11-05", "2011-10-01", "2009-02-01", "2008-01-01")
+_SERVED: Final = {**ACTIONS, **MOVE_ACTIONS}
+_MOVING: Final = ("DeleteMessage", "GetQueueAttributes", "ReceiveMessage")  # what a task does to its source, besides
 _BATCHES: Final = {  # a batch needs the permission of its single action
     "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
     "DeleteMessageBatch": "DeleteMessage",
@@ -59,7 +62,7 @@ class SqsService:
                 trace=request.headers.get("x-amzn-trace-id", ""),
                 sender_id=self._sender_of(request.access_key),
             )
-            result = await ACTIONS[decoded.action](call)
+            result = await _SERVED[decoded.action](call)
         except SqsError as error:
             return _refuse(error, request, query=query)
         if decoded.query:
@@ -86,6 +89,10 @@ class SqsService:
         needed = [Permission(f"sqs:{_BATCHES.get(decoded.action, decoded.action)}", arn, context)]
         if decoded.action == "CreateQueue" and context:  # API_CreateQueue: tags need both permissions
             needed.append(Permission("sqs:TagQueue", arn, context))
+        if decoded.action == "StartMessageMoveTask":  # sqs-configure-dead-letter-queue-redrive, permissions
+            needed += [Permission(f"sqs:{action}", arn) for action in _MOVING]
+            destination = decoded.parameters.text("DestinationArn")
+            needed += [Permission("sqs:SendMessage", destination)] if destination else []
         return with_resource_tags(needed, self.tags_of)
 
     def tags_of(self, action: str, arn: str) -> Mapping[str, str] | None:  # noqa: ARG002 - they count for every action
@@ -96,6 +103,8 @@ class SqsService:
     def _arn(self, decoded: _Decoded, region: str) -> str:
         if decoded.action == "ListQueues":
             return "*"
+        if decoded.action in MOVE_ACTIONS:
+            return source_arn(decoded.parameters)
         named = decoded.parameters.text("QueueName")
         return self._queues.arn_of(named or queue_name(decoded.parameters.required("QueueUrl")), region)
 
@@ -105,7 +114,7 @@ class SqsService:
         decoded = _decode_json(request) if request.target else _decode_query(request)
         if decoded.action in NOT_SERVED:
             raise SqsError("UnsupportedOperation", f"{decoded.action} is not served by this local cloud.")
-        if decoded.action not in ACTIONS:
+        if decoded.action not in _SERVED:
             if decoded.query:
                 raise SqsError("InvalidAction", f"The action {decoded.action} is not valid for this endpoint.")
             raise SqsError("UnknownOperationException", f"The action {decoded.action} is not valid for this endpoint.")
