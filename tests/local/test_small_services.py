@@ -24,7 +24,8 @@ from localcloud.delegate import Delegate
 from localcloud.front import Front
 from localcloud.listening import open_listener
 from localcloud.parts.delegated import Delegated, Setting, UnresolvedReference, open_delegated
-from localcloud.parts.small_handlers import small_handlers
+from localcloud.parts.handler_groups import Handlers
+from localcloud.parts.small_handlers import add_small_handlers
 from localcloud.services.cognito.triggers import Failed
 from localcloud.services.iam.calls import Authoriser, CallRecord
 from localcloud.services.iam.model import Iam
@@ -48,7 +49,7 @@ class Cloud:
     iam: Iam
     logs: Logs
     role: str
-    handlers: dict[str, ResourceHandler]
+    handlers: Handlers
 
     async def make(self, logical_id: str, kind: str, **properties: Any) -> Physical:
         """A resource of a template's."""
@@ -88,9 +89,16 @@ async def cloud() -> AsyncIterator[Cloud]:
     authorise = Authoriser(iam, CallRecord(), policy_of=lambda arn: iam.trust_of(arn) or delegated.secret_policy(arn))
     front = Front(delegated.services.values(), authorise=authorise, rng=random.Random(3))
     async with front.serve(open_listener()) as url:
-        handlers = {each.type: each for each in small_handlers(delegated, random.Random(4), keeps=False)}
+        handlers = small_handlers(delegated, random.Random(4), keeps=False)
         yield Cloud(url, delegated, iam, logs, role.arn, handlers)
     delegate.close()
+
+
+def small_handlers(delegated: Delegated, rng: random.Random, *, keeps: bool) -> Handlers:
+    """The handlers of their types."""
+    handlers = Handlers()
+    add_small_handlers(handlers, delegated, rng, keeps=keeps)
+    return handlers
 
 
 async def run(work: Callable[[], T]) -> T:
@@ -429,9 +437,8 @@ async def test_a_templates_resources_have_their_ids_before_moto_is_loaded(cloud:
     delegate = Delegate()
     setting = Setting(REGION, SystemClock(), random.Random(5), cloud.iam, cloud.logs)
     delegated = open_delegated(delegate, setting)
-    other = Cloud("", delegated, cloud.iam, cloud.logs, "", {
-        each.type: each for each in small_handlers(delegated, random.Random(6), keeps=False)
-    })  # fmt: skip
+    handlers = small_handlers(delegated, random.Random(6), keeps=False)
+    other = Cloud("", delegated, cloud.iam, cloud.logs, "", handlers)
     key = await other.make(
         "FirstKey", "AWS::KMS::Key", Description="d", EnableKeyRotation="true", Tags=[{"Key": "a", "Value": "b"}]
     )
@@ -561,7 +568,7 @@ async def test_a_secrets_own_policy_lets_a_role_in(cloud: Cloud) -> None:
 async def test_the_ledger_says_what_a_restart_loses(cloud: Cloud) -> None:
     """Where other services keep their state: parameters, secrets, keys and users end with the process."""
     handlers = small_handlers(cloud.delegated, random.Random(1), keeps=True)
-    told = sorted(each.type for each in handlers if "--persist" in each.support.reason)
+    told = sorted(each.type for each in handlers.values() if "--persist" in each.support.reason)
     assert told == [
         "AWS::Cognito::UserPool", "AWS::KMS::Key", "AWS::SSM::Parameter", "AWS::SecretsManager::Secret"
     ]  # fmt: skip
