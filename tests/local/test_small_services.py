@@ -33,7 +33,7 @@ from localcloud.services.iam.policy import parse_document
 from localcloud.services.logs.model import Logs
 from localcloud.services.secretsmanager.passwords import PasswordRules, make_password
 from localcloud.template.errors import TemplateError
-from localcloud.template.handler import Physical, Resource, ResourceHandler, StackContext
+from localcloud.template.handler import Physical, Resource, StackContext
 
 pytestmark = [pytest.mark.local, pytest.mark.asyncio(loop_scope="module")]
 REGION = "eu-west-1"
