@@ -10,9 +10,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import lzma
 import os
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,6 +29,10 @@ MAX_ZIPPED_BYTES: Final = 50 * 1024 * 1024  # gettingstarted-limits: 50 MB zippe
 MAX_UNZIPPED_BYTES: Final = 250 * 1024 * 1024  # the same: 250 MB unzipped
 MAX_FILES: Final = 20_000  # ours: an archive may name any number of empty files
 _IGNORED: Final = frozenset({"__pycache__", ".git", ".aws-sam", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
+_UNREADABLE: Final = (
+    *(zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError),
+    *(zlib.error, lzma.LZMAError, struct.error),  # of compressed data that is none: zipfile lets them through
+)
 _MODE_BITS: Final = 16  # of ZipInfo.external_attr: the Unix mode is above them
 
 
@@ -82,7 +89,7 @@ class CodeStore:
             with zipfile.ZipFile(io.BytesIO(archive)) as opened:
                 members = _check(opened)
                 kept = make_once(self._target(facts), lambda target: _extract(opened, members, target))
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError) as error:
+        except _UNREADABLE as error:
             raise BadArchive(
                 "Could not unzip uploaded file. Please check your file, then try to upload again."
             ) from error

@@ -264,3 +264,17 @@ def test_edits_are_followed_in_their_order(tmp_path: Path) -> None:
             assert there.record.describe("live").memory_mb == 512
 
     run_virtual(main)
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("skipped", [0, 2, 9])
+def test_an_archive_whose_compressed_data_is_none_is_refused(tmp_path: Path, kind: int, skipped: int) -> None:
+    """Whatever the decompressor raises, it is the archive's fault."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", kind) as opened:
+        opened.writestr("app.py", b"abc" * 100)
+    broken = bytearray(made.getvalue())
+    place = broken.index(b"app.py") + len(b"app.py") + skipped
+    broken[place : place + 6] = b"\xff" * 6
+    with pytest.raises(BadArchive, match="Could not unzip"):
+        CodeStore(tmp_path).unpack(bytes(broken))
