@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -34,6 +34,22 @@ def compile_pattern(text: str) -> re.Pattern[str]:
         raise ValueError(f"is not a regular expression: {error}") from error
     except (OverflowError, RecursionError) as error:
         raise ValueError(f"is no regular expression that is served here: {error}") from error
+
+
+def match_runs(parts: Sequence[str], text: str) -> bool:
+    """Whether `text` is `parts` in their order, with any characters between them: what `*` between them means.
+
+    Each part is looked for once, its first place being the best: no number of parts makes it slow.
+    """
+    first, *middle = parts
+    if not middle:
+        return text == first
+    last = middle.pop()
+    at = len(first) if text.startswith(first) else -1
+    for part in middle:
+        found = text.find(part, at) if at >= 0 else -1
+        at = found + len(part) if found >= 0 else -1
+    return 0 <= at <= len(text) - len(last) and text.endswith(last)
 
 
 @contextmanager

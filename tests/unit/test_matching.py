@@ -16,8 +16,10 @@ from localcloud.gateway.policies import judge
 from localcloud.gateway.validation import BodyValidator
 from localcloud.gateway.vtl.strings import STRING_METHODS
 from localcloud.gateway.vtl.values import Unknown
-from localcloud.matching import PatternTooSlow, compile_pattern, limit_matching
+from localcloud.matching import PatternTooSlow, compile_pattern, limit_matching, match_runs
 from localcloud.services.iam.wildcards import fill_variables, match_action, match_resource, match_text
+from localcloud.services.logs.patterns import parse_pattern
+from localcloud.services.states.choice import COMPARISONS
 from localcloud.template.errors import TemplateError
 from localcloud.template.parameters import read_parameters, resolve_parameters
 from tests.unit.gateway_setup import FakeFunctions, allow, ask, make_stage, mock, proxy
@@ -171,3 +173,17 @@ def test_wildcards_in_arns_match_as_the_expression_does(pattern: str, text: str)
     ]
     expected = re.fullmatch("arn:" + "".join(parts), f"arn:{text}", re.DOTALL) is not None
     assert match_resource(f"arn:{pattern}", f"arn:{text}") == expected
+
+
+@given(st.text("ab*", max_size=7), st.text("ab", max_size=7))
+def test_runs_match_as_they_are_defined(pattern: str, text: str) -> None:
+    """Looking for each part once finds what trying everything finds."""
+    assert match_runs(pattern.split("*"), text) == _slowly(pattern, text)
+
+
+def test_stars_of_choices_and_filter_patterns_take_no_time() -> None:
+    """Many stars against a long text that nearly fits."""
+    stars, text = "*a" * 40 + "b", "a" * 4000
+    assert not COMPARISONS["StringMatches"](text, stars)
+    assert COMPARISONS["StringMatches"](r"a*b\c", r"*\**\\c")
+    assert not parse_pattern(f'{{ $.m = "{stars}" }}')(f'{{"m": "{text}"}}')

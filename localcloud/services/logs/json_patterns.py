@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Final, TypeAlias, cast
 
+from localcloud.matching import match_runs
 from localcloud.services.logs.errors import LogsError, invalid
 from localcloud.services.logs.regexes import compile_regex
 
@@ -174,8 +175,8 @@ def _compare(sign: str, kind: str, operand: str) -> _Test | None:
     if kind not in {"bare", "text"}:
         return None
     plain = re.sub(r"\\(.)", r"\1", operand)
-    like = re.compile(".*".join(re.escape(part) for part in plain.split("*")), re.DOTALL)
-    return _signed(sign, _on_text(lambda text: like.fullmatch(text) is not None))
+    parts = plain.split("*")
+    return _signed(sign, _on_text(lambda text: match_runs(parts, text)))
 
 
 def _signed(sign: str, test: _Test) -> _Test | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, cast
 
+from localcloud.matching import match_runs
 from localcloud.services.states.data import resolve
 from localcloud.services.states.failures import RUNTIME, StateFailure
 from localcloud.services.states.paths import MISSING, Scope, find, parse_path
@@ -70,9 +71,13 @@ def _matches(value: Any, wanted: Any) -> bool:
     """`*` stands for any characters, `\\*` for itself."""
     if not isinstance(value, str) or not isinstance(wanted, str):
         return False
-    parts = re.split(r"(\\[\\*]|\*)", wanted)
-    pattern = "".join(".*" if part == "*" else re.escape(part[1:] if part[:1] == "\\" else part) for part in parts)
-    return re.fullmatch(pattern, value, re.DOTALL) is not None
+    parts = [""]
+    for piece in re.split(r"(\\[\\*]|\*)", wanted):
+        if piece == "*":
+            parts.append("")
+        else:
+            parts[-1] += piece[1:] if piece[:1] == "\\" else piece
+    return match_runs(parts, value)
 
 
 COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
