@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import Any
 
 import pytest
@@ -102,3 +103,25 @@ def test_a_state_takes_no_more_than_256_kib() -> None:
     )
     assert result_of(machine, {"x": "a" * 140_000})[1] == "States.DataLimitExceeded"
     assert result_of(machine, {"x": "a" * 100_000}) == [{"a": "a" * 100_000, "b": "a" * 100_000}]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"OutputPath": "$" + "..*" * 6},
+        {"OutputPath": "$" + "..[*]" * 6},
+        {"Parameters": {"x.$": "States.Format('" + "{}" * 2000 + "'" + ", $.text" * 2000 + ")"}},
+        {"Parameters": {"x.$": "States.Array(" + "States.Array($.text), " * 2000 + "1)"}},
+        {"Parameters": {f"x{number}.$": "$" for number in range(2000)}},
+        {"Parameters": [{"x.$": "States.JsonToString($)"}] * 2000},
+    ],
+    ids=["names", "items", "format", "arrays", "fields", "texts"],
+)
+def test_what_stands_for_more_than_there_is_memory_is_ended(fields: dict[str, Any]) -> None:
+    """A path or a template fails as data that is too large does, before all of it is made."""
+    deep: Any = {}
+    for _ in range(100):
+        deep = [deep]
+    before_s = time.process_time()
+    assert result_of(passes(**fields), {"text": "x" * 200_000, "deep": deep})[1] == "States.DataLimitExceeded"
+    assert time.process_time() - before_s < 2

@@ -10,6 +10,7 @@ import random
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
+from localcloud.services.states.budget import MAX_CHARS, Budget
 from localcloud.services.states.failures import (
     DATA_LIMIT,
     PARAMETER_PATH_FAILURE,
@@ -64,28 +65,32 @@ def resolve(text: str, scope: Scope) -> Any:
 
 def fill(template: Any, scope: Scope, rng: random.Random) -> Any:
     """A payload template filled: fields that end in `.$` are paths or intrinsic functions. Raises StateFailure."""
+    return _fill(template, scope, rng, budget=Budget(MAX_CHARS))
+
+
+def _fill(template: Any, scope: Scope, rng: random.Random, *, budget: Budget) -> Any:
     if isinstance(template, dict):
         filled: dict[str, Any] = {}
         for name, value in cast("dict[str, Any]", template).items():
             if name.endswith(".$"):
-                filled[name[:-2]] = _fill_field(name, value, scope, rng=rng)
+                filled[name[:-2]] = _fill_field(name, value, scope, rng=rng, budget=budget)
             else:
-                filled[name] = fill(value, scope, rng)
+                filled[name] = _fill(value, scope, rng, budget=budget)
         return filled
     if isinstance(template, list):
-        return [fill(each, scope, rng) for each in cast("list[Any]", template)]
+        return [_fill(each, scope, rng, budget=budget) for each in cast("list[Any]", template)]
     return template
 
 
-def _fill_field(name: str, text: str, scope: Scope, *, rng: random.Random) -> Any:
+def _fill_field(name: str, text: str, scope: Scope, *, rng: random.Random, budget: Budget) -> Any:
     if is_intrinsic(text):
-        return call_intrinsic(parse_intrinsic(text), scope, rng)
+        return call_intrinsic(parse_intrinsic(text), scope, rng, budget=budget)
     found = find(parse_path(text), scope)
     if found is MISSING:
         shown = write_json(scope.value)[:_SHOWN]
         message = f"The JSONPath '{text}' specified for the field '{name}' could not be found in the input '{shown}'"
         raise StateFailure(PARAMETER_PATH_FAILURE, message, located=False)
-    return found
+    return budget.take(found)
 
 
 def put_result(raw: Any, reference: str | None, result: Any) -> Any:

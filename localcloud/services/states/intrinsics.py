@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from localcloud.services.states.budget import MAX_CHARS, Budget
 from localcloud.services.states.failures import INTRINSIC_FAILURE, StateFailure
 from localcloud.services.states.intrinsic_functions import FUNCTIONS, Refusal
 from localcloud.services.states.paths import MISSING, BadPath, Path, Scope, find, parse_path
@@ -61,32 +62,32 @@ def parse_intrinsic(text: str) -> Call:
     return call
 
 
-def call_intrinsic(call: Call, scope: Scope, rng: random.Random) -> Any:
-    """What a call gives. Raises StateFailure."""
+def call_intrinsic(call: Call, scope: Scope, rng: random.Random, *, budget: Budget | None = None) -> Any:
+    """What a call gives; `budget` is the template's that it stands in. Raises StateFailure."""
     try:
-        return _evaluate(call, scope, rng)
+        return _evaluate(call, scope, rng, budget=Budget(MAX_CHARS) if budget is None else budget)
     except Refusal as refusal:
         raise StateFailure(
             INTRINSIC_FAILURE, f"The function '{call.text}' had the following error: {refusal}", located=False
         ) from refusal
 
 
-def _evaluate(call: Call, scope: Scope, rng: random.Random) -> Any:
+def _evaluate(call: Call, scope: Scope, rng: random.Random, *, budget: Budget) -> Any:
     values: list[Any] = []
     for argument in call.arguments:
         if isinstance(argument, _Literal):
             values.append(argument.value)
         elif isinstance(argument, Call):
-            values.append(_evaluate(argument, scope, rng))
+            values.append(_evaluate(argument, scope, rng, budget=budget))
         else:
             found = find(argument, scope)
             if found is MISSING:
                 raise Refusal(f"The JSONPath {argument.text} could not be found in the input")
-            values.append(found)
+            values.append(budget.take(found))
     function, low, high = FUNCTIONS[call.name]
     if len(values) < low or (high is not None and len(values) > high):
         raise Refusal(f"Invalid number of arguments for {call.name}")
-    return function(values, rng)
+    return budget.take(function(values, rng))
 
 
 def _parse_call(text: str, at: int, *, depth: int) -> tuple[Call, int]:

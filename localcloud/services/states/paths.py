@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, cast
 
+from localcloud.services.states.budget import MAX_VISITS, Budget
 from localcloud.services.states.filters import MISSING, BadFilter, Predicate, parse_filter
 
 __all__ = ["MISSING", "BadPath", "Path", "Scope", "find", "parse_path", "parse_reference"]
@@ -128,7 +129,10 @@ def parse_reference(text: str) -> Path:
 
 
 def find(path: Path, scope: Scope) -> Any:
-    """What is at the path; MISSING where a definite path, or its variable, leads nowhere."""
+    """What is at the path; MISSING where a definite path, or its variable, leads nowhere.
+
+    Raises StateFailure States.DataLimitExceeded for a path of `..` and `*` that goes everywhere again and again.
+    """
     root = _root(path, scope)
     if root is MISSING:
         return MISSING
@@ -213,15 +217,20 @@ _STEPS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Step]], ...
 
 
 def _walk(value: Any, steps: tuple[Step, ...], root: Any) -> Iterator[Any]:
-    values: list[Any] = [value]
+    values, budget = list[Any]([value]), Budget(MAX_VISITS)
     for step in steps:
-        values = [found for each in values for found in _take(each, step, root)]
+        taken: list[Any] = []
+        for each in values:
+            before = len(taken)
+            taken.extend(_take(each, step, root, budget=budget))
+            budget.spend(len(taken) - before)
+        values = taken
     yield from values
 
 
-def _take(value: Any, step: Step, root: Any) -> Iterator[Any]:
+def _take(value: Any, step: Step, root: Any, *, budget: Budget) -> Iterator[Any]:
     if isinstance(step, Deep):
-        yield from _descend(value)
+        yield from _descend(value, budget)
     elif isinstance(value, dict):
         yield from _take_members(cast("dict[str, Any]", value), step, root)
     elif isinstance(value, list):
@@ -252,7 +261,7 @@ def _take_items(value: list[Any], step: Step, root: Any) -> Iterator[Any]:
         yield from (value[index] for index in step.indexes if -len(value) <= index < len(value))
 
 
-def _descend(value: Any) -> Iterator[Any]:
+def _descend(value: Any, budget: Budget) -> Iterator[Any]:
     pending: list[Any] = [value]
     while pending:
         current = pending.pop()
@@ -263,4 +272,5 @@ def _descend(value: Any) -> Iterator[Any]:
             parts = list(cast("dict[str, Any]", current).values())
         elif isinstance(current, list):
             parts = cast("list[Any]", current)
+        budget.spend(len(parts))
         pending.extend(reversed(parts))
