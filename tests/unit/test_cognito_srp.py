@@ -51,9 +51,9 @@ def test_a_claim_holds_for_who_knows_the_password(*, right: bool) -> None:
         assert check_claim(pool, user, kept, given={**given, "TIMESTAMP": "Sat Nov 28 09:00:01 UTC 2026"}) is False
 
 
-@pytest.mark.parametrize("public", ["0", "zz", "", "f" * 2000])
+@pytest.mark.parametrize("public", ["0", "-1", "zz", "", "f" * 2000])
 def test_a_public_value_that_gives_the_key_away_is_refused(public: str) -> None:
-    """Zero, and multiples of N, would make every password right."""
+    """Zero, and multiples of N, would make every password right; what is below zero is no public value."""
     for value in (public, f"{modulus():x}", f"{2 * modulus():x}"):
         with pytest.raises(CognitoError):
             start_srp(b"x" * 32, value, random.Random(1))

@@ -68,7 +68,7 @@ def _read(public: str) -> int:
         value = int(public, 16) if len(public) <= MAX_PUBLIC_CHARS else 0
     except ValueError:
         value = 0
-    if value % _N == 0:
+    if value <= 0 or value % _N == 0:
         raise invalid("SRP_A is not valid.")
     return value
 
