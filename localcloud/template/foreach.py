@@ -7,6 +7,7 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/i
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, cast
@@ -18,6 +19,7 @@ __all__ = ["FOR_EACH", "is_loop", "repeat"]
 
 FOR_EACH: Final = "Fn::ForEach::"
 MAX_MEMBERS: Final = 500  # of one collection; ours, as many as a template has resources
+MAX_PUT_CHARS: Final = 1024 * 1024  # that one member may put into the map; ours, as much as a whole template
 _NAME: Final = re.compile(r"[A-Za-z0-9]+")
 
 Resolve = Callable[[Any, str], Any]
@@ -44,7 +46,11 @@ def repeat(key: str, argument: Any, *, resolve: Resolve, path: str) -> Iterator[
         raise TemplateError("an identifier has letters and digits only", where=join_path(path, 0))
     if not any(is_loop(name) or _mentions(name, identifier) for name in body):
         raise TemplateError(f"a key of the map must have ${{{identifier}}} or &{{{identifier}}} in it", where=path)
+    written = json.dumps(body, ensure_ascii=False, default=str)
+    places = written.count(f"{{{identifier}}}") + written.count(f'"{identifier}"')
     for member in _members(resolve(parts[1], join_path(path, 1)), join_path(path, 1)):
+        if places * len(member) > MAX_PUT_CHARS:
+            raise TemplateError(f"a member puts more than {MAX_PUT_CHARS} characters into the map", where=path)
         for name, value in body.items():
             yield _fill(name, identifier, member), _put(value, identifier, member)
 

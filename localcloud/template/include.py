@@ -7,6 +7,7 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
@@ -20,6 +21,7 @@ from localcloud.template.source import parse_template
 __all__ = ["expand_includes"]
 
 MAX_WRITTEN: Final = 10_000  # entries that all loops of a template write; ours
+MAX_WRITTEN_CHARS: Final = 10 * 1024 * 1024  # of these entries together; ours, ten times what a template may have
 
 
 def expand_includes(body: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
@@ -37,6 +39,7 @@ class _Expansion:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._left = MAX_WRITTEN
+        self._left_chars = MAX_WRITTEN_CHARS
 
     def expand(self, value: Any, path: str) -> Any:
         """`value` with includes and loops replaced."""
@@ -62,6 +65,9 @@ class _Expansion:
             self._left -= 1
             if self._left < 0:
                 raise TemplateError(f"loops write more than {MAX_WRITTEN} entries", where=where)
+            self._left_chars -= len(json.dumps(value, ensure_ascii=False, default=str))
+            if self._left_chars < 0:
+                raise TemplateError(f"loops write more than {MAX_WRITTEN_CHARS} characters", where=where)
             written = self.expand({name: value}, path)
             if twice := sorted(set(written) & set(found)):
                 raise TemplateError(f"writes {twice[0]} twice", where=where)

@@ -27,6 +27,7 @@ _SUB_NAME: Final = re.compile(r"\$\{([^}]*)\}")
 _SUB_ALLOWED: Final = re.compile(r"[A-Za-z0-9_.:]+")
 _DYNAMIC: Final = re.compile(r"\{\{resolve:([a-z-]+):([^}]*)\}\}")
 ZONES: Final = ("a", "b", "c")  # every Region of the local cloud has three Availability Zones
+MAX_TEXT_CHARS: Final = 1024 * 1024  # of what Fn::Sub makes; ours, as much as a whole template
 MAX_CIDRS: Final = 256  # docs: "Fn::Cidr count: valid values 1 to 256"
 
 
@@ -164,8 +165,18 @@ def _sub(value: Any, scope: Scope, path: str) -> str:
             raise TemplateError("takes text, or text and a map of variables", where=path)
         template, variables = pair[0], cast("dict[str, Any]", pair[1])
 
+    known: dict[str, str] = {}
+    left = MAX_TEXT_CHARS
+
     def fill(match: re.Match[str]) -> str:
-        return _sub_value(match[1], variables, scope=scope, path=path)
+        nonlocal left
+        name = match[1]
+        if name not in known:  # once, or variables inside variables would multiply
+            known[name] = _sub_value(name, variables, scope=scope, path=path)
+        left -= len(known[name])
+        if left < 0:
+            raise TemplateError(f"makes a text of more than {MAX_TEXT_CHARS} characters", where=path)
+        return known[name]
 
     return _resolve_dynamic(_SUB_NAME.sub(fill, template), scope)
 

@@ -89,6 +89,21 @@ def test_loops_that_multiply_have_an_end() -> None:
         _prepare({"Resources": body})
 
 
+@pytest.mark.parametrize(
+    ("members", "value", "message"),
+    [
+        (["x" * 500_000], "${N}" * 20_000, "a member puts more than 1048576 characters into the map"),
+        ([str(number) for number in range(300)], "y" * 50_000, "loops write more than 10485760 characters"),
+    ],
+)
+def test_a_loop_has_an_end_in_characters_too(members: list[str], value: str, message: str) -> None:
+    """A megabyte of template does not become gigabytes."""
+    with pytest.raises(TemplateError, match=message):
+        _prepare(
+            {"Resources": {"Fn::ForEach::L": ["N", members, {"R&{N}": {"Type": "T", "Properties": {"a": value}}}]}}
+        )
+
+
 def test_a_policy_may_be_a_function_with_the_extensions() -> None:
     """DeletionPolicy by a parameter, as the transform allows."""
     body = {

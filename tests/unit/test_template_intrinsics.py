@@ -315,3 +315,16 @@ def test_select_is_an_index_from_zero(index: int, items: list[str]) -> None:
     else:
         with pytest.raises(TemplateError):
             resolve(value, make_scope(), "R")
+
+
+def test_variables_of_sub_inside_each_other_do_not_multiply() -> None:
+    """Each is worked out once, however often it is named; and a text has an end."""
+    value: object = "x"
+    for _ in range(60):
+        value = {"Fn::Sub": ["${A}" * 10, {"A": value}]}
+    with pytest.raises(TemplateError, match="makes a text of more than 1048576 characters"):
+        resolve(value, make_scope(), "P")
+    value = ""
+    for _ in range(60):
+        value = {"Fn::Sub": ["${A}${A}", {"A": value}]}
+    assert not resolve(value, make_scope(), "P")
