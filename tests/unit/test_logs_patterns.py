@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from localcloud.services.logs.errors import LogsError
-from localcloud.services.logs.patterns import parse_pattern
+from localcloud.services.logs.patterns import bounded, parse_pattern
 
 MESSAGE = "[ERROR 401] UNAUTHORIZED REQUEST by user-7, 100% sure"
 EVENT = '{"a":{"b":[1,{"c":"x"}]},"n":-3.5,"s":"hello world","t":true,"z":null,"e":"ERROR: 7","big-key":"k"}'
@@ -101,3 +101,10 @@ def test_what_is_no_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(LogsError) as caught:
         parse_pattern(pattern)
     assert caught.value.code == "InvalidParameterException"
+
+
+def test_an_expression_that_takes_ages_matches_nothing_that_is_written() -> None:
+    """Eight repetitions in a row against letters that nearly fit: ended after a second."""
+    pattern = "%" + "a*" * 8 + "b%"
+    assert bounded(parse_pattern(pattern))("x" + "a" * 3 + "b")
+    assert not bounded(parse_pattern(pattern))("a" * 300)

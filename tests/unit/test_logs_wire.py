@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 from localcloud.clock import LoopClock, run_virtual
@@ -77,3 +78,20 @@ def test_streams_are_bounded_and_those_with_events_stay() -> None:
         return len(group.streams), "used" in group.streams, "0" in group.streams
 
     assert run_virtual(main) == (MAX_STREAMS, True, False)
+
+
+def test_a_filter_pattern_that_takes_ages_is_refused() -> None:
+    """One second for all events of a request, not for each."""
+
+    async def main() -> Any:
+        clock = LoopClock(asyncio.get_running_loop())
+        logs = Logs(clock=clock)
+        service = LogsService(logs, region="eu-west-1", clock=clock)
+        logs.create_group("g")
+        for _ in range(3):
+            logs.append("g", "s", "a" * 300)
+        return await ask(service, "FilterLogEvents", logGroupName="g", filterPattern="%" + "a*" * 8 + "b%")
+
+    before_s = time.process_time()
+    assert run_virtual(main) == "InvalidParameterException"
+    assert time.process_time() - before_s < 2

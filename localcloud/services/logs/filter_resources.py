@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from localcloud.services.delegated_setup import letters_of
 from localcloud.services.logs.errors import LogsError
 from localcloud.services.logs.model import Logs
-from localcloud.services.logs.patterns import parse_pattern
+from localcloud.services.logs.patterns import bounded, parse_pattern
 from localcloud.services.logs.subscriptions import MAX_FILTERS, Subscription, Subscriptions, SubscriptionTarget
 from localcloud.template.handler import Physical, RefusedHandler, Resource, ResourceHandler, Support, Supported
 from localcloud.template.properties import Properties, read_properties
@@ -112,7 +112,7 @@ class SubscriptionFilterHandler:
         if len(self._subscriptions.of(group)) >= MAX_FILTERS:
             raise read.error("LogGroupName", f"a log group has at most {MAX_FILTERS} subscription filters")
         try:
-            matches = parse_pattern(read.text("FilterPattern"))
+            matches = bounded(parse_pattern(read.text("FilterPattern")))
         except LogsError as error:
             raise read.error("FilterPattern", error.message) from error
         arn = f"arn:{context.partition}:logs:{context.region}:{context.account_id}:log-group:{group}:*"

@@ -15,7 +15,7 @@ from localcloud.services.delegated_setup import letters_of
 from localcloud.services.logs.errors import LogsError
 from localcloud.services.logs.json_patterns import read_path, select
 from localcloud.services.logs.model import LogEvent, Logs
-from localcloud.services.logs.patterns import parse_pattern
+from localcloud.services.logs.patterns import bounded, parse_pattern
 from localcloud.template.handler import Physical, Resource, Support, Supported
 from localcloud.template.properties import Properties, read_properties
 
@@ -66,7 +66,7 @@ class MetricFilterHandler:
         if self._logs.find(group) is None:
             raise read.error("LogGroupName", "The specified log group does not exist.")
         try:
-            matches = parse_pattern(read.text("FilterPattern"))
+            matches = bounded(parse_pattern(read.text("FilterPattern")))
         except LogsError as error:
             raise read.error("FilterPattern", error.message) from error
         given = read.each("MetricTransformations")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from localcloud.clock import Clock
+from localcloud.matching import PatternTooSlow, limit_matching
 from localcloud.services.contract import ACCOUNT_ID
 from localcloud.services.logs.errors import LogsError, group_missing, invalid, stream_missing
 from localcloud.services.logs.model import LogEvent, LogGroup, Logs
@@ -241,7 +242,11 @@ def _filter_events(call: Call) -> Members:
         ),
         key=Cursor.of,
     )
-    matching = [event for event in found if test(event.message)]
+    try:
+        with limit_matching():
+            matching = [event for event in found if test(event.message)]
+    except PatternTooSlow as error:
+        raise invalid(f"Invalid filter pattern: {error}") from error
     page = matching[: call.body.get("limit") or MAX_PAGE]
     more = {"nextToken": Cursor.of(page[-1]).token()} if len(page) < len(matching) else {}
     return {"events": [_tell_found(event) for event in page], "searchedLogStreams": [], **more}

@@ -7,20 +7,23 @@ Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatter
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from localcloud.matching import PatternTooSlow, limit_matching
 from localcloud.services.logs.errors import invalid
 from localcloud.services.logs.json_patterns import parse_json_pattern
 from localcloud.services.logs.regexes import compile_regex
 
-__all__ = ["Pattern", "parse_pattern"]
+__all__ = ["Pattern", "bounded", "parse_pattern"]
 
 MAX_PATTERN_CHARS: Final = 1_024  # API_FilterLogEvents
 Pattern: TypeAlias = Callable[[str], bool]
 """Takes a message: whether it matches."""
 
+_LOG: Final = logging.getLogger(__name__)
 _TERM: Final = re.compile(r'\s*([?-]?)(?:"((?:[^"\\]|\\.)*)"|%([^%]*)%|([\w$@#./:;,=&*+<>!|~\']+(?:-[\w]+)*))(?=\s|$)')
 
 
@@ -36,6 +39,20 @@ def parse_pattern(text: str) -> Pattern:
     if bare.startswith("["):
         raise invalid("The local cloud does not serve space-delimited filter patterns.")
     return _parse_terms(bare)
+
+
+def bounded(pattern: Pattern) -> Pattern:
+    """`pattern` for messages as they are written: one that takes too long on a message does not match it."""
+
+    def matches(message: str) -> bool:
+        try:
+            with limit_matching():
+                return pattern(message)
+        except PatternTooSlow as error:
+            _LOG.error("logs.pattern_too_slow chars=%d reason=%s", len(message), error)
+            return False
+
+    return matches
 
 
 def _parse_terms(text: str) -> Pattern:

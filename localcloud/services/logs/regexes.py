@@ -1,6 +1,7 @@
 """The regular expressions that filter patterns may hold between percent signs. Pure.
 
-Only what AWS lists is taken, so no expression here can take longer than the square of a message's length.
+Only what AWS lists is taken: no groups, so nothing repeats what repeats already. Several repetitions in a row still
+take a power of a message's length: whoever matches bounds the time (`localcloud.matching`).
 Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html (regex syntax)
 """
 
