@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localcloud.services.states.data import put_result
-from localcloud.services.states.paths import MISSING, BadPath, Scope, find, parse_path
+from localcloud.services.states.paths import MISSING, BadPath, Scope, find, parse_path, parse_reference
 from tests.unit.states_setup import one, result_of
 from tests.unit.states_table import TABLE, Error, calls, passes
 
@@ -125,3 +125,16 @@ def test_what_stands_for_more_than_there_is_memory_is_ended(fields: dict[str, An
     before_s = time.process_time()
     assert result_of(passes(**fields), {"text": "x" * 200_000, "deep": deep})[1] == "States.DataLimitExceeded"
     assert time.process_time() - before_s < 2
+
+
+@pytest.mark.parametrize("text", ["1e999, 1", "$.a, 1.5", "1e308, 1e308"])
+def test_a_sum_that_json_cannot_say_is_no_sum(text: str) -> None:
+    """Infinity is no JSON, and a whole number may be too long for a fraction."""
+    assert result_of(calls(f"States.MathAdd({text})"), {"a": 10**400})[1] == "States.IntrinsicFailure"
+
+
+def test_a_reference_path_is_no_deeper_than_json_is_read() -> None:
+    """A result that nobody could read again, or write, is refused with the definition."""
+    parse_reference("$" + ".a" * 200)
+    with pytest.raises(BadPath):
+        parse_reference("$" + ".a" * 201)

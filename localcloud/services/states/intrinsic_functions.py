@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -145,7 +146,13 @@ def _add(values: _Arguments, _rng: random.Random) -> int | float:
     one, two = (_number(value) for value in values)
     if isinstance(one, int) and isinstance(two, int) and not -(2**31) <= one + two < 2**31:
         raise Refusal("The sum is outside the range from -2147483648 to 2147483647")
-    return one + two
+    try:
+        total = one + two
+    except OverflowError as error:
+        raise Refusal("The sum is no number that can be written") from error
+    if not math.isfinite(total):
+        raise Refusal("The sum is no number that can be written")
+    return total
 
 
 def _split(values: _Arguments, _rng: random.Random) -> list[str]:

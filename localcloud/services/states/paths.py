@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, cast
 
+from localcloud.json_text import MAX_DEPTH
 from localcloud.services.states.budget import MAX_VISITS, Budget
 from localcloud.services.states.filters import MISSING, BadFilter, Predicate, parse_filter
 
@@ -121,9 +122,9 @@ def parse_path(text: str) -> Path:
 
 @lru_cache(maxsize=512)
 def parse_reference(text: str) -> Path:
-    """A reference path: to one place in a state's data, as ResultPath has. Raises BadPath."""
+    """A reference path: to one place in a state's data, no deeper than JSON is read; of ResultPath. Raises BadPath."""
     path = parse_path(text)
-    if path.root != "$" or not path.is_definite:
+    if path.root != "$" or not path.is_definite or len(path.steps) > MAX_DEPTH:
         raise BadPath(text)
     return path
 
