@@ -6,17 +6,20 @@ Knows nothing of Lambda: a function's environment appends lines here, a reader (
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
 from localcloud.clock import Clock
 
-__all__ = ["MAX_EVENTS", "LogEvent", "LogGroup", "Logs"]
+__all__ = ["MAX_EVENTS", "MAX_KEPT_CHARS", "LogEvent", "LogGroup", "Logs"]
 
 MAX_STREAMS: Final = 10_000  # remembered for each group; memory again
 MAX_EVENTS: Final = 20_000  # kept for each group; older ones are dropped, the memory of a laptop is not CloudWatch
+MAX_KEPT_CHARS: Final = 32 * 1024 * 1024  # of all groups together; the largest group loses its oldest events
+_EVENT_CHARS: Final = 250  # what an event takes beside its message
+_LOOK_EVERY: Final = 500  # events written between two looks at all of it
 
 Listener = Callable[["LogEvent"], None]
 
@@ -58,6 +61,7 @@ class Logs:
         self._clock = clock
         self._groups: dict[str, LogGroup] = {}
         self._listeners: list[Listener] = []
+        self._unlooked = 0
 
     def create_group(self, name: str, *, retention_days: int | None = None) -> LogGroup:
         """Declare a group, or change the retention of the one that is there."""
@@ -85,8 +89,22 @@ class Logs:
         stamp = now_ms if timestamp_ms is None else timestamp_ms
         event = LogEvent(group, stream, stamp, message, now_ms, found.written)
         found.events.append(event)
+        self._unlooked += 1
+        if self._unlooked == _LOOK_EVERY:
+            self._unlooked = 0
+            self._forget_oldest()
         for listener in tuple(self._listeners):
             listener(event)
+
+    def _forget_oldest(self) -> None:
+        """Hold what all groups keep to its bound, a tenth of the largest group at a time."""
+        sizes = {name: _size(group.events) for name, group in self._groups.items()}
+        while sum(sizes.values()) > MAX_KEPT_CHARS:
+            name = max(sizes, key=sizes.__getitem__)
+            events = self._groups[name].events
+            for _ in range(len(events) // 10 + 1):
+                events.popleft()
+            sizes[name] = _size(events)
 
     def find(self, name: str) -> LogGroup | None:
         """The group of a name."""
@@ -124,3 +142,7 @@ class Logs:
         """Hear every event from now on, called in the event loop; the answer stops it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+
+def _size(events: Iterable[LogEvent]) -> int:
+    return sum(len(event.message) + _EVENT_CHARS for event in events)

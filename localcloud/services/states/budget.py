@@ -33,7 +33,7 @@ class Budget:
         """`value`, paid by its characters. Raises StateFailure States.DataLimitExceeded."""
         if isinstance(value, str):
             self.spend(len(value))
-        elif isinstance(value, dict | list):
+        elif type(value) in {dict, list}:
             self.spend(len(json.dumps(value, ensure_ascii=False)))
         else:
             self.spend(_SCALAR_CHARS)
