@@ -1,10 +1,12 @@
 """One call into moto, as a function. Importing this loads moto (0.8 s): only the delegate does, in its worker thread.
 
-Owns the shape of moto's requests and answers; knows no service but the one rule that a PUT's body is never a form.
+Owns the shape of moto's requests and answers; knows no service but two rules: a PUT's body is never a form, and a
+bucket's policy is told and not evaluated.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final, cast
 
 from moto.core.botocore_stubber import BotocoreStubber
@@ -45,6 +47,8 @@ class _Put(Request):
 
 def ask_moto(request: WireRequest, host: str) -> WireResponse | None:
     """moto's answer to `request`, as if it had come to `host`; None where moto has none."""
+    if request.service == "s3":
+        _leave_bucket_policies_unread()
     headers = {name: host if name == "host" else value for name, value in request.headers.items()}
     url = f"https://{host}{request.path}" + (f"?{request.query}" if request.query else "")
     made: Any = (_Put if request.method == "PUT" else Request).from_primitives(
@@ -60,3 +64,19 @@ def ask_moto(request: WireRequest, host: str) -> WireResponse | None:
         body.encode() if isinstance(body, str) else bytes(body),
         {str(name): str(value) for name, value in shown.items()},
     )
+
+
+@cache
+def _leave_bucket_policies_unread() -> None:
+    """Who may do what is decided before moto is asked, by IAM.
+
+    moto holds object requests against the bucket's Deny statements and reads no Condition: one that denies what comes
+    without TLS, as templates have it everywhere, would deny everything.
+    """
+    from moto.iam.access_control import PermissionResult  # noqa: PLC0415 - at S3's first call only
+    from moto.s3.models import FakeBucket  # noqa: PLC0415 - as above
+
+    def say_nothing(_bucket: FakeBucket, _action: str, _resource: str) -> PermissionResult:
+        return PermissionResult.NEUTRAL
+
+    setattr(FakeBucket, "get_permission", say_nothing)  # noqa: B010 - the type checker knows the method's own names

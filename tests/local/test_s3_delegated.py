@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import json
 import random
 import subprocess
 import sys
@@ -93,6 +94,30 @@ async def test_boto3_puts_gets_lists_and_deletes(cloud: Cloud) -> None:
             s3.get_object(Bucket="sluiceway-results", Key="plain")
         with pytest.raises(s3.exceptions.NoSuchBucket):
             s3.get_object(Bucket="nobody", Key="plain")
+
+    await asyncio.to_thread(work)
+
+
+async def test_a_bucket_policy_that_wants_tls_denies_nothing_here(cloud: Cloud) -> None:
+    """It is told as it was written and not evaluated, whatever its conditions say: the template's and the API's."""
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::sluiceway-results/*"}
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [deny | {"Condition": {"Bool": {"aws:SecureTransport": "false"}}}],
+    }
+    properties = {"Bucket": "sluiceway-results", "PolicyDocument": document}
+    await cloud.policies.create(Resource("Policy", cloud.policies.type, properties, CONTEXT))
+
+    def work() -> None:
+        s3 = cloud.client()
+        named = {"Bucket": "sluiceway-results", "Key": "incoming/a.csv"}
+        s3.put_object(**named, Body=b"a,b")
+        assert s3.get_object(**named)["Body"].read() == b"a,b"
+        assert json.loads(s3.get_bucket_policy(Bucket="sluiceway-results")["Policy"]) == document
+        s3.put_bucket_policy(Bucket="sluiceway-results", Policy=json.dumps(document))
+        assert "Errors" not in s3.delete_objects(
+            Bucket="sluiceway-results", Delete={"Objects": [{"Key": named["Key"]}]}
+        )
 
     await asyncio.to_thread(work)
 
