@@ -14,9 +14,9 @@ from typing import Any, Final, cast
 
 from localcloud.template.errors import TemplateError, join_path
 from localcloud.template.graph import Node
-from localcloud.template.handler import Made, Physical, Resource, ResourceHandler, TakesTime, find_handler
+from localcloud.template.handler import Made, Physical, Resource, ResourceHandler, Supported, TakesTime, find_handler
 from localcloud.template.intrinsics import resolve, resolve_known
-from localcloud.template.ledger import Ledger
+from localcloud.template.ledger import Ledger, Line
 from localcloud.template.order import run_in_order
 from localcloud.template.properties import scalar_text
 from localcloud.template.references import References, answer_references
@@ -190,14 +190,15 @@ class _Making:
 
     async def _make(self, name: str) -> None:
         node = self._nodes[name]
-        if any(line.allowed and not line.property for line in self._ledger.of(name)):
+        handler = find_handler(self._handlers, node.type)
+        if any(line.allowed and _holds_all(line, handler) for line in self._ledger.of(name)):
             self.physical[name] = Physical(f"left-out-{name}", _LeftOut(name))
             self.left_out.append(name)
             return
-        handler = find_handler(self._handlers, node.type)
         if handler is None:
             raise TemplateError(f"{node.type} is not served here", where=f"Resources.{name}")
-        resource = await _settle(node, self.scope, self._ledger, references=self._references)
+        vital = {path: entry for path, entry in handler.properties.items() if entry.vital}
+        resource = await _settle(node, self.scope, self._ledger, references=self._references, vital=vital)
         self._tell(node, "CREATE_IN_PROGRESS")
         self._begun[name] = (resource, handler)
         try:
@@ -255,7 +256,15 @@ class _Unmaking:
             self._watch(Step(resource.logical_id, resource.type, status, physical_id, reason))
 
 
-async def _settle(node: Node, scope: Scope, ledger: Ledger, *, references: References | None) -> Resource:
+def _holds_all(line: Line, handler: ResourceHandler | None) -> bool:
+    """Whether what a line is about is the whole resource, or that without which it is nothing."""
+    entry = handler.properties.get(line.property) if handler is not None and "." not in line.property else None
+    return not line.property or (entry is not None and entry.vital)
+
+
+async def _settle(
+    node: Node, scope: Scope, ledger: Ledger, *, references: References | None, vital: Mapping[str, Supported]
+) -> Resource:
     where = f"Resources.{node.logical_id}"
     try:
         properties: Any = resolve(dict(node.properties), scope, f"{where}.Properties")
@@ -263,7 +272,10 @@ async def _settle(node: Node, scope: Scope, ledger: Ledger, *, references: Refer
         raise TemplateError(f"refers to {error.logical_id}, which is made later", where=where) from error
     properties = await answer_references(properties, references, path=f"{where}.Properties", resource_type=node.type)
     for line in ledger.of(node.logical_id):
-        if line.allowed:
+        if line.allowed and line.property in vital:
+            *holder, name = line.property.split(".")
+            _drop_items(properties, holder, name=name, served=vital[line.property].values)
+        elif line.allowed:
             _drop(properties, line.property.split("."))
     return Resource(
         logical_id=node.logical_id,
@@ -285,6 +297,21 @@ def _drop(value: Any, names: list[str]) -> None:
             items.pop(names[0], None)
         else:
             _drop(items.get(names[0]), names[1:])
+
+
+def _drop_items(value: Any, holder: list[str], *, name: str, served: tuple[Any, ...]) -> None:
+    """Take the items of the list at `holder` away whose `name` is not among the values that are served."""
+    if isinstance(value, list):
+        for item in cast("list[Any]", value):
+            _drop_items(item, holder, name=name, served=served)
+    elif isinstance(value, dict) and len(holder) > 1:
+        _drop_items(cast("dict[str, Any]", value).get(holder[0]), holder[1:], name=name, served=served)
+    elif isinstance(value, dict):
+        parent = cast("dict[str, Any]", value)
+        items = parent.get(holder[0])
+        if isinstance(items, list):
+            kept = cast("list[dict[str, Any]]", items)
+            parent[holder[0]] = [item for item in kept if item.get(name) in served]
 
 
 async def _create(resource: Resource, handler: ResourceHandler) -> Physical:

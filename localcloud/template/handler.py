@@ -56,12 +56,15 @@ class Supported:
 
     `values`: where given, only these values are supported (anything else is refused, with the reason).
     `differs`: what differs here for one supported value, "" where nothing does; a difference makes it PARTIAL.
+    `vital`: what holds it is nothing without it. Where a refused value is allowed, the list's item that holds it is
+    left out, or the resource.
     """
 
     support: Support = Support.SERVED
     reason: str = ""
     values: tuple[Any, ...] = ()
     differs: Callable[[str], str] | None = None
+    vital: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,6 +205,20 @@ def test_an_allowed_property_never_reaches_the_handler() -> None:
     assert handler.seen["A"].properties == {"Keep": 1, "List": [{"Keep": 1}, {}]}
 
 
+def test_what_is_nothing_without_an_allowed_property_is_left_out() -> None:
+    """The item of a list that holds it, and no other; the resource where it is the resource's own."""
+    handler = RememberingHandler("T::S::R", [])
+    vital = Supported(reason="no", values=("sqs",), vital=True)
+    handler.properties = {"Kind": vital, "List.Kind": vital, "List.To": Supported()}
+    items = [{"Kind": "email", "To": "a"}, {"Kind": "sqs", "To": "b"}]
+    body = _body(
+        A={"Properties": {"List": items}}, B={"Properties": {"Kind": "email"}}, C={"Properties": {"Kind": "sqs"}}
+    )
+    deployed = run_virtual(lambda: _deploy(body, handler, allow=("A.List.Kind", "B.Kind")))
+    assert handler.seen["A"].properties == {"List": [{"Kind": "sqs", "To": "b"}]}
+    assert (list(deployed.made), deployed.left_out) == (["A", "C"], ("B",))
+
+
 def test_the_template_of_this_repository_can_be_deployed() -> None:
     """Each type once with a handler that remembers: every reference resolves, every output is there."""
     given = {"TokenIssuer": "https://issuer", "TokenKeys": '{"keys":[]}'}

@@ -21,7 +21,7 @@ MAX_NAME_CHARS: Final = 256
 _FIFO: Final = ".fifo"
 _SERVED: Final = Supported()
 _PROTOCOL: Final = Supported(
-    reason="http, email, SMS, push and Firehose endpoints are not served here", values=PROTOCOLS
+    reason="http, email, SMS, push and Firehose endpoints are not served here", values=PROTOCOLS, vital=True
 )
 _TEXTS: Final = ("DisplayName", "FifoThroughputScope", "KmsMasterKeyId", "SignatureVersion", "TracingConfig")
 _FLAGS: Final = ("ContentBasedDeduplication", "FifoTopic")
