@@ -16,7 +16,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 
 from localcloud.services.contract import WireRequest, WireResponse
 
-__all__ = ["ask_moto"]
+__all__ = ["ask_moto", "forget_all"]
 
 _STUBBER: Final = BotocoreStubber()
 _NOT_YET: Final = (404, "Not yet implemented")  # what moto's dispatcher says where no backend matches
@@ -64,6 +64,13 @@ def ask_moto(request: WireRequest, host: str) -> WireResponse | None:
         body.encode() if isinstance(body, str) else bytes(body),
         {str(name): str(value) for name, value in shown.items()},
     )
+
+
+def forget_all() -> None:
+    """Empty every service of moto, whose state is the process's and outlives the cloud that made it."""
+    from moto.moto_api._internal.models import moto_api_backend  # noqa: PLC0415 - for who has several clouds after one another
+
+    cast("Any", moto_api_backend).reset()
 
 
 @cache

@@ -47,6 +47,18 @@ def test_clients_and_objects_survive_a_day(sluiceway_app: Any) -> None:
 
 
 @other
+def test_what_moto_holds_ends_with_the_test(sluiceway_app: Any) -> None:
+    """Objects of the test before are gone, though moto keeps them for the process; so are its parameters."""
+    assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=sluiceway_app.physical("Files"))
+    boto3.client("ssm").put_parameter(Name="/left", Value="over", Type="String")
+
+
+@other
+def test_parameters_too(sluiceway_app: Any) -> None:
+    assert sluiceway_app.client("ssm").describe_parameters()["Parameters"] == []
+
+
+@other
 def test_time_is_the_machines_again() -> None:
     """This test asks for no application: the next one is at its beginning."""
 
