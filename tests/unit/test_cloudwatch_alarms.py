@@ -193,3 +193,24 @@ def test_an_overruled_ledger_gives_an_alarm_that_stays_without_data() -> None:
     given = {"Metrics": [{"Id": "m"}], "EvaluationPeriods": 1, "ComparisonOperator": "GreaterThanThreshold"}
     create(AlarmHandler(alarms), given)
     assert [(alarm.name, alarm.definition.watch) for alarm in alarms.all()] == [("sluiceway-Old", None)]
+
+
+@pytest.mark.parametrize(
+    ("namespace", "told"),
+    [
+        ("Mine", ""),
+        ("AWS/Kinesis", ""),
+        ("AWS/SQS", "nothing here puts metrics into AWS/SQS: the alarm sees missing data alone"),
+        (
+            "AWS/Lambda",
+            "of Lambda's metrics only those of asynchronous invocations and of stream mappings are put here",
+        ),
+    ],
+)
+def test_the_ledger_tells_of_namespaces_that_stay_empty(namespace: str, told: str) -> None:
+    """An alarm on what nobody counts is made, and never goes off: its line says so."""
+    body = {"Resources": {"A": {"Type": AlarmHandler.type, "Properties": {**PROPERTIES, "Namespace": namespace}}}}
+    handler = AlarmHandler(Alarms(clock=HandClock()))
+    graph = build_graph(body, Scope(context=stack_context(Path())))
+    lines = make_ledger(graph, {handler.type: handler}).lines
+    assert next(line.reason for line in lines if line.property == "Namespace") == told

@@ -45,6 +45,20 @@ _TOPICS: Final = _Like("ARNs of SNS topics", r"arn:[^:]+:sns:.*")
 _FUNCTIONS: Final = _Like("ARNs of Lambda functions", r"arn:[^:]+:lambda:.*")
 _PERCENTILES: Final = _Like("percentiles p0 to p100", r"p([0-9]{1,2}(\.[0-9]{1,10})?|100)")
 _ACTION: Final = Supported(reason="only SNS topics and Lambda functions are told here", values=(_TOPICS, _FUNCTIONS))
+_PUT_HERE: Final = {
+    "AWS/Kinesis": "",
+    "AWS/Lambda": "of Lambda's metrics only those of asynchronous invocations and of stream mappings are put here",
+    "AWS/Logs": "",
+    "AWS/Route53": "",
+}  # what differs, by the namespaces that anything here puts metrics into
+
+
+def _unfed(namespace: str) -> str:
+    if not namespace.startswith("AWS/"):
+        return ""
+    return _PUT_HERE.get(namespace, f"nothing here puts metrics into {namespace}: the alarm sees missing data alone")
+
+
 _COMMON: Final[Mapping[str, Supported]] = {
     "ActionsEnabled": Supported(),
     "AlarmDescription": Supported(),
@@ -69,7 +83,7 @@ class AlarmHandler:
         "ExtendedStatistic": Supported(reason="other extended statistics are not kept here", values=(_PERCENTILES,)),
         "MetricName": Supported(),
         "Metrics": Supported(Support.REFUSED, _MATH),
-        "Namespace": Supported(),
+        "Namespace": Supported(differs=_unfed),
         "Period": Supported(),
         "Statistic": Supported(),
         "Threshold": Supported(),
