@@ -32,9 +32,7 @@ class LogGroupHandler:
         "LogGroupClass": Supported(reason="other classes are not served here", values=("STANDARD",)),
         "LogGroupName": Supported(),
         "ResourcePolicyDocument": Supported(Support.REFUSED, "policies of log groups are not served here"),
-        "RetentionInDays": Supported(
-            Support.PARTIAL, "recorded; memory keeps 20,000 events of a group, 32 MiB in all"
-        ),
+        "RetentionInDays": Supported(Support.PARTIAL, "recorded; memory keeps 20,000 events of a group, 32 MiB in all"),
         "Tags": Supported(),
     }
 
