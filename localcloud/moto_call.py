@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any, Final, cast
 
 from moto.core.botocore_stubber import BotocoreStubber
-from moto.core.common_models import BaseModel
 from moto.core.request import Request
 from werkzeug.datastructures import ImmutableMultiDict
 
@@ -20,15 +19,6 @@ __all__ = ["ask_moto", "forget_all"]
 
 _STUBBER: Final = BotocoreStubber()
 _NOT_YET: Final = (404, "Not yet implemented")  # what moto's dispatcher says where no backend matches
-
-
-def _make_untracked(cls: type[BaseModel], *_: object, **__: object) -> BaseModel:
-    return object.__new__(cls)
-
-
-# moto lists every instance of its models for its dashboard and its own reset, which are not served here: whatever was
-# ever put, an object with its body as well, would live as long as the process.
-BaseModel.__new__ = staticmethod(_make_untracked)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class _Put(Request):
