@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 import pytest
 
@@ -109,20 +109,14 @@ def emulate(
     command: list[str], *, task_root: Path, variables: Mapping[str, str], log: Path
 ) -> Iterator[EmulatedFunction]:
     """Run `command` (the runtime client) under the emulator for the length of the block; nothing is left after it."""
-    address, runtime_api = _free_address(), _free_address()
-    emulator = [str(find_emulator()), "--log-level", "error", "--runtime-interface-emulator-address", address]
     with log.open("w") as output:
-        process = subprocess.Popen(
-            [*emulator, "--runtime-api-address", runtime_api, *command],
-            cwd=task_root,
-            env=dict(variables),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        address, process = _start(command, task_root=task_root, variables=variables, output=output)
+        for _ in range(2):  # somebody else may have taken a port that was free
+            if process.poll() is not None:
+                address, process = _start(command, task_root=task_root, variables=variables, output=output)
         try:
-            _await_listener(address, process)
+            if process.poll() is not None:
+                pytest.fail(f"the emulator does not listen on {address} (exit code {process.poll()})")
             yield EmulatedFunction(address, log)
         finally:
             process.terminate()  # the emulator ends its runtime and itself
@@ -133,13 +127,35 @@ def emulate(
                 process.wait()
 
 
-def _free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+def _start(
+    command: list[str], *, task_root: Path, variables: Mapping[str, str], output: IO[str]
+) -> tuple[str, subprocess.Popen[bytes]]:
+    """The emulator and its address; it has ended where it does not listen."""
+    address, runtime_api = _free_addresses()
+    emulator = [str(find_emulator()), "--log-level", "error", "--runtime-interface-emulator-address", address]
+    process = subprocess.Popen(
+        [*emulator, "--runtime-api-address", runtime_api, *command],
+        cwd=task_root,
+        env=dict(variables),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    _await_listener(address, process)
+    return address, process
+
+
+def _free_addresses() -> tuple[str, str]:
+    """Two that nobody listens on, and not one twice."""
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{one.getsockname()[1]}", f"127.0.0.1:{two.getsockname()[1]}"
 
 
 def _await_listener(address: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait for it; one that does not listen within its time is ended."""
     host, port = address.split(":")
     ends = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < ends and process.poll() is None:
@@ -148,4 +164,5 @@ def _await_listener(address: str, process: subprocess.Popen[bytes]) -> None:
             if probe.connect_ex((host, int(port))) == 0:
                 return
         time.sleep(0.02)
-    pytest.fail(f"the emulator does not listen on {address} (exit code {process.poll()})")
+    process.kill()
+    process.wait()
