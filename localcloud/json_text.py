@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Final, cast
+from typing import Any, Final, cast
 
-__all__ = ["MAX_DEPTH", "MalformedJson", "check_depth", "parse_json", "read_json"]
+__all__ = ["MAX_DEPTH", "MalformedJson", "check_depth", "parse_json", "read_json", "read_object"]
 
 MAX_DEPTH: Final = 200
 """Lists and objects inside each other. Of AWS's services only DynamoDB says where it stops (32); this is what every
@@ -49,6 +49,20 @@ def read_json(body: bytes) -> object:
         except UnicodeEncodeError as error:
             raise MalformedJson("Half of a surrogate pair") from error
     return value
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The object that a request's body is, read as by `read_json`; an empty body is an empty one.
+
+    Raises MalformedJson, whose text is the sentence for the caller.
+    """
+    try:
+        value = read_json(body or b"{}")
+    except MalformedJson as error:
+        raise MalformedJson("The request's body is not JSON.") from error
+    if not isinstance(value, dict):
+        raise MalformedJson("The request's body is not a JSON object.")
+    return cast("dict[str, Any]", value)
 
 
 def _is_deep(value: object) -> bool:

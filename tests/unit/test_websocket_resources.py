@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from localcloud.clock import run_virtual
-from localcloud.gateway.websocket.resources import websocket_handlers
+from localcloud.gateway.v2_resources import v2_handlers
+from localcloud.gateway.websocket.resources import WebSocketApis
 from localcloud.template.errors import TemplateError
 from localcloud.template.handler import Support
 from tests.unit.websocket_setup import FUNCTIONS, SOCKET, World, open_world
@@ -168,7 +169,7 @@ def test_every_entry_that_is_not_served_says_why() -> None:
         async with open_world() as world:
             return world
 
-    for handler in websocket_handlers(run_virtual(main).gateway):
+    for handler in v2_handlers(WebSocketApis(run_virtual(main).gateway)):
         silent = [
             name for name, each in handler.properties.items() if each.support is not Support.SERVED and not each.reason
         ]

@@ -17,10 +17,11 @@ from typing import Any
 from localcloud.clock import LoopClock
 from localcloud.gateway.message import HttpRequest
 from localcloud.gateway.rest import Backends
+from localcloud.gateway.v2_resources import v2_handlers
 from localcloud.gateway.websocket.connection import Connection
 from localcloud.gateway.websocket.gateway import Accepted, Refused, WebSocketGateway
 from localcloud.gateway.websocket.management import ManagementService
-from localcloud.gateway.websocket.resources import websocket_handlers
+from localcloud.gateway.websocket.resources import WebSocketApis
 from localcloud.services.contract import WireRequest, WireResponse
 from localcloud.services.sqs.model import Queue, Queues
 from localcloud.services.sqs.wire import SqsService
@@ -257,7 +258,7 @@ async def open_world(
         recorder = TraceRecorder(clock=clock, rng=random.Random(5))
         backends = Backends(functions, dispatch, FakeRoles(), recorder)
         gateway = WebSocketGateway(backends, group=group, clock=clock, random=random.Random(3))
-        handlers = {handler.type: handler for handler in websocket_handlers(gateway)}
+        handlers = {handler.type: handler for handler in v2_handlers(WebSocketApis(gateway))}
         physical = {name: Physical(name, {"Arn": FUNCTION + name}) for name in ("Serve", "Check")}
         made: dict[str, Resource] = {}
         for node in stack.graph.nodes.values():

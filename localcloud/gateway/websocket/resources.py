@@ -11,7 +11,6 @@ from typing import Final
 
 from localcloud.gateway.resources import make_id
 from localcloud.gateway.v2_api import Deployments, Throttle
-from localcloud.gateway.v2_resources import v2_handlers
 from localcloud.gateway.websocket.definition import Stage, WebSocketApi
 from localcloud.gateway.websocket.gateway import BURST, RATE, WebSocketGateway
 from localcloud.gateway.websocket.parts import (
@@ -22,10 +21,10 @@ from localcloud.gateway.websocket.parts import (
     read_selection,
     refuse_for_websocket,
 )
-from localcloud.template.handler import Physical, Resource, ResourceHandler
+from localcloud.template.handler import Physical, Resource
 from localcloud.template.properties import Properties
 
-__all__ = ["WebSocketApis", "websocket_handlers"]
+__all__ = ["WebSocketApis"]
 
 _HTTP_ONLY: Final = ("Body", "BodyS3Location", "CorsConfiguration", "RouteKey", "Target")
 
@@ -155,8 +154,3 @@ def _throttle(read: Properties, route_key: str) -> Throttle | None:
         rate=read.number("ThrottlingRateLimit", RATE, low=0),
         burst=read.integer("ThrottlingBurstLimit", BURST, low=0),
     )
-
-
-def websocket_handlers(gateway: WebSocketGateway) -> tuple[ResourceHandler, ...]:
-    """The handlers of `AWS::ApiGatewayV2::*` where WebSocket APIs are all there is."""
-    return v2_handlers(WebSocketApis(gateway))

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import parse_qs, unquote
 
-from localcloud.json_text import MalformedJson, read_json
+from localcloud.json_text import MalformedJson, read_object
 from localcloud.services.appsync.errors import AppSyncError, not_served
 from localcloud.services.appsync.model import EventApis
 from localcloud.services.appsync.operations import ACTIONS, Call
@@ -132,13 +132,11 @@ def _read_values(request: WireRequest, found: Mapping[str, str]) -> dict[str, An
             values["maxResults"] = _read_number(str(values["maxResults"]))
         return values
     try:
-        body = read_json(request.body or b"{}")
+        body = read_object(request.body)
     except MalformedJson as error:
-        raise AppSyncError("SerializationException", "The request's body is not JSON.", 400) from error
-    if not isinstance(body, dict):
-        raise AppSyncError("SerializationException", "The request's body is not a JSON object.", 400)
+        raise AppSyncError("SerializationException", str(error), 400) from error
     named = {"name": found["name"]} if "name" in found and not request.path.startswith("/v1/tags/") else {}
-    return {**cast("dict[str, Any]", body), **named}
+    return {**body, **named}
 
 
 def _read_number(text: str) -> int:

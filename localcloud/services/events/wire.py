@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from localcloud.json_text import MalformedJson, read_json
+from localcloud.json_text import MalformedJson, read_object
 from localcloud.services.contract import Permission, WireRequest, WireResponse
 from localcloud.services.events.access import needed_permissions, tags_of
 from localcloud.services.events.archive_operations import ARCHIVE_ACTIONS
@@ -69,12 +69,9 @@ def _read_action(request: WireRequest) -> str:
 
 def _read_body(body: bytes) -> dict[str, Any]:
     try:
-        values = read_json(body or b"{}")
+        return read_object(body)
     except MalformedJson as error:
-        raise EventsError("SerializationException", "The request's body is not JSON.") from error
-    if not isinstance(values, dict):
-        raise EventsError("SerializationException", "The request's body is not a JSON object.")
-    return cast("dict[str, Any]", values)
+        raise EventsError("SerializationException", str(error)) from error
 
 
 def _respond(status: int, answer: Mapping[str, Any]) -> WireResponse:

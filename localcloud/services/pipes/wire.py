@@ -9,10 +9,10 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import parse_qs, unquote
 
-from localcloud.json_text import MalformedJson, read_json
+from localcloud.json_text import MalformedJson, read_object
 from localcloud.services.contract import Permission, WireRequest, WireResponse
 from localcloud.services.iam.tags import ContextPairs, read_tag_map, request_tags, tag_keys, with_resource_tags
 from localcloud.services.pages import MalformedToken, cut_page
@@ -192,12 +192,9 @@ def _tags_in(action: str, body: Mapping[str, Any], query: str) -> ContextPairs:
 
 def _read_body(body: bytes) -> Mapping[str, Any]:
     try:
-        values = read_json(body or b"{}")
+        return read_object(body)
     except MalformedJson as error:
-        raise PipesError("SerializationException", "The request's body is not JSON.", 400) from error
-    if not isinstance(values, dict):
-        raise PipesError("SerializationException", "The request's body is not a JSON object.", 400)
-    return cast("dict[str, Any]", values)
+        raise PipesError("SerializationException", str(error), 400) from error
 
 
 def _read_query(query: Mapping[str, list[str]]) -> dict[str, Any]:

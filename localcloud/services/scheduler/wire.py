@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import parse_qs, unquote
 
-from localcloud.json_text import MalformedJson, read_json
+from localcloud.json_text import MalformedJson, read_object
 from localcloud.services.contract import ACCOUNT_ID, Permission, WireRequest, WireResponse
 from localcloud.services.events.shapes import Structure
 from localcloud.services.iam.tags import ContextPairs, read_tag_list, request_tags, tag_keys, with_resource_tags
@@ -266,12 +266,9 @@ def _read_call(request: WireRequest) -> _Call:
 
 def _read_body(body: bytes) -> Mapping[str, Any]:
     try:
-        values = read_json(body or b"{}")
+        return read_object(body)
     except MalformedJson as error:
-        raise SchedulerError("SerializationException", "The request's body is not JSON.", 400) from error
-    if not isinstance(values, dict):
-        raise SchedulerError("SerializationException", "The request's body is not a JSON object.", 400)
-    return cast("dict[str, Any]", values)
+        raise SchedulerError("SerializationException", str(error), 400) from error
 
 
 def _resource_of(call: _Call) -> str:
