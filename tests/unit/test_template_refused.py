@@ -16,7 +16,6 @@ from localcloud.template.refused import REASONS, SERVICES, reason_of
         ("AWS::CloudFront::Distribution", "edge"),
         ("AWS::WAFv2::WebACL", "edge"),
         ("AWS::Budgets::Budget", "account"),
-        ("AWS::Lambda::CapacityProvider", "managed instances"),
         ("AWS::ElastiCache::ReplicationGroup", "caches"),
         ("AWS::CloudWatch::Dashboard", "dashboards"),
         ("AWS::IAM::User", "users"),
