@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from localcloud.gateway.domain_zones import REGIONAL_ZONES
 from localcloud.gateway.domains import DomainName, Domains
 from localcloud.gateway.resources import make_id
 from localcloud.gateway.server import Gateway
@@ -23,8 +24,6 @@ __all__ = [
     "domain_handlers",
 ]
 
-# Zone ids of regional API endpoints: https://docs.aws.amazon.com/general/latest/gr/apigateway.html
-ZONE: Final = "Z2OJLYMUO9EFXC"  # us-west-2's; an alias here goes by its DNS name alone
 _SERVED: Final = Supported()
 _NO_TLS: Final = Supported(Support.PARTIAL, "the name is served over plain HTTP here")
 _NAME: Final = re.compile(r"(\*\.)?[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+", re.IGNORECASE)
@@ -75,7 +74,9 @@ def _serve_name(domains: Domains, resource: Resource) -> Physical:
         raise read.error("DomainName", str(error)) from error
     alias = f"d-{make_id(10, 'domain', context.region, name)}.execute-api.{context.region}.amazonaws.com"
     arn = f"arn:{context.partition}:apigateway:{context.region}::/domainnames/{name}"
-    return Physical(name, {"RegionalDomainName": alias, "RegionalHostedZoneId": ZONE, "DomainNameArn": arn})
+    attributes = {"RegionalDomainName": alias, "DomainNameArn": arn}
+    zone = REGIONAL_ZONES.get(context.region)
+    return Physical(name, attributes if zone is None else {**attributes, "RegionalHostedZoneId": zone})
 
 
 class DomainNameV2Handler:

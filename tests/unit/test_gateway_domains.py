@@ -68,6 +68,18 @@ async def make(kind: str, logical_id: str, gateway: Gateway, **properties: Any) 
     return await handlers[f"AWS::ApiGateway::{kind}"].create(Resource(logical_id, kind, properties, CONTEXT))
 
 
+@pytest.mark.parametrize(
+    ("region", "zone"),
+    [("us-east-1", "Z1UJRXOUMOOFQ8"), ("us-west-2", "Z2OJLYMUO9EFXC"), ("eu-west-1", "ZLY8HYME6SFDD"), ("xx-1", None)],
+)
+async def test_an_alias_goes_to_the_zone_of_its_region(region: str, zone: str | None) -> None:
+    """Each Region's regional endpoints stand in a zone of their own; a Region that is not known has no attribute."""
+    handler = domain_handlers(make_gateway(FakeFunctions({})))[0]
+    context = StackContext("stack", region, ACCOUNT, "aws", Path())
+    made = await handler.create(Resource("Name", handler.type, {"DomainName": NAME}, context))
+    assert (handler.type, made.attributes.get("RegionalHostedZoneId")) == ("AWS::ApiGateway::DomainName", zone)
+
+
 def make_gateway(functions: Any) -> Gateway:
     backends = Backends(functions, Recorder(), FakeRoles())
     gateway = Gateway(backends=backends, clock=SystemClock(), random=random.Random(1))
