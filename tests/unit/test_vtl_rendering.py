@@ -22,6 +22,7 @@ DATA = {
     "json": JsonList([{"a": 1}, "b"]),
     "a-b": "hyphen",
     "_x": "under",
+    "d": {"null": None, "empty": "", "word": "false", "zero": 0, "false": False},
 }
 
 
@@ -30,6 +31,27 @@ def _render(template: str) -> str:
 
 
 CASES = [
+    # ---- what is missing in known data, and null, is the empty string, as on API Gateway
+    ("[$m.nothing][$m.nothing.more[0].size()][$m.get('q')][$m['q']][$d.null]", "[][][][][]"),
+    ("#if($m.nothing == '')y#{else}n#end", "y"),
+    ('#if($m.nothing.deep.er != "")y#{else}n#end', "n"),
+    ("#if($d.null == '')y#{else}n#end", "y"),
+    ("#if($d.empty == '')y#{else}n#end", "y"),
+    ("#if($d.word == '' || $d.zero == '' || $d.false == '')y#{else}n#end", "n"),
+    ("#if($m.nothing == $null)y#{else}n#end", "y"),
+    ("#if($m.nothing == 'false' || $m.nothing == 0 || $m.nothing == false)y#{else}n#end", "n"),
+    ("#foreach($k in ['nothing'])#if($m.get($k))y#{else}n#end#end", "y"),
+    ("#if($m.nothing)y#{else}n#end#if($d.null)y#{else}n#end#if($d.empty)y#{else}n#end", "yyy"),
+    ("#if($d.word)y#{else}n#end#if($d.zero)y#{else}n#end#if($d.false)y#{else}n#end", "yyn"),
+    ("#if(!$m.nothing)y#{else}n#end", "n"),
+    ("#if($m.nothing && $m.nothing.size() > 0)y#{else}n#end", "n"),
+    ("#if($m.nothing.size() == 0 || 1 < $m.nothing)y#{else}n#end", "n"),
+    ("$m.nothing.isEmpty() $m.nothing.length() $m.nothing.toString().equals('x')", "true 0 false"),
+    ("#set($x = 'old')#set($x = $m.nothing)[$x]#if($x == '')y#end", "[]y"),
+    ('#set($x = "<$m.nothing>")$x', "<>"),
+    ("#set($x = $m.nothing + 'a')$x", "a"),
+    ("#foreach($i in $m.nothing.more)x#end", ""),
+    ("\\$m.nothing", "\\$m.nothing"),
     # ---- methods that templates of people use beside the common ones
     ("$s.lastIndexOf('t', 2)", "0"),
     ("$s.lastIndexOf('t', 3)", "3"),
@@ -376,8 +398,6 @@ CASES = [
 ERRORS = [
     ("$missing", 1, "$missing has no value"),
     ("a\n\n${missing}", 3, "${missing} has no value"),
-    ("$m.nothing", 1, "$m.nothing has no value"),
-    ("$m.inner.nothing.more", 1, "no value"),
     ("$nil", 1, "no value"),
     ("$s.nosuch()", 1, "no method nosuch()"),
     ("\n$s.nosuch", 2, "no property nosuch"),
@@ -395,6 +415,8 @@ ERRORS = [
     ("#set($x = $n / 0)", 1, "by zero"),
     ("#set($x = $n % 0)", 1, "by zero"),
     ("#set($x = $missing + 1)", 1, "not null"),
+    ("#set($x = $m.nothing - 1)", 1, "not a string"),
+    ("#set($m.nothing.x = 1)", 1, "what it belongs to has no value"),
     ("#if('a' < 'b')x#end", 1, "< compares numbers"),
     ("#foreach($i in $missing)x#end", 1, "$missing is not defined"),
     ("#foreach($i in $s)x#end", 1, "needs a list or a map"),

@@ -1,9 +1,9 @@
 """Runs a template's tree: variables in, text out.
 
-Strict where Velocity is silent: a reference without a value, a method or property that is not there, arithmetic on
+Strict where Velocity is silent: a variable that nobody set, a method or property that is not there, arithmetic on
 something else than numbers are errors that name the reference and its line, because AWS would send the template's own
-text to the integration. `$!x` stays silent, and `#if($x)` on an undefined reference is false. Bounded in iterations
-and output, so that no template holds the gateway.
+text to the integration. `$!x` stays silent, and `#if($x)` on an undefined variable is false. What is missing in known
+data is the empty string, as on API Gateway. Bounded in iterations and output, so that no template holds the gateway.
 """
 
 from __future__ import annotations
@@ -35,7 +35,18 @@ from localcloud.gateway.vtl.nodes import (
     Stop,
     Text,
 )
-from localcloud.gateway.vtl.values import Unknown, add, arithmetic, as_text, compare, equals, kind_of, truth
+from localcloud.gateway.vtl.values import (
+    MISSING,
+    Missing,
+    Unknown,
+    add,
+    arithmetic,
+    as_text,
+    compare,
+    equals,
+    kind_of,
+    truth,
+)
 
 __all__ = ["MAX_ITERATIONS", "MAX_OUTPUT_CHARACTERS", "render"]
 
@@ -119,7 +130,7 @@ class _Rendering:
 
     def _run_escaped(self, node: EscapedReference) -> None:
         written, odd = divmod(node.backslashes, 2)
-        if self._lookup(node.reference) is None and not node.reference.quiet:
+        if self._is_without_value(node.reference) and not node.reference.quiet:
             self._write("\\" * node.backslashes + node.reference.source, node.reference.line)
         else:
             text = node.reference.source if odd else self._printed(node.reference)
@@ -134,7 +145,7 @@ class _Rendering:
             self._variables[target.name] = value
             return
         owner = self._follow(target, target.steps[:-1])
-        if owner is None:
+        if owner is None or isinstance(owner, Missing):
             raise VtlError(f"{target.source} cannot be set: what it belongs to has no value", line=target.line)
         try:
             self._assign(owner, target.steps[-1], value)
@@ -182,7 +193,7 @@ class _Rendering:
 
     def _items(self, node: Foreach) -> list[Any]:
         source = self._value(node.source)
-        if source is None:
+        if source is None or isinstance(source, Missing):
             if isinstance(node.source, Reference) and node.source.name not in self._variables:
                 raise VtlError(f"{node.source.source} is not defined", line=node.line)
             return []
@@ -234,8 +245,12 @@ class _Rendering:
             raise VtlError(f"{error}{_blame(node)}", line=node.line) from error
 
     def _lookup(self, node: Reference) -> Any:
-        """The reference's value; None where it is undefined or null."""
+        """The reference's value; None where its variable is undefined or null, MISSING where there is nothing in it."""
         return self._follow(node, node.steps)
+
+    def _is_without_value(self, node: Reference) -> bool:
+        value = self._lookup(node)
+        return value is None or isinstance(value, Missing)
 
     def _follow(self, node: Reference, steps: tuple[Step, ...]) -> Any:
         value = self._variables.get(node.name)
@@ -247,7 +262,9 @@ class _Rendering:
             except Unknown as error:
                 if node.quiet:
                     return None
-                raise VtlError(f"{node.source}: {error}", line=node.line) from error
+                if not isinstance(value, Missing):
+                    raise VtlError(f"{node.source}: {error}", line=node.line) from error
+            value = MISSING if value is None else value
         return value
 
     def _take(self, value: Any, step: Step) -> Any:

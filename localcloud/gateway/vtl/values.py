@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol, cast, runtime_checkable
 
 __all__ = [
+    "MISSING",
     "JsonList",
+    "Missing",
     "TemplateObject",
     "Unknown",
     "add",
@@ -49,6 +51,20 @@ class TemplateObject(Protocol):
 
 class JsonList(list[Any]):
     """A list out of a JSON document: it prints as JSON, where a map prints as Java's maps do."""
+
+
+class Missing(str):
+    """What a path into known data gives where nothing is, or null: to API Gateway the empty string.
+
+    It has a string's methods; what a string has not is missing too.
+    Source: https://github.com/localstack/localstack/pull/11886 (found on API Gateway; its reference does not say),
+    https://github.com/dherault/serverless-offline/issues/1362, https://github.com/dherault/serverless-offline/issues/50
+    """
+
+    __slots__ = ()
+
+
+MISSING: Final = Missing()
 
 
 def java_double(value: float) -> str:
@@ -97,7 +113,7 @@ def _collection_text(values: dict[Any, Any] | list[Any]) -> str:
 
 
 def truth(value: Any) -> bool:
-    """Whether `#if` takes it: false and null are not, everything else is (Velocity 1.7: "" and empty lists too)."""
+    """Whether `#if` takes it: false and null are not, everything else is (Velocity 1.7: "", so MISSING, and [] too)."""
     return value is not None and value is not False
 
 
@@ -106,9 +122,8 @@ def _is_number(value: Any) -> bool:
 
 
 def equals(left: Any, right: Any) -> bool:
-    """`==`: numbers by value, one class by `equals`, anything else by text."""
-    if left is None or right is None:
-        return left is right
+    """`==`: numbers by value, one class by `equals`, anything else by text; null is the empty string."""
+    left, right = MISSING if left is None else left, MISSING if right is None else right
     if (_is_number(left) and _is_number(right)) or type(left) is type(right):
         return bool(left == right)
     if isinstance(left, (list, dict)) and isinstance(right, (list, dict)):
@@ -117,7 +132,9 @@ def equals(left: Any, right: Any) -> bool:
 
 
 def compare(operator: str, left: Any, right: Any) -> bool:
-    """`<`, `<=`, `>` or `>=` of two numbers. Raises Unknown for anything else (Velocity logs that and says false)."""
+    """`<`, `<=`, `>` or `>=` of two numbers; false of what is missing. Raises Unknown for anything else."""
+    if isinstance(left, Missing) or isinstance(right, Missing):
+        return False  # as Velocity says of all that are no numbers, after a line in its log
     if not (_is_number(left) and _is_number(right)):
         raise Unknown(f"{operator} compares numbers, not {kind_of(left)} and {kind_of(right)}")
     if operator == "<":
