@@ -1,0 +1,5 @@
+"""What several functions say."""
+
+
+def greeting(name):
+    return f"hello {name}"
