@@ -7,9 +7,10 @@ https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
+from localcloud.services.states.budget import MAX_CHARS, Budget
 from localcloud.services.states.data import fill, write_json
 from localcloud.services.states.definition import State
 from localcloud.services.states.failures import RUNTIME, StateFailure
@@ -24,15 +25,15 @@ __all__ = ["beside", "read_items", "run_map", "run_parallel", "select_item"]
 MAX_INLINE: Final = 40  # "up to 40 concurrent iterations" of a Map of INLINE mode
 
 
-async def beside(works: Sequence[Callable[[], Awaitable[None]]], most: int) -> None:
+async def beside(works: Iterable[Callable[[], Awaitable[None]]], most: int) -> None:
     """Do all, `most` at a time in their order. Raises the first StateFailure, after the others have ended."""
-    gate = asyncio.Semaphore(most)
+    waiting = iter(works)
     has_failed = False
 
-    async def one(work: Callable[[], Awaitable[None]]) -> None:
+    async def work_off() -> None:
         nonlocal has_failed
-        async with gate:
-            if has_failed:  # who waits at the gate is let in before the group ends it
+        for work in waiting:
+            if has_failed:  # who is at the end of its work when another fails is not ended before it looks for more
                 return
             try:
                 await work()
@@ -42,8 +43,8 @@ async def beside(works: Sequence[Callable[[], Awaitable[None]]], most: int) -> N
 
     try:
         async with asyncio.TaskGroup() as group:
-            for work in works:
-                group.create_task(one(work))
+            for _ in range(most):
+                group.create_task(work_off())
     except* (StateFailure, HistoryFull) as errors:
         raise _first(errors) from None
 
@@ -67,7 +68,7 @@ async def run_parallel(state: State, scope: Scope, lane: Lane) -> list[Any]:
         lane.previous = inner.previous
 
     try:
-        await beside([_bind(work, number) for number in range(len(results))], len(results))
+        await beside((_bind(work, number) for number in range(len(results))), len(results))
     except StateFailure:
         lane.add("ParallelStateFailed")
         raise
@@ -103,15 +104,17 @@ async def run_map(state: State, scope: Scope, lane: Lane) -> list[Any]:
     listed = cast("list[Any]", items)
     started = lane.add("MapStateStarted", length=len(listed))
     results: list[Any] = [None] * len(listed)
+    budget = Budget(MAX_CHARS)
 
     async def work(index: int) -> None:
         item = {"Index": index, "Value": listed[index]}
         inner = lane.inside(previous=started, item=item)
         results[index] = await _iterate(state, select_item(state, scope, item, lane=lane), inner)
+        budget.spend(inner.output_chars)
         lane.previous = inner.previous
 
     try:
-        await beside([_bind(work, index) for index in range(len(listed))], min(most, MAX_INLINE))
+        await beside((_bind(work, index) for index in range(len(listed))), min(most, MAX_INLINE, len(listed)))
     except StateFailure:
         lane.add("MapStateFailed")
         raise

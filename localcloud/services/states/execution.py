@@ -137,9 +137,8 @@ async def _finish(execution: Execution, value: Any, lane: Lane) -> None:
     except TimeoutError:
         execution.error, execution.cause = TIMEOUT, None
         _end(execution, lane, "TIMED_OUT")
-    except HistoryFull:
-        message = f"The execution reached the maximum number of history events ({MAX_EVENTS})."
-        execution.error, execution.cause = RUNTIME, message
+    except HistoryFull as full:
+        execution.error, execution.cause = RUNTIME, str(full)
         _end(execution, lane, "FAILED")
     except Exception as error:  # the edge of an execution: what nobody foresaw is its failure, aloud
         log.exception("states.execution_failed", extra={"execution": execution.arn})

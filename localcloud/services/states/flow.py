@@ -16,6 +16,7 @@ from localcloud.services.states.data import MAX_BYTES, fill, size_of, write_json
 from localcloud.services.states.definition import Machine, State
 from localcloud.services.states.failures import DATA_LIMIT, RUNTIME, StateFailure
 from localcloud.services.states.history import History
+from localcloud.services.states.pacing import Pacer
 from localcloud.services.states.paths import Scope
 from localcloud.services.states.task_resource import TaskResource
 
@@ -80,6 +81,7 @@ class World:
     caller: TaskCaller
     tokens: TaskTokens
     maps: MapStarter
+    pacer: Pacer = field(default_factory=Pacer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +112,6 @@ class Run:
     facts: Mapping[str, Any]
     world: World
     variables_bytes: int = 0
-    visits: int = 0
 
     @property
     def role_arn(self) -> str:
@@ -125,13 +126,17 @@ class Run:
 
 @dataclass(slots=True)
 class Lane:
-    """One line of states. `previous`: its last event. `item`: what the context object has of a Map's item."""
+    """One line of states. `previous`: its last event. `item`: what the context object has of a Map's item.
+
+    `output_chars`: of the JSON of what its last state gave.
+    """
 
     run: Run
     previous: int
     outer: Mapping[str, Any] = field(default_factory=dict[str, Any])
     item: Mapping[str, Any] | None = None
     own: dict[str, Any] = field(default_factory=dict[str, Any])
+    output_chars: int = 0
 
     def add(self, kind: str, /, **details: Any) -> int:
         """An event after the last one."""

@@ -14,12 +14,13 @@ from localcloud.clock import Clock
 __all__ = ["MAX_EVENTS", "Event", "History", "HistoryFull", "details_member"]
 
 MAX_EVENTS: Final = 25_000  # of a standard execution; step-functions/latest/dg/service-quotas.html
+MAX_CHARS: Final = 256 * 1024 * 1024  # ours: of the inputs and outputs in them, which AWS keeps however many
 _STATE_ENTERED: Final = "stateEnteredEventDetails"
 _STATE_EXITED: Final = "stateExitedEventDetails"
 
 
 class HistoryFull(Exception):
-    """The execution has as many events as it may."""
+    """The execution has as many events as it may, or as much in them as is kept here; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class History:
         self._limit = limit
         self._hear = hear
         self._count = 0
+        self._chars = 0
 
     @property
     def count(self) -> int:
@@ -59,15 +61,24 @@ class History:
 
     def add(self, kind: str, previous: int, /, **details: Any) -> int:
         """Add an event and give its number. Raises HistoryFull where only the last one has room, which ends it."""
-        if self._limit is not None and self._count >= self._limit - 1 and not kind.startswith("Execution"):
+        full = self._why_full() if self._limit is not None and not kind.startswith("Execution") else ""
+        if full:
             if kind.endswith("Aborted"):
                 return previous  # what ends because there is no room cannot be told for want of it
-            raise HistoryFull
+            raise HistoryFull(full)
         self._count += 1
         kept = {name: value for name, value in details.items() if value is not None}
         event = Event(self._count, previous, kind, self._clock.time(), kept)
         if self._limit is not None:
             self.events.append(event)
+            self._chars += sum(len(each) for each in kept.values() if isinstance(each, str))
         if self._hear is not None:
             self._hear(event)
         return self._count
+
+    def _why_full(self) -> str:
+        if self._limit is not None and self._count >= self._limit - 1:
+            return f"The execution reached the maximum number of history events ({self._limit})."
+        if self._chars > MAX_CHARS:
+            return f"The history holds more data than the local cloud keeps of an execution ({MAX_CHARS} characters)."
+        return ""

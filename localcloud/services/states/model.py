@@ -25,6 +25,7 @@ from localcloud.services.states.execution import EXPRESS, Execution, Order, make
 from localcloud.services.states.flow import Revision, World
 from localcloud.services.states.history import Event
 from localcloud.services.states.names import check_name, execution_arn, machine_arn
+from localcloud.services.states.pacing import Admission
 from localcloud.services.states.tokens import Tokens
 from localcloud.services.states.versions import Chosen, Version, Versions
 from localcloud.uuids import new_uuid
@@ -72,6 +73,7 @@ class StateMachines:
         self._group = group
         self._machines: dict[str, StateMachine] = {}
         self._running: set[Execution] = set()
+        self._admission = Admission()
         self.tokens = Tokens(ports.rng)
         caller = ServiceCaller(
             dispatch=ports.dispatch, assume=ports.assume, follow_execution=self.follow, rng=ports.rng
@@ -183,9 +185,16 @@ class StateMachines:
         """A version of the machine as it is. Raises StatesError."""
         return machine.versions.publish(machine.revision, description, self._ports.clock.time())
 
-    def start(self, chosen: Chosen, values: Mapping[str, Any]) -> Execution:
-        """Begin an execution; one of the same name with the same input that runs is given back. Raises StatesError."""
+    def start(self, chosen: Chosen, values: Mapping[str, Any], *, is_awaited: bool = False) -> Execution:
+        """Begin an execution; one of the same name with the same input that runs is given back.
+
+        `is_awaited`: synchronous ones "do not contribute to existing account capacity limits".
+        Raises StatesError.
+        """
         machine, revision, text = self.find(chosen.revision.arn), chosen.revision, values.get("input", "{}")
+        if not is_awaited:
+            now_s = asyncio.get_running_loop().time()
+            self._admission.admit(revision.region, revision.kind, running=len(self._running), now_s=now_s)
         _check_input(text)
         name = values.get("name") or new_uuid(self._ports.rng)
         check_name(name)
@@ -215,7 +224,7 @@ class StateMachines:
         chosen = self.resolve(arn)
         if chosen.revision.kind != EXPRESS:
             raise wrong_type("This operation is not supported by this type of state machine")
-        execution = self.start(chosen, {"input": text})
+        execution = self.start(chosen, {"input": text}, is_awaited=True)
         await execution.ended.wait()
         return execution.output
 

@@ -161,7 +161,7 @@ async def _start_sync(call: Call) -> Result:
     chosen = call.chosen()
     if chosen.revision.kind != EXPRESS:
         raise wrong_type("This operation is not supported by this type of state machine")
-    execution = call.machines.start(chosen, call.values)
+    execution = call.machines.start(chosen, call.values, is_awaited=True)
     await execution.ended.wait()
     found = describe_execution(execution)
     for name in ("redriveCount", "redriveStatus", "redriveStatusReason", "mapRunArn"):

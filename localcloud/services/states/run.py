@@ -20,8 +20,6 @@ from localcloud.services.states.steps import Done, act
 
 __all__ = ["Tried", "try_once", "walk"]
 
-VISITS_A_TICK: Final = 100  # states, then a TICK_S passes; ours, as AWS's states take some milliseconds each
-TICK_S: Final = 0.01
 _ABORTABLE: Final = frozenset({"Map", "Parallel", "Task", "Wait"})
 _WITH_RESULT: Final = frozenset({"Map", "Parallel", "Task"})
 
@@ -45,7 +43,7 @@ async def walk(machine: Machine, value: Any, lane: Lane) -> Any:
     """What a machine makes of its input. Raises StateFailure, HistoryFull."""
     name = machine.start
     while True:
-        await _pause(lane)
+        await lane.run.world.pacer.take_turn(lane.run.region, lane.run.revision.kind)
         name, value = await _visit(machine.states[name], value, lane)
         if not name:
             return value
@@ -77,15 +75,10 @@ async def try_once(state: State, value: Any, lane: Lane) -> Tried:
     return Tried("SUCCEEDED", following, output)
 
 
-async def _pause(lane: Lane) -> None:
-    """Let others run between two states, and time pass, so that a loop of states that never wait ends with its time."""
-    lane.run.visits += 1
-    await asyncio.sleep(0.0 if lane.run.visits % VISITS_A_TICK else TICK_S)
-
-
 async def _visit(state: State, raw: Any, lane: Lane) -> tuple[str, Any]:
     """The next state's name, "" at the end, and the output."""
     shown = check_size(raw, f"The state/task '{state.name}' received an input")
+    lane.run.world.pacer.spend(len(shown))
     entered = lane.add(f"{state.kind}StateEntered", name=state.name, input=shown, inputDetails={"truncated": False})
     visit = _Visit(state, raw, entered, lane.run.world.clock.time())
     while True:
@@ -133,6 +126,8 @@ async def _try(visit: _Visit, lane: Lane) -> tuple[str, Any]:
     output = _place(state, visit.raw, result)
     output = select(state.path("OutputPath"), Scope(output, context, variables)) if state.kind != "Fail" else output
     shown = check_size(output, f"The state/task '{state.name}' returned a result")
+    lane.output_chars = len(shown)
+    lane.run.world.pacer.spend(len(shown))
     lane.assign(done.assign if done.assign is not None else fields.get("Assign", {}), assigned)
     lane.add(
         f"{state.kind}StateExited",
