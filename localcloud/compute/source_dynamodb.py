@@ -97,7 +97,7 @@ def _record(entry: StreamEntry, stream: Stream) -> StreamRecord:
     return StreamRecord(
         sequence=str(entry.sequence),
         order_key=item_key(entry),
-        arrived_s=entry.created_s,
+        arrived_s=entry.arrived_s,
         events=(encode_event(entry, stream.view_type, stream.arn),),
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from localcloud.clock import VIRTUAL_EPOCH_S
 from localcloud.services.contract import Permission
 from localcloud.services.dynamodb.streams import RETENTION_S, SHARD_LIFE_S, StreamLimits
 from tests.unit.dynamodb_streams_setup import TABLE_ARN, World, create_request, wire_request
@@ -279,18 +280,40 @@ async def test_records_are_trimmed_after_a_day() -> None:
     assert code == "ResourceNotFoundException"
 
 
-async def test_a_streams_memory_is_bounded() -> None:
-    """Over the bound the oldest records are trimmed as if they were a day old; the newest are there."""
-    world = World(limits=StreamLimits(held_bytes=20_000))
+EVERY_TYPE: dict[str, Any] = {
+    "text": {"S": "a\ud7ffä"},
+    "number": {"N": "-12345678901234567890.12345678901234567"},
+    "bytes": {"B": "AAH/"},
+    "flag": {"BOOL": False},
+    "nothing": {"NULL": True},
+    "texts": {"SS": ["a", "b"]},
+    "numbers": {"NS": ["1", "2.5"]},
+    "blobs": {"BS": ["AA==", "AQ=="]},
+    "list": {"L": [{"N": "1E-130"}, {"M": {"a": {"L": []}}}]},
+    "map": {"M": {"a": {"NULL": True}}},
+}
+
+
+async def test_a_stream_keeps_a_day_of_records_in_a_memory_that_does_not_grow() -> None:
+    """Whatever their number, 512 are in memory at most; on disk they are what they were, until they are a day old."""
+    world = World()
     await world.create()
-    for number in range(40):
-        await world.put(str(number), data={"S": "x" * 990})
+    for number in range(300):
+        await world.put("same", at={"N": str(number)}, **EVERY_TYPE)
+    world.clock.now += 1
+    for number in range(300, 1_000):
+        await world.put("same", at={"N": str(number)}, **EVERY_TYPE)
     kept = await world.records()
-    assert names(kept)[-1] == ("INSERT", "39")
-    assert 8 <= len(kept) <= 10
-    assert sum(record["dynamodb"]["SizeBytes"] for record in kept) <= 10_000
-    stream = world.service.database("eu-west-1").streams.all()[0]
-    assert len(vars(stream.shards[0])["_entries"]) <= 2 * len(kept) + 1
+    assert [each["dynamodb"]["NewImage"]["at"]["N"] for each in kept] == [str(number) for number in range(1_000)]
+    item = (await world.ok("GetItem", TableName="things", Key={"id": {"S": "same"}}))["Item"]
+    for number, each in enumerate(kept):
+        assert each["dynamodb"]["NewImage"] == {**item, "at": {"N": str(number)}}
+        assert each["dynamodb"].get("OldImage") == ({**item, "at": {"N": str(number - 1)}} if number else None)
+    shard = world.service.database("eu-west-1").streams.all()[0].shards[0]
+    assert (len(shard), len(vars(shard)["_entries"]._tail) <= 512) == (1_000, True)
+    shard.trim(VIRTUAL_EPOCH_S)
+    assert (len(shard), shard.trimmed) == (700, int(kept[299]["dynamodb"]["SequenceNumber"]))
+    assert [each.arrived_s for each in shard.read(shard.trimmed + 1, 1).entries] == [VIRTUAL_EPOCH_S + 1]
 
 
 async def test_disabling_closes_the_shard_and_its_records_stay_a_day() -> None:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localcloud.services.kinesis import kept
-from localcloud.services.kinesis.kept import BLOCK_BYTES, BLOCK_RECORDS, Content, Kept, Record
+from localcloud.services import kept
+from localcloud.services.kept import BLOCK_BYTES, BLOCK_RECORDS
+from localcloud.services.kinesis.kept import Content, Kept, Record
 
 ALL = 1 << 30
 

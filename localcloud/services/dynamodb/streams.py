@@ -10,18 +10,16 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DeleteTable.h
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import ceil
-from operator import attrgetter
+from math import ceil, inf, nextafter
 from random import Random
 from typing import Final
 
 from localcloud.clock import Clock
 from localcloud.services.dynamodb.schema import KeySchema
-from localcloud.services.dynamodb.stream_records import StreamEntry, make_entry
+from localcloud.services.dynamodb.stream_records import KeptEntries, StreamEntry, make_entry
 from localcloud.services.dynamodb.table import Change, Table
 
 __all__ = ["RETENTION_S", "SHARD_LIFE_S", "Shard", "Stream", "StreamLimits", "StreamPage", "Streams", "Trimmed"]
@@ -29,8 +27,6 @@ __all__ = ["RETENTION_S", "SHARD_LIFE_S", "Shard", "Stream", "StreamLimits", "St
 RETENTION_S: Final = 86_400.0  # Streams.html: records are kept for 24 hours
 SHARD_LIFE_S: Final = 4 * 3600.0  # Streams.html, "Processing": a shard is closed after about four hours
 MIN_SHARD_LIFE_S: Final = 1.0  # shard ids tell milliseconds
-MAX_HELD_BYTES: Final = 512 * 1024 * 1024  # of one stream's records; AWS holds 24 hours of any size, memory does not
-RECORD_BYTES: Final = 1024  # what a record takes in memory beside its size, measured
 PAGE_RECORDS: Final = 1000  # API_streams_GetRecords.html
 PAGE_BYTES: Final = 1024 * 1024  # API_streams_GetRecords.html
 _SEQUENCES_PER_MS: Final = 10**9  # numbers grow with the date, so they also grow over a restart; 22 digits
@@ -42,10 +38,9 @@ class Trimmed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """`shard_life_s` (1 or more): how long a shard is open. `held_bytes`: of memory for a stream's records, at most."""
+    """`shard_life_s` (1 or more): how long a shard is open."""
 
     shard_life_s: float = SHARD_LIFE_S
-    held_bytes: int = MAX_HELD_BYTES
 
     def __post_init__(self) -> None:
         if self.shard_life_s < MIN_SHARD_LIFE_S:
@@ -70,43 +65,33 @@ class Shard:
         self.last = first
         self.opened_s = opened_s
         self.closed_s: float | None = None
-        self.trimmed = first - 1
-        self._entries: list[StreamEntry] = []
-        self._start = 0  # what is before it was trimmed, and leaves the list when that is half of it
+        self._entries = KeptEntries()
 
     @property
-    def oldest(self) -> StreamEntry | None:
-        """The oldest record that is kept."""
-        return self._entries[self._start] if self._start < len(self._entries) else None
+    def trimmed(self) -> int:
+        """The sequence number of the newest record that is not kept any more, one below `first` before any."""
+        forgotten = self._entries.forgotten
+        return self.first - 1 if forgotten is None else forgotten
+
+    def __len__(self) -> int:
+        """How many records are kept."""
+        return len(self._entries)
 
     def add(self, entry: StreamEntry) -> None:
         """Append a record."""
         self._entries.append(entry)
         self.last = entry.sequence
 
-    def trim(self) -> StreamEntry:
-        """Forget the oldest record, and give it. Raises IndexError where there is none."""
-        entry = self._entries[self._start]
-        self.trimmed = entry.sequence
-        self._start += 1
-        if self._start * 2 > len(self._entries):
-            del self._entries[: self._start]
-            self._start = 0
-        return entry
+    def trim(self, horizon_s: float) -> None:
+        """Forget the records that are as old as `horizon_s`, or older."""
+        self._entries.trim(nextafter(horizon_s, inf))
 
     def read(self, at: int, limit: int) -> StreamPage:
         """Up to `limit` records and 1 MB from sequence number `at` on, one at least. Raises Trimmed."""
         if at <= self.trimmed:
             raise Trimmed
-        begin = bisect_left(self._entries, at, lo=self._start, key=attrgetter("sequence"))
-        end, size = begin, 0
-        while end < min(begin + limit, len(self._entries)):
-            size += self._entries[end].size_bytes
-            if size > PAGE_BYTES and end > begin:
-                break
-            end += 1
-        entries = self._entries[begin:end]
-        is_over = self.closed_s is not None and end == len(self._entries)
+        entries, _, _ = self._entries.read(at, most=limit, max_bytes=PAGE_BYTES)
+        is_over = self.closed_s is not None and (not entries or entries[-1].sequence == self.last)
         return StreamPage(entries, None if is_over else entries[-1].sequence + 1 if entries else at)
 
 
@@ -122,7 +107,6 @@ class Stream:
         self._limits = limits
         self._randomness = randomness
         self._last = 0
-        self._held_bytes = 0
         self._readers: set[asyncio.Future[None]] = set()
 
     @property
@@ -150,11 +134,8 @@ class Stream:
             return
         self.settle(now)
         event_id = f"{self._randomness.getrandbits(128):032x}"
-        entry = make_entry(change, self.view_type, sequence=self._number(now), event_id=event_id, created_s=now)
+        entry = make_entry(change, self.view_type, sequence=self._number(now), event_id=event_id, arrived_s=now)
         self.shards[-1].add(entry)
-        self._held_bytes += entry.size_bytes + RECORD_BYTES
-        while self._held_bytes > self._limits.held_bytes:
-            self._trim_oldest()
         self._wake()
 
     async def written(self) -> None:
@@ -181,9 +162,8 @@ class Stream:
         if self.disabled_s is None:
             self._roll(now)
         for shard in self.shards:
-            while (entry := shard.oldest) is not None and entry.created_s <= now - RETENTION_S:
-                self._held_bytes -= shard.trim().size_bytes + RECORD_BYTES
-            if shard.oldest is not None:
+            shard.trim(now - RETENTION_S)
+            if len(shard):
                 break
         kept = [shard for shard in self.shards if shard.closed_s is None or shard.closed_s > now - RETENTION_S]
         if len(kept) != len(self.shards):
@@ -205,12 +185,6 @@ class Stream:
     def _number(self, now: float) -> int:
         self._last = max(self._last + 1, int(now * 1000) * _SEQUENCES_PER_MS)
         return self._last
-
-    def _trim_oldest(self) -> None:
-        for shard in self.shards:
-            if shard.oldest is not None:
-                self._held_bytes -= shard.trim().size_bytes + RECORD_BYTES
-                return
 
     def _wake(self) -> None:
         for reader in self._readers:
