@@ -145,6 +145,19 @@ def test_large_data_costs_as_many_states_as_it_takes_time() -> None:
     assert run_virtual(main) == pytest.approx(100 * 33 / 3200, abs=0.03)
 
 
+def test_calls_of_services_cost_several_states() -> None:
+    """States that call a service come at 640 a second."""
+
+    async def main() -> float:
+        pacer = Pacer()
+        for _ in range(640):
+            await pacer.take_turn("eu-west-1", "EXPRESS")
+            pacer.spend(2, calls=1)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main) == pytest.approx(1.0, abs=0.02)
+
+
 def test_a_turn_that_nobody_waits_for_is_given_to_the_next() -> None:
     """An execution that is stopped while it waits for its turn takes no turn from the others."""
 

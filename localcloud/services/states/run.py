@@ -78,7 +78,7 @@ async def try_once(state: State, value: Any, lane: Lane) -> Tried:
 async def _visit(state: State, raw: Any, lane: Lane) -> tuple[str, Any]:
     """The next state's name, "" at the end, and the output."""
     shown = check_size(raw, f"The state/task '{state.name}' received an input")
-    lane.run.world.pacer.spend(len(shown))
+    lane.run.world.pacer.spend(len(shown), calls=int(state.kind == "Task"))
     entered = lane.add(f"{state.kind}StateEntered", name=state.name, input=shown, inputDetails={"truncated": False})
     visit = _Visit(state, raw, entered, lane.run.world.clock.time())
     while True:
