@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, Final, cast
 
 from moto.core.botocore_stubber import BotocoreStubber
+from moto.core.common_models import BaseModel
 from moto.core.request import Request
 from werkzeug.datastructures import ImmutableMultiDict
 
@@ -19,6 +20,33 @@ __all__ = ["ask_moto", "forget_all"]
 
 _STUBBER: Final = BotocoreStubber()
 _NOT_YET: Final = (404, "Not yet implemented")  # what moto's dispatcher says where no backend matches
+
+
+def _make_untracked(cls: type[BaseModel], *_: object, **__: object) -> BaseModel:
+    if cls.__module__ == "moto.s3.models":
+        _close_what_objects_hold()
+    return object.__new__(cls)
+
+
+# moto lists every instance of its models for its dashboard and its own reset, which are not served here: whatever was
+# ever put, an object with its body as well, would live as long as the process.
+BaseModel.__new__ = staticmethod(_make_untracked)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@cache
+def _close_what_objects_hold() -> None:
+    """An object's body, which above some size is a file, is closed when nobody has the object any more.
+
+    moto warns instead. Its own `dispose` would close the parts as well, which a copy of the object still has.
+    """
+    from moto.s3.models import FakeKey  # noqa: PLC0415 - at S3's first object only
+
+    def close(key: FakeKey) -> None:
+        body = vars(key).get("_value_buffer")  # none where its making failed
+        if body is not None:
+            body.close()
+
+    setattr(FakeKey, "__del__", close)  # noqa: B010 - the type checker knows the method's own signature
 
 
 class _Put(Request):
