@@ -1,14 +1,26 @@
-"""What all kinds of tests share: in which order files are begun."""
+"""What all kinds of tests share: in which order files are begun, and what the garbage collector leaves alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Generator, Sequence
 from itertools import chain, groupby
 
 import pytest
 
 LONGEST = ("tests/local/test_rehearsal.py",)  # minutes of waiting for alarms and names: begun first, beside all others
 WAITING = ("tests/browser/", "tests/local/")  # for clocks, sockets and processes of their own; the others compute
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What tests are made of stays to the end: the collector looks through it neither while it grows nor later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
