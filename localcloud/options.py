@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from localcloud.issuer import ISSUER, keys_url, read_key_set
 from localcloud.template.errors import TemplateError
-from localcloud.template.source import Source, read_settings, settings_file
+from localcloud.template.source import DEFAULT_ENVIRONMENT, Source, read_settings, settings_file
 
 __all__ = [
     "CloudOptions",
@@ -132,10 +132,8 @@ def cloud_parameters(
     for another one cannot run here. `console` is the origin of the console, `aws` the address with the issuer's keys.
     """
     declared = cast("dict[str, Any]", source.body.get("Parameters") or {})
-    values: dict[str, str] = {}
-    if options.config_env:
-        settings = options.settings or settings_file(options.template.parent)
-        values |= read_settings(settings, environment=options.config_env).parameters
+    settings = options.settings or settings_file(options.template.parent)
+    values = {**read_settings(settings, environment=options.config_env or DEFAULT_ENVIRONMENT).parameters}
     if "Architecture" in declared:
         values["Architecture"] = machine
     metadata = cast("dict[str, Any]", source.body.get("Metadata") or {})

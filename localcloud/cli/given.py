@@ -1,7 +1,7 @@
 """What the words of a command and one environment of samconfig say together: the template, its Region, its name.
 
 A word wins over samconfig, as with `sam deploy`. samconfig is looked for beside the template, and where no template is
-named, here.
+named, here; its environment `default` counts where no other one is named, as it does for sam.
 """
 
 from __future__ import annotations
@@ -20,13 +20,21 @@ TEMPLATE: Final = Path("template.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One deployment as a person named it. `settings` is the samconfig file that counts."""
+    """One deployment as a person named it. `settings` is the samconfig file that counts.
+
+    `unused` are settings of it that would make a difference on AWS and make none here.
+    """
 
     template: Path
     region: str
     stack_name: str
     settings: Path
     overrides: Mapping[str, str]
+    unused: tuple[str, ...] = ()
+
+    def told(self) -> str:
+        """A sentence on what is not used, "" where all is."""
+        return f"{self.settings.name}: not used here: {', '.join(self.unused)}" if self.unused else ""
 
 
 def add_template_words(parser: argparse.ArgumentParser, *, default: Path | None) -> None:
@@ -34,7 +42,9 @@ def add_template_words(parser: argparse.ArgumentParser, *, default: Path | None)
     said = f"a SAM or CloudFormation template; default: {TEMPLATE}" if default else "the ledger of this template"
     parser.add_argument("--template", "-t", type=Path, default=default, metavar="FILE", help=said)
     parser.add_argument(
-        "--config-env", metavar="ENV", help="environment of samconfig.toml (.yaml) whose parameters apply"
+        "--config-env",
+        metavar="ENV",
+        help="environment of samconfig.toml (.yaml) that counts; default: default",
     )
     parser.add_argument(
         "--parameter-overrides", nargs="*", default=[], metavar="KEY=VALUE", help="the template's parameters"
@@ -46,28 +56,33 @@ def add_template_words(parser: argparse.ArgumentParser, *, default: Path | None)
 def read_given(options: argparse.Namespace) -> Given:
     """Raises ValueError: no such template, no samconfig, no such environment, words that make no sense."""
     from localcloud.template.errors import TemplateError  # noqa: PLC0415 - YAML, which few commands read
-    from localcloud.template.source import read_settings, settings_file  # noqa: PLC0415 - the same
+    from localcloud.template.source import (  # noqa: PLC0415 - the same
+        DEFAULT_ENVIRONMENT,
+        read_settings,
+        settings_file,
+    )
 
     template: Path = options.template or TEMPLATE
     settings = settings_file(template.parent)
     try:
-        said = read_settings(settings, environment=options.config_env) if options.config_env else None
+        said = read_settings(settings, environment=options.config_env or DEFAULT_ENVIRONMENT)
     except TemplateError as error:
         raise ValueError(str(error)) from error
     if options.config_env and not settings.exists():
         message = f"there is no samconfig.toml beside {template} that could say what {options.config_env} is"
         raise ValueError(message)
-    if said is not None and said.template and template == TEMPLATE:
+    if said.template and template == TEMPLATE:
         template = settings.parent / said.template
     if not template.exists():
         message = f"there is no {template}; name the template with --template FILE"
         raise ValueError(message)
     return Given(
         template=template,
-        region=options.region or (said.region if said else "") or DEFAULT_REGION,
-        stack_name=(said.stack_name if said else "") or "sluiceway",
+        region=options.region or said.region or DEFAULT_REGION,
+        stack_name=said.stack_name or "sluiceway",
         settings=settings,
         overrides=_read_overrides(options.parameter_overrides),
+        unused=said.unused,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 from localcloud.options import CloudOptions, read_pair
 from localcloud.regions.names import NameFront
 from localcloud.services.route53.answers import Resolver
-from localcloud.template.source import read_settings, read_template, settings_file
+from localcloud.template.source import DEFAULT_ENVIRONMENT, read_settings, read_template, settings_file
 
 __all__ = ["Doors", "open_doors"]
 
@@ -53,8 +53,8 @@ async def open_doors(
 def _value(cloud: CloudOptions, parameter: str, environment: str, *, declared: Mapping[str, Any]) -> str:
     """A parameter's value in one Region: as the command line, samconfig.toml or its default say."""
     given = dict(cloud.overrides)
-    if parameter not in given and environment:
+    if parameter not in given:
         file = cloud.settings or settings_file(cloud.template.parent)
-        settings = read_settings(file, environment=environment)
+        settings = read_settings(file, environment=environment or DEFAULT_ENVIRONMENT)
         given = {**settings.parameters}
     return given.get(parameter, str(declared[parameter].get("Default", "")))

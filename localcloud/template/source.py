@@ -18,6 +18,7 @@ import yaml
 from localcloud.template.errors import TemplateError
 
 __all__ = [
+    "DEFAULT_ENVIRONMENT",
     "Settings",
     "Source",
     "environment_names",
@@ -31,6 +32,11 @@ MAX_TEMPLATE_BYTES: Final = 1024 * 1024
 """CloudFormation's limit for a template in S3.
 
 Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
+
+DEFAULT_ENVIRONMENT: Final = "default"
+"""The environment of samconfig that counts where none is named.
+
+Source: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-config.html"""
 
 MAX_DEPTH: Final = 100  # ours; a deep state machine inside a template has about 40 levels
 SHORT_FORMS: Final = (
@@ -51,12 +57,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one environment of samconfig.toml says about a deployment; "" and {} where it says nothing."""
+    """What one environment of samconfig.toml says about a deployment; "" and {} where it says nothing.
+
+    `unused` are its other settings, but for those that only say how something is uploaded, asked or shown.
+    """
 
     stack_name: str = ""
     region: str = ""
     template: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    unused: tuple[str, ...] = ()
 
 
 class _TemplateLoader(_Loader):
@@ -171,7 +181,19 @@ def read_template(path: Path) -> Source:
     return Source(path=path, body=cast("dict[str, Any]", body))
 
 
-def read_settings(path: Path, *, environment: str = "default") -> Settings:
+_USED: Final = frozenset({"stack_name", "region", "template", "template_file", "parameter_overrides"})
+_UPLOADING: Final = frozenset(
+    {
+        "base_dir", "beta_features", "build_dir", "cached", "capabilities", "confirm_changeset", "debug",
+        "disable_rollback", "fail_on_empty_changeset", "force_upload", "guided", "image_repositories",
+        "image_repository", "kms_key_id", "lint", "max_wait_duration", "no_execute_changeset", "no_progressbar",
+        "on_failure", "parallel", "profile", "resolve_image_repos", "resolve_s3", "s3_bucket", "s3_prefix",
+        "save_params", "signing_profiles", "use_container", "use_json",
+    }
+)  # fmt: skip
+
+
+def read_settings(path: Path, *, environment: str = DEFAULT_ENVIRONMENT) -> Settings:
     """The `deploy` (and `global`) parameters of one environment of samconfig; empty where there is no file.
 
     Raises TemplateError for a file that is no TOML (YAML where it is called so), and for an environment that a present
@@ -183,7 +205,7 @@ def read_settings(path: Path, *, environment: str = "default") -> Settings:
         return Settings()
     section: Any = document.get(environment)
     if not isinstance(section, dict):
-        if environment == "default":
+        if environment == DEFAULT_ENVIRONMENT:
             return Settings()
         raise TemplateError(f"has no environment {environment!r}", where=path.name)
     merged: dict[str, Any] = {}
@@ -198,6 +220,7 @@ def read_settings(path: Path, *, environment: str = "default") -> Settings:
         region=str(merged.get("region", "")),
         template=str(merged.get("template_file", merged.get("template", ""))),
         parameters=_read_overrides(merged.get("parameter_overrides", ()), where=f"{path.name}.{environment}"),
+        unused=tuple(sorted(merged.keys() - _USED - _UPLOADING)),
     )
 
 

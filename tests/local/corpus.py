@@ -97,10 +97,7 @@ class Application:
 @contextmanager
 def application(name: str, folder: Path) -> Generator[Application]:
     """The application `name` of the corpus, unchanged: up, and down with nothing left. `folder` is for its state."""
-    options = ["--template", str(CORPUS / name / "template.yaml")]
-    if (CORPUS / name / "samconfig.toml").exists():
-        options += ["--config-env", "default"]
-    cloud = start_cloud(folder / "state", *options)
+    cloud = start_cloud(folder / "state", "--template", str(CORPUS / name / "template.yaml"))
     status = cloud.status
     try:
         yield Application(status["endpoints"]["aws"], status["outputs"])

@@ -10,6 +10,12 @@ import pytest
 from localcloud.cli.given import TEMPLATE, Given, add_template_words, read_given
 
 SAMCONFIG = """
+[default.deploy.parameters]
+stack_name = "corner"
+region = "eu-north-1"
+capabilities = "CAPABILITY_IAM"
+tags = "team=blue"
+role_arn = "arn:aws:iam::123456789012:role/deploys"
 [built.global.parameters]
 stack_name = "shop"
 region = "eu-west-1"
@@ -36,12 +42,29 @@ def _given(*words: str) -> Given:
     return read_given(parser.parse_args(words))
 
 
-def test_samconfig_counts_where_it_is_named() -> None:
-    """Without --config-env it says nothing."""
-    plain = Given(TEMPLATE, "us-east-1", "sluiceway", Path("samconfig.toml"), {})
-    assert _given() == plain
+def test_samconfig_counts() -> None:
+    """Its environment `default` where none is named, as for sam; one that is named alone."""
+    unused = ("role_arn", "tags")
+    assert _given() == Given(TEMPLATE, "eu-north-1", "corner", Path("samconfig.toml"), {}, unused)
     built = Given(Path("out/template.yaml"), "eu-west-1", "shop", Path("samconfig.toml"), {"B": "x=y"})
     assert _given("--config-env", "built", "--parameter-overrides", "B=x=y") == built
+
+
+def test_without_a_samconfig_or_its_default_nothing_is_said() -> None:
+    """The names of a plain start."""
+    Path("samconfig.toml").write_text("[built.deploy.parameters]\nregion = 'eu-west-1'\n")
+    plain = Given(TEMPLATE, "us-east-1", "sluiceway", Path("samconfig.toml"), {})
+    assert _given() == plain
+    Path("samconfig.toml").unlink()
+    assert _given() == plain
+
+
+def test_what_of_samconfig_is_not_used_is_told() -> None:
+    """What would make a difference on AWS, and not how things are uploaded."""
+    assert (_given().told(), _given("--config-env", "built").told()) == (
+        "samconfig.toml: not used here: role_arn, tags",
+        "",
+    )
 
 
 def test_a_word_wins_over_samconfig() -> None:

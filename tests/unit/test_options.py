@@ -55,6 +55,14 @@ def test_the_command_line_weighs_more_than_the_console_and_a_file_less(tmp_path:
     assert given["Page"] == "http://localhost:3000"
 
 
+def test_the_default_environment_counts_where_none_is_named(tmp_path: Path) -> None:
+    """As for sam; one that is named stands alone."""
+    config = '[default.deploy.parameters]\nparameter_overrides = "Other=y Unknown=1"\n[dev]\n'
+    (tmp_path / "samconfig.toml").write_text(config)
+    assert parameters_of(tmp_path, "{}") == {"Architecture": "x86_64", "Other": "y"}
+    assert parameters_of(tmp_path, "{}", config=config) == {"Architecture": "x86_64"}
+
+
 @pytest.mark.parametrize(
     ("metadata", "where"),
     [
