@@ -74,7 +74,7 @@ class Outcome:
     """What came of it. `error_type` "" is success; `log_tail` is the last 4 KB of the log.
 
     `payload` is the response, empty where it was streamed, or the error's JSON. `cold_start`: the first in its
-    environment.
+    environment. `duration_ms`: what its log's report says.
     """
 
     payload: bytes
@@ -82,6 +82,7 @@ class Outcome:
     log_tail: bytes = b""
     content_type: str = ""
     cold_start: bool = False
+    duration_ms: float = 0.0
 
 
 class ExecutionEnvironment(Protocol):
@@ -314,7 +315,7 @@ class Environment:
             self._drop_process()
         error_type = answer.error_type if answer.failed else ""
         cold_start, self._is_fresh = self._is_fresh, False
-        return Outcome(answer.payload, error_type, self._log.tail(), answer.content_type, cold_start)
+        return Outcome(answer.payload, error_type, self._log.tail(), answer.content_type, cold_start, duration_ms)
 
     def _tell_unfinished(self, unfinished: Unfinished) -> None:
         self._log.frozen(self._last_id, unfinished)

@@ -19,8 +19,10 @@ from localcloud.compute.asynchronous import DROPPED_STREAM, AsyncInvocations, At
 from localcloud.compute.concurrency import Admission
 from localcloud.compute.environment import ExecutionEnvironment, Outcome, Request
 from localcloud.compute.function import LATEST, PROVISIONED, FunctionSpec, parse_reference
+from localcloud.compute.metering import Course, FunctionMeters
 from localcloud.compute.pool import Pool
 from localcloud.compute.provisioned import ReadyPool
+from localcloud.compute.recursion import MAX_TIMES, TERMINATE, enter, stopped
 from localcloud.compute.streamed import StreamedInvocation
 from localcloud.compute.trace import LambdaSpans, complete_trace_header
 from localcloud.compute.versions import FunctionRecord, Target
@@ -85,6 +87,7 @@ class Functions:
         self._publish: Callable[[FunctionRecord], Awaitable[bool]] | None = None
         self._retired: list[Pool] = []
         self._queued: set[asyncio.Task[None]] = set()
+        self.meters: FunctionMeters | None = None
 
     # ------------------------------------------------------------------ registry
 
@@ -190,15 +193,14 @@ class Functions:
         `batch`: the trace headers of the messages that the payload holds, "" for those without; the invocation has the
         first one's trace where the caller names none.
         Safe to cancel: a caller that goes away leaves the invocation running, as on Lambda.
-        Raises LambdaError: ResourceNotFound, TooManyRequests, RequestTooLarge, InvalidRequestContent.
+        Raises LambdaError: ResourceNotFound, TooManyRequests, RequestTooLarge, InvalidRequestContent,
+        RecursiveInvocation.
         """
         target = self._resolve(name_or_arn, qualifier)
         _check_payload(payload, MAX_ASYNC_BYTES if invocation_type == "Event" else MAX_SYNC_BYTES)
         if invocation_type == "DryRun":
             return InvokeResult(204)
-        given = trace_header or next(filter(None, batch), "")
-        sampled = target.version.spec.tracing
-        trace = complete_trace_header(given, sampled=sampled, clock=self._clock, rng=self._rng)
+        trace, is_recursive = self._trace(target, trace_header or next(filter(None, batch), ""), batch)
         request = Request(
             request_id=self._new_id(),
             payload=payload or b"{}",
@@ -207,10 +209,17 @@ class Functions:
             function_arn=target.arn,
             batch=batch,
         )
+        named = target.qualifier if target.arn != target.record.spec.arn else ""
+        queued = Queued(target.record, named, request, is_recursive)
+        if is_recursive:
+            self._events.count_dropped(queued)
         if invocation_type == "Event":
-            named = target.qualifier if target.arn != target.record.spec.arn else ""
-            self._queue(self._events.deliver(Queued(target.record, named, request)))
+            self._queue(self._events.deliver(queued))
             return InvokeResult(202)
+        if is_recursive:
+            if batch:  # a mapping's caller hears of it when it is too late: the event goes where given up ones go
+                self._queue(self._events.drop(queued))
+            raise stopped(target.record.spec.arn)
         outcome = await self._run(target, request)
         return _result(outcome, request.request_id, target.version.spec.version, log_tail=log_tail)
 
@@ -230,16 +239,18 @@ class Functions:
         target = self._resolve(name_or_arn, qualifier)
         _check_payload(payload, MAX_SYNC_BYTES)
         streamed = StreamedInvocation(version=target.version.spec.version)
+        trace, is_recursive = self._trace(target, trace_header)
         request = Request(
             request_id=self._new_id(),
             payload=payload or b"{}",
-            trace_header=complete_trace_header(
-                trace_header, sampled=target.version.spec.tracing, clock=self._clock, rng=self._rng
-            ),
+            trace_header=trace,
             client_context=client_context,
             function_arn=target.arn,
             on_stream=streamed.take,
         )
+        if is_recursive:
+            self._events.count_dropped(Queued(target.record, "", request))
+            raise stopped(target.record.spec.arn)
         await streamed.begin(self._start(target, request))
         return streamed
 
@@ -256,17 +267,24 @@ class Functions:
         record, ready = target.record, target.ready
         traced, span = self._spans.begin(target.version.spec, request)
         environment = ready.take() if ready is not None else None
+        meters = self.meters
         if ready is not None and environment is not None:
-            return self._group.create_task(self._guard(lambda: _run_in(ready, environment, traced), span))
+            course = meters.begin(target, ready=True) if meters is not None else None
+            return self._group.create_task(self._guard(lambda: _run_in(ready, environment, traced), span, course))
         try:
             self._admission.admit(record, asyncio.get_running_loop().time(), counts_rate=counts_rate)
         except LambdaError as error:
             self._spans.end(span, error)
+            if meters is not None:
+                meters.refuse(target)
             raise
         record.on_demand += 1
-        return self._group.create_task(self._guard(lambda: _run_on_demand(target, traced), span))
+        course = meters.begin(target) if meters is not None else None
+        return self._group.create_task(self._guard(lambda: _run_on_demand(target, traced), span, course))
 
-    async def _guard(self, run: Callable[[], Awaitable[Outcome]], span: Span | None) -> Outcome | Exception:
+    async def _guard(
+        self, run: Callable[[], Awaitable[Outcome]], span: Span | None, course: Course | None
+    ) -> Outcome | Exception:
         """Whatever goes wrong belongs to this invocation, never to the group."""
         result: Outcome | Exception = service_failed(BROKEN_OFF)
         try:
@@ -275,6 +293,8 @@ class Functions:
             result = error
         finally:
             self._spans.end(span, result)
+            if course is not None:
+                course.end(result)
         return result
 
     # ------------------------------------------------------------------ asynchronous
@@ -300,6 +320,13 @@ class Functions:
         return queued.record.resolve(queued.qualifier, self._rng)
 
     # ------------------------------------------------------------------ inside
+
+    def _trace(self, target: Target, given: str, batch: tuple[str, ...] = ()) -> tuple[str, bool]:
+        """The trace header of an invocation, and whether it is one too many of a chain."""
+        sampled = target.version.spec.tracing
+        trace = complete_trace_header(given, sampled=sampled, clock=self._clock, rng=self._rng)
+        traced, times = enter(trace, batch, target.record.spec.arn)
+        return traced, times >= MAX_TIMES and target.record.recursive_loop == TERMINATE
 
     def _resolve(self, name_or_arn: str, qualifier: str) -> Target:
         record, wanted = self.find(name_or_arn, qualifier=qualifier)

@@ -53,11 +53,12 @@ class _Outlet:
 async def run_alarms(
     services: Services, functions: Functions, messaging: Messaging, *, group: asyncio.TaskGroup
 ) -> AsyncGenerator[Evaluator]:
-    """Evaluate alarms and do what they set off, for the length of the block."""
+    """Evaluate alarms and do what they set off, and put what services count, for the length of the block."""
     outlet = _Outlet(services, functions, messaging)
     evaluator = Evaluator(services.alarms, services.metrics, clock=services.clock, outlet=outlet)
-    task = group.create_task(evaluator.run())
+    tasks = [group.create_task(run()) for run in (services.counters.run, evaluator.run)]
     try:
         yield evaluator
     finally:
-        task.cancel()
+        for task in tasks:
+            task.cancel()

@@ -15,6 +15,7 @@ from localcloud.compute.code import CodeStore
 from localcloud.compute.functions import Functions
 from localcloud.compute.invocation_destinations import RoleOutlets
 from localcloud.compute.layers import Layers
+from localcloud.compute.metering import FunctionMeters
 from localcloud.compute.publishing import Publisher
 from localcloud.compute.resource_parts import FunctionParts
 from localcloud.compute.role_calls import RoleCaller
@@ -75,7 +76,8 @@ def open_lambda(
     front.add(Lazily("lambda", open_api))
     sessions = RoleSessions(services.iam, service=_LAMBDA, session=_SESSION)
     caller = RoleCaller(dispatch=front.dispatch, assume=sessions.assume, rng=services.rng)
-    functions.connect(RoleOutlets(caller, rng=services.rng), services.metrics, parts.own.publisher.follow)
+    meters = functions.meters = FunctionMeters(services.counters, functions.records, region=region)
+    functions.connect(RoleOutlets(caller, rng=services.rng), meters, parts.own.publisher.follow)
     return parts
 
 

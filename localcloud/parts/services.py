@@ -21,6 +21,7 @@ from localcloud.options import CloudOptions
 from localcloud.parts.delegated import Delegated, Setting, open_delegated
 from localcloud.parts.tables import OwnTables, SharedTables, open_tables
 from localcloud.services.cloudwatch.alarms import Alarms
+from localcloud.services.cloudwatch.counting import Counters
 from localcloud.services.cloudwatch.embedded import EmbeddedMetrics
 from localcloud.services.cloudwatch.model import Metrics
 from localcloud.services.iam.calls import Authoriser, CallRecord
@@ -34,6 +35,7 @@ from localcloud.services.logs.model import Logs
 from localcloud.services.s3.keeping import S3Keeper
 from localcloud.services.s3.store import Store as ObjectStore
 from localcloud.services.s3.wire import S3Service, open_s3
+from localcloud.services.sqs.metering import QueueMeters
 from localcloud.services.sqs.model import Queues
 from localcloud.services.sqs.store import Store as QueueStore
 from localcloud.services.sqs.wire import SqsService
@@ -59,6 +61,7 @@ class Services:
     engine: Engine
     alarms: Alarms
     metrics: Metrics
+    counters: Counters
     policies: FunctionPolicies
     recorder: Recorder
     queue_spans: QueueSpans
@@ -92,26 +95,26 @@ async def open_services(
     """Open every service; `cleanup` closes them. Raises KeptStateUnusable, ValueError (no such model), OSError."""
     true_clock, clock = clock, ShiftedClock(clock)
     recorder = Recorder(clock=true_clock, rng=random.Random(rng.getrandbits(64)))  # noqa: S311 - ids, not secrets
+    metrics = Metrics(clock, region=options.region)
+    counters = Counters(metrics, clock)
     queue_spans = QueueSpans(recorder)
-    queues = Queues(clock=clock, rng=rng, keeper=_open_queue_store(options, clock, cleanup), watch=queue_spans)
-    queue_spans.is_dead_letters = queues.takes_dead_letters
+    meters = QueueMeters(counters, clock, before=queue_spans)
+    queues = Queues(clock=clock, rng=rng, keeper=_open_queue_store(options, clock, cleanup), watch=meters)
+    meters.queues, queue_spans.is_dead_letters = queues.all, queues.takes_dead_letters
     delegate = _open_delegate(options, cleanup)
     tables = await open_tables(options, clock=clock, rng=rng, cleanup=cleanup)
     engine = await _open_engine(options, cleanup)
     logs = _open_logs(options, clock, cleanup)
-    calls = options.state / "calls.jsonl"
-    calls.unlink(missing_ok=True)
+    record = _open_record(options)
     iam = Iam(rng)
-
     delegated = open_delegated(delegate, Setting(options.region, clock, rng, iam, logs))
-    metrics = Metrics(clock, region=options.region)
     cleanup.callback(logs.listen(EmbeddedMetrics(metrics).hear))
     streams = Streams(clock=clock, rng=rng, metrics=metrics)
     policies = FunctionPolicies()
     return Services(
         logs=logs,
         iam=iam,
-        record=CallRecord(calls),
+        record=record,
         queues=queues,
         streams=streams,
         tables=tables,
@@ -121,6 +124,7 @@ async def open_services(
         engine=engine,
         alarms=Alarms(clock=clock),
         metrics=metrics,
+        counters=counters,
         policies=policies,
         recorder=recorder,
         queue_spans=queue_spans,
@@ -161,6 +165,12 @@ def _open_logs(options: CloudOptions, clock: Clock, cleanup: AsyncExitStack) -> 
 def _policy_of_queue(queues: Queues, arn: str) -> str:
     queue = queues.find(arn)
     return queue.attributes.get("Policy", "") if queue is not None else ""
+
+
+def _open_record(options: CloudOptions) -> CallRecord:
+    calls = options.state / "calls.jsonl"
+    calls.unlink(missing_ok=True)
+    return CallRecord(calls)
 
 
 def _open_queue_store(options: CloudOptions, clock: Clock, cleanup: AsyncExitStack) -> QueueStore | None:

@@ -65,6 +65,18 @@ class QueueSpans:
         if span is not None:
             self._recorder.end(span)
 
+    def repeated(self, arn: str) -> None:
+        """No message, no span."""
+
+    def took(self, arn: str, count: int) -> None:
+        """Each of them was told of already."""
+
+    def deleted(self, arn: str) -> None:
+        """What left was told of already."""
+
+    def touched(self, arn: str) -> None:
+        """Nothing waits for that."""
+
     def header_of(self, message: Message) -> str:
         """The trace header for what is done with a message that was received: below its span. "" where it has none."""
         header = message.system.get(_HEADER, "")

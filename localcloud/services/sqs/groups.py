@@ -48,6 +48,10 @@ class FifoLine:
         """A message waits for those of its group before it."""
         return bool(self._lanes)
 
+    def noisy(self) -> frozenset[str]:
+        """None: fairness is for standard queues."""
+        return frozenset()
+
     def add(self, held: Held) -> None:
         """A message came, the last of its group."""
         if self._scanned < MAX_SCANNED:

@@ -33,7 +33,8 @@ class Held:
 
     `turn` is its latest among those that wait for their time; older ones have lapsed. `shown` counts on, in its queue,
     whenever a message becomes visible. `receives` counts in this queue, `receives_ever` in those before it as well.
-    `sequence` is FIFO's number in this queue, 0 elsewhere. `kept_since_s` is what retention counts from.
+    `sequence` is FIFO's number in this queue, 0 elsewhere. `kept_since_s` is what retention counts from. `moved_s`:
+    when it came as a dead letter, 0 where nobody noted that.
     """
 
     message_id: str
@@ -51,6 +52,7 @@ class Held:
     sequence: int = 0
     kept_since_s: float = 0.0
     shown: int = 0
+    moved_s: float = 0.0
     is_scanned: bool = False  # of a FIFO queue: among the messages that it looks for groups in
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from localcloud.clock import Clock
 from localcloud.services.sqs.deadlines import Deadlines
-from localcloud.services.sqs.held import TIMED, Held, State
+from localcloud.services.sqs.held import TIMED, Depth, Held, State
 from localcloud.services.sqs.line import Line
 
 __all__ = ["MAX_IN_FLIGHT", "TICK_S", "Holding"]
@@ -35,6 +35,11 @@ class Holding:
         self._on_gone = on_gone
         self._waiting = Deadlines[Held](lambda held, turn: held.turn == turn and held.state in TIMED)
         self._expiring = Deadlines[Held](lambda held, _: held.state is not State.GONE)
+
+    @property
+    def depth(self) -> Depth:
+        """How many messages there are, by what was last known of each."""
+        return Depth(self.count[State.VISIBLE], self.count[State.IN_FLIGHT], self.count[State.DELAYED])
 
     def add(self, held: Held) -> None:
         """A message comes in; `move` or `hide` says next where it is in its life."""

@@ -46,6 +46,10 @@ class Line(Protocol):
         """
         ...
 
+    def noisy(self) -> frozenset[str]:
+        """The message groups that have more than their share now."""
+        ...
+
     @property
     def is_ready(self) -> bool:
         """Whether `take` would give one."""
@@ -121,6 +125,10 @@ class FairLine:
     def has_blocked(self) -> bool:
         """No message of a standard queue waits for another."""
         return False
+
+    def noisy(self) -> frozenset[str]:
+        """The message groups that are noisy now."""
+        return frozenset(tenant.group_id for tenant in self._tenants.values() if self._is_noisy(tenant))
 
     def add(self, held: Held) -> None:
         """A message came."""

@@ -120,6 +120,8 @@ def content_size_bytes(content: Content) -> int:
 
 
 def _size_bytes(text: str) -> int:
+    if text.isascii():
+        return len(text)
     return len(text.encode(errors="surrogatepass"))  # half a character is refused elsewhere, by name
 
 

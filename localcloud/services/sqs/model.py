@@ -93,7 +93,12 @@ class Queues:
         queue = self._queues.get(self.arn_of(name, region))
         if queue is None:
             raise SqsError("QueueDoesNotExist", "The specified queue does not exist.")
+        self._around.watch.touched(queue.arn)
         return queue
+
+    def all(self) -> tuple[Queue, ...]:
+        """The queues of every Region."""
+        return tuple(self._queues.values())
 
     def list(self, region: str, *, prefix: str = "") -> list[Queue]:
         """The Region's queues whose names start with `prefix`, by name."""
@@ -120,6 +125,7 @@ class Queues:
         queue.tags.update(tags)
         self._queues[arn] = queue
         self._keep(queue)
+        self._around.watch.touched(arn)
         return queue
 
     def claim(self, name: str, region: str, *, attributes: Mapping[str, str], tags: Mapping[str, str]) -> Queue | None:

@@ -103,11 +103,11 @@ class Queue:
         key, now_s = key_of(content, self._attributes), self._clock.time()
         first = self._recent.find(key, now_s) if self.is_fifo else None
         if first is not None:
+            self._watch.repeated(self.arn)
             return first
         message_id = new_uuid(self._rng)
         held = Held(message_id, content, sender_id, now_s, kept_since_s=now_s)
-        if self.is_fifo:
-            held.sequence = self._recent.next_sequence(now_s)
+        held.sequence = self._recent.next_sequence(now_s) if self.is_fifo else 0
         accepted = Accepted(message_id, held.sequence, now_s)
         self._holding.add(held)
         if delay:
@@ -159,6 +159,7 @@ class Queue:
                     held = [self._holding.messages[message.message_id] for message in taken]
                     self._attempts.note(attempt_id, Attempt(_now(), taken, held))
                 self._keep()
+                self._watch.took(self.arn, len(taken))
                 self._waiters.wake()  # what is left is another waiter's
                 return taken
             await self._waiters.wait(deadline)
@@ -181,6 +182,7 @@ class Queue:
         if held is not None and is_latest:
             self._holding.drop(held)
         self._keep()
+        self._watch.deleted(self.arn)
         self._waiters.wake()  # the rest of its group may come now
 
     async def change_visibility(self, receipt_handle: str, visibility_s: int) -> None:
@@ -226,8 +228,7 @@ class Queue:
     def depth(self) -> Depth:
         """How many messages there are now."""
         self._holding.advance()
-        count = self._holding.count
-        return Depth(count[State.VISIBLE], count[State.IN_FLIGHT], count[State.DELAYED])
+        return self._holding.depth
 
     def configure(self, attributes: Mapping[str, str]) -> None:
         """Set attributes that `check_attributes` has passed; "" removes one."""
@@ -360,8 +361,7 @@ class Queue:
 
     def _take(self, max_messages: int, visibility_s: int) -> list[Message]:
         taken: list[Message] = []
-        room = min(max_messages, self._holding.room)
-        if room <= 0:
+        if (room := min(max_messages, self._holding.room)) <= 0:
             return taken
         with closing(self._holding.line.take()) as due:
             for held in due:

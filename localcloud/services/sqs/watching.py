@@ -24,6 +24,22 @@ class Watch(Protocol):
         """The queue has it no longer."""
         ...
 
+    def repeated(self, arn: str) -> None:
+        """A message was sent again that was there already: nothing was put."""
+        ...
+
+    def took(self, arn: str, count: int) -> None:
+        """A receive ended with so many messages."""
+        ...
+
+    def deleted(self, arn: str) -> None:
+        """A deletion with a valid handle, whether there was anything left to delete or not."""
+        ...
+
+    def touched(self, arn: str) -> None:
+        """Somebody named the queue in a request, or it was made."""
+        ...
+
 
 class Unwatched:
     """Nobody."""
@@ -35,4 +51,16 @@ class Unwatched:
         """Nothing."""
 
     def gone(self, held: Held) -> None:
+        """Nothing."""
+
+    def repeated(self, arn: str) -> None:
+        """Nothing."""
+
+    def took(self, arn: str, count: int) -> None:
+        """Nothing."""
+
+    def deleted(self, arn: str) -> None:
+        """Nothing."""
+
+    def touched(self, arn: str) -> None:
         """Nothing."""
