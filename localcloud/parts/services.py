@@ -90,9 +90,9 @@ class Services:
 
 
 async def open_services(
-    options: CloudOptions, *, clock: Clock, rng: random.Random, cleanup: AsyncExitStack
+    options: CloudOptions, *, clock: Clock, rng: random.Random, cleanup: AsyncExitStack, engine: Engine | None = None
 ) -> Services:
-    """Open every service; `cleanup` closes them. Raises KeptStateUnusable, ValueError (no such model), OSError."""
+    """Open every service; `cleanup` closes them, but an `engine` that is given. Raises KeptStateUnusable, ValueError (no such model), OSError."""
     true_clock, clock = clock, ShiftedClock(clock)
     recorder = Recorder(clock=true_clock, rng=random.Random(rng.getrandbits(64)))  # noqa: S311 - ids, not secrets
     metrics = Metrics(clock, region=options.region)
@@ -103,9 +103,8 @@ async def open_services(
     meters.queues, queue_spans.is_dead_letters = queues.all, queues.takes_dead_letters
     delegate = _open_delegate(options, cleanup)
     tables = await open_tables(options, clock=clock, rng=rng, cleanup=cleanup)
-    engine = await _open_engine(options, cleanup)
+    engine = engine or await _open_engine(options, cleanup)
     logs = _open_logs(options, clock, cleanup)
-    record = _open_record(options)
     iam = Iam(rng)
     delegated = open_delegated(delegate, Setting(options.region, clock, rng, iam, logs))
     cleanup.callback(logs.listen(EmbeddedMetrics(metrics).hear))
@@ -114,7 +113,7 @@ async def open_services(
     return Services(
         logs=logs,
         iam=iam,
-        record=record,
+        record=_open_record(options),
         queues=queues,
         streams=streams,
         tables=tables,
