@@ -78,7 +78,8 @@ class Reloader:
                         continue
                     reloaded |= dict.fromkeys(self._use(made, code))
             if reloaded:
-                self._say(f"Reloaded {_join(reloaded)} ({_join(path.name for path in sorted(paths))})")
+                there = [path for path in sorted(paths) if path.exists()]  # not what editors put beside and took away
+                self._say(f"Reloaded {_join(reloaded)} ({_join(path.name for path in there or sorted(paths))})")
 
     def _use(self, made: Made, code: FunctionCode) -> list[str]:
         """Let functions that ran from what was made before run from what is made now. Gives their names."""

@@ -157,6 +157,14 @@ def replace_by_rename(folder: Path) -> None:
     (folder / "app.py.new").rename(folder / "app.py")
 
 
+def edit_in_place(folder: Path) -> None:
+    """As `sed -i` does, after vim has tried whether the folder takes files."""
+    (folder / "4913").write_text("")
+    (folder / "4913").unlink()
+    (folder / "sedXn3kQ2").write_text("xx")
+    (folder / "sedXn3kQ2").rename(folder / "app.py")
+
+
 def make_a_package(folder: Path) -> None:
     (folder / "pack" / "deep").mkdir(parents=True)
     (folder / "pack" / "deep" / "mod.py").write_text("x")
@@ -175,12 +183,13 @@ def swap_the_folder(folder: Path) -> None:
     [
         (write, "app.py"),
         (replace_by_rename, "app.py"),
+        (edit_in_place, "app.py"),
         (remove, "app.py"),
         (make_a_package, "mod.py"),
         (write_many, "m49.py"),
         (swap_the_folder, ""),
     ],
-    ids=["written", "renamed onto", "removed", "new folders", "many", "folder replaced"],
+    ids=["written", "renamed onto", "edited in place", "removed", "new folders", "many", "folder replaced"],
 )
 async def test_how_files_change(tmp_path: Path, change: Callable[[Path], None], name: str, polls: bool) -> None:
     """Every way in which editors and version control write is seen; many files at once are one change."""
@@ -200,6 +209,39 @@ async def test_how_files_change(tmp_path: Path, change: Callable[[Path], None], 
         while "later.py" not in {path.name for path in await changes.get()}:
             pass
     watch.close()
+
+
+async def test_what_came_and_went_is_no_change(tmp_path: Path) -> None:
+    """The files that editors make beside the edited one are not told; alone they are no change at all."""
+    (tmp_path / "app.py").write_text("x")
+    changes: asyncio.Queue[frozenset[Path]] = asyncio.Queue()
+    watch = FolderWatch(changes.put_nowait)
+    watch.add(tmp_path)
+    (tmp_path / "4913").write_text("")
+    (tmp_path / "4913").unlink()
+    await asyncio.sleep(0.1)  # longer than a change takes to be told
+    assert changes.empty()
+    edit_in_place(tmp_path)
+    async with asyncio.timeout(10):
+        assert await changes.get() == {tmp_path / "app.py"}
+    (tmp_path / "app.py").unlink()
+    async with asyncio.timeout(10):
+        assert await changes.get() == {tmp_path / "app.py"}
+    watch.close()
+
+
+async def test_a_reload_names_what_is_there(tmp_path: Path, interpreter: Interpreter) -> None:
+    """Not the name that an editor gave the old file before it took it away."""
+    async with open_world(tmp_path) as world, reloading(world, tmp_path / ".cache") as (builder, told):
+        world.add(TEXT.format(1), logical_id="Answer")
+        await asyncio.to_thread(builder.build_function, "Answer", "f", interpreter)
+        edited = tmp_path / "f" / "app.py"
+        edited.rename(tmp_path / "f" / "app.py___old___")
+        edited.write_text(TEXT.format(2))
+        (tmp_path / "f" / "app.py___old___").unlink()
+        assert await told.next() == "Reloaded Answer (app.py)"
+        edited.unlink()
+        assert await told.next() == "Reloaded Answer (app.py)"
 
 
 @pytest.mark.parametrize("polls", [False, True], ids=["told", "looked for"])
