@@ -20,6 +20,7 @@ from localcloud.clock import Clock
 from localcloud.compute.environment import Outcome, Request
 from localcloud.compute.function import LATEST, FunctionSpec
 from localcloud.compute.invocation_records import Given, Letter, make_letter, make_record
+from localcloud.compute.recursion import CONDITION, DROPPED
 from localcloud.compute.trace import LambdaSpans
 from localcloud.compute.versions import AsyncSettings, FunctionRecord, Target
 from localcloud.services.lambda_.errors import LambdaError
@@ -60,11 +61,12 @@ class Outlets(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """An event. `qualifier` "" where the caller named none."""
+    """An event. `qualifier` "" where the caller named none. `is_recursive`: it is of a chain that ends with it."""
 
     record: FunctionRecord
     qualifier: str
     request: Request
+    is_recursive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +137,19 @@ class AsyncInvocations:
         else:
             await self._tell(queued, course.last, Given("Success", course.runs))
 
+    async def drop(self, queued: Queued) -> None:
+        """Tell of an event that a mapping brought and that was not run, for its chain has no end."""
+        await self._hand_over(queued, None, Given(CONDITION, 0))
+
+    def count_dropped(self, queued: Queued) -> None:
+        """Say aloud that a chain was ended."""
+        _LOG.warning("lambda.recursion_stopped %s", queued.record.spec.name)
+        self._measure(queued.record.spec, DROPPED, 1)
+
     async def _try(self, queued: Queued, course: _Course) -> None:
         """Come back when the function has taken the event. Raises _Given."""
+        if queued.is_recursive:
+            raise _Given(CONDITION)
         loop = asyncio.get_running_loop()
         spec = queued.record.spec
         attempt, waiting = self._spans.begin_waiting(spec, queued.request, attempt=1)
@@ -181,11 +194,15 @@ class AsyncInvocations:
         dropped = {"type": "event.dropped", "requestId": request.request_id, "condition": given.condition}
         self._logs.append(spec.group, DROPPED_STREAM, json.dumps(dropped))
         self._measure(spec, "AsyncEventsDropped", 1)
+        await self._hand_over(queued, last, given)
+
+    async def _hand_over(self, queued: Queued, last: Attempt | None, given: Given) -> None:
+        """Give what was given up to the on-failure destination and to the dead letters."""
+        spec, outlets = self._spec(queued, last), self.outlets
         await self._tell(queued, last, given)
-        outlets = self.outlets
         if not spec.dead_letter_arn or outlets is None:
             return
-        letter = make_letter(request, last.outcome if last is not None else None, given)
+        letter = make_letter(queued.request, last.outcome if last is not None else None, given)
         await self._reach(
             outlets.send_letter(spec.dead_letter_arn, letter, spec=spec),
             spec=spec,
@@ -199,7 +216,12 @@ class AsyncInvocations:
         if not arn or outlets is None:
             return
         spec = self._spec(queued, last)
-        given = replace(given, function_arn=f"{spec.arn}:{queued.qualifier or LATEST}", at_s=self._clock.time())
+        given = replace(
+            given,
+            function_arn=f"{spec.arn}:{queued.qualifier or LATEST}",
+            at_s=self._clock.time(),
+            trace_header=queued.request.trace_header,
+        )
         outcome = last.outcome if last is not None else None
         record = make_record(queued.request, spec, outcome, given=given)
         await self._reach(

@@ -12,7 +12,7 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote, urlencode
 
 from localcloud.compute.function import FunctionSpec
@@ -33,6 +33,7 @@ _NEEDED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 DEAD_LETTERS: Final = frozenset({"sqs", "sns"})
 ON_SUCCESS: Final = frozenset({"sqs", "sns", "lambda", "events"})
 ON_FAILURE: Final = ON_SUCCESS | {"s3"}
+_Attributes: TypeAlias = Mapping[str, tuple[str, str]]
 _DETAIL: Final = "Lambda Function Invocation Result - "
 
 
@@ -60,13 +61,13 @@ class RoleOutlets:
 
     async def send_record(self, arn: str, record: bytes, *, spec: FunctionSpec, given: Given) -> None:
         """Tell a destination of an event."""
-        service = service_of(arn, ON_FAILURE)
+        service, trace = service_of(arn, ON_FAILURE), given.trace_header
         if service == "sqs":
-            await self._send_message(arn, spec, record.decode())
+            await self._send_message(arn, spec, record.decode(), trace=trace)
         elif service == "sns":
-            await self._publish(arn, spec, record.decode())
+            await self._publish(arn, spec, record.decode(), trace=trace)
         elif service == "lambda":
-            headers = {"content-type": "application/json", "x-amz-invocation-type": "Event"}
+            headers = {"content-type": "application/json", "x-amz-invocation-type": "Event", **_traced(trace)}
             path = f"/2015-03-31/functions/{quote(arn, safe='')}/invocations"
             await self._call(arn, spec, headers=headers, body=record, path=path)
         elif service == "events":
@@ -85,14 +86,14 @@ class RoleOutlets:
         }
         service = service_of(arn, DEAD_LETTERS)
         if service == "sqs":
-            await self._send_message(arn, spec, letter.body, attributes=attributes)
+            await self._send_message(arn, spec, letter.body, trace=letter.trace_header, attributes=attributes)
         elif service == "sns":
-            await self._publish(arn, spec, letter.body, attributes=attributes)
+            await self._publish(arn, spec, letter.body, trace=letter.trace_header, attributes=attributes)
         else:
             raise CallRefused(f"{arn} may be no dead-letter queue")
 
     async def _send_message(
-        self, arn: str, spec: FunctionSpec, text: str, *, attributes: Mapping[str, tuple[str, str]] | None = None
+        self, arn: str, spec: FunctionSpec, text: str, *, trace: str, attributes: _Attributes | None = None
     ) -> None:
         message: dict[str, Any] = {"QueueUrl": f"http://localhost/{ACCOUNT_ID}/{arn.rpartition(':')[2]}"}
         message["MessageBody"] = text
@@ -100,17 +101,17 @@ class RoleOutlets:
             name: {"DataType": kind, "StringValue": value} for name, (kind, value) in (attributes or {}).items()
         }
         headers = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "AmazonSQS.SendMessage"}
-        await self._call(arn, spec, headers=headers, body=json.dumps(message).encode())
+        await self._call(arn, spec, headers=headers | _traced(trace), body=json.dumps(message).encode())
 
     async def _publish(
-        self, arn: str, spec: FunctionSpec, text: str, *, attributes: Mapping[str, tuple[str, str]] | None = None
+        self, arn: str, spec: FunctionSpec, text: str, *, trace: str, attributes: _Attributes | None = None
     ) -> None:
         form = {"Action": "Publish", "Version": "2010-03-31", "TopicArn": arn, "Message": text}
         for number, (name, (kind, value)) in enumerate((attributes or {}).items(), start=1):
             place = f"MessageAttributes.entry.{number}"
             form |= {f"{place}.Name": name, f"{place}.Value.DataType": kind, f"{place}.Value.StringValue": value}
         headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
-        await self._call(arn, spec, headers=headers, body=urlencode(form).encode())
+        await self._call(arn, spec, headers=headers | _traced(trace), body=urlencode(form).encode())
 
     async def _put_event(self, arn: str, spec: FunctionSpec, record: bytes, *, given: Given) -> None:
         entry = {
@@ -135,6 +136,7 @@ class RoleOutlets:
             "content-type": "application/json",
             "content-length": str(len(record)),
             "x-amz-content-sha256": hashlib.sha256(record).hexdigest(),
+            **_traced(given.trace_header),
         }
         path = f"/{arn.rpartition(':')[2]}/{quote(key)}"
         await self._call(arn, spec, method="PUT", path=path, headers=headers, body=record)
@@ -160,3 +162,7 @@ class RoleOutlets:
             path=path,
         )
         return await self._caller.make(call)
+
+
+def _traced(header: str) -> dict[str, str]:
+    return {"x-amzn-trace-id": header} if header else {}

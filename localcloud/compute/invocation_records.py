@@ -27,6 +27,7 @@ class Given:
     runs: int
     function_arn: str = ""
     at_s: float = 0.0
+    trace_header: str = ""
 
     @property
     def is_success(self) -> bool:
@@ -42,6 +43,7 @@ class Letter:
     request_id: str
     error_code: str
     error_message: str
+    trace_header: str = ""
 
 
 def make_record(request: Request, spec: FunctionSpec, outcome: Outcome | None, *, given: Given) -> bytes:
@@ -76,6 +78,7 @@ def make_letter(request: Request, outcome: Outcome | None, given: Given) -> Lett
         request_id=request.request_id,
         error_code="429" if outcome is None else "200",
         error_message=text.encode()[:MAX_ERROR_BYTES].decode("utf-8", "ignore") or given.condition,
+        trace_header=request.trace_header,
     )
 
 

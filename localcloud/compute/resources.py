@@ -19,6 +19,7 @@ from localcloud.compute.function import FunctionSpec, LogFormat
 from localcloud.compute.inline import inline_folder
 from localcloud.compute.interpreters import Interpreter
 from localcloud.compute.layers import Layers, LayerVersion
+from localcloud.compute.recursion import MODES, TERMINATE
 from localcloud.compute.resource_parts import FunctionParts, naming
 from localcloud.compute.runtimes import Runtimes
 from localcloud.compute.variables import RESERVED_VARIABLES
@@ -73,6 +74,7 @@ def _function_table(runtimes: Runtimes) -> dict[str, Supported]:
         ),
         "MemorySize": _partial("held and reported where the system tells (Linux); CPU is not limited"),
         "PackageType": Supported(reason="container images are not served here", values=("Zip",)),
+        "RecursiveLoop": Supported(values=MODES),
         "ReservedConcurrentExecutions": Supported(),
         "Role": Supported(),
         "Runtime": Supported(reason="only Python functions run here", values=RUNTIMES, differs=differs),
@@ -198,6 +200,7 @@ class FunctionHandler:
             **_logging(read.nested("LoggingConfig")),
         )
         self._parts.functions.add(spec)
+        self._parts.functions.records[name].recursive_loop = read.choice("RecursiveLoop", MODES, default=TERMINATE)
         return Physical(name, {"Arn": arn})
 
     async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract

@@ -14,6 +14,7 @@ from typing import Final
 from localcloud.compute.function import LATEST, FunctionSpec
 from localcloud.compute.pool import Pool
 from localcloud.compute.provisioned import ReadyPool
+from localcloud.compute.recursion import TERMINATE
 from localcloud.services.lambda_.errors import LambdaError, no_such_function
 
 __all__ = ["Alias", "AsyncSettings", "FunctionRecord", "Provision", "Target", "Version"]
@@ -127,6 +128,7 @@ class FunctionRecord:
         self.settings: dict[str, AsyncSettings] = {}
         self.provisions: dict[str, Provision] = {}
         self.following: set[str] = set()
+        self.recursive_loop = TERMINATE
         self.on_demand = 0
 
     @property

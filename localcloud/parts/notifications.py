@@ -27,14 +27,14 @@ def open_notifications(
 ) -> Notifications:
     """What the buckets of S3 tell; topics and buses are opened with the first that they tell."""
 
-    async def publish(arn: str, message: str, subject: str) -> None:
+    async def publish(arn: str, message: str, subject: str, trace: str) -> None:  # noqa: PLR0917 - the port's
         from localcloud.services.sns.message import Publication  # noqa: PLC0415 - few buckets tell a topic
 
         topics = messaging.topics
-        topics.publish(topics.get(arn, arn.split(":")[3]), Publication(message, subject))
+        topics.publish(topics.get(arn, arn.split(":")[3]), Publication(message, subject), trace_header=trace)
 
-    async def invoke(arn: str, payload: bytes) -> None:
-        await functions.invoke(arn, payload, invocation_type="Event")
+    async def invoke(arn: str, payload: bytes, trace: str) -> None:
+        await functions.invoke(arn, payload, invocation_type="Event", trace_header=trace)
 
     def has_function(arn: str) -> bool:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["read_parent", "read_root", "with_parent"]
+__all__ = ["read_parent", "read_root", "with_parent", "without_lineage"]
 
 _ROOT: Final = re.compile(r"(?:^|;)\s*Root=([0-9A-Za-z-]{3,64})(?=;|$)")
 _PARENT: Final = re.compile(r"(?:^|;)\s*Parent=([0-9a-f]{16})(?=;|$)")
@@ -31,3 +31,8 @@ def with_parent(header: str, span_id: str) -> str:
     """The header for what happens inside the span `span_id`."""
     parts = [part for part in map(str.strip, header.split(";")) if part and not part.startswith("Parent=")]
     return ";".join([*parts[:1], f"Parent={span_id}", *parts[1:]])
+
+
+def without_lineage(header: str) -> str:
+    """The header as a service hands it on that has no part in Lambda's detection of loops."""
+    return ";".join(part for part in map(str.strip, header.split(";")) if part and not part.startswith("Lineage="))

@@ -435,7 +435,7 @@ def test_the_trace_header_is_completed() -> None:
     made = dict(part.split("=") for part in seen[0].split(";"))
     assert (made["Root"][:2], len(made["Root"]), len(made["Parent"]), made["Sampled"]) == ("1-", 35, 16, "1")
     given = dict(part.split("=") for part in seen[1].split(";"))
-    assert (given["Root"], given["Sampled"], given["Lineage"]) == ("1-abc-def", "0", "1")
+    assert (given["Root"], given["Sampled"], given["Lineage"][8:]) == ("1-abc-def", "0", ":1")
     assert "Self" not in given
 
 

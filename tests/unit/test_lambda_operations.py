@@ -586,3 +586,15 @@ def test_tags_of_a_request_are_condition_keys() -> None:
     (untagging,) = service.permissions(make_request("DELETE", f"/2017-03-31/tags/{ARN}", query={"tagKeys": ["a"]}))
     assert ("aws:RequestTag/a", "1") in tagging.context
     assert untagging.context == (("aws:TagKeys", "a"),)
+
+
+async def test_loops_of_a_function_are_ended_or_let_be(api: Api) -> None:
+    """Get- and PutFunctionRecursionConfig: Terminate until somebody says Allow; functions only, no versions."""
+    path = "2024-08-31/functions/f/recursion-config"
+    assert await api.good("GET", path) == {"RecursiveLoop": "Terminate"}
+    assert await api.good("PUT", path, {"RecursiveLoop": "Allow"}) == {"RecursiveLoop": "Allow"}
+    assert await api.good("GET", path) == {"RecursiveLoop": "Allow"}
+    assert (await api.refused("PUT", path, {"RecursiveLoop": "Maybe"}))[:2] == (400, "ValidationException")
+    assert (await api.refused("PUT", path, {}))[:2] == (400, "ValidationException")
+    assert (await api.refused("GET", path.replace("/f/", "/f:1/")))[:2] == (400, "ValidationException")
+    assert (await api.refused("GET", path.replace("/f/", "/g/")))[:2] == (404, "ResourceNotFoundException")

@@ -34,6 +34,7 @@ class Port:
     """What was sent `(arn, message)` and emitted `(detail-type, detail)`. `failures` come first."""
 
     sent: list[tuple[str, Any]] = field(default_factory=list)
+    traces: list[str] = field(default_factory=list[str])
     emitted: list[tuple[str, Any]] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict[str, str])
@@ -42,8 +43,9 @@ class Port:
         assert bucket == "b"
         return self.faults.get(arn, "")
 
-    async def send(self, arn: str, text: str, bucket: str) -> None:
+    async def send(self, arn: str, text: str, bucket: str, *, trace: str = "") -> None:
         assert bucket == "b"
+        self.traces.append(trace)
         if self.failures:
             raise self.failures.pop(0)
         self.sent.append((arn, json.loads(text)))
@@ -559,13 +561,13 @@ def destinations(policy: Document | None, log: list[Any], *, there: bool = True,
     queue = Queue()
     queue.bodies = log
 
-    async def publish(arn: str, message: str, subject: str) -> None:
-        log.append((arn, message, subject))
+    async def publish(arn: str, message: str, subject: str, trace: str) -> None:
+        log.append((arn, message, subject, trace))
 
-    async def invoke(arn: str, payload: bytes) -> None:
+    async def invoke(arn: str, payload: bytes, trace: str) -> None:
         if fails:
             raise Throttled
-        log.append((arn, payload))
+        log.append((arn, payload, trace))
 
     def emit(region: str, entry: Entry) -> None:
         log.append((region, entry))
@@ -617,6 +619,18 @@ def test_a_destination_must_be_there_and_let_s3_in(arn: str, policy: Any, there:
     assert destinations(policy, [], there=there).find_fault(arn, "b") == expected
 
 
+def test_the_trace_of_a_request_goes_on_in_what_is_told_of_it() -> None:
+    """With it goes how often each function was in the chain, so that loops over a bucket have an end."""
+
+    async def story(world: World) -> list[str]:
+        await world.tell(Rule("r", FUNCTION, ("s3:ObjectCreated:*",)))
+        await world.do("PUT", "/b/k", b"1", **{"x-amzn-trace-id": "Root=1-a-b;Lineage=0000000a:3"})
+        await world.do("PUT", "/b/k", b"2")
+        return world.port.traces
+
+    assert run(story) == ["Root=1-a-b;Lineage=0000000a:3", ""]
+
+
 def test_each_destination_is_told_its_own_way() -> None:
     """Topics with S3's subject; the bus in the name of S3."""
 
@@ -624,15 +638,15 @@ def test_each_destination_is_told_its_own_way() -> None:
         log: list[Any] = []
         port = destinations(ALL, log)
         for arn in (QUEUE, TOPIC, FUNCTION):
-            await port.send(arn, "{}", "b")
+            await port.send(arn, "{}", "b", trace="Root=1-a-b")
         port.emit(REGION, "b", detail_type="Object Created", detail="{}")
         return log
 
     entry = Entry(source="aws.s3", detail_type="Object Created", detail="{}", resources=("arn:aws:s3:::b",))
     assert run_virtual(main) == [
         "{}",
-        (TOPIC, "{}", "Amazon S3 Notification"),
-        (FUNCTION, b"{}"),
+        (TOPIC, "{}", "Amazon S3 Notification", "Root=1-a-b"),
+        (FUNCTION, b"{}", "Root=1-a-b"),
         (REGION, entry),
     ]
 

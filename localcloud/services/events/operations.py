@@ -18,6 +18,7 @@ from localcloud.services.events.event_patterns import compile_pattern
 from localcloud.services.events.json_values import decode
 from localcloud.services.events.model import DEFAULT, Buses, PutEntry
 from localcloud.services.pages import MalformedToken, cut_page
+from localcloud.traces.header import without_lineage
 from sluiceway.errors import Rejected
 
 __all__ = ["ACTIONS", "Call", "Result", "cut_list", "read_settings"]
@@ -270,7 +271,7 @@ def _read_entry(entry: Mapping[str, Any], trace: str) -> PutEntry:
         detail=entry.get("Detail"),
         resources=tuple(entry.get("Resources", ())),
         time_s=entry.get("Time"),
-        trace=entry.get("TraceHeader", trace),
+        trace=without_lineage(entry.get("TraceHeader", trace)),  # loops over a bus are not detected, as on AWS
     )
     return PutEntry(made, entry.get("EventBusName", DEFAULT))
 

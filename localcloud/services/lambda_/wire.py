@@ -24,6 +24,7 @@ from localcloud.services.lambda_ import event_invoke_operations as settings
 from localcloud.services.lambda_ import function_operations as function
 from localcloud.services.lambda_ import look_operations as look
 from localcloud.services.lambda_ import policy_operations as policy
+from localcloud.services.lambda_ import recursion_operations as recursion
 from localcloud.services.lambda_ import tag_operations as tags
 from localcloud.services.lambda_ import version_operations as version
 from localcloud.services.lambda_.api import ApiParts, Operation, answer, find_record, function_arn
@@ -58,6 +59,7 @@ _OPERATIONS: Final[Mapping[str, Operation]] = {
     "GetFunctionEventInvokeConfig": settings.get_settings,
     "GetFunctionUrlConfig": look.get_url,
     "GetLayerVersion": look.get_layer_version,
+    "GetFunctionRecursionConfig": recursion.get_recursion,
     "GetLayerVersionByArn": look.get_layer_version_by_arn,
     "GetPolicy": policy.get_policy,
     "GetProvisionedConcurrencyConfig": concurrency.get_provisioned,
@@ -73,6 +75,7 @@ _OPERATIONS: Final[Mapping[str, Operation]] = {
     "PublishVersion": version.publish_version,
     "PutFunctionConcurrency": concurrency.put_concurrency,
     "PutFunctionEventInvokeConfig": settings.put_settings,
+    "PutFunctionRecursionConfig": recursion.put_recursion,
     "PutProvisionedConcurrencyConfig": concurrency.put_provisioned,
     "RemovePermission": policy.remove_permission,
     "TagResource": tags.tag_resource,

@@ -17,7 +17,7 @@ from localcloud.services.events.envelope import Entry, RefusedEntry
 from localcloud.services.events.targets import SendingQueue
 from localcloud.services.iam.policy import Caller, Document, context_on_behalf, evaluate
 from localcloud.services.s3.notifications import NotDelivered
-from localcloud.services.sqs.message import Content
+from localcloud.services.sqs.message import AttributeValue, Content
 
 __all__ = ["DestinationServices", "Destinations"]
 
@@ -35,16 +35,16 @@ _THROTTLED: Final = frozenset({"OverLimit", "RequestThrottled", "Throttled", "To
 class DestinationServices:
     """The services. Each callable raises its service's own error.
 
-    `has_topic`, `has_function`: whether there is one of an ARN. `publish`: topic ARN, message, subject. `invoke`:
-    function ARN, payload; asynchronously. `emit`: Region, event of a service. `policy_of`: the resource policy of an
-    ARN, None where it has none.
+    `has_topic`, `has_function`: whether there is one of an ARN. `publish`: topic ARN, message, subject, trace header.
+    `invoke`: function ARN, payload, trace header; asynchronously. `emit`: Region, event of a service. `policy_of`: the
+    resource policy of an ARN, None where it has none.
     """
 
     find_queue: Callable[[str], SendingQueue | None]
     has_topic: Callable[[str], bool]
     has_function: Callable[[str], bool]
-    publish: Callable[[str, str, str], Awaitable[object]]
-    invoke: Callable[[str, bytes], Awaitable[object]]
+    publish: Callable[[str, str, str, str], Awaitable[object]]
+    invoke: Callable[[str, bytes, str], Awaitable[object]]
     emit: Callable[[str, Entry], object]
     policy_of: Callable[[str], Document | None]
 
@@ -54,9 +54,9 @@ class Destinations:
 
     def __init__(self, services: DestinationServices) -> None:
         self._services = services
-        self._send: Mapping[str, Callable[[str, str], Awaitable[object]]] = {
-            "lambda": lambda arn, text: services.invoke(arn, text.encode()),
-            "sns": lambda arn, text: services.publish(arn, text, SUBJECT),
+        self._send: Mapping[str, Callable[[str, str, str], Awaitable[object]]] = {
+            "lambda": lambda arn, text, trace: services.invoke(arn, text.encode(), trace),
+            "sns": lambda arn, text, trace: services.publish(arn, text, SUBJECT, trace),
             "sqs": self._send_message,
         }
 
@@ -74,13 +74,13 @@ class Destinations:
         what = f"Permissions on the destination {_NAMES[service]}"
         return f"{what} do not allow S3 to publish notifications from this bucket"
 
-    async def send(self, arn: str, text: str, bucket: str) -> None:
+    async def send(self, arn: str, text: str, bucket: str, *, trace: str = "") -> None:
         """Hand a message over. Raises NotDelivered."""
         fault = self.find_fault(arn, bucket)
         if fault:
             raise NotDelivered(fault, retry=False)
         try:
-            await self._send[arn.split(":")[2]](arn, text)
+            await self._send[arn.split(":")[2]](arn, text, trace)
         except Exception as error:
             if not isinstance(error, ServiceRefusal):
                 raise
@@ -107,7 +107,8 @@ class Destinations:
         documents = (policy,) if policy is not None else ()
         return evaluate(documents, _ACTIONS[service], arn, context=context, caller=Caller(service=PRINCIPAL)).allowed
 
-    async def _send_message(self, arn: str, text: str) -> None:
+    async def _send_message(self, arn: str, text: str, trace: str) -> None:
         queue = self._services.find_queue(arn)
         if queue is not None:
-            await queue.send(Content(text))
+            system = {"AWSTraceHeader": AttributeValue("String", trace)} if trace else {}
+            await queue.send(Content(text, {}, system))

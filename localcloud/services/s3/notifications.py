@@ -59,8 +59,8 @@ class DestinationPort(Protocol):
         """Why a destination cannot be told of a bucket's objects, in S3's words, "" where it can."""
         ...
 
-    async def send(self, arn: str, text: str, bucket: str) -> None:
-        """Hand a message over. Raises NotDelivered."""
+    async def send(self, arn: str, text: str, bucket: str, *, trace: str = "") -> None:
+        """Hand a message over, with the trace header of the request that it tells of. Raises NotDelivered."""
         ...
 
     def emit(self, region: str, bucket: str, *, detail_type: str, detail: str) -> None:
@@ -214,21 +214,23 @@ class Notifications:
         )
         for rule in bucket.configuration.rules:
             if rule.takes(change.event, change.key):
-                task = self._group.create_task(self._deliver(rule, make_record(occasion, rule.rule_id), name))
+                text = make_record(occasion, rule.rule_id)
+                trace = request.headers.get("x-amzn-trace-id", "")
+                task = self._group.create_task(self._deliver(rule, text, name, trace=trace))
                 self._deliveries.add(task)
                 task.add_done_callback(self._deliveries.discard)
         if bucket.configuration.event_bridge:
             detail_type, detail = bus_event(occasion)
             self._port.emit(bucket.region, name, detail_type=detail_type, detail=detail)
 
-    async def _deliver(self, rule: Rule, text: str, bucket: str) -> None:
+    async def _deliver(self, rule: Rule, text: str, bucket: str, *, trace: str) -> None:
         loop = asyncio.get_running_loop()
         expires = loop.time() + MAX_AGE_S
         wait_s = FIRST_WAIT_S
         fields = {"bucket": bucket, "destination": rule.arn}
         while True:
             try:
-                await self._port.send(rule.arn, text, bucket)
+                await self._port.send(rule.arn, text, bucket, trace=trace)
             except NotDelivered as error:
                 if not error.retry or loop.time() + wait_s > expires:
                     log.warning("s3.notification_dropped", extra=fields | {"reason": str(error)})
