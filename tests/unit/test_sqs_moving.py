@@ -214,7 +214,8 @@ def test_tasks_on_the_wire() -> None:
         ),
         ("ListMessageMoveTasks", {"SourceArn": "{dead}", "MaxResults": 11}, "InvalidParameterValueException"),
         ("ListMessageMoveTasks", {"SourceArn": "{dead}x"}, "ResourceNotFoundException"),
-        ("CancelMessageMoveTask", {"TaskHandle": "nonsense"}, "ResourceNotFoundException"),
+        ("CancelMessageMoveTask", {"TaskHandle": "nonsense"}, "InvalidParameterValueException"),
+        ("CancelMessageMoveTask", {"TaskHandle": "eyJzb3VyY2VBcm4iOiJhcm4ifQ=="}, "ResourceNotFoundException"),
         ("CancelMessageMoveTask", {}, "MissingRequiredParameterException"),
     ],
 )

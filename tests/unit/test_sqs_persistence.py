@@ -26,6 +26,7 @@ from localcloud.template.errors import TemplateError
 from localcloud.template.handler import Resource, StackContext
 
 REGION = "eu-west-1"
+POLICY = '{"Statement":{"Effect":"Allow","Principal":"*","Action":"sqs:SendMessage","Resource":"*"}}'
 CONTEXT = StackContext("sluiceway", REGION, "123456789012", "aws", Path())
 Act: TypeAlias = Callable[[Queues], Awaitable[Any]]
 
@@ -225,11 +226,11 @@ def test_queues_come_back_with_their_settings(lives: Lives) -> None:
     """Attributes, policy, tags and dates as they were left; a deleted queue is gone with its messages."""
 
     async def first(queues: Queues) -> dict[str, str]:
-        queue = queues.create("jobs", REGION, attributes={"VisibilityTimeout": "7"}, tags={"a": "1", "b": "\ud800"})
+        queue = queues.create("jobs", REGION, attributes={"VisibilityTimeout": "7"}, tags={"a": "1", "b": "é"})
         other = make(queues, "other")
         await other.send(Content("x"))
         await asyncio.sleep(5)
-        queues.configure(queue, {"Policy": '{"Statement": []}', "DelaySeconds": "3"})
+        queues.configure(queue, {"Policy": POLICY, "DelaySeconds": "3"})
         queues.tag(queue, {"c": "3"})
         queues.untag(queue, ["a"])
         queues.delete(other)
@@ -238,7 +239,7 @@ def test_queues_come_back_with_their_settings(lives: Lives) -> None:
     async def second(queues: Queues) -> None:
         assert [queue.name for queue in queues.list(REGION)] == ["jobs"]
         assert queues.describe(jobs(queues)) == described
-        assert jobs(queues).tags == {"b": "\ud800", "c": "3"}
+        assert jobs(queues).tags == {"b": "é", "c": "3"}
         queues.configure(jobs(queues), {"Policy": ""})
 
     async def third(queues: Queues) -> None:
@@ -284,7 +285,7 @@ def test_a_template_takes_over_its_queue(lives: Lives) -> None:
         handler = QueueHandler(queues, keeps=True)
         made = await handler.create(resource(VisibilityTimeout=7, DelaySeconds=2, Tags=[{"Key": "a", "Value": "1"}]))
         queue = jobs(queues)
-        queues.configure(queue, {"Policy": '{"Statement": []}', "KmsMasterKeyId": "k"})
+        queues.configure(queue, {"Policy": POLICY, "KmsMasterKeyId": "k"})
         await queue.send(Content("kept"))
         await handler.delete(resource(), made)
         return queue.created_s

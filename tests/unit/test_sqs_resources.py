@@ -82,7 +82,8 @@ def test_a_queue_policy_is_its_queues_policy() -> None:
     async def test(queues: Queues) -> None:
         queue = await QueueHandler(queues).create(resource("Jobs", "AWS::SQS::Queue"))
         handler = QueuePolicyHandler(queues)
-        policy = {"Version": "2012-10-17", "Statement": []}
+        statement = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
+        policy = {"Version": "2012-10-17", "Statement": [statement]}
         wanted = resource("Policy", handler.type, Queues=[queue.ref], PolicyDocument=policy)
         made = await handler.create(wanted)
         made_queue = queues.get("sluiceway-Jobs", "eu-west-1")
@@ -91,6 +92,8 @@ def test_a_queue_policy_is_its_queues_policy() -> None:
         assert "Policy" not in made_queue.attributes
         with pytest.raises(TemplateError, match="does not exist"):
             await handler.create(resource("Policy", handler.type, Queues=["nope"], PolicyDocument=policy))
+        with pytest.raises(TemplateError, match="Invalid value for the parameter Policy"):
+            await handler.create(resource("Policy", handler.type, Queues=[queue.ref], PolicyDocument={}))
 
     with_queues(test)
 

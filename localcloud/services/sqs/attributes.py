@@ -12,8 +12,17 @@ from typing import Final, cast
 
 from localcloud.json_text import MalformedJson, parse_json
 from localcloud.services.sqs.errors import SqsError, invalid_value
+from localcloud.services.sqs.permissions import check_policy
 
-__all__ = ["READ_ONLY", "Redrive", "check_attributes", "default_attributes", "parse_redrive", "readable_names"]
+__all__ = [
+    "READ_ONLY",
+    "Redrive",
+    "check_attributes",
+    "default_attributes",
+    "merge_attributes",
+    "parse_redrive",
+    "readable_names",
+]
 
 _BOUNDS: Final[Mapping[str, tuple[int, int, int]]] = {  # least, most, default
     "DelaySeconds": (0, 900, 0),
@@ -37,6 +46,9 @@ READ_ONLY: Final = (
     "CreatedTimestamp",
     "LastModifiedTimestamp",
     "QueueArn",
+)
+_ONE_ENCRYPTION: Final = (
+    "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE."
 )
 MAX_RECEIVES: Final = 1_000  # API_SetQueueAttributes, RedrivePolicy
 MAX_SOURCES: Final = 10  # API_SetQueueAttributes, RedriveAllowPolicy sourceQueueArns
@@ -67,24 +79,40 @@ def readable_names() -> frozenset[str]:
 def check_attributes(attributes: Mapping[str, str], *, now: Mapping[str, str] | None = None) -> None:
     """Hold new attribute values against their bounds, and against what the queue has `now` (its defaults, if new).
 
-    Raises SqsError: InvalidAttributeName, InvalidAttributeValue, InvalidParameterValue.
+    Raises SqsError: InvalidAttributeName, InvalidAttributeValue, InvalidParameterValue, OverLimit.
     """
     had = default_attributes() if now is None else now
     is_fifo = had.get("FifoQueue") == "true"
     for name, value in attributes.items():
-        if name in _BOUNDS:
-            _check_number(name, value)
-        elif name in _TEXTS:
-            _check_text(name, value)
-        elif name in _FLAGS or (is_fifo and name in _FIFO_ONLY):
-            _check_choice(name, value)
-        elif is_fifo and name == "FifoQueue":
-            if value != "true":
-                raise _bad_value(name, "Modifying queue type is not supported.")
-        else:  # AWS knows FIFO's attributes of FIFO queues only, and FifoQueue=false of none
-            raise SqsError("InvalidAttributeName", f"Unknown Attribute {name}.")
+        _check_one(name, value, is_fifo=is_fifo)
     if is_fifo:
         _check_throughput(dict(had) | dict(attributes))
+    if attributes.get("KmsMasterKeyId") and attributes.get("SqsManagedSseEnabled", "").lower() == "true":
+        raise SqsError("InvalidAttributeName", _ONE_ENCRYPTION)
+
+
+def merge_attributes(had: Mapping[str, str], attributes: Mapping[str, str]) -> dict[str, str]:
+    """What a queue has once these have been set; "" removes one. A KMS key and SQS's own keys exclude each other."""
+    merged = dict(had) | dict(attributes)
+    if attributes.get("KmsMasterKeyId"):
+        merged["SqsManagedSseEnabled"] = "false"
+    elif attributes.get("SqsManagedSseEnabled", "").lower() == "true":
+        merged |= {"KmsDataKeyReusePeriodSeconds": "", "KmsMasterKeyId": ""}
+    return {name: value for name, value in merged.items() if value}
+
+
+def _check_one(name: str, value: str, *, is_fifo: bool) -> None:
+    if name in _BOUNDS:
+        _check_number(name, value)
+    elif name in _TEXTS:
+        _check_text(name, value)
+    elif name in _FLAGS or (is_fifo and name in _FIFO_ONLY):
+        _check_choice(name, value)
+    elif is_fifo and name == "FifoQueue":
+        if value != "true":
+            raise _bad_value(name, "Modifying queue type is not supported.")
+    else:  # AWS knows FIFO's attributes of FIFO queues only, and FifoQueue=false of none
+        raise SqsError("InvalidAttributeName", f"Unknown Attribute {name}.")
 
 
 def _check_throughput(merged: Mapping[str, str]) -> None:
@@ -154,10 +182,7 @@ def _check_text(name: str, value: str) -> None:
     elif name == "RedriveAllowPolicy" and value:
         _check_allow(value)
     elif name == "Policy" and value:
-        try:
-            _json_object(name, value)
-        except SqsError as error:
-            raise _bad_value(name) from error
+        check_policy(value)
 
 
 def _check_allow(text: str) -> None:

@@ -20,7 +20,7 @@ def check_receive(wait_s: float, visibility_s: int) -> None:
             f"Value {wait_s:g} for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= 20, if provided."
         )
     if not 0 <= visibility_s <= MAX_VISIBILITY_S:
-        raise bad_visibility(visibility_s, "Must be between 0 and 43200, if provided.")
+        raise bad_visibility(visibility_s, "Must be >= 0 and <= 43200, if provided.")
 
 
 def bad_visibility(visibility_s: int, reason: str) -> SqsError:

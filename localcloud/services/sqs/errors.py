@@ -37,13 +37,20 @@ _CODES: Final = {
 }
 
 
+_QUERY_MESSAGES: Final = {"QueueDoesNotExist": "The specified queue does not exist for this wsdl version."}
+
+
 class SqsError(Exception):
-    """SQS refuses the request: `code` is the shape's name, `query_code` its name in the Query protocol."""
+    """SQS refuses the request: `code` is the shape's name, `query_code` its name in the Query protocol.
+
+    `query_message` is what the Query protocol says, in one case not what JSON says.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.query_message = _QUERY_MESSAGES.get(code, message)
         self.query_code, self.status = _CODES.get(code, (code, 400))
 
 

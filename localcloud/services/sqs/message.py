@@ -38,6 +38,15 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _ID: Final = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]+")
 _PREFIXES: Final = ("String", "Number", "Binary")
+_PERIODS: Final = {
+    ".x": "Message (user) attribute name must not begin with character '.'.",
+    "x.": "Message (user) attribute name must not end with character '.'.",
+    "..": "Message (user) attribute name must not have successive '.' characters.",
+}
+_NAME_CHARACTERS: Final = (
+    "Message (user) attribute name can only contain upper and lower case characters, digits, periods, hyphens and "
+    "underscores."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +164,11 @@ def check_content(content: Content, *, max_bytes: int = MAX_MESSAGE_BYTES) -> No
 
 def _check_name(name: str) -> None:
     if not name:
-        raise invalid_value("The message attribute name must not be empty.")
+        raise invalid_value("The request must contain non-empty message (user) attribute names.")
     if len(name) > MAX_NAME_CHARS:
-        raise invalid_value(f"Length of message attribute name must be less than {MAX_NAME_CHARS} bytes.")
+        raise invalid_value(f"Message (user) attribute name must be shorter than {MAX_NAME_CHARS} bytes.")
     if not _NAME.fullmatch(name):
-        raise invalid_value(
-            "The message attribute name can contain the following characters: A-Z, a-z, 0-9, underscore (_), "
-            "hyphen (-), and period (.). It can't start or end with a period, nor hold two in a row."
-        )
+        raise invalid_value(_PERIODS.get(_misplaced_period(name), _NAME_CHARACTERS))
     if name.lower().startswith(("aws.", "amazon.")):
         raise invalid_value(
             "You can't use message attribute names beginning with 'AWS.' or 'Amazon.'. "
@@ -170,30 +176,29 @@ def _check_name(name: str) -> None:
         )
 
 
+def _misplaced_period(name: str) -> str:
+    return ".x" if name[0] == "." else "x." if name[-1] == "." else ".." if ".." in name else ""
+
+
 def _check_attribute(name: str, attribute: AttributeValue) -> None:
     data_type, value = attribute.data_type, attribute.value
     if not data_type:
-        raise invalid_value(f"The message attribute '{name}' must contain a non-empty message attribute type.")
+        raise invalid_value(f"Message (user) attribute '{name}' must contain a non-empty attribute type.")
     prefix = data_type.partition(".")[0]
     if prefix not in _PREFIXES:
         raise invalid_value(
-            f"The message attribute '{name}' has an invalid message attribute type, "
-            "the set of supported type prefixes is Binary, Number, and String."
+            f"The type of message (user) attribute '{name}' is invalid. "
+            "You must use only the following supported type prefixes: Binary, Number, String."
         )
     if len(data_type) > MAX_NAME_CHARS or _FORBIDDEN.search(data_type):
-        raise invalid_value(
-            f"The message attribute '{name}' must have a type of at most {MAX_NAME_CHARS} allowed characters."
-        )
+        raise invalid_value(f"Message (user) attribute type must be shorter than {MAX_NAME_CHARS} bytes.")
     if isinstance(value, bytes) != (prefix == "Binary"):
         raise invalid_value(
-            f"The message attribute '{name}' with type '{data_type}' must use field "
+            f"Message (user) attribute '{name}' with type '{data_type}' must use field "
             f"'{'Binary' if prefix == 'Binary' else 'String'}'."
         )
     if not value:
-        raise invalid_value(
-            f"The message attribute '{name}' must contain a non-empty message attribute value "
-            f"for message attribute type '{data_type}'."
-        )
+        raise invalid_value(f"Message (user) attribute '{name}' must contain a non-empty value of type '{data_type}'.")
     if isinstance(value, str):
         _check_text(name, prefix, value)
 
@@ -206,7 +211,7 @@ def _check_text(name: str, prefix: str, value: str) -> None:
             f"the set of allowed characters is {_ALLOWED}"
         )
     if prefix == "Number" and not _NUMBER.fullmatch(value):
-        raise invalid_value(f"Can't cast the value of message attribute '{name}' to a number.")
+        raise invalid_value(f"Can't cast the value of message (user) attribute '{name}' to a number.")
 
 
 def _check_system(content: Content) -> None:

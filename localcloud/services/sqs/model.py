@@ -23,12 +23,12 @@ from localcloud.services.sqs.message import AttributeValue, Content, Message
 from localcloud.services.sqs.moving import MoveTasks
 from localcloud.services.sqs.queue import Queue, Surroundings
 from localcloud.services.sqs.rates import Rates
+from localcloud.services.sqs.tags import check_tags
 from localcloud.services.sqs.watching import Unwatched, Watch
 
 __all__ = ["AttributeValue", "Content", "Depth", "Message", "Queue", "Queues"]
 
 DELETED_FOR_S: Final = 60.0  # CreateQueue: a name is free again a minute after DeleteQueue
-MAX_TAGS: Final = 50  # quotas-queues
 MAX_NAME_CHARS: Final = 80  # quotas-queues and quotas-fifo, the suffix included
 FIFO: Final = ".fifo"  # quotas-fifo
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")  # quotas-queues
@@ -119,6 +119,7 @@ class Queues:
             return existing
         self._check_deleted(arn)
         self._check_links(arn, attributes)
+        check_tags(name, tags)
         queue = Queue(arn, self._around)
         queue.configure(attributes)
         queue.modified_s = queue.created_s
@@ -139,6 +140,7 @@ class Queues:
         fifo = _check_name(name, attributes)
         check_attributes(attributes, now=default_attributes(fifo=fifo))
         self._check_links(arn, attributes)
+        check_tags(name, tags)
         self._unclaimed.discard(arn)
         queue = self._queues[arn]
         queue.tags = dict(tags)
@@ -211,11 +213,10 @@ class Queues:
     def tag(self, queue: Queue, tags: Mapping[str, str]) -> None:
         """Add or replace tags.
 
-        Raises SqsError: InvalidParameterValue over 50 tags.
+        Raises SqsError: InvalidParameterValue, see `check_tags`.
         """
         merged = queue.tags | dict(tags)
-        if len(merged) > MAX_TAGS:
-            raise invalid_value(f"Too many tags added for queue {queue.name}.")
+        check_tags(queue.name, merged)
         queue.tags = merged
         self._keep(queue)
 

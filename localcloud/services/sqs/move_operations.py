@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, cast
 
-from localcloud.services.sqs.errors import invalid_value
+from localcloud.services.sqs.errors import SqsError, invalid_value
 from localcloud.services.sqs.moving import KEPT, MoveTask, no_resource
 from localcloud.services.sqs.operations import Call, Result
 from localcloud.services.sqs.parameters import Parameters
@@ -29,10 +29,18 @@ def source_arn(parameters: Parameters) -> str:
     if not parameters.has("TaskHandle"):
         return _arn(parameters, "SourceArn")
     try:
-        told = json.loads(base64.b64decode(parameters.required("TaskHandle"), validate=True))
-        return str(cast("Mapping[str, object]", told)["sourceArn"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return _read_handle(parameters.required("TaskHandle"))
+    except SqsError:
         return "*"
+
+
+def _read_handle(handle: str) -> str:
+    """The ARN of the queue that a task's handle is of. Raises SqsError: InvalidParameterValue."""
+    try:
+        told = json.loads(base64.b64decode(handle, validate=True))
+        return str(cast("Mapping[str, object]", told)["sourceArn"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise invalid_value("Value for parameter TaskHandle is invalid.") from error
 
 
 def _arn(parameters: Parameters, name: str) -> str:
@@ -71,9 +79,10 @@ async def _list(call: Call) -> Result:
 
 
 async def _cancel(call: Call) -> Result:
-    return {
-        "ApproximateNumberOfMessagesMoved": call.queues.move_tasks.cancel(call.parameters.required("TaskHandle")).moved
-    }
+    handle = call.parameters.required("TaskHandle")
+    if call.queues.find(_read_handle(handle)) is None:
+        raise no_resource("SourceArn")
+    return {"ApproximateNumberOfMessagesMoved": call.queues.move_tasks.cancel(handle).moved}
 
 
 def _shown(task: MoveTask) -> Result:

@@ -28,13 +28,12 @@ from localcloud.services.sqs.message import (
 from localcloud.services.sqs.model import Queue, Queues
 from localcloud.services.sqs.parameters import Parameters
 
-__all__ = ["ACTIONS", "NOT_SERVED", "Call", "Result", "queue_name"]
+__all__ = ["ACTIONS", "Call", "Result", "queue_name"]
 
 Result: TypeAlias = dict[str, object]
 
 MAX_BATCH: Final = 10  # quotas-messages: entries of a batch, messages of a receive
 MAX_LISTED: Final = 1_000  # ListQueues
-NOT_SERVED: Final = ("AddPermission", "RemovePermission")
 _ENTRY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _SYSTEM_NAMES: Final = frozenset(
     (
@@ -341,7 +340,7 @@ def _batch(call: Call, action: str) -> list[Parameters]:
             "TooManyEntriesInBatchRequest",
             f"Maximum number of entries per request are {MAX_BATCH}. You have sent {len(entries)}.",
         )
-    ids = [entry.required("Id") for entry in entries]
+    ids = [entry.text("Id") if entry.has("Id") else entry.required("Id") for entry in entries]
     if not all(_ENTRY_ID.fullmatch(entry_id) for entry_id in ids):
         raise SqsError(
             "InvalidBatchEntryId",

@@ -24,6 +24,8 @@ _MAX_DEPTH: Final = 6  # SendMessageBatchRequestEntry.1.MessageAttribute.1.Value
 
 # Names of the flattened lists and maps in forms and XML -> names in the JSON protocol.
 _LISTS: Final = {
+    "AWSAccountId": "AWSAccountIds",
+    "ActionName": "Actions",
     "AttributeName": "AttributeNames",
     "ChangeMessageVisibilityBatchRequestEntry": "Entries",
     "DeleteMessageBatchRequestEntry": "Entries",
@@ -57,10 +59,12 @@ _SEND_NULLS: Final = (
 )
 _NO_RESULT: Final = frozenset(
     (
+        "AddPermission",
         "ChangeMessageVisibility",
         "DeleteMessage",
         "DeleteQueue",
         "PurgeQueue",
+        "RemovePermission",
         "SetQueueAttributes",
         "TagQueue",
         "UntagQueue",
@@ -126,13 +130,13 @@ def write_error(error: SqsError, request_id: str, *, as_json: bool) -> bytes:
     """The body of an error."""
     if as_json:
         body = {
-            "Error": {"Code": error.query_code, "Message": error.message, "Type": "Sender"},
+            "Error": {"Code": error.query_code, "Message": error.query_message, "Type": "Sender"},
             "RequestId": request_id,
         }
         return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
     text = (
         f'<?xml version="1.0"?><ErrorResponse xmlns="{_XMLNS}"><Error><Type>Sender</Type>'
-        f"<Code>{_text(error.query_code)}</Code><Message>{_text(error.message)}</Message><Detail/></Error>"
+        f"<Code>{_text(error.query_code)}</Code><Message>{_text(error.query_message)}</Message><Detail/></Error>"
         f"<RequestId>{escape(request_id)}</RequestId></ErrorResponse>"
     )
     return text.encode(errors="backslashreplace")

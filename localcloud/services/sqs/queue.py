@@ -19,7 +19,7 @@ from typing import Final
 
 from localcloud.clock import Clock
 from localcloud.services.contract import ACCOUNT_ID
-from localcloud.services.sqs.attributes import Redrive, default_attributes, parse_redrive
+from localcloud.services.sqs.attributes import Redrive, default_attributes, merge_attributes, parse_redrive
 from localcloud.services.sqs.bounds import MAX_VISIBILITY_S, bad_visibility, check_delay, check_receive
 from localcloud.services.sqs.errors import SqsError, invalid_value
 from localcloud.services.sqs.fifo import Accepted, Attempt, Attempts, Recent, identify, key_of
@@ -234,8 +234,7 @@ class Queue:
         """Set attributes that `check_attributes` has passed; "" removes one."""
         self._holding.advance()
         delay = self._attributes.get("DelaySeconds")
-        merged = self._attributes | dict(attributes)
-        self._attributes = {name: value for name, value in merged.items() if value}
+        self._attributes = merge_attributes(self._attributes, attributes)
         self._redrive = parse_redrive(self._attributes.get("RedrivePolicy", ""))
         self.modified_s = self._clock.time()
         if self.is_fifo and self._attributes.get("DelaySeconds") != delay:

@@ -100,11 +100,15 @@ class QueuePolicyHandler:
         self._queues = queues
 
     async def create(self, resource: Resource) -> Physical:
-        """Attach the policy. Raises TemplateError where a queue is not there."""
+        """Attach the policy. Raises TemplateError where a queue is not there, or the policy is one that SQS refuses."""
         read = read_properties(resource)
         policy = json.dumps(read.mapping("PolicyDocument"))
-        for queue in self._named(read, resource.context.region):
-            self._queues.configure(queue, {"Policy": policy})
+        queues = self._named(read, resource.context.region)
+        try:
+            for queue in queues:
+                self._queues.configure(queue, {"Policy": policy})
+        except SqsError as error:
+            raise read.error("PolicyDocument", error.message) from error
         return Physical(f"{resource.context.stack_name}-{resource.logical_id}")
 
     async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract

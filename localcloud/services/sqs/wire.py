@@ -16,15 +16,16 @@ from localcloud.services.iam.tags import ContextPairs, request_tags, tag_keys, w
 from localcloud.services.sqs.errors import SqsError
 from localcloud.services.sqs.model import Queues
 from localcloud.services.sqs.move_operations import MOVE_ACTIONS, source_arn
-from localcloud.services.sqs.operations import ACTIONS, NOT_SERVED, Call, queue_name
+from localcloud.services.sqs.operations import ACTIONS, Call, queue_name
 from localcloud.services.sqs.parameters import Parameters
+from localcloud.services.sqs.permission_operations import PERMISSION_ACTIONS
 from localcloud.services.sqs.query import read_form, write_error, write_result
 
 __all__ = ["SqsService"]
 
 _TARGET: Final = "AmazonSQS."
 _VERSIONS: Final = ("2012-11-05", "2011-10-01", "2009-02-01", "2008-01-01")
-_SERVED: Final = {**ACTIONS, **MOVE_ACTIONS}
+_SERVED: Final = {**ACTIONS, **MOVE_ACTIONS, **PERMISSION_ACTIONS}
 _MOVING: Final = ("DeleteMessage", "GetQueueAttributes", "ReceiveMessage")  # what a task does to its source, besides
 _BATCHES: Final = {  # a batch needs the permission of its single action
     "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
@@ -112,8 +113,6 @@ class SqsService:
         if self._last is not None and self._last[0] is request:
             return self._last[1]
         decoded = _decode_json(request) if request.target else _decode_query(request)
-        if decoded.action in NOT_SERVED:
-            raise SqsError("UnsupportedOperation", f"{decoded.action} is not served by this local cloud.")
         if decoded.action not in _SERVED:
             if decoded.query:
                 raise SqsError("InvalidAction", f"The action {decoded.action} is not valid for this endpoint.")
