@@ -92,7 +92,7 @@ class Services:
 async def open_services(
     options: CloudOptions, *, clock: Clock, rng: random.Random, cleanup: AsyncExitStack, engine: Engine | None = None
 ) -> Services:
-    """Open every service; `cleanup` closes them, but an `engine` that is given. Raises KeptStateUnusable, ValueError (no such model), OSError."""
+    """Open every service; `cleanup` closes them, but no given `engine`. Raises KeptStateUnusable, ValueError, OSError."""
     true_clock, clock = clock, ShiftedClock(clock)
     recorder = Recorder(clock=true_clock, rng=random.Random(rng.getrandbits(64)))  # noqa: S311 - ids, not secrets
     metrics = Metrics(clock, region=options.region)
@@ -137,7 +137,11 @@ async def open_services(
             "secretsmanager": delegated.secret_policy,
             "sqs": lambda arn: read_resource_policy(_policy_of_queue(queues, arn)),
         },
-        resource_tags={"kinesis": partial(tags_of, streams), "sqs": SqsService(queues).tags_of},
+        resource_tags={
+            "dynamodb": tables.tags_of,
+            "kinesis": partial(tags_of, streams),
+            "sqs": SqsService(queues).tags_of,
+        },
     )
 
 

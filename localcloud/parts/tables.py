@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
@@ -43,6 +43,10 @@ class Tables(Protocol):
         """The resource policy of a table or index, None where it has none."""
         ...
 
+    def tags_of(self, action: str, arn: str) -> Mapping[str, str] | None:
+        """The tags of a table, for its indexes as well; None where there is none."""
+        ...
+
     async def run(self) -> None:
         """Its background work, until cancelled."""
         ...
@@ -79,6 +83,10 @@ class OwnTables:
         """The resource policy of a table or index, None where it has none."""
         return self.dynamodb.policy_of(arn) if self._opened.is_set() else None
 
+    def tags_of(self, action: str, arn: str) -> Mapping[str, str] | None:
+        """The tags of a table, for its indexes as well; None where there is none."""
+        return self.dynamodb.tags_of(action, arn) if self._opened.is_set() else None
+
     async def run(self) -> None:
         """Delete expired items, until cancelled."""
         await self._opened.wait()
@@ -110,6 +118,9 @@ class SharedTables:
 
     def policy_of(self, arn: str) -> None:
         """None: where Regions share a cloud, tables have no resource policies."""
+
+    def tags_of(self, action: str, arn: str) -> None:
+        """None: the host has the tags, and its own IAM does not ask."""
 
     async def run(self) -> None:
         """Nothing: the host has the background work."""
