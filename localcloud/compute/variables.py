@@ -1,7 +1,8 @@
 """The environment variables of a function's process: Lambda's and the function's own, nothing of this machine's.
 
 Differences from Lambda, all forced: paths are this machine's (/var/task, /opt, /var/runtime), AWS_ENDPOINT_URL leads
-the SDKs to the local cloud, and HOME is a folder of the environment's own, so that no SDK reads the developer's ~/.aws.
+the SDKs to the local cloud, whose address takes no prefixes such as `sync-`, and HOME is a folder of the environment's
+own, so that no SDK reads the developer's ~/.aws.
 Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html (defined runtime environment variables)
 """
 
@@ -86,6 +87,7 @@ def build_variables(spec: FunctionSpec, runtime: ManagedRuntime, sandbox: Sandbo
     libraries = [spec.code_dir, spec.code_dir / "lib", *(root / "lib" for root in layers)]
     folders = [runtime.python.parent, "/usr/local/bin", "/usr/bin", "/bin", *(root / "bin" for root in layers)]
     changeable = {
+        "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
         "AWS_ENDPOINT_URL": sandbox.endpoint_url,
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
         "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",  # nobody listens: segments are not kept here

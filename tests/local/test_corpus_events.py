@@ -37,7 +37,7 @@ def test_what_is_uploaded_is_made_small(tmp_path: Path) -> None:
 
 
 def test_reports_by_a_schedule_and_by_an_event(tmp_path: Path) -> None:
-    """A closed day begins the machine by a rule; so does the nightly schedule, brought forward by hand."""
+    """A closed day begins the machine by a rule; so does the schedule, brought forward; a function waits for another."""
     with application("nightly_reports", tmp_path) as app:
         tables, rows = (
             app.client("dynamodb"),
@@ -69,6 +69,7 @@ def test_reports_by_a_schedule_and_by_an_event(tmp_path: Path) -> None:
         assert list(app.received("Reports", 1)) == [{"shop": "east", "total": "1", "asked": "by schedule"}]
         runs = app.client("stepfunctions").list_executions(stateMachineArn=app.outputs["Report"])["executions"]
         assert len(runs) == 2
+        assert app.invoke("Preview", {"a": 2, "b": 3}) == ["SUCCEEDED", {"sum": 5}]
 
 
 def test_connectors_give_what_they_say_and_no_more(tmp_path: Path) -> None:
