@@ -18,6 +18,7 @@ from localcloud.template.include import expand_includes
 from localcloud.template.intrinsics import resolve_known
 from localcloud.template.nested import MAX_NESTING, open_child
 from localcloud.template.parameters import Parameter, ParameterValue, read_parameters, resolve_parameters
+from localcloud.template.quotas import StackRoom, check_quotas
 from localcloud.template.references import check_references
 from localcloud.template.rules import check_rules
 from localcloud.template.scope import Scope
@@ -40,7 +41,8 @@ class Settled:
     """What a person may decide about a deployment. `cache` is the folder of translations, None for none.
 
     `stored` reads an SSM parameter, `secrets` a dynamic reference by (service, key): None where nothing can.
-    `pending`: parameters of a nested stack whose values are made later; `depth` counts the stacks around it.
+    `pending`: parameters of a nested stack whose values are made later; `depth` counts the stacks around it, `room`
+    those of the whole deployment.
     """
 
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -50,6 +52,7 @@ class Settled:
     secrets: Callable[[str, str], str] | None = None
     pending: frozenset[str] = frozenset()
     depth: int = 0
+    room: StackRoom = field(default_factory=StackRoom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ def prepare_stack(source: Source, context: StackContext, settled: Settled | None
     settled = settled or Settled()
     if unknown := sorted(set(source.body) - _SECTIONS):
         raise TemplateError("this section is not served here", where=unknown[0])
+    check_quotas(source.body)
     declared = read_parameters(source.body)
     values = resolve_parameters(declared, settled.parameters, stored=settled.stored, pending=settled.pending)
     outer = Scope(
@@ -103,6 +107,7 @@ def prepare_stack(source: Source, context: StackContext, settled: Settled | None
     expanded = expand_includes(source.body, outer)
     translation = translate(expanded, values, region=context.region, cache=settled.cache)
     body = translation.body
+    check_quotas(body)
     if settled.depth:
         body = _with_whole_paths(body, context.base)
     scope = replace(outer, mappings=_section(body, "Mappings"), conditions=_section(body, "Conditions"))
@@ -144,6 +149,7 @@ def _prepare_nested(graph: Graph, context: StackContext, settled: Settled) -> di
     for name, node in graph.nodes.items():
         if node.type == NESTED_STACK:
             properties = resolve_known(dict(node.properties), graph.scope, f"Resources.{name}.Properties")
+            settled.room.take(f"Resources.{name}")
             before = replace(settled, stored=str)  # a name stands for the value that is read when the stack is made
             found[name] = prepare_child(name, properties, context, settled=before).graph
     return found

@@ -19,6 +19,7 @@ from localcloud.template.handler import NESTED_STACK, Physical, Resource, Resour
 from localcloud.template.ledger import make_ledger
 from localcloud.template.nested import open_child
 from localcloud.template.properties import read_properties
+from localcloud.template.quotas import StackRoom
 from localcloud.template.references import References
 from localcloud.template.stack import Settled, Stack, prepare_child
 from localcloud.template.stored import ReadParameter, read_stored
@@ -101,7 +102,7 @@ class StackHandler:
         stored = None
         if nesting.read_parameter is not None:
             stored = await read_stored(child.source, child.parameters, nesting.read_parameter)
-        settled = replace(nesting.settled, parameters={}, exports=nesting.exports, stored=stored)
+        settled = replace(nesting.settled, parameters={}, exports=nesting.exports, stored=stored, room=StackRoom())
         return prepare_child(resource.logical_id, resource.properties, resource.context, settled=settled)
 
     def _keep(self, child: Stack, deployed: Deployed) -> Physical:
