@@ -37,7 +37,7 @@ def test_what_is_uploaded_is_made_small(tmp_path: Path) -> None:
 
 
 def test_reports_by_a_schedule_and_by_an_event(tmp_path: Path) -> None:
-    """A closed day begins the machine by a rule; so does the schedule, brought forward; a function waits for another."""
+    """A closed day begins the machine by a rule; so does the schedule, brought forward; a function waits for one."""
     with application("nightly_reports", tmp_path) as app:
         tables, rows = (
             app.client("dynamodb"),
