@@ -19,7 +19,7 @@ from aiohttp import web
 
 from localcloud.chunked import MalformedChunks, decode_aws_chunked
 from localcloud.http_log import SERVER_LOG
-from localcloud.http_server import read_body, serve_http
+from localcloud.http_server import Servers, read_body, serve_http
 from localcloud.identify import guess_service, read_scope
 from localcloud.refusals import refuse, refuse_denied
 from localcloud.services.contract import (
@@ -71,6 +71,8 @@ class Front:
         self._own: dict[str, Answer] = {}
         self.between: Between | None = None
         """What stands between callers and services, such as faults that were asked for; it may raise NoAnswer."""
+        self.hold: Callable[[str], Awaitable[None]] | None = None
+        """What the owner of an access key waits for before a request is heard."""
 
     def add(self, service: Service) -> None:
         """Serve one more API."""
@@ -123,13 +125,13 @@ class Front:
         return _with_id(response, request)
 
     @asynccontextmanager
-    async def serve(self, listener: socket.socket) -> AsyncGenerator[str]:
+    async def serve(self, listener: socket.socket, *, among: Servers | None = None) -> AsyncGenerator[str]:
         """Answer on `listener` (see `open_listener`) while the context lasts. Gives the root URL."""
         host, port = listener.getsockname()[:2]
         server = web.Server(
             self._answer, handler_cancellation=True, access_log=None, auto_decompress=False, logger=SERVER_LOG
         )
-        async with serve_http(server, listener, grace_s=GRACE_S):
+        async with serve_http(server, listener, grace_s=GRACE_S, among=among):
             yield f"http://{host}:{port}"
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -140,9 +142,7 @@ class Front:
         own = self._find_own(path)
         if path == HEALTH_PATH or own is not None:
             return await self._answer_own(own, request)
-        if headers.get("expect", "").lower() == "100-continue":
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0
+        await self._let_in(request, headers, query)
         wire = self._identify(request.method, path, query, headers=headers)
         limit = MAX_OBJECT_BYTES if wire.service == "s3" else MAX_BODY_BYTES
         body = await read_body(request, limit)
@@ -161,6 +161,15 @@ class Front:
                 request.transport.abort()
             answer = WireResponse(504)  # to nobody
         return await _write(request, answer)
+
+    async def _let_in(self, request: web.BaseRequest, headers: Mapping[str, str], query: str) -> None:
+        """Wait until a request may be heard, and let its body come."""
+        if self.hold is not None:
+            scope = read_scope(headers, query)
+            await self.hold(scope.access_key if scope else "")
+        if headers.get("expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
 
     def _find_own(self, path: str) -> Answer | None:
         if path == HEALTH_PATH or not path.startswith(OWN_PATHS):

@@ -15,25 +15,66 @@ from aiohttp import web
 
 from localcloud.listening import finish_accepting, stop_accepting
 
-__all__ = ["read_body", "serve_http"]
+__all__ = ["Servers", "read_body", "serve_http"]
 
+CUT_S: Final = 0.001  # for a request that is cut; aiohttp takes 0 as no end
 _POLL_S: Final = 0.01
 
 
+class Servers:
+    """The servers of one cloud: what is under way in all of them can be cut at once, without its grace."""
+
+    def __init__(self) -> None:
+        self._serving: set[web.Server] = set()
+        self._is_cut = False
+
+    def enter(self, server: web.Server) -> None:
+        """A server begins to answer."""
+        self._serving.add(server)
+
+    async def leave(self, server: web.Server) -> None:
+        """It accepts no more."""
+        self._serving.discard(server)
+        if self._is_cut:
+            await _cut(server)
+
+    async def cut(self) -> None:
+        """Cancel every request under way, and close every connection.
+
+        Who calls after it is answered until the servers end, and then cut as well.
+        """
+        self._is_cut = True
+        for server in tuple(self._serving):
+            await _cut(server)
+
+
+async def _cut(server: web.Server) -> None:
+    transports = [each.transport for each in server.connections if each.transport is not None]
+    await server.shutdown(CUT_S)
+    for transport in transports:
+        transport.abort()
+
+
 @asynccontextmanager
-async def serve_http(server: web.Server, listener: socket.socket, *, grace_s: float) -> AsyncGenerator[None]:
+async def serve_http(
+    server: web.Server, listener: socket.socket, *, grace_s: float, among: Servers | None = None
+) -> AsyncGenerator[None]:
     """Answer on `listener` (see `open_listener`) while the context lasts; it is closed at the end, as is every client.
 
-    At the end requests under way have `grace_s` to be answered, and clients as long to read their answers.
+    At the end requests under way have `grace_s` to be answered, and clients as long to read their answers, unless they
+    were cut with those `among` which the server is.
     """
     runner = web.ServerRunner(server, shutdown_timeout=grace_s)
     await runner.setup()
+    among = among or Servers()
+    among.enter(server)
     try:
         await web.SockSite(runner, listener).start()
         yield
     finally:
         stop_accepting(listener)
         await finish_accepting()
+        await among.leave(server)
         transports = [each.transport for each in server.connections if each.transport is not None]
         try:
             await runner.cleanup()

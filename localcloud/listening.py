@@ -40,10 +40,19 @@ class Listener:
         self._closed = False
         self._left = asyncio.Event()
 
-    async def open(self, make_connection: Callable[[], asyncio.Protocol], *, port: int = 0) -> int:
-        """Listen; 0 takes a free port. Returns the port. Raises OSError where it is taken."""
+    async def open(
+        self,
+        make_connection: Callable[[], asyncio.Protocol],
+        *,
+        port: int = 0,
+        listener: socket.socket | None = None,
+    ) -> int:
+        """Listen; 0 takes a free port, `listener` is one that there is. Gives the port. Raises OSError: it is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(make_connection, HOST, port)
+        if listener is None:
+            self._server = await loop.create_server(make_connection, HOST, port)
+        else:
+            self._server = await loop.create_server(make_connection, sock=listener)
         return int(self._server.sockets[0].getsockname()[1])
 
     def enter(self, connection: Droppable) -> None:

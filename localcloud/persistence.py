@@ -1,7 +1,8 @@
 """The folder of `--persist`: held by one local cloud at a time, and how a service opens its database in it.
 
 Owns the lock and the settings of SQLite, and knows no table of any service. A change that a service commits is there
-after the process is killed; a power cut may lose the last moments.
+after the process is killed; a power cut may lose the last moments. Emptying it is one change: a mark is made, what is
+there is removed, and the mark after it; who finds the mark at a start goes on with the removing.
 Source: https://www.sqlite.org/pragma.html#pragma_synchronous
 """
 
@@ -17,9 +18,11 @@ from typing import Final
 
 from sluiceway.errors import Misconfigured
 
-__all__ = ["KeptStateUnusable", "hold_folder", "open_database", "transaction"]
+__all__ = ["KeptStateUnusable", "empty_folder", "hold_folder", "open_database", "transaction"]
 
 _LOCK: Final = "lock"
+_EMPTYING: Final = "emptying"
+_DATABASES: Final = "*.sqlite3*"  # with the -wal and -shm beside each
 
 
 class KeptStateUnusable(Misconfigured):
@@ -32,6 +35,8 @@ class KeptStateUnusable(Misconfigured):
 @contextmanager
 def hold_folder(folder: Path) -> Generator[Path]:
     """Make `folder` where it is missing, and hold it for the length of the block. The end of the process lets it go.
+
+    What was being emptied when the process before it ended, is emptied.
 
     Raises KeptStateUnusable where another process holds it, OSError where it cannot be a folder.
     """
@@ -49,7 +54,32 @@ def hold_folder(folder: Path) -> Generator[Path]:
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
+        if (folder / _EMPTYING).exists():
+            empty_folder(folder)
         yield folder
+
+
+def empty_folder(folder: Path) -> None:
+    """Remove every database of a folder that is held and in which none is open: all of them, or none.
+
+    Raises OSError.
+    """
+    mark = folder / _EMPTYING
+    mark.touch()
+    _write_through(folder)
+    for database in folder.glob(_DATABASES):
+        database.unlink()
+    _write_through(folder)
+    mark.unlink()
+
+
+def _write_through(folder: Path) -> None:
+    """Have the names in a folder on the disk before anything that follows."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def open_database(path: Path, schema: str, *, version: int = 1, any_thread: bool = False) -> sqlite3.Connection:

@@ -116,6 +116,7 @@ def _add_tail(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _add_running(add: Callable[..., argparse.ArgumentParser]) -> None:
     down = add("down", help="stop the local cloud")
+    add("reset", help="the local cloud as it was right after its start").set_defaults(module="resetting")
     status = add("status", help="what runs, and where")
     status.add_argument(
         "endpoint", nargs="?", help="print only this endpoint or output, for scripts: API=$(... status api)"

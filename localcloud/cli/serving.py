@@ -12,10 +12,12 @@ import webbrowser
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from localcloud.clock import SystemClock
-from localcloud.cloud import LedgerRefused, PortTaken, open_cloud
+from localcloud.cloud import LedgerRefused, PortTaken, RunningCloud
+from localcloud.lasting import open_lasting_cloud
 from localcloud.options import CloudOptions
 from localcloud.regions.processes import GO_DARK, RegionFailed
 from localcloud.state import RunningState, remove_state, write_state
@@ -84,9 +86,8 @@ async def _serve_until(stop: _Stop, settings: CloudOptions | HostOptions, ready:
     folder = settings.state if isinstance(settings, CloudOptions) else settings.cloud.state
     ended = Ended(0)
     try:
-        async with _open(settings) as started:
+        async with _open(settings, folder) as started:
             stop.starting = None
-            write_state(folder, started.state)
             await _tell(started, ready, opens=opens)
             await stop.asked.wait()
             sys.stderr.write("stopping\n")
@@ -116,15 +117,23 @@ async def _tell(started: _Started, ready: int, *, opens: bool) -> None:
 
 
 @asynccontextmanager
-async def _open(settings: CloudOptions | HostOptions) -> AsyncGenerator[_Started]:
+async def _open(settings: CloudOptions | HostOptions, folder: Path) -> AsyncGenerator[_Started]:
+    """What serves; its state is in `folder`, and that of each cloud that takes its place by a reset."""
     rng = random.Random()  # noqa: S311 - ids and jitter, not secrets; keys come from the secrets module
+
+    def tell(cloud: RunningCloud) -> None:
+        gc.unfreeze()  # the cloud before it, where there was one, may be collected
+        write_state(folder, cloud.state)
+
     if isinstance(settings, CloudOptions):
-        async with open_cloud(settings, clock=SystemClock(), rng=rng) as cloud:
+        async with open_lasting_cloud(settings, clock=SystemClock(), rng=rng, opened=tell) as lasting:
+            cloud = lasting.cloud
             yield _Started(cloud.state, cloud.ledger, cloud.compute.reaper.kill if settings.joins else None)
         return
     from localcloud.regions.host import open_host  # noqa: PLC0415 - one cloud alone needs none
 
     async with open_host(settings, clock=SystemClock(), rng=rng) as host:
+        write_state(folder, host.state)
         yield _Started(host.state)
 
 

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeSettings:
     """`cache_dir` keeps runtimes and dependencies from run to run; `environ` is the developer's own environment.
+    `runtimes` are those that another Lambda of this process has found, None to find them.
 
     `endpoint_url` is asked at each start of a process, so that the port may be known late. `recorder` is told of
     invocations. `interpose`: what to put before the Runtime API of an environment that starts. `reloads`: whether code
@@ -48,6 +49,7 @@ class ComputeSettings:
     reloads: bool = False
     writes: tuple[Path, ...] = ()
     debugger: int = 0
+    runtimes: Runtimes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,9 @@ async def open_compute(
     An error raised inside the block leaves it in an ExceptionGroup, as from any task group. So does Misconfigured where
     functions cannot be debugged.
     """
-    runtimes = Runtimes(cache_dir=settings.cache_dir, environ=settings.environ, progress=settings.progress)
+    runtimes = settings.runtimes or Runtimes(
+        cache_dir=settings.cache_dir, environ=settings.environ, progress=settings.progress
+    )
     reaper = Reaper()
     try:
         async with asyncio.TaskGroup() as group, _debug(settings, reaper, group) as debugger:

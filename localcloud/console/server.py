@@ -16,6 +16,7 @@ from localcloud.console.records import ApiNames, describe_connection, describe_l
 from localcloud.console.site import MAX_READERS, Asked, Routes, Site, Stream, origin_of, serve_site
 from localcloud.gateway.websocket.connection import Connection
 from localcloud.gateway.websocket.exchange import Ending
+from localcloud.http_server import Servers
 from localcloud.services.logs.model import LogEvent
 from localcloud.traces.recorder import Span
 
@@ -23,7 +24,7 @@ __all__ = ["MAX_READERS", "origin_of", "serve_console"]
 
 
 @asynccontextmanager
-async def serve_console(facts: Facts, listener: socket.socket) -> AsyncGenerator[None]:
+async def serve_console(facts: Facts, listener: socket.socket, *, among: Servers | None = None) -> AsyncGenerator[None]:
     """Answer on `listener` while the context lasts; readers of events are let go at its end."""
     events = Events()
     async with open_mesh(facts, lambda name, told: events.tell(name, lambda: told)) as mesh:
@@ -31,7 +32,7 @@ async def serve_console(facts: Facts, listener: socket.socket) -> AsyncGenerator
         called = {name: url for name, url in facts.state.endpoints.items() if name != "aws"}
         streams = {"/api/events": console.read_events, "/api/tail": console.read_tail}
         site = Site(origin_of(listener), console.routes(), streams, called=called)
-        async with serve_site(site, listener):
+        async with serve_site(site, listener, among=among):
             try:
                 with console.listening():
                     yield

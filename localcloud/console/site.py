@@ -23,7 +23,7 @@ from localcloud.console.events import COUNTERS_S, Reader
 from localcloud.console.files import read_file, security_headers
 from localcloud.console.refusals import ApiError
 from localcloud.http_log import SERVER_LOG
-from localcloud.http_server import read_body, serve_http
+from localcloud.http_server import Servers, read_body, serve_http
 from localcloud.sites import is_from_elsewhere
 
 __all__ = ["Asked", "Route", "Routes", "Site", "Stream", "Streams", "origin_of", "serve_site"]
@@ -66,10 +66,10 @@ def origin_of(listener: socket.socket) -> str:
 
 
 @asynccontextmanager
-async def serve_site(site: Site, listener: socket.socket) -> AsyncGenerator[None]:
+async def serve_site(site: Site, listener: socket.socket, *, among: Servers | None = None) -> AsyncGenerator[None]:
     """Answer on `listener` while the context lasts."""
     server = web.Server(site.answer, handler_cancellation=True, access_log=None, logger=SERVER_LOG)
-    async with serve_http(server, listener, grace_s=GRACE_S):
+    async with serve_http(server, listener, grace_s=GRACE_S, among=among):
         yield
 
 

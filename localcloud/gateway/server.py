@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from random import Random
@@ -19,6 +20,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from localcloud.clock import Clock
+from localcloud.gate import PASS_S, Gate
 from localcloud.gateway.definition import Api
 from localcloud.gateway.domains import Domains, Mapped
 from localcloud.gateway.exchange import Stage
@@ -27,7 +29,7 @@ from localcloud.gateway.message import ByteStream, HttpRequest, HttpResponse, St
 from localcloud.gateway.rest import MAX_BODY_BYTES, MAX_HEADER_BYTES, Backends, RestStage
 from localcloud.gateway.usage_plans import UsagePlans
 from localcloud.http_log import SERVER_LOG
-from localcloud.http_server import serve_http
+from localcloud.http_server import Servers, serve_http
 from localcloud.listening import HOST, open_listener
 
 if TYPE_CHECKING:
@@ -145,13 +147,15 @@ class Gateway:
 class GatewayServer:
     """Listens on loopback for a Gateway."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, *, among: Servers | None = None, gate: Gate | None = None) -> None:
         self._gateway = gateway
         self._serving = AsyncExitStack()
+        self._among = among
+        self._gate = gate or Gate()
         self.port = 0
 
-    async def start(self, port: int = 0) -> int:
-        """Listen; 0 takes a free port. Returns the port. Raises OSError where it is taken."""
+    async def start(self, port: int = 0, *, listener: socket.socket | None = None) -> int:
+        """Listen; 0 takes a free port, `listener` is one that there is. Gives the port. Raises OSError: it is taken."""
         server = web.Server(
             self._handle,
             auto_decompress=False,
@@ -159,8 +163,8 @@ class GatewayServer:
             max_line_size=_PARSER_LIMIT,
             max_field_size=_PARSER_LIMIT,
         )
-        listener = self._serving.enter_context(closing(open_listener(port=port)))
-        await self._serving.enter_async_context(serve_http(server, listener, grace_s=GRACE_S))
+        listener = self._serving.enter_context(closing(listener or open_listener(port=port)))
+        await self._serving.enter_async_context(serve_http(server, listener, grace_s=GRACE_S, among=self._among))
         self.port = int(listener.getsockname()[1])
         return self.port
 
@@ -169,6 +173,7 @@ class GatewayServer:
         await self._serving.aclose()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        await self._gate.wait(PASS_S)
         headers = tuple((decode_header(name), decode_header(value)) for name, value in request.raw_headers)
         target, _, query = request.raw_path.partition("?")
         line_bytes = len(request.method) + len(request.raw_path) + len("  HTTP/1.1")

@@ -8,7 +8,7 @@ from pathlib import Path
 from localcloud.models.engine import Engine
 from localcloud.models.scripted import ScriptedEngine, read_script
 
-__all__ = ["choose_engine", "kind_of"]
+__all__ = ["choose_engine", "kind_of", "renew_engine"]
 
 
 def kind_of(setting: str) -> str:
@@ -33,3 +33,8 @@ def choose_engine(setting: str, *, progress: Callable[[str], None], api_key: str
 
         return EmbeddedEngine(progress=progress)
     raise ValueError(f"no model is called {setting!r}: give scripted, scripted:FILE, embedded, or the URL of a server")
+
+
+def renew_engine(engine: Engine) -> Engine:
+    """The engine as it was before its first prompt: a script counts its calls, other models remember no prompt."""
+    return engine.renewed() if isinstance(engine, ScriptedEngine) else engine

@@ -42,6 +42,10 @@ class ScriptedEngine:
     async def close(self) -> None:
         """Nothing to let go."""
 
+    def renewed(self) -> ScriptedEngine:
+        """The same script, from its first call on."""
+        return ScriptedEngine(self._script)
+
     async def generate(self, prompt: Prompt) -> AsyncGenerator[Chunk]:
         """The scripted text, token by token. Raises ModelFailure."""
         self.active += 1

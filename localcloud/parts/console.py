@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from localcloud.http_server import Servers
 from localcloud.models.choose import kind_of
 from localcloud.options import CloudOptions
 from localcloud.parts.handlers import Parts
@@ -27,14 +28,14 @@ def origin_of(listener: socket.socket) -> str:
 
 @asynccontextmanager
 async def serve_console(
-    options: CloudOptions, parts: Parts, state: RunningState, *, listener: socket.socket
+    options: CloudOptions, parts: Parts, state: RunningState, *, listener: socket.socket, among: Servers
 ) -> AsyncGenerator[None]:
     """Answer on `listener` while the context lasts."""
 
     def open_console() -> AbstractAsyncContextManager[None]:
         from localcloud.console import server  # noqa: PLC0415 - most clouds end before anybody looks
 
-        return server.serve_console(_facts(options, parts, state), listener)
+        return server.serve_console(_facts(options, parts, state), listener, among=among)
 
     async with serve_when_called(open_console, listener, group=parts.compute.group):
         yield

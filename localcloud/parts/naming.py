@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import ClientSession
 
 from localcloud.front import Front
 from localcloud.options import CloudOptions
-from localcloud.parts.ports import DNS_OFFSET, port_of
+from localcloud.parts.ports import DNS_OFFSET, Sockets, port_of
 from localcloud.parts.services import Services
 from localcloud.regions.forward import open_forwarder
 from localcloud.regions.joined import Beyond, SharedService
@@ -33,6 +33,8 @@ from localcloud.template.handler import ResourceHandler
 
 __all__ = ["Naming", "OwnNaming", "SharedNaming", "answer_names", "open_naming"]
 
+_DNS: Final = "dns"  # no name of an API, which has a dot
+
 
 class Naming(Protocol):
     """Route 53 for the front and for resources."""
@@ -42,10 +44,10 @@ class Naming(Protocol):
     @property
     def handlers(self) -> tuple[ResourceHandler, ...]: ...
 
-    async def answer(self, cleanup: AsyncExitStack, *, group: asyncio.TaskGroup, port: int) -> dict[str, str]:
+    async def answer(self, cleanup: AsyncExitStack, *, group: asyncio.TaskGroup, ports: Sockets) -> dict[str, str]:
         """Once the stack is there: look at health checks, answer over DNS, and at an address for each API's name.
 
-        Until `cleanup` is run. `port` is the cloud's first. Gives addresses by name.
+        Until `cleanup` is run. `ports` are the cloud's. Gives addresses by name.
         """
         ...
 
@@ -58,10 +60,10 @@ class OwnNaming:
     handlers: tuple[ResourceHandler, ...]
     route53: Route53
 
-    async def answer(self, cleanup: AsyncExitStack, *, group: asyncio.TaskGroup, port: int) -> dict[str, str]:
+    async def answer(self, cleanup: AsyncExitStack, *, group: asyncio.TaskGroup, ports: Sockets) -> dict[str, str]:
         """Look and answer, until `cleanup` is run."""
         cleanup.callback(group.create_task(self.route53.run()).cancel)
-        return await answer_names(self.route53, cleanup, port=port)
+        return await answer_names(self.route53, cleanup, ports=ports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class SharedNaming:
     service: Service
     handlers: tuple[ResourceHandler, ...]
 
-    async def answer(self, cleanup: AsyncExitStack, *, group: asyncio.TaskGroup, port: int) -> dict[str, str]:  # noqa: ARG002 - the protocol's
+    async def answer(self, cleanup: AsyncExitStack, *, group: asyncio.TaskGroup, ports: Sockets) -> dict[str, str]:  # noqa: ARG002 - the protocol's
         """Nothing: the host looks and answers."""
         return {}
 
@@ -111,13 +113,16 @@ def _open_own(options: CloudOptions, services: Services, http: str) -> OwnNaming
 
 
 async def answer_names(
-    route53: Route53, cleanup: AsyncExitStack, *, port: int, known: Mapping[str, str] | None = None
+    route53: Route53, cleanup: AsyncExitStack, *, ports: Sockets, known: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """Answer over DNS, and at an address for each name of an API; `cleanup` ends it. Gives addresses by name.
 
-    `known` names have an address already.
+    `known` names have an address already. Where it is done again with the same `ports`, all are where they were.
     """
-    dns = await cleanup.enter_async_context(serve_names(route53.resolver, port_of(port, DNS_OFFSET)))
-    fronts = serve_api_names(route53.zones(), route53.resolver, known=known)
+    before = ports.numbers
+    port = before.get(_DNS) or port_of(ports.first, DNS_OFFSET)
+    dns = before[_DNS] = await cleanup.enter_async_context(serve_names(route53.resolver, port))
+    fronts = serve_api_names(route53.zones(), route53.resolver, known=known, before=before)
     names = await cleanup.enter_async_context(fronts)
-    return {**names, "dns": f"dns://127.0.0.1:{dns}"}
+    before |= {name: int(urlsplit(url).port or 0) for name, url in names.items()}
+    return {**names, _DNS: f"dns://127.0.0.1:{dns}"}

@@ -1,10 +1,10 @@
-"""The ports of a local cloud, five in a row, and who is told when one is taken."""
+"""The ports of a local cloud, five in a row, who is told when one is taken, and their sockets from reset to reset."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from localcloud.listening import open_listener
@@ -15,6 +15,7 @@ __all__ = [
     "HTTP_OFFSET",
     "WEBSOCKET_OFFSET",
     "PortTaken",
+    "Sockets",
     "listen",
     "port_of",
     "taking",
@@ -52,3 +53,34 @@ def listen(port: int) -> socket.socket:
     """A bound listener on loopback; 0 takes a free port. Raises PortTaken."""
     with taking(port):
         return open_listener(port=port)
+
+
+class Sockets:
+    """The listening sockets of one local cloud, which outlive its resets; `close` ends them.
+
+    Whoever calls while nobody serves waits in the socket's queue. `numbers`: ports whose sockets are made anew.
+    """
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self._held: dict[int, socket.socket] = {}
+        self.numbers: dict[str, int] = {}
+
+    def take(self, offset: int = 0) -> socket.socket:
+        """A listener at `offset` from the first port, for the taker to close. Raises PortTaken the first time."""
+        if offset not in self._held:
+            self._held[offset] = listen(port_of(self.first, offset))
+        return self._held[offset].dup()
+
+    def drop_waiting(self) -> None:
+        """Close the connections of those who called while nobody served."""
+        for held in self._held.values():
+            with suppress(OSError):  # nobody waits, or it never listened
+                while True:
+                    held.accept()[0].close()
+
+    def close(self) -> None:
+        """End all of them."""
+        for held in self._held.values():
+            held.close()
+        self._held.clear()

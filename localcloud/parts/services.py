@@ -92,7 +92,7 @@ class Services:
 async def open_services(
     options: CloudOptions, *, clock: Clock, rng: random.Random, cleanup: AsyncExitStack, engine: Engine | None = None
 ) -> Services:
-    """Open every service; `cleanup` closes them, but no given `engine`. Raises KeptStateUnusable, ValueError, OSError."""
+    """Open every service; `cleanup` closes them, no given `engine`. Raises KeptStateUnusable, ValueError, OSError."""
     true_clock, clock = clock, ShiftedClock(clock)
     recorder = Recorder(clock=true_clock, rng=random.Random(rng.getrandbits(64)))  # noqa: S311 - ids, not secrets
     metrics = Metrics(clock, region=options.region)

@@ -29,7 +29,7 @@ from localcloud.front import Front
 from localcloud.identity import IdentityProvider
 from localcloud.options import CloudOptions
 from localcloud.parts.naming import answer_names
-from localcloud.parts.ports import CONSOLE_OFFSET, PortTaken, listen, port_of
+from localcloud.parts.ports import CONSOLE_OFFSET, PortTaken, Sockets, listen, port_of
 from localcloud.parts.tables import table_handlers
 from localcloud.regions.control import Control
 from localcloud.regions.crossing import Linked, ToRegions
@@ -37,6 +37,7 @@ from localcloud.regions.doors import open_doors
 from localcloud.regions.forward import open_forwarder
 from localcloud.regions.naming import open_host_naming
 from localcloud.regions.processes import RegionProcess
+from localcloud.resetting import RESET_PATH, SHARED, refuse_reset
 from localcloud.services.dynamodb.store import Store
 from localcloud.services.dynamodb.wire import DynamoService
 from localcloud.services.route53.resources import route53_handlers
@@ -102,6 +103,7 @@ async def open_host(options: HostOptions, *, clock: Clock, rng: random.Random) -
         control = Control(regions, dynamodb.links, handlers=shared, identity=IdentityProvider(cloud.issuer_folder))
         front.answer_own(control.answer)
         front.answer_own(host_chaos(addresses, dynamodb, control).answer, under=CHAOS_PATH)
+        front.answer_own(refuse_reset(SHARED), under=RESET_PATH)
         aws = await cleanup.enter_async_context(front.serve(listener))
         sweeper = asyncio.create_task(dynamodb.run())  # noqa: TID251 - ended below, and fails only with the process
         cleanup.callback(sweeper.cancel)
@@ -113,7 +115,7 @@ async def open_host(options: HostOptions, *, clock: Clock, rng: random.Random) -
             addresses[process.region] = process.state.endpoints["aws"]
         for work in (naming.route53.run(), naming.measures.run()):
             cleanup.callback(asyncio.create_task(work).cancel)  # noqa: TID251 - as above
-        names = await answer_names(naming.route53, cleanup, port=cloud.port, known=doors.urls)
+        names = await answer_names(naming.route53, cleanup, ports=Sockets(cloud.port), known=doors.urls)
         console = cleanup.enter_context(closing(_listen_for_console(cloud.port)))
         state = _describe(options, regions, {"aws": aws, "console": origin_of(console), **names})
         await cleanup.enter_async_context(

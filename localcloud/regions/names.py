@@ -146,16 +146,23 @@ class NameFront:
 
 @asynccontextmanager
 async def serve_api_names(
-    zones: Iterable[Zone], resolver: Resolver, *, known: Mapping[str, str] | None = None
+    zones: Iterable[Zone],
+    resolver: Resolver,
+    *,
+    known: Mapping[str, str] | None = None,
+    before: Mapping[str, int] | None = None,
 ) -> AsyncGenerator[dict[str, str]]:
     """A front for each name that is an alias of an API here, for the length of the block. Gives URLs by name.
 
-    `known` names have theirs.
+    `known` names have theirs. `before`: the ports that names had.
     """
     fronts = [NameFront(name, resolver) for name in _api_names(zones, resolver) if _bare(name) not in (known or {})]
     async with AsyncExitStack() as cleanup:
         for front in fronts:
-            await front.open()
+            try:
+                await front.open((before or {}).get(_bare(front.name), 0))
+            except OSError:
+                await front.open()  # somebody has taken it meanwhile
             cleanup.push_async_callback(front.close)
         yield {**{_bare(front.name): front.url for front in fronts}, **(known or {})}
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
+from localcloud.drawing import drawing_for
 from localcloud.template.errors import TemplateError, join_path
 from localcloud.template.graph import Node
 from localcloud.template.handler import Made, Physical, Resource, ResourceHandler, Supported, TakesTime, find_handler
@@ -316,7 +317,8 @@ def _drop_items(value: Any, holder: list[str], *, name: str, served: tuple[Any, 
 
 async def _create(resource: Resource, handler: ResourceHandler) -> Physical:
     try:
-        return await handler.create(resource)
+        with drawing_for(resource.logical_id):
+            return await handler.create(resource)
     except TemplateError:
         raise
     except Exception as error:  # a handler may fail in any way: whatever it is, the resource is named

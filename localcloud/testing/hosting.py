@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, TypeVar, cast
 
-from localcloud.cloud import RunningCloud, open_cloud
+from localcloud.cloud import RunningCloud
+from localcloud.kept import forget_delegated
+from localcloud.lasting import LastingCloud, open_lasting_cloud
 from localcloud.options import CloudOptions
+from localcloud.template.source import settings_file
 from localcloud.testing.activity import Activity
 from localcloud.testing.loop import AheadClock, AheadLoop
 
@@ -35,6 +37,8 @@ class HostedCloud:
         self.loop = AheadLoop()
         self.clock = AheadClock()
         self.activity: Activity
+        self._lasting: LastingCloud
+        self._read = _stamp(options)
         self._rng = random.Random(seed)  # noqa: S311 - ids and jitter, not secrets
         self._started: Future[RunningCloud] = Future()
         self._ended: Future[None] = Future()
@@ -63,15 +67,34 @@ class HostedCloud:
         """The same, and wait for what comes of it."""
         return self.submit(make).result()
 
+    def is_outdated(self) -> bool:
+        """Whether the template, or what samconfig.toml says of it, was written since the start."""
+        return self._read != _stamp(self.options)
+
+    def rest(self) -> None:
+        """Unmake the stack and end every process, and keep what is slow to make; `renew` makes the stack again.
+
+        Raises CloudEnded.
+        """
+        self.run(self._lasting.end)
+
+    def renew(self) -> None:
+        """After `rest`: the cloud as it was right after `start`, at this machine's date. Raises what `start` raises."""
+        self.clock.by_s = 0.0
+        beginning = self.submit(self._lasting.begin)
+        self._started = Future()
+        either: list[Future[Any]] = [self._ended]
+        wait([*either, beginning], return_when=FIRST_COMPLETED)
+        if self._ended.done():
+            raise self._ended.exception() or CloudEnded()
+        self._started.set_result(beginning.result())
+
     def stop(self) -> None:
         """Unmake the stack and end every process; nothing is left. Safe to repeat."""
         if not self._ended.done():
             self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
-        if "localcloud.moto_call" in sys.modules:  # else nothing was delegated, and moto takes 0.8 s to load
-            from localcloud.moto_call import forget_all  # noqa: PLC0415 - as above
-
-            forget_all()
+        forget_delegated()
 
     def _main(self) -> None:
         ended: BaseException | None = CloudEnded("its thread was torn down")
@@ -87,11 +110,21 @@ class HostedCloud:
             self._ended.set_exception(ended) if ended is not None else self._ended.set_result(None)
 
     async def _serve(self) -> None:
-        async with open_cloud(self.options, clock=self.clock, rng=self._rng) as cloud:
-            cloud.services.recorder.follows_all = True
-            self.activity = Activity(cloud.services.recorder, self.loop, self.clock)
-            self._started.set_result(cloud)
+        opening = open_lasting_cloud(self.options, clock=self.clock, rng=self._rng, opened=self._follow)
+        async with opening as self._lasting:
+            self._started.set_result(self._lasting.cloud)
             await self._stop.wait()
+
+    def _follow(self, cloud: RunningCloud) -> None:
+        cloud.services.recorder.follows_all = True
+        self.activity = Activity(cloud.services.recorder, self.loop, self.clock)
+
+
+def _stamp(options: CloudOptions) -> tuple[tuple[int, int], ...]:
+    """When what is read once was written last, and how long it is."""
+    found = (options.template, options.settings or settings_file(options.template.parent))
+    stats = [path.stat() for path in found if path.exists()]
+    return tuple((each.st_mtime_ns, each.st_size) for each in stats)
 
 
 def _leaf(error: BaseException) -> BaseException:

@@ -54,27 +54,46 @@ class CloudSessions(AbstractContextManager["CloudSessions"]):
         hide_accounts(settings.region, patch)
         host = self._host(settings)
         with ExitStack() as cleanup:
-            cleanup.callback(self._renew, host)
+            cleanup.callback(self._rest, host)
             app = App(host)
             app.open()
             cleanup.callback(app.close)
             point_at(app.endpoint, patch)
             yield app
 
-    def _renew(self, host: HostedCloud) -> None:
+    def _rest(self, host: HostedCloud) -> None:
+        """End what runs; a cloud that cannot be ended in order is gone, and the next test starts another."""
+        try:
+            host.rest()
+        except Exception:  # noqa: BLE001 - whatever it met, in another thread: the test that follows has a new cloud
+            self._drop(host)
+
+    def _drop(self, host: HostedCloud) -> None:
         host.stop()
         self._hosts = {settings: other for settings, other in self._hosts.items() if other is not host}
 
     def _host(self, settings: Settings) -> HostedCloud:
+        try:
+            return self._open(settings)
+        except LedgerRefused as error:
+            rows = "\n".join(f"  {row}" for row in error.ledger.refused)
+            raise pytest.fail.Exception(f"{settings.template}: {error}\n{rows}", pytrace=False) from None
+        except (TemplateError, PortTaken, Misconfigured, ValueError, OSError) as error:
+            raise pytest.fail.Exception(f"{settings.template}: {error}", pytrace=False) from None
+
+    def _open(self, settings: Settings) -> HostedCloud:
+        """The cloud of these settings, made anew by the one that served a test before, or started."""
         host = self._hosts.get(settings)
-        if host is None:
-            try:
-                host = self._hosts[settings] = self._start(settings)
-            except LedgerRefused as error:
-                rows = "\n".join(f"  {row}" for row in error.ledger.refused)
-                raise pytest.fail.Exception(f"{settings.template}: {error}\n{rows}", pytrace=False) from None
-            except (TemplateError, PortTaken, Misconfigured, ValueError, OSError) as error:
-                raise pytest.fail.Exception(f"{settings.template}: {error}", pytrace=False) from None
+        if host is None or host.is_outdated():
+            if host is not None:
+                self._drop(host)
+            host = self._hosts[settings] = self._start(settings)
+            return host
+        try:
+            host.renew()
+        except BaseException:
+            self._drop(host)
+            raise
         return host
 
     def _start(self, settings: Settings) -> HostedCloud:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -82,6 +82,7 @@ class Mappings:
         self._clock = clock
         self._rng = rng
         self._mappings: dict[str, EventSourceMapping] = {}
+        self._settling: set[asyncio.Task[None]] = set()
 
     def get(self, mapping_id: str) -> EventSourceMapping:
         """The mapping of this UUID. Raises LambdaError ResourceNotFoundException."""
@@ -124,7 +125,7 @@ class Mappings:
         self._mappings[mapping_id] = mapping
         if read.flag("Enabled", default=True):
             self._start(mapping)
-        self._group.create_task(self._settle(mapping, running=None))
+        self._settle_later(self._settle(mapping, running=None))
         return mapping
 
     def update(self, mapping_id: str, changes: Mapping[str, Any]) -> EventSourceMapping:
@@ -147,14 +148,14 @@ class Mappings:
         mapping.function_arn = function_arn
         mapping.modified_s = self._clock.time()
         mapping.state = "Updating" if enabled == was else ("Enabling" if enabled else "Disabling")
-        self._group.create_task(self._restart(mapping, start=enabled))
+        self._settle_later(self._restart(mapping, start=enabled))
         return mapping
 
     def delete(self, mapping_id: str) -> EventSourceMapping:
         """Stop a mapping and forget it. Raises LambdaError (not found, in use)."""
         mapping = self._settled(mapping_id, "delete")
         mapping.state = "Deleting"
-        self._group.create_task(self._restart(mapping, start=False))
+        self._settle_later(self._restart(mapping, start=False))
         return mapping
 
     async def remove(self, mapping_id: str) -> None:
@@ -165,11 +166,18 @@ class Mappings:
             await _end(mapping)
 
     async def close(self) -> None:
-        """End all of them at once."""
+        """End all of them at once, and what was about to be said of their states."""
         for mapping_id in list(self._mappings):
             await self.remove(mapping_id)
+        for task in self._settling:
+            task.cancel()
 
     # ------------------------------------------------------------------ inside
+
+    def _settle_later(self, settling: Coroutine[Any, Any, None]) -> None:
+        task = self._group.create_task(settling)
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
 
     def _check_new(self, source_arn: str, spec: FunctionSpec, function_arn: str) -> None:
         """A source is mapped once to a function, and once to each version and alias of it."""

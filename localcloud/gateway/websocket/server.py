@@ -13,11 +13,13 @@ import base64
 import hashlib
 import logging
 import re
+import socket
 from http import HTTPStatus
 from typing import Final, Protocol
 
 import h11
 
+from localcloud.gate import PASS_S, Gate
 from localcloud.gateway.message import HttpRequest, decode_header
 from localcloud.gateway.websocket.connection import Wire
 from localcloud.gateway.websocket.gateway import Refused, WebSocketGateway
@@ -66,20 +68,26 @@ class OtherSockets(Protocol):
 
 
 class WebSocketServer:
-    """Listens on loopback for a WebSocketGateway; `group` owns its handshakes."""
+    """Listens on loopback for a WebSocketGateway; `group` owns its handshakes, which wait at `gate`."""
 
     def __init__(
-        self, gateway: WebSocketGateway, *, group: asyncio.TaskGroup, others: OtherSockets | None = None
+        self,
+        gateway: WebSocketGateway,
+        *,
+        group: asyncio.TaskGroup,
+        others: OtherSockets | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.gateway = gateway
+        self.gate = gate or Gate()
         self.others = others
         self.group = group
         self.listener = Listener()
         self.port = 0
 
-    async def start(self, port: int = 0) -> int:
-        """Listen; 0 takes a free port. Returns the port. Raises OSError where it is taken."""
-        self.port = await self.listener.open(lambda: _Socket(self), port=port)
+    async def start(self, port: int = 0, *, listener: socket.socket | None = None) -> int:
+        """Listen; 0 takes a free port, `listener` is one that there is. Gives the port. Raises OSError: it is taken."""
+        self.port = await self.listener.open(lambda: _Socket(self), port=port, listener=listener)
         return self.port
 
     async def stop(self) -> None:
@@ -202,6 +210,7 @@ class _Socket(asyncio.Protocol):
     async def _guard(self, request: HttpRequest, *, key: bytes) -> None:
         """Whatever goes wrong belongs to this client, never to the group."""
         try:
+            await self._server.gate.wait(PASS_S)
             await self._shake(request, key=key)
         except Exception:  # noqa: BLE001 - the outermost edge of a handshake
             _LOG.exception("websocket.handshake_failed")
