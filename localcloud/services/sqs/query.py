@@ -20,18 +20,20 @@ __all__ = ["read_form", "write_error", "write_result"]
 
 _XMLNS: Final = "http://queue.amazonaws.com/doc/2012-11-05/"
 _MAX_FIELDS: Final = 1_000  # of a form; ten messages with ten attributes each are fewer
-_MAX_DEPTH: Final = 6  # SendMessageBatchRequestEntry.1.MessageAttribute.1.Value.DataType
+_MAX_DEPTH: Final = 7  # SendMessageBatchRequestEntry.1.MessageAttribute.1.Value.StringListValue.1
 
 # Names of the flattened lists and maps in forms and XML -> names in the JSON protocol.
 _LISTS: Final = {
     "AWSAccountId": "AWSAccountIds",
     "ActionName": "Actions",
     "AttributeName": "AttributeNames",
+    "BinaryListValue": "BinaryListValues",
     "ChangeMessageVisibilityBatchRequestEntry": "Entries",
     "DeleteMessageBatchRequestEntry": "Entries",
     "MessageAttributeName": "MessageAttributeNames",
     "MessageSystemAttributeName": "MessageSystemAttributeNames",
     "SendMessageBatchRequestEntry": "Entries",
+    "StringListValue": "StringListValues",
     "TagKey": "TagKeys",
 }
 _MAPS: Final = {
