@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from math import isinf
 from typing import Any, Final, cast
 
-__all__ = ["MAX_DEPTH", "MalformedJson", "check_depth", "parse_json", "read_json", "read_object"]
+__all__ = ["MAX_DEPTH", "MalformedJson", "check_depth", "parse_json", "read_json", "read_object", "write_json"]
 
 MAX_DEPTH: Final = 200
 """Lists and objects inside each other. Of AWS's services only DynamoDB says where it stops (32); this is what every
@@ -18,10 +19,13 @@ class MalformedJson(ValueError):
 
 
 def parse_json(body: bytes | str) -> object:
-    """The value in `body`; it may hold escapes for half a surrogate pair. Raises MalformedJson."""
+    """The value in `body`; it may hold escapes for half a surrogate pair. Raises MalformedJson.
+
+    A number that no double holds (`1e999`) is refused: it would be written as `Infinity`, which is no JSON.
+    """
     try:
         text = body if isinstance(body, str) else body.decode()
-        value: object = json.loads(text, parse_constant=_refuse_constant)
+        value: object = json.loads(text, parse_constant=_refuse_constant, parse_float=_read_float)
     except UnicodeDecodeError as error:
         raise MalformedJson(f"Invalid UTF-8 at byte {error.start}") from error
     except RecursionError as error:
@@ -65,6 +69,16 @@ def read_object(body: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
+def write_json(value: object) -> str:
+    """Compact JSON that can be written as UTF-8: with escapes where text holds half a surrogate pair."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"))
+    return text
+
+
 def _is_deep(value: object) -> bool:
     level = [value]
     for _ in range(MAX_DEPTH):
@@ -78,6 +92,13 @@ def _parts(value: object) -> Iterable[object]:
     if isinstance(value, dict):
         return cast("dict[str, object]", value).values()
     return cast("list[object]", value) if isinstance(value, list) else ()
+
+
+def _read_float(text: str) -> float:
+    value = float(text)
+    if isinf(value):
+        raise ValueError("A number is out of range")
+    return value
 
 
 def _refuse_constant(name: str) -> object:

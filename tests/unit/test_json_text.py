@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.clock import SystemClock
-from localcloud.json_text import MalformedJson, parse_json, read_json
+from localcloud.json_text import MalformedJson, parse_json, read_json, write_json
 from localcloud.services.contract import WireRequest
 from localcloud.services.dynamodb.wire import DynamoService
 
@@ -26,6 +26,8 @@ MALFORMED = [
     ('"a"'.encode("utf-16"), "Invalid UTF-8 at byte 0"),
     (b"[" * 100_000, "Nested too deeply"),
     (b"9" * 5000, "Exceeds the limit"),
+    (b'{"a":[1e999]}', "A number is out of range"),
+    (b"-1e400", "A number is out of range"),
 ]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -87,3 +89,15 @@ async def _refusal(service: DynamoService, request: WireRequest) -> str:
 def _request(operation: str, body: bytes) -> WireRequest:
     target = {"x-amz-target": f"DynamoDB_20120810.{operation}"}
     return WireRequest("dynamodb", "eu-west-1", "POST", "/", "", target, body, "AK", "id")
+
+
+def test_half_of_a_surrogate_pair_is_written_as_its_escape() -> None:
+    """So what is written can be sent, and is read as the same; all other text stays as it is."""
+    assert write_json({"a": "\ud800é"}) == '{"a":"\\ud800\\u00e9"}'
+    assert write_json({"a": "é😀"}) == '{"a":"é😀"}'
+
+
+@given(VALUES)
+def test_what_is_written_is_read_as_the_same(value: Any) -> None:
+    """Whatever JSON has, in UTF-8."""
+    assert parse_json(write_json(value).encode()) == value

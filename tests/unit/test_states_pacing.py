@@ -1,4 +1,4 @@
-"""State machines that run wild: how fast executions begin and go on, what they may hold, and who is let in between."""
+"""State machines that run wild: how fast executions begin and go on, what they may hold, who is let in between."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from localcloud.services.states.pacing import Admission, Pacer
 from tests.unit.states_setup import World, result_of, run_world
 
 ENDLESS = {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}}}
+PASS = {"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}}
 ONCE = {"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}
 
 
@@ -235,3 +236,26 @@ def test_the_first_failure_leaves_the_rest_of_the_items_alone() -> None:
         return sum(event.kind == "MapIterationStarted" for event in execution.history.events)
 
     assert run_world(story) == 1
+
+
+def test_numbers_that_json_cannot_say_begin_no_execution() -> None:
+    """Nothing here ever writes `Infinity`."""
+
+    async def story(world: World) -> Any:
+        arn = await world.create(PASS)
+        return await world.call("StartExecution", stateMachineArn=arn, input='{"a":1e999}')
+
+    status, answer = run_world(story)
+    assert (status, answer["__type"]) == (400, "InvalidExecutionInput")
+
+
+def test_half_of_a_surrogate_pair_comes_out_as_it_went_in() -> None:
+    """As the escape that it can only be written with."""
+
+    async def story(world: World) -> str:
+        execution = await world.start(await world.create(PASS), {"a": "\ud800"})
+        await execution.ended.wait()
+        answer = await world.ask("DescribeExecution", executionArn=execution.arn)
+        return answer["output"]
+
+    assert run_world(story) == '{"a":"\\ud800"}'

@@ -5,11 +5,11 @@ Source: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-input-outp
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
+from localcloud.json_text import write_json
 from localcloud.services.states.budget import MAX_CHARS, Budget
 from localcloud.services.states.failures import (
     DATA_LIMIT,
@@ -25,11 +25,6 @@ __all__ = ["MAX_BYTES", "check_size", "fill", "put_result", "resolve", "select",
 
 MAX_BYTES: Final = 262_144  # of a state's input or output; step-functions/latest/dg/service-quotas.html
 _SHOWN: Final = 1000
-
-
-def write_json(value: Any) -> str:
-    """Compact JSON, as data stands in histories and outputs."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def size_of(text: str) -> int:
