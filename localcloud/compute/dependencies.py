@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,13 @@ class Builder:
         """
         source = self._source(logical_id, code_uri)
         return self._noted(logical_id, source, lambda: self._function_code(logical_id, source, interpreter))
+
+    def install_ahead(self, logical_id: str, code_uri: str, interpreter: Interpreter) -> None:
+        """Install what a function requires, so that `build_function` finds it. Raises Misconfigured as that does."""
+        source = self._source(logical_id, code_uri)
+        requirements = source / "requirements.txt"
+        if _names_packages(requirements) and self._sam_build(logical_id, source, interpreter) is None:
+            self._install(logical_id, requirements, interpreter)
 
     def _function_code(self, logical_id: str, source: Path, interpreter: Interpreter) -> FunctionCode:
         built = self._sam_build(logical_id, source, interpreter)
@@ -141,7 +149,9 @@ class Builder:
 
         def make(folder: Path) -> None:
             self.progress(f"Installing the requirements of {logical_id}")
+            began = time.monotonic()
             install(requirements, folder, interpreter=interpreter, environ=self.environ)
+            self.progress(f"Installed the requirements of {logical_id} in {time.monotonic() - began:.1f} s")
 
         return make_once(target, make)
 

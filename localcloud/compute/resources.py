@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from localcloud.clock import Clock
+from localcloud.compute.ahead import run_side_by_side
 from localcloud.compute.async_settings import check_dead_letters
 from localcloud.compute.concurrency import check_reserve
 from localcloud.compute.dependencies import Builder, FunctionCode
@@ -206,6 +207,18 @@ class FunctionHandler:
     async def delete(self, resource: Resource, physical: Physical) -> None:  # noqa: ARG002 - the handlers' contract
         """Stop its environments and forget it."""
         await self._parts.functions.remove(physical.ref)
+
+    async def look_ahead(self, resources: Sequence[Resource]) -> None:
+        """Install what the functions of a stack require, side by side. Raises TemplateError."""
+        known = [each for each in resources if isinstance(each.properties.get("Code"), str)]
+        await run_side_by_side(
+            [each for each in known if each.properties.get("Runtime") in RUNTIMES], self._install_ahead, place="Code"
+        )
+
+    def _install_ahead(self, resource: Resource) -> None:
+        origin = str(resource.metadata.get("SamResourceId") or resource.logical_id)
+        interpreter = self._runtimes.choose(str(resource.properties["Runtime"])).interpreter
+        self._builder.install_ahead(origin, str(resource.properties["Code"]), interpreter)
 
     def _build(self, read: Properties, origin: str, interpreter: Interpreter) -> FunctionCode:
         code = read.values.get("Code")

@@ -15,7 +15,16 @@ from typing import Any, Final, cast
 from localcloud.drawing import drawing_for
 from localcloud.template.errors import TemplateError, join_path
 from localcloud.template.graph import Node
-from localcloud.template.handler import Made, Physical, Resource, ResourceHandler, Supported, TakesTime, find_handler
+from localcloud.template.handler import (
+    LooksAhead,
+    Made,
+    Physical,
+    Resource,
+    ResourceHandler,
+    Supported,
+    TakesTime,
+    find_handler,
+)
 from localcloud.template.intrinsics import resolve, resolve_known
 from localcloud.template.ledger import Ledger, Line
 from localcloud.template.order import run_in_order
@@ -175,7 +184,18 @@ class _Making:
         slow = {
             name for name, node in self._nodes.items() if isinstance(find_handler(self._handlers, node.type), TakesTime)
         }
+        await self._look_ahead()
         await run_in_order(needs, self._make, slow=slow)
+
+    async def _look_ahead(self) -> None:
+        seen: dict[str, list[Resource]] = {}
+        for node in self._nodes.values():
+            if isinstance(find_handler(self._handlers, node.type), LooksAhead):
+                seen.setdefault(node.type, []).append(_foresee(node, self.scope))
+        for kind, resources in seen.items():
+            handler = find_handler(self._handlers, kind)
+            if isinstance(handler, LooksAhead):
+                await handler.look_ahead(resources)
 
     async def roll_back(self) -> None:
         """Unmake what was made, and what was begun, last first."""
@@ -282,6 +302,18 @@ async def _settle(
         logical_id=node.logical_id,
         type=node.type,
         properties=properties,
+        context=scope.context,
+        metadata=resolve_known(dict(node.metadata), scope, f"{where}.Metadata"),
+    )
+
+
+def _foresee(node: Node, scope: Scope) -> Resource:
+    """What is known of a resource before any is made; functions that wait for others stay as written."""
+    where = f"Resources.{node.logical_id}"
+    return Resource(
+        logical_id=node.logical_id,
+        type=node.type,
+        properties=resolve_known(dict(node.properties), scope, f"{where}.Properties"),
         context=scope.context,
         metadata=resolve_known(dict(node.metadata), scope, f"{where}.Metadata"),
     )

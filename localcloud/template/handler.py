@@ -16,7 +16,7 @@ in the SAM template, which names the `build-<id>` target of `BuildMethod: makefi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 __all__ = [
     "CUSTOM_RESOURCE",
     "NESTED_STACK",
+    "LooksAhead",
     "Made",
     "Physical",
     "RefusedHandler",
@@ -133,6 +134,18 @@ class TakesTime(Protocol):
 
     async def undo(self, resource: Resource) -> None:
         """Unmake what `create` had begun when it failed or was cancelled."""
+        ...
+
+
+@runtime_checkable
+class LooksAhead(Protocol):
+    """A handler that has long work which needs no other resource."""
+
+    async def look_ahead(self, resources: Sequence[Resource]) -> None:
+        """Do it for all resources of the type, before any of a stack is made; properties are what is known by then.
+
+        Raises TemplateError.
+        """
         ...
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from localcloud.compute.ahead import run_side_by_side
 from localcloud.compute.dependencies import Builder
 from localcloud.compute.installer import make_once
 from localcloud.compute.interpreters import Interpreter, find_interpreter
+from localcloud.template.errors import TemplateError
+from localcloud.template.handler import Resource
+from localcloud.template.stack import stack_context
 from sluiceway.errors import Misconfigured
 from tests.local.compute_world import open_world
 
@@ -51,10 +56,36 @@ async def test_a_function_with_requirements_runs(tmp_path: Path) -> None:
     folder = write_function(tmp_path)
     code = await asyncio.to_thread(builder(tmp_path, said).build_function, "Fn", "fn", interpreter())
     assert code.task_root == folder
-    assert said == ["Installing the requirements of Fn"]
+    assert said[0] == "Installing the requirements of Fn"
+    assert re.fullmatch(r"Installed the requirements of Fn in \d+\.\d s", said[1])
+    assert len(said) == 2
     async with open_world(tmp_path) as world:
         world.add("", code_dir=code.task_root, dependency_dirs=code.dependency_dirs)
         assert await world.answer() == 42
+
+
+async def test_requirements_of_several_functions_are_installed_side_by_side(tmp_path: Path) -> None:
+    """Each begins before the first has ended; what is built later finds them there, and one that fails is named."""
+    said: list[str] = []
+    build = builder(tmp_path, said)
+    resources: list[Resource] = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write_wheel(tmp_path / name, name=f"pack{name}")
+        resources.append(Resource(name, "AWS::Lambda::Function", {"Code": name}, stack_context(tmp_path)))
+
+    def install(resource: Resource) -> None:
+        build.install_ahead(resource.logical_id, resource.properties["Code"], interpreter())
+
+    await run_side_by_side(resources, install, place="Code")
+    assert [line.partition(" in ")[0].split()[0] for line in said] == ["Installing"] * 2 + ["Installed"] * 2
+    code = await asyncio.to_thread(build.build_function, "one", "one", interpreter())
+    assert [(folder / "packone.py").is_file() for folder in code.dependency_dirs] == [True]
+    assert len(said) == 4
+    (tmp_path / "two" / "requirements.txt").write_text("./nowhere-1.0-py3-none-any.whl\n")
+    with pytest.raises(TemplateError, match="could not install") as failed:
+        await run_side_by_side(resources, install, place="Code")
+    assert failed.value.where == "Resources.two.Properties.Code"
 
 
 def test_requirements_are_installed_once_for_their_content(tmp_path: Path) -> None:
@@ -67,7 +98,7 @@ def test_requirements_are_installed_once_for_their_content(tmp_path: Path) -> No
     third = builder(tmp_path, said).build_function("Fn", "fn", interpreter())
     assert first == second
     assert third.dependency_dirs != first.dependency_dirs
-    assert len(said) == 2
+    assert [line.split()[0] for line in said] == ["Installing", "Installed"] * 2
 
 
 def test_an_installation_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:

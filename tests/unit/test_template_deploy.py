@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +294,33 @@ def test_what_waits_for_others_is_made_beside_the_rest() -> None:
 
     assert run_virtual(main) == 102.0
     assert history == ["(One", "(Two", "+Quick", "+One", "+Two", "+After"]
+
+
+class FarSightedHandler(RememberingHandler):
+    """Remembers what it saw ahead."""
+
+    def __init__(self, kind: str, history: list[str]) -> None:
+        super().__init__(kind, history)
+        self.ahead: list[Resource] = []
+
+    async def look_ahead(self, resources: Sequence[Resource]) -> None:
+        """Remembered; it must be before anything is made."""
+        assert self.history == []
+        self.ahead += resources
+
+
+def test_a_handler_looks_ahead_at_what_is_known() -> None:
+    """Once, at all of its resources, before the first is made; what waits for another stays as it was written."""
+    history: list[str] = []
+    handler = FarSightedHandler("T::S::R", history)
+    run_virtual(lambda: _deploy(CHAIN, handler))
+    assert {each.logical_id: each.properties for each in handler.ahead} == {
+        "A": {"x": {"Fn::GetAtt": "B.Arn"}},
+        "B": {"y": {"Fn::Sub": "${C}/${AWS::StackName}"}},
+        "C": {},
+    }
+    assert [each.metadata for each in handler.ahead if each.metadata] == [{"m": "us-east-1"}]
+    assert history == ["+C", "+B", "+A"]
 
 
 def test_what_was_begun_when_another_failed_is_undone() -> None:
