@@ -16,6 +16,10 @@ from typing import Any, Final, cast
 __all__ = ["ABSENT", "Absent", "JsonPathError", "find"]
 
 
+MAX_VISITS: Final = 1_000_000  # ours: values on the way of one path, as many as a state's path has
+_SHOWN_CHARS: Final = 200  # of a path, in an error
+
+
 class JsonPathError(ValueError):
     """A path that is not served; the message names it."""
 
@@ -52,6 +56,19 @@ class _Deep:
     pass
 
 
+class _Visits:
+    """What is left of the bound: a path of `..` and `*` goes everywhere again and again."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._left = MAX_VISITS
+
+    def spend(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise JsonPathError(f"the JSONPath {_show(self._path)} leads over more than {MAX_VISITS} values")
+
+
 _Step = _Names | _Indexes | _Slice | _Every | _Deep
 
 _DOTTED: Final = re.compile(r"\.([^.\[\]()\s*?@]+)")
@@ -59,8 +76,8 @@ _QUOTED: Final = re.compile(
     r"""\[\s*((?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?:\s*,\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))*)\s*\]"""
 )
 _STRING: Final = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
-_NUMBERS: Final = re.compile(r"\[\s*(-?\d+(?:\s*,\s*-?\d+)*)\s*\]")
-_SLICED: Final = re.compile(r"\[\s*(-?\d*)\s*:\s*(-?\d*)\s*\]")
+_NUMBERS: Final = re.compile(r"\[\s*(-?\d{1,9}(?:\s*,\s*-?\d{1,9})*)\s*\]")
+_SLICED: Final = re.compile(r"\[\s*(-?\d{0,9})\s*:\s*(-?\d{0,9})\s*\]")
 _STAR: Final = re.compile(r"\.\*|\[\s*\*\s*\]")
 _DEEP: Final = re.compile(r"\.\.(?=[^.])")
 _BARE: Final = re.compile(r"([^.\[\]()\s*?@]+)")
@@ -78,7 +95,7 @@ def _parse(path: str) -> tuple[_Step, ...]:
         if isinstance(step, _Deep) and text[position] not in "[*":
             found = _BARE.match(text, position)
             if found is None:
-                raise JsonPathError(f"the JSONPath {path!r} is not served here")
+                raise JsonPathError(f"the JSONPath {_show(path)} is not served here")
             steps.append(_Names((found[1],)))
             position = found.end()
         elif isinstance(step, _Deep) and text[position] == "*":
@@ -102,15 +119,25 @@ def _parse_step(text: str, position: int) -> tuple[_Step, int]:
     if found := _SLICED.match(text, position):
         start, end = (int(number) if number else None for number in found.groups())
         return _Slice(slice(start, end)), found.end()
-    raise JsonPathError(f"the JSONPath {text!r} is not served here (filters, functions and scripts are not)")
+    raise JsonPathError(f"the JSONPath {_show(text)} is not served here (filters, functions and scripts are not)")
+
+
+def _show(path: str) -> str:
+    return repr(path if len(path) <= _SHOWN_CHARS else f"{path[:_SHOWN_CHARS]}...")
 
 
 def find(document: Any, path: str) -> Any:
     """What is at `path`; ABSENT where a definite path leads nowhere. Raises JsonPathError."""
     steps = _parse(path)
     found: list[Any] = [document]
+    visits = _Visits(path)
     for step in steps:
-        found = [result for value in found for result in _take(value, step)]
+        taken: list[Any] = []
+        for value in found:
+            before = len(taken)
+            taken.extend(_take(value, step, visits))
+            visits.spend(len(taken) - before)
+        found = taken
     if all(_is_definite(step) for step in steps):
         return found[0] if found else ABSENT
     return found
@@ -122,9 +149,9 @@ def _is_definite(step: _Step) -> bool:
     return isinstance(step, _Indexes) and len(step.indexes) == 1
 
 
-def _take(value: Any, step: _Step) -> Iterator[Any]:
+def _take(value: Any, step: _Step, visits: _Visits) -> Iterator[Any]:
     if isinstance(step, _Deep):
-        yield from _descend(value)
+        yield from _descend(value, visits)
     elif isinstance(value, dict):
         yield from _take_entries(cast("dict[str, Any]", value), step)
     elif isinstance(value, list):
@@ -154,7 +181,7 @@ def _has_parts(value: object) -> bool:
     return isinstance(value, (dict, list))
 
 
-def _descend(value: Any) -> Iterator[Any]:
+def _descend(value: Any, visits: _Visits) -> Iterator[Any]:
     pending: list[Any] = [value]
     while pending:
         current = pending.pop()
@@ -164,4 +191,5 @@ def _descend(value: Any) -> Iterator[Any]:
             parts = list(cast("dict[str, Any]", current).values())
         elif isinstance(current, list):
             parts = cast("list[Any]", current)
+        visits.spend(len(parts))
         pending.extend(part for part in reversed(parts) if _has_parts(part))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -60,3 +61,23 @@ def test_what_is_not_served_is_refused(path: str) -> None:
     """Filters, functions and nonsense name themselves."""
     with pytest.raises(JsonPathError):
         find(DOCUMENT, path)
+
+
+def test_a_path_that_goes_everywhere_again_and_again_has_an_end() -> None:
+    """A request may bring the path: towers of `..` and `*` stand for more than there is time."""
+    document: Any = list(range(1000))
+    for _ in range(50):
+        document = [document]
+    for path in ("$" + "..*" * 30, "$..[0]..[0]..[0]..[0]..[0]", "$" + "..[0:]" * 20):
+        begun = time.process_time()
+        with pytest.raises(JsonPathError, match="leads over more than 1000000 values"):
+            find(document, path)
+        assert time.process_time() - begun < 5.0
+
+
+@pytest.mark.parametrize("path", ["$[" + "9" * 5000 + "]", "$[" + "9" * 5000 + ":]", "$" + ".a(" * 1000])
+def test_a_path_of_any_length_is_refused_in_a_short_sentence(path: str) -> None:
+    """What a request brings is quoted only as far as it tells something."""
+    with pytest.raises(JsonPathError, match="is not served here") as raised:
+        find({}, path)
+    assert len(str(raised.value)) < 400
