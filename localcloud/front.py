@@ -47,6 +47,10 @@ _LOG: Final = logging.getLogger(__name__)
 Answer: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Between: TypeAlias = Callable[[WireRequest, Callable[[WireRequest], Awaitable[WireResponse]]], Awaitable[WireResponse]]
 _HOP_BY_HOP: Final = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
+_SERVERS: Final = {"s3": "AmazonS3", "dynamodb": "Server"}
+"""What AWS calls itself; other services say nothing, and HTTP servers of Python cannot keep silent.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/RESTCommonResponseHeaders.html; DynamoDB's is seen in its answers"""
 
 
 class Front:
@@ -150,7 +154,7 @@ class Front:
             answer = refuse(
                 wire, 413, code="RequestEntityTooLarge", message=f"The request's body is over {limit} bytes."
             )
-            return await _write(request, _with_id(answer, wire))
+            return await _write(request, _with_id(answer, wire), service=wire.service)
         try:
             answer = await self.dispatch(_unchunk(replace(wire, body=body)))
         except MalformedChunks as error:
@@ -160,7 +164,7 @@ class Front:
             if request.transport is not None:
                 request.transport.abort()
             answer = WireResponse(504)  # to nobody
-        return await _write(request, answer)
+        return await _write(request, answer, service=wire.service)
 
     async def _let_in(self, request: web.BaseRequest, headers: Mapping[str, str], query: str) -> None:
         """Wait until a request may be heard, and let its body come."""
@@ -253,8 +257,13 @@ def _with_id(response: WireResponse, request: WireRequest) -> WireResponse:
     return replace(response, headers={**response.headers, name: request.request_id})
 
 
-async def _write(request: web.BaseRequest, response: WireResponse) -> web.StreamResponse:
-    headers = {name: value for name, value in response.headers.items() if name.lower() not in _HOP_BY_HOP}
+async def _write(request: web.BaseRequest, response: WireResponse, *, service: str) -> web.StreamResponse:
+    headers = {"Server": _SERVERS.get(service, "sluiceway")}
+    headers |= {
+        name: value
+        for name, value in response.headers.items()
+        if name.lower() not in _HOP_BY_HOP and name.lower() != "server"
+    }
     if isinstance(response.body, bytes):
         return web.Response(status=response.status, body=response.body, headers=headers)
     stream = web.StreamResponse(status=response.status, headers=headers)

@@ -248,6 +248,15 @@ async def test_services_see_the_request_as_it_was_sent(cloud: Cloud) -> None:
     assert (cloud.echo.seen[1].region, cloud.echo.seen[1].access_key) == ("us-east-2", "KEY")
 
 
+@pytest.mark.parametrize(("service", "server"), [("s3", "AmazonS3"), ("dynamodb", "Server"), ("lambda", "sluiceway")])
+async def test_services_call_themselves_as_on_aws(cloud: Cloud, service: str, server: str) -> None:
+    """S3 and DynamoDB by their names, the others by ours; never by the name of what is behind them."""
+    assert cloud.front is not None
+    cloud.front.add(Echo(name=service, act=lambda _: WireResponse(200, b"{}", {"server": "Werkzeug"})))
+    _, headers, _ = await ask(cloud, authorization=SIGNED.format(service))
+    assert headers["server"] == server
+
+
 async def test_streams_arrive_piece_by_piece(cloud: Cloud) -> None:
     """The first chunk is with the client while the second has not been made."""
     go_on = asyncio.Event()
