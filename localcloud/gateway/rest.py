@@ -60,10 +60,17 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # or hal
 _log = logging.getLogger(__name__)
 
 
-async def _send_http(call: HttpCall, *, limit_bytes: int) -> HttpAnswer:
-    from localcloud.gateway.http_caller import send_http  # noqa: PLC0415 - few APIs call out
+def _network() -> HttpCaller:
+    opened: list[HttpCaller] = []
 
-    return await send_http(call, limit_bytes=limit_bytes)
+    async def send(call: HttpCall, *, limit_bytes: int) -> HttpAnswer:
+        if not opened:
+            from localcloud.gateway.http_caller import HttpNetwork  # noqa: PLC0415 - few APIs call out
+
+            opened.append(HttpNetwork())
+        return await opened[0](call, limit_bytes=limit_bytes)
+
+    return send
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ class Backends:
     recorder: Recorder | None = None
     access: MethodAccess | None = None
     tokens: PoolTokens | None = None
-    http: HttpCaller = _send_http
+    http: HttpCaller = field(default_factory=_network)
     plans: UsagePlans = field(default_factory=UsagePlans)
 
 

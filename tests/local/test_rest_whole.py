@@ -23,7 +23,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from localcloud.gateway.http_caller import send_http
+from localcloud.gateway.http_caller import HttpNetwork
 from localcloud.gateway.ports import HttpCall, HttpFailed
 from tests.local.conftest import RunningCloud, start_cloud
 
@@ -235,7 +235,7 @@ async def test_what_cannot_be_sent_or_reached_fails_by_name() -> None:
         HttpCall("GET", "http:///path", (), b""),
     ):
         with pytest.raises(HttpFailed):
-            await send_http(call, limit_bytes=10)
+            await HttpNetwork()(call, limit_bytes=10)
 
 
 def test_keys_are_asked_for_and_throttled(apis: Apis) -> None:
