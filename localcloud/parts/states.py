@@ -15,6 +15,7 @@ from localcloud.services.iam.sessions import RoleSessions
 from localcloud.services.states.event_logs import EventLogs
 from localcloud.services.states.execution import Execution
 from localcloud.services.states.model import Ports, StateMachines
+from localcloud.services.states.query_process import ProcessEvaluator
 from localcloud.services.states.status_events import DETAIL_TYPE, SOURCE, status_detail
 from localcloud.services.states.wire import StatesService
 
@@ -52,6 +53,7 @@ def open_states(
             logger=EventLogs(services.logs).open,
             clock=services.clock,
             rng=services.rng,
+            evaluator=ProcessEvaluator(),
         ),
         group=group,
     )

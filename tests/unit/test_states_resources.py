@@ -90,7 +90,7 @@ def test_settings_are_the_machines() -> None:
     [
         ({}, "exactly one of Definition, DefinitionS3Location, DefinitionString is needed"),
         ({"DefinitionString": "{"}, "INVALID_JSON_DESCRIPTION"),
-        ({"Definition": {**PASS, "QueryLanguage": "JSONata"}}, "JSONata is not served by this local cloud"),
+        ({"Definition": {**PASS, "QueryLanguage": "JSONata"}}, "'Parameters' is only supported for the 'JSONPath'"),
         ({"DefinitionS3Location": "nowhere.json"}, "cannot be read"),
         ({"Definition": PASS, "LoggingConfiguration": {"Level": "ALL"}}, "exactly one log group is needed"),
     ],

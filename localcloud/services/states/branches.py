@@ -11,16 +11,18 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
 from localcloud.services.states.budget import MAX_CHARS, Budget
-from localcloud.services.states.data import fill, write_json
+from localcloud.services.states.data import write_json
 from localcloud.services.states.definition import State
 from localcloud.services.states.failures import RUNTIME, StateFailure
 from localcloud.services.states.flow import Lane
 from localcloud.services.states.history import HistoryFull
 from localcloud.services.states.paths import Scope
+from localcloud.services.states.query_data import query_type_failure
+from localcloud.services.states.reading import read_arguments, read_items, select_item
 from localcloud.services.states.run import walk
-from localcloud.services.states.steps import read_number, read_value
+from localcloud.services.states.steps import read_number
 
-__all__ = ["beside", "read_items", "run_map", "run_parallel", "select_item"]
+__all__ = ["beside", "run_map", "run_parallel"]
 
 MAX_INLINE: Final = 40  # "up to 40 concurrent iterations" of a Map of INLINE mode
 
@@ -56,16 +58,16 @@ def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
 
 async def run_parallel(state: State, scope: Scope, lane: Lane) -> list[Any]:
     """What each branch gives, in their order. Raises StateFailure."""
-    value = scope.value
-    if "Parameters" in state.fields:
-        value = fill(state.fields["Parameters"], scope, lane.run.world.rng)
-    started = lane.add("ParallelStateStarted")
+    value = await read_arguments(state, scope, lane)
+    started = lane.previous if lane.mark.inner else lane.add("ParallelStateStarted")
     results: list[Any] = [None] * len(state.inner)
 
     async def work(number: int) -> None:
-        inner = lane.inside(previous=started)
-        results[number] = await walk(state.inner[number], value, inner)
-        lane.previous = inner.previous
+        inner = lane.inside(number, previous=started)
+        if not inner.mark.is_done:
+            inner.mark.finish(await walk(state.inner[number], value, inner))
+            lane.previous = inner.previous
+        results[number] = inner.mark.result
 
     try:
         await beside((_bind(work, number) for number in range(len(results))), len(results))
@@ -80,38 +82,22 @@ def _bind(work: Callable[[int], Awaitable[None]], number: int) -> Callable[[], A
     return lambda: work(number)
 
 
-def read_items(state: State, scope: Scope, lane: Lane) -> Any:
-    """What ItemsPath leads to. Raises StateFailure."""
-    return read_value(state.fields["ItemsPath"], scope, lane) if "ItemsPath" in state.fields else scope.value
-
-
-def select_item(state: State, scope: Scope, item: Mapping[str, Any], *, lane: Lane) -> Any:
-    """The input of an iteration: the item, or what ItemSelector makes of it and the Map's own input."""
-    template = state.fields.get("ItemSelector", state.fields.get("Parameters"))
-    if template is None:
-        return item["Value"]
-    context = {**scope.context, "Map": {"Item": item}}
-    return fill(template, Scope(scope.value, context, scope.variables), lane.run.world.rng)
-
-
 async def run_map(state: State, scope: Scope, lane: Lane) -> list[Any]:
     """What each iteration gives, in the order of the items. Raises StateFailure."""
-    items = read_items(state, scope, lane)
-    if not isinstance(items, list):
-        message = f'Reference path "{state.fields.get("ItemsPath", "$")}" must point to array. Current value is: '
-        raise StateFailure(RUNTIME, f"{message}{write_json(items)[:1000]}", located=False)
-    most = read_number(state, "MaxConcurrency", scope, lane=lane) or MAX_INLINE
-    listed = cast("list[Any]", items)
-    started = lane.add("MapStateStarted", length=len(listed))
+    mark = lane.mark
+    listed = mark.items = await _list_items(state, scope, lane) if mark.items is None else mark.items
+    most = await read_number(state, "MaxConcurrency", scope, lane=lane) or MAX_INLINE
+    started = lane.previous if mark.inner else lane.add("MapStateStarted", length=len(listed))
     results: list[Any] = [None] * len(listed)
     budget = Budget(MAX_CHARS)
 
     async def work(index: int) -> None:
-        item = {"Index": index, "Value": listed[index]}
-        inner = lane.inside(previous=started, item=item)
-        results[index] = await _iterate(state, select_item(state, scope, item, lane=lane), inner)
-        budget.spend(inner.output_chars)
-        lane.previous = inner.previous
+        inner = lane.inside(index, previous=started, item={"Index": index, "Value": listed[index]})
+        if not inner.mark.is_done:
+            inner.mark.finish(await _iterate(state, scope, inner))
+            budget.spend(inner.output_chars)
+            lane.previous = inner.previous
+        results[index] = inner.mark.result
 
     try:
         await beside((_bind(work, index) for index in range(len(listed))), min(most, MAX_INLINE, len(listed)))
@@ -122,9 +108,24 @@ async def run_map(state: State, scope: Scope, lane: Lane) -> list[Any]:
     return results
 
 
-async def _iterate(state: State, value: Any, lane: Lane) -> Any:
-    told = {"name": state.name, "index": lane.item["Index"] if lane.item else 0}
-    lane.add("MapIterationStarted", **told)
+async def _list_items(state: State, scope: Scope, lane: Lane) -> list[Any]:
+    items = await read_items(state, scope, lane)
+    if isinstance(items, list):
+        return cast("list[Any]", items)
+    if state.jsonata:
+        raise query_type_failure(state.fields.get("Items"), "Items", items, wanted="array")
+    message = f'Reference path "{state.fields.get("ItemsPath", "$")}" must point to array. Current value is: '
+    raise StateFailure(RUNTIME, f"{message}{write_json(items)[:1000]}", located=False)
+
+
+async def _iterate(state: State, scope: Scope, lane: Lane) -> Any:
+    """What the processor makes of the lane's item; a redrive goes on where it was."""
+    item: Mapping[str, Any] = lane.item or {}
+    told = {"name": state.name, "index": item["Index"]}
+    is_redriven = bool(lane.mark.state)
+    value = None if is_redriven else await select_item(state, scope, item, lane=lane)
+    if not is_redriven:
+        lane.add("MapIterationStarted", **told)
     try:
         result = await walk(state.inner[0], value, lane)
     except StateFailure:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from localcloud.services.states.errors import invalid_definition
 from localcloud.services.states.map_fields import is_distributed
-from localcloud.services.states.validation import check_definition, describe
+from localcloud.services.states.validation import check_definition, describe, is_jsonata
 
 __all__ = ["Catcher", "Machine", "Retrier", "State", "read_definition"]
 
@@ -33,12 +33,13 @@ class Retrier:
 
 @dataclass(frozen=True, slots=True)
 class Catcher:
-    """One entry of Catch. `reference`: where the error's output goes, None for nowhere."""
+    """One entry of Catch. `reference`: where the error's output goes, None for nowhere; in JSONata `fields` say it."""
 
     errors: tuple[str, ...]
     next: str
     reference: str | None
     assign: Mapping[str, Any]
+    fields: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class State:
     catchers: tuple[Catcher, ...]
     inner: tuple[Machine, ...]
     distributed: bool
+    jsonata: bool
 
     def path(self, field: str, default: str = "$") -> str | None:
         """A field that is a path or null."""
@@ -74,15 +76,16 @@ def read_definition(text: str, kind: str) -> Machine:
     source, found = check_definition(text, kind)
     if found:
         raise invalid_definition(describe(found))
-    return _machine(source)
+    return _machine(source, jsonata=is_jsonata(source, outer=False))
 
 
-def _machine(source: Mapping[str, Any]) -> Machine:
-    states = {name: _state(name, fields) for name, fields in source["States"].items()}
+def _machine(source: Mapping[str, Any], *, jsonata: bool) -> Machine:
+    states = {name: _state(name, fields, jsonata=jsonata) for name, fields in source["States"].items()}
     return Machine(source["StartAt"], states, source.get("TimeoutSeconds"), source)
 
 
-def _state(name: str, fields: Mapping[str, Any]) -> State:
+def _state(name: str, fields: Mapping[str, Any], *, jsonata: bool) -> State:
+    """A state of a machine in JSONata or not; those inside of it are in the language of the whole machine."""
     inner = [*fields.get("Branches", ()), *(fields[each] for each in ("Iterator", "ItemProcessor") if each in fields)]
     return State(
         name=name,
@@ -91,8 +94,9 @@ def _state(name: str, fields: Mapping[str, Any]) -> State:
         next="" if fields.get("End") else fields.get("Next", ""),
         retriers=tuple(_retrier(each) for each in fields.get("Retry", ())),
         catchers=tuple(_catcher(each) for each in fields.get("Catch", ())),
-        inner=tuple(_machine(each) for each in inner),
+        inner=tuple(_machine(each, jsonata=jsonata) for each in inner),
         distributed=is_distributed(fields),
+        jsonata=is_jsonata(fields, outer=jsonata),
     )
 
 
@@ -109,5 +113,5 @@ def _retrier(source: Mapping[str, Any]) -> Retrier:
 
 def _catcher(source: Mapping[str, Any]) -> Catcher:
     return Catcher(
-        tuple(source["ErrorEquals"]), source["Next"], source.get("ResultPath", "$"), source.get("Assign", {})
+        tuple(source["ErrorEquals"]), source["Next"], source.get("ResultPath", "$"), source.get("Assign", {}), source
     )

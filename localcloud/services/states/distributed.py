@@ -20,6 +20,7 @@ from localcloud.services.states.flow import Lane, Revision
 from localcloud.services.states.items import Batch, make_batches, read_all
 from localcloud.services.states.names import execution_arn, map_run_arn
 from localcloud.services.states.paths import Scope
+from localcloud.services.states.query_data import NUMBER, evaluate_wanted
 from localcloud.services.states.results import write_results
 from localcloud.services.states.steps import read_number, read_value
 from localcloud.uuids import new_uuid
@@ -129,7 +130,7 @@ class MapRuns:
     async def run_map(self, state: State, scope: Scope, *, lane: Lane) -> Any:
         """What the children give: their outputs, or where they were written. Raises StateFailure."""
         lane.add("MapStateStarted", length=0)
-        run = self._open(state, scope, lane)
+        run = await self._open(state, scope, lane)
         lane.add("MapRunStarted", mapRunArn=run.arn)
         try:
             result = await self._fill(run, state, scope, lane=lane)
@@ -147,19 +148,16 @@ class MapRuns:
         lane.add("MapStateSucceeded")
         return result
 
-    def _open(self, state: State, scope: Scope, lane: Lane) -> MapRun:
+    async def _open(self, state: State, scope: Scope, lane: Lane) -> MapRun:
         revision, world = lane.run.revision, lane.run.world
-        percentage = state.fields.get("ToleratedFailurePercentage")
-        if "ToleratedFailurePercentagePath" in state.fields:
-            percentage = read_value(state.fields["ToleratedFailurePercentagePath"], scope, lane)
         run = MapRun(
             arn=map_run_arn(revision, _label(state), world.rng),
             execution_arn=lane.run.arn,
             machine_arn=revision.arn,
             start_s=world.clock.time(),
-            most=read_number(state, "MaxConcurrency", scope, lane=lane) or 0,
-            tolerated_count=read_number(state, "ToleratedFailureCount", scope, lane=lane),
-            tolerated_percentage=percentage,
+            most=await read_number(state, "MaxConcurrency", scope, lane=lane) or 0,
+            tolerated_count=await read_number(state, "ToleratedFailureCount", scope, lane=lane),
+            tolerated_percentage=await _read_percentage(state, scope, lane),
         )
         self._forget()
         self._runs[run.arn] = run
@@ -179,7 +177,7 @@ class MapRuns:
 
     async def _fill(self, run: MapRun, state: State, scope: Scope, *, lane: Lane) -> Any:
         items = await read_all(state, scope, lane=lane)
-        batches = make_batches(state, items, scope, lane=lane)
+        batches = await make_batches(state, items, scope, lane=lane)
         run.items, run.batches = sum(each.count for each in batches), len(batches)
         try:
             await self._run_all(run, state, batches, lane=lane)
@@ -195,7 +193,7 @@ class MapRuns:
     async def _write(self, run: MapRun, state: State, scope: Scope, *, lane: Lane) -> Any:
         if "ResultWriter" not in state.fields:
             return None
-        written = await write_results(run.arn, run.executions, state.fields["ResultWriter"], scope=scope, lane=lane)
+        written = await write_results(run.arn, run.executions, state, scope=scope, lane=lane)
         run.written = True
         return written
 
@@ -222,6 +220,15 @@ class MapRuns:
                     await run.changed.wait()
                 active += 1
                 group.create_task(one(place, batch))
+
+
+async def _read_percentage(state: State, scope: Scope, lane: Lane) -> float | None:
+    name = "ToleratedFailurePercentage"
+    if f"{name}Path" in state.fields:
+        return read_value(state.fields[f"{name}Path"], scope, lane)
+    if state.jsonata and name in state.fields:
+        return await evaluate_wanted(state.fields[name], name, scope, lane=lane, wanted=NUMBER)
+    return state.fields.get(name)
 
 
 def _order(revision: Revision, run: MapRun, batch: Batch, *, place: int, lane: Lane) -> Order:

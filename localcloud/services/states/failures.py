@@ -17,6 +17,7 @@ __all__ = [
     "NO_CHOICE_MATCHED",
     "PARAMETER_PATH_FAILURE",
     "PERMISSIONS",
+    "QUERY_FAILED",
     "READER_FAILED",
     "RESULT_PATH_MISMATCH",
     "RESULT_WRITER_FAILED",
@@ -36,6 +37,7 @@ INTRINSIC_FAILURE: Final = "States.IntrinsicFailure"
 NO_CHOICE_MATCHED: Final = "States.NoChoiceMatched"
 PARAMETER_PATH_FAILURE: Final = "States.ParameterPathFailure"
 PERMISSIONS: Final = "States.Permissions"
+QUERY_FAILED: Final = "States.QueryEvaluationError"
 READER_FAILED: Final = "States.ItemReaderFailed"
 RESULT_PATH_MISMATCH: Final = "States.ResultPathMatchFailure"
 RESULT_WRITER_FAILED: Final = "States.ResultWriterFailed"
@@ -48,13 +50,17 @@ _TIMEOUTS: Final = frozenset({TIMEOUT, HEARTBEAT_TIMEOUT})
 
 
 class StateFailure(Exception):
-    """A state failed: the error's name and cause. `located`: the cause says already in which state."""
+    """A state failed: the error's name and cause. `located`: the cause says already in which state.
 
-    def __init__(self, error: str, cause: str = "", *, located: bool = True) -> None:
+    `place`: the field whose expression failed, "" for other failures and once the history has been told.
+    """
+
+    def __init__(self, error: str, cause: str = "", *, located: bool = True, place: str = "") -> None:
         super().__init__(f"{error}: {cause}")
         self.error = error
         self.cause = cause
         self.located = located
+        self.place = place
 
 
 def is_taken(error: str, names: Sequence[str]) -> bool:

@@ -13,12 +13,11 @@ from localcloud.services.states.choice import read_timestamp
 from localcloud.services.states.intrinsics import BadIntrinsic, is_intrinsic, parse_intrinsic
 from localcloud.services.states.paths import BadPath, parse_path, parse_reference
 
-__all__ = ["FIELDS", "JSONATA_FIELDS", "REQUIRED", "Checker", "template_problems"]
+__all__ = ["FIELDS", "REQUIRED", "Checker", "template_problems"]
 
 Checker: TypeAlias = Callable[[Any], str]
 MAX_SECONDS: Final = 99_999_999  # TimeoutSeconds, Wait's Seconds: "a positive integer", at most 99999999
 MAX_JSON_NESTING: Final = 200
-JSONATA_FIELDS: Final = frozenset({"Arguments", "Output", "Condition", "Items"})
 
 
 def _any(_value: Any) -> str:

@@ -18,9 +18,21 @@ from localcloud.services.states.failures import DATA_LIMIT, RUNTIME, StateFailur
 from localcloud.services.states.history import History
 from localcloud.services.states.pacing import Pacer
 from localcloud.services.states.paths import Scope
+from localcloud.services.states.queries import Evaluator
 from localcloud.services.states.task_resource import TaskResource
 
-__all__ = ["Lane", "MapStarter", "PendingTask", "Revision", "Run", "TaskCaller", "TaskTokens", "World", "show_time"]
+__all__ = [
+    "Lane",
+    "MapStarter",
+    "Mark",
+    "PendingTask",
+    "Revision",
+    "Run",
+    "TaskCaller",
+    "TaskTokens",
+    "World",
+    "show_time",
+]
 
 _MAX_VARIABLES_BYTES: Final = 10 * 1024 * 1024  # of an execution's variables together; workflow-variables.html
 
@@ -81,6 +93,7 @@ class World:
     caller: TaskCaller
     tokens: TaskTokens
     maps: MapStarter
+    evaluator: Evaluator
     pacer: Pacer = field(default_factory=Pacer)
 
 
@@ -104,7 +117,10 @@ class Revision:
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """One execution while it runs. `facts`: the context object's Execution and StateMachine."""
+    """One execution while it runs. `facts`: the context object's Execution and StateMachine.
+
+    `notes`: what each step of the data gave, where a state is tested.
+    """
 
     arn: str
     revision: Revision
@@ -112,6 +128,12 @@ class Run:
     facts: Mapping[str, Any]
     world: World
     variables_bytes: int = 0
+    notes: dict[str, Any] | None = None
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep what a step of a state's data gave, where somebody inspects it."""
+        if self.notes is not None:
+            self.notes[name] = value
 
     @property
     def role_arn(self) -> str:
@@ -122,6 +144,43 @@ class Run:
     def region(self) -> str:
         """The Region that it is in."""
         return self.revision.region
+
+
+@dataclass(slots=True)
+class Mark:
+    """Where a line of states is, so that a redrive goes on from there: in which state, with what and since which event.
+
+    `inner`: the lines inside the state by their number, `items` those of a Map, `map_run` the ARN of its run. A line
+    that `is_done` gave `result`.
+    """
+
+    state: str = ""
+    raw: Any = None
+    entered: int = 0
+    own: dict[str, Any] = field(default_factory=dict[str, Any])
+    inner: dict[int, Mark] = field(default_factory=dict[int, "Mark"])
+    items: list[Any] | None = None
+    map_run: str = ""
+    is_done: bool = False
+    result: Any = None
+
+    def inside(self, number: int) -> Mark:
+        """The mark of a line inside the state."""
+        return self.inner.setdefault(number, Mark())
+
+    def enter(self, state: str, raw: Any, own: dict[str, Any]) -> None:
+        """The line is in a state now, from its beginning."""
+        self.state, self.raw, self.own, self.entered = state, raw, own, 0
+        self.forget()
+
+    def forget(self) -> None:
+        """The state is tried from its beginning."""
+        self.inner, self.items, self.map_run = {}, None, ""
+
+    def finish(self, result: Any) -> None:
+        """The line has come to its end."""
+        self.is_done, self.result, self.state, self.raw, self.own = True, result, "", None, {}
+        self.forget()
 
 
 @dataclass(slots=True)
@@ -137,6 +196,7 @@ class Lane:
     item: Mapping[str, Any] | None = None
     own: dict[str, Any] = field(default_factory=dict[str, Any])
     output_chars: int = 0
+    mark: Mark = field(default_factory=Mark)
 
     def add(self, kind: str, /, **details: Any) -> int:
         """An event after the last one."""
@@ -148,11 +208,14 @@ class Lane:
         """All that it sees."""
         return {**self.outer, **self.own} if self.own else self.outer
 
-    def assign(self, template: Mapping[str, Any], scope: Scope) -> None:
+    def assign(self, template: Mapping[str, Any], scope: Scope) -> Mapping[str, Any]:
         """Set variables, all with the values that they had before. Raises StateFailure."""
-        if not template:
-            return
-        made: dict[str, Any] = fill(template, scope, self.run.world.rng)
+        made: dict[str, Any] = fill(template, scope, self.run.world.rng) if template else {}
+        self.put(made)
+        return made
+
+    def put(self, made: Mapping[str, Any]) -> None:
+        """Set variables to values. Raises StateFailure."""
         for name, value in made.items():
             if name in self.outer:
                 message = f"The variable '{name}' belongs to an outer scope and cannot be assigned here"
@@ -164,6 +227,7 @@ class Lane:
                 raise StateFailure(DATA_LIMIT, f"The variable '{name}' exceeds the maximum size of variables.")
         self.own.update(made)
 
-    def inside(self, *, previous: int, item: Mapping[str, Any] | None = None) -> Lane:
-        """A line inside a state of this one."""
-        return Lane(self.run, previous, self.variables, item if item is not None else self.item)
+    def inside(self, number: int, *, previous: int, item: Mapping[str, Any] | None = None) -> Lane:
+        """A line inside a state of this one, by its number among them."""
+        around = item if item is not None else self.item
+        return Lane(self.run, previous, self.variables, around, mark=self.mark.inside(number))

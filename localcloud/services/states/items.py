@@ -14,12 +14,13 @@ from datetime import datetime
 from typing import Any, Final, cast
 
 from localcloud.json_text import MalformedJson, parse_json
-from localcloud.services.states.branches import read_items, select_item
-from localcloud.services.states.data import MAX_BYTES, fill, size_of, write_json
+from localcloud.services.states.data import MAX_BYTES, size_of, write_json
 from localcloud.services.states.definition import State
 from localcloud.services.states.failures import DATA_LIMIT, READER_FAILED, RUNTIME, StateFailure
 from localcloud.services.states.flow import Lane
 from localcloud.services.states.paths import Scope
+from localcloud.services.states.query_data import evaluate
+from localcloud.services.states.reading import read_items, read_template, select_item
 from localcloud.services.states.steps import read_value
 from localcloud.services.states.task_resource import TaskResource
 
@@ -42,18 +43,24 @@ class Batch:
 async def read_all(state: State, scope: Scope, *, lane: Lane) -> list[Any]:
     """Every item, as an iteration is given it. Raises StateFailure."""
     if "ItemReader" in state.fields:
-        found = await _read_objects(state.fields["ItemReader"], scope, lane)
-        most = _most(state.fields["ItemReader"].get("ReaderConfig", {}), scope, lane)
+        found = await _read_objects(state, scope, lane)
+        most = await _most(state, scope, lane)
     else:
-        found, most = _pairs(read_items(state, scope, lane)), MAX_ITEMS
+        found, most = _pairs(await read_items(state, scope, lane)), MAX_ITEMS
     chosen: list[Any] = []
     for index, each in enumerate(found[:most]):
-        chosen.append(select_item(state, scope, {"Index": index, "Value": each}, lane=lane))
+        chosen.append(await select_item(state, scope, {"Index": index, "Value": each}, lane=lane))
     return chosen
 
 
-def _most(config: Mapping[str, Any], scope: Scope, lane: Lane) -> int:
-    most = read_value(config["MaxItemsPath"], scope, lane) if "MaxItemsPath" in config else config.get("MaxItems", 0)
+async def _most(state: State, scope: Scope, lane: Lane) -> int:
+    config: Mapping[str, Any] = state.fields["ItemReader"].get("ReaderConfig", {})
+    if state.jsonata:
+        most = await evaluate(config.get("MaxItems", 0), "ItemReader/ReaderConfig/MaxItems", scope, lane=lane)
+    elif "MaxItemsPath" in config:
+        most = read_value(config["MaxItemsPath"], scope, lane)
+    else:
+        most = config.get("MaxItems", 0)
     if isinstance(most, bool) or not isinstance(most, int) or not 0 <= most <= MAX_ITEMS:
         raise StateFailure(RUNTIME, f"MaxItems must be an integer from 0 to {MAX_ITEMS}", located=False)
     return most or MAX_ITEMS
@@ -74,8 +81,10 @@ def _pairs(found: Any) -> list[Any]:
 # ---------------------------------------------------------------------- from S3
 
 
-async def _read_objects(reader: Mapping[str, Any], scope: Scope, lane: Lane) -> list[Any]:
-    given = fill(reader.get("Parameters", {}), scope, lane.run.world.rng)
+async def _read_objects(state: State, scope: Scope, lane: Lane) -> list[Any]:
+    reader: Mapping[str, Any] = state.fields["ItemReader"]
+    name = "Arguments" if state.jsonata else "Parameters"
+    given = await read_template(state, reader.get(name, {}), f"ItemReader/{name}", scope=scope, lane=lane)
     try:
         if reader["Resource"].endswith(":listObjectsV2"):
             return await _list_objects(given, lane)
@@ -148,7 +157,7 @@ def _read_csv(text: str, config: Mapping[str, Any]) -> Iterator[dict[str, str]]:
 # ---------------------------------------------------------------------- batches
 
 
-def make_batches(state: State, items: list[Any], scope: Scope, *, lane: Lane) -> list[Batch]:
+async def make_batches(state: State, items: list[Any], scope: Scope, *, lane: Lane) -> list[Batch]:
     """The inputs of the children. Raises StateFailure."""
     batcher: Mapping[str, Any] | None = state.fields.get("ItemBatcher")
     if batcher is None:
@@ -157,16 +166,21 @@ def make_batches(state: State, items: list[Any], scope: Scope, *, lane: Lane) ->
         return [Batch(each, 1) for each in items]
     beside: dict[str, Any] = {}
     if "BatchInput" in batcher:
-        beside = {"BatchInput": fill(batcher["BatchInput"], scope, lane.run.world.rng)}
-    most = _limit(batcher, "MaxItemsPerBatch", scope, lane=lane) or MAX_ITEMS
-    most_bytes = _limit(batcher, "MaxInputBytesPerBatch", scope, lane=lane) or MAX_BYTES
+        made = await read_template(state, batcher["BatchInput"], "ItemBatcher/BatchInput", scope=scope, lane=lane)
+        beside = {"BatchInput": made}
+    most = await _limit(state, "MaxItemsPerBatch", scope, lane=lane) or MAX_ITEMS
+    most_bytes = await _limit(state, "MaxInputBytesPerBatch", scope, lane=lane) or MAX_BYTES
     around = size_of(write_json({**beside, "Items": []}))
     return [Batch({**beside, "Items": each}, len(each)) for each in _cut(items, most, most_bytes, around=around)]
 
 
-def _limit(batcher: Mapping[str, Any], name: str, scope: Scope, *, lane: Lane) -> int:
+async def _limit(state: State, name: str, scope: Scope, *, lane: Lane) -> int:
+    batcher: Mapping[str, Any] = state.fields["ItemBatcher"]
     path = f"{name}Path"
-    value = read_value(batcher[path], scope, lane) if path in batcher else batcher.get(name, 0)
+    if state.jsonata:
+        value = await evaluate(batcher.get(name, 0), f"ItemBatcher/{name}", scope, lane=lane)
+    else:
+        value = read_value(batcher[path], scope, lane) if path in batcher else batcher.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise StateFailure(RUNTIME, f"{name} must be a positive integer", located=False)
     return value

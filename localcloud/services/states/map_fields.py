@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
 from localcloud.services.states.fields import template_problems
+from localcloud.services.states.queries import expression_of
 from localcloud.services.states.rules import Problem
 
 __all__ = ["READERS", "check_map", "is_distributed"]
@@ -42,16 +43,15 @@ def is_distributed(state: Mapping[str, Any]) -> bool:
     return isinstance(config, dict) and cast("dict[str, Any]", config).get("Mode") == "DISTRIBUTED"
 
 
-def check_map(state: Mapping[str, Any], kind: str) -> Iterator[Problem]:
+def check_map(state: Mapping[str, Any], kind: str, *, jsonata: bool) -> Iterator[Problem]:
     """What is wrong with a Map of a machine of a type."""
-    if ("Iterator" in state) is ("ItemProcessor" in state):
+    if ("Iterator" in state and not jsonata) is ("ItemProcessor" in state):
         yield Problem("Exactly one of 'ItemProcessor' and 'Iterator' is required", "")
         return
     yield from _check_config(_object(state, "ItemProcessor").get("ProcessorConfig", {}))
     if not is_distributed(state):
-        for name in _DISTRIBUTED:
-            if name in state:
-                yield Problem("Field is only supported by a Map of DISTRIBUTED mode", f"/{name}")
+        found = [name for name in _DISTRIBUTED if name in state]
+        yield from (Problem("Field is only supported by a Map of DISTRIBUTED mode", f"/{name}") for name in found)
         return
     if kind == "EXPRESS":
         yield Problem("Express state machine does not support a Map of DISTRIBUTED mode", "/ItemProcessor")
@@ -61,7 +61,7 @@ def check_map(state: Mapping[str, Any], kind: str) -> Iterator[Problem]:
         ("ResultWriter", _check_writer),
     ):
         if name in state:
-            yield from check(_object(state, name))
+            yield from check(_object(state, name), jsonata=jsonata)
 
 
 def _object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -81,13 +81,18 @@ def _check_config(config: Any) -> Iterator[Problem]:
         yield Problem("Field is only supported in DISTRIBUTED mode", f"{at}/ExecutionType")
 
 
-def _check_reader(reader: Mapping[str, Any]) -> Iterator[Problem]:
-    yield from _unknown(reader, _READER, "/ItemReader")
-    yield from _check_template(reader.get("Parameters", {}), "/ItemReader/Parameters")
+def _check_reader(reader: Mapping[str, Any], *, jsonata: bool) -> Iterator[Problem]:
+    yield from _unknown(reader, _in_language(_READER, jsonata=jsonata), "/ItemReader")
+    if not jsonata:
+        yield from _check_template(reader.get("Parameters", {}), "/ItemReader/Parameters")
     if reader.get("Resource") not in {_GET, _LIST}:
         yield Problem(f"Value is not {_GET} or {_LIST}", "/ItemReader/Resource")
-    at, config = "/ItemReader/ReaderConfig", _object(reader, "ReaderConfig")
-    yield from _unknown(config, _READER_CONFIG, at)
+    yield from _check_reader_config(reader, _object(reader, "ReaderConfig"), jsonata=jsonata)
+
+
+def _check_reader_config(reader: Mapping[str, Any], config: Mapping[str, Any], *, jsonata: bool) -> Iterator[Problem]:
+    at = "/ItemReader/ReaderConfig"
+    yield from _unknown(config, _in_language(_READER_CONFIG, jsonata=jsonata), at)
     kind = config.get("InputType")
     if kind in {"MANIFEST", "PARQUET"}:
         yield Problem(f"Items of the type {kind} are not served by this local cloud", f"{at}/InputType", "NOT_SERVED")
@@ -103,25 +108,36 @@ def _check_reader(reader: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("Value is not a JSON pointer", f"{at}/ItemsPointer")
 
 
-def _check_batcher(batcher: Mapping[str, Any]) -> Iterator[Problem]:
+def _check_batcher(batcher: Mapping[str, Any], *, jsonata: bool) -> Iterator[Problem]:
     at = "/ItemBatcher"
-    yield from _unknown(batcher, _BATCHER, at)
-    yield from _check_template(batcher.get("BatchInput", {}), f"{at}/BatchInput")
+    yield from _unknown(batcher, _in_language(_BATCHER, jsonata=jsonata), at)
+    if not jsonata:
+        yield from _check_template(batcher.get("BatchInput", {}), f"{at}/BatchInput")
     if not _BATCHER - {"BatchInput"} & batcher.keys():
         yield Problem("One of 'MaxItemsPerBatch' and 'MaxInputBytesPerBatch' is required", at)
     for name, high in (("MaxItemsPerBatch", 100_000_000), ("MaxInputBytesPerBatch", 262_144)):
         value = batcher.get(name, 1)
+        if jsonata and expression_of(value) is not None:
+            continue
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= high:
             yield Problem(f"Value is not between 1 and {high}", f"{at}/{name}")
 
 
-def _check_writer(writer: Mapping[str, Any]) -> Iterator[Problem]:
-    yield from _unknown(writer, _WRITER, "/ResultWriter")
-    yield from _check_template(writer.get("Parameters", {}), "/ResultWriter/Parameters")
+def _check_writer(writer: Mapping[str, Any], *, jsonata: bool) -> Iterator[Problem]:
+    yield from _unknown(writer, _in_language(_WRITER, jsonata=jsonata), "/ResultWriter")
+    if not jsonata:
+        yield from _check_template(writer.get("Parameters", {}), "/ResultWriter/Parameters")
     if "WriterConfig" in writer:
         yield Problem("WriterConfig is not served by this local cloud", "/ResultWriter/WriterConfig", "NOT_SERVED")
     if writer.get("Resource") != _PUT:
         yield Problem(f"Value is not {_PUT}", "/ResultWriter/Resource")
+
+
+def _in_language(known: frozenset[str], *, jsonata: bool) -> frozenset[str]:
+    """The names of fields: in JSONata there are Arguments for Parameters, and no paths."""
+    if not jsonata:
+        return known
+    return frozenset("Arguments" if name == "Parameters" else name for name in known if not name.endswith("Path"))
 
 
 def _unknown(fields: Mapping[str, Any], known: frozenset[str], at: str) -> Iterator[Problem]:

@@ -26,6 +26,8 @@ from localcloud.services.states.flow import Revision, World
 from localcloud.services.states.history import Event
 from localcloud.services.states.names import check_name, execution_arn, machine_arn
 from localcloud.services.states.pacing import Admission
+from localcloud.services.states.queries import Evaluator
+from localcloud.services.states.query_process import InlineEvaluator
 from localcloud.services.states.tokens import Tokens
 from localcloud.services.states.versions import Chosen, Version, Versions
 from localcloud.uuids import new_uuid
@@ -39,7 +41,10 @@ KEPT_S: Final = 90 * 86_400  # "for 90 days after the execution is closed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What machines reach. `changed`: an execution began or ended. `logger`: who hears events of a revision's logs."""
+    """What machines reach. `changed`: an execution began or ended. `logger`: who hears events of a revision's logs.
+
+    `evaluator`: of JSONata; without one, expressions hold up the event loop.
+    """
 
     dispatch: Dispatch
     assume: Callable[[str], str]
@@ -47,6 +52,7 @@ class Ports:
     logger: Callable[[Revision, str], Callable[[Event], None] | None]
     clock: Clock
     rng: random.Random
+    evaluator: Evaluator = field(default_factory=InlineEvaluator)
 
 
 @dataclass(slots=True)
@@ -79,7 +85,14 @@ class StateMachines:
             dispatch=ports.dispatch, assume=ports.assume, follow_execution=self.follow, rng=ports.rng
         )
         self.map_runs = MapRuns(self._run_child)
-        self.world = World(clock=ports.clock, rng=ports.rng, caller=caller, tokens=self.tokens, maps=self.map_runs)
+        self.world = World(
+            clock=ports.clock,
+            rng=ports.rng,
+            caller=caller,
+            tokens=self.tokens,
+            maps=self.map_runs,
+            evaluator=ports.evaluator,
+        )
 
     # ------------------------------------------------------------------ machines
 
@@ -265,6 +278,7 @@ class StateMachines:
         for execution in tuple(self._running):
             if execution.task is not None:
                 execution.task.cancel()
+        await self._ports.evaluator.close()
 
     async def _perform(self, execution: Execution) -> None:
         self._running.add(execution)

@@ -41,9 +41,9 @@ class StateMachineHandler:
     type: str = "AWS::StepFunctions::StateMachine"
     support: Supported = Supported()
     properties: Mapping[str, Supported] = {
-        "Definition": Supported(reason="in JSONPath; JSONata is refused at creation"),
+        "Definition": _SERVED,
         "DefinitionS3Location": Supported(reason="a file beside the template, JSON or YAML"),
-        "DefinitionString": Supported(reason="in JSONPath; JSONata is refused at creation"),
+        "DefinitionString": _SERVED,
         "DefinitionSubstitutions": _SERVED,
         "EncryptionConfiguration": Supported(Support.REFUSED, "customer managed keys of machines are not served here"),
         "LoggingConfiguration": _SERVED,

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from localcloud.services.states.data import fill, size_of, write_json
+from localcloud.services.states.data import size_of, write_json
+from localcloud.services.states.definition import State
 from localcloud.services.states.describing import describe_execution, pascal_keys
 from localcloud.services.states.execution import Execution
 from localcloud.services.states.failures import RESULT_WRITER_FAILED, StateFailure
 from localcloud.services.states.flow import Lane
 from localcloud.services.states.paths import Scope
+from localcloud.services.states.reading import read_template
 from localcloud.services.states.task_resource import TaskResource
 
 __all__ = ["write_results"]
@@ -23,10 +25,12 @@ _FILES: Final = {"FAILED": ("ABORTED", "FAILED", "TIMED_OUT"), "PENDING": ("RUNN
 
 
 async def write_results(
-    run_arn: str, executions: Iterable[Execution], writer: Mapping[str, Any], *, scope: Scope, lane: Lane
+    run_arn: str, executions: Iterable[Execution], state: State, *, scope: Scope, lane: Lane
 ) -> dict[str, Any]:
     """Write all results; what the Map then gives says where they are. Raises StateFailure."""
-    given = fill(writer.get("Parameters", {}), scope, lane.run.world.rng)
+    name = "Arguments" if state.jsonata else "Parameters"
+    writer: Mapping[str, Any] = state.fields["ResultWriter"]
+    given = await read_template(state, writer.get(name, {}), f"ResultWriter/{name}", scope=scope, lane=lane)
     bucket, prefix = str(given.get("Bucket", "")), str(given.get("Prefix", "")).strip("/")
     folder = "/".join(filter(None, (prefix, run_arn.rpartition(":")[2])))
     listed = list(executions)

@@ -14,7 +14,7 @@ from localcloud.services.states.failures import ALL
 from localcloud.services.states.fields import template_problems
 from localcloud.services.states.paths import BadPath, parse_path, parse_reference
 
-__all__ = ["Problem", "check_catch", "check_choices", "check_retry"]
+__all__ = ["Problem", "check_catch", "check_choices", "check_names", "check_next", "check_retry", "items_of"]
 
 MAX_ATTEMPTS: Final = 99_999_999
 MAX_DELAY_S: Final = 31_622_400  # MaxDelaySeconds: "less than 31622400"
@@ -38,10 +38,10 @@ class Problem:
 
 def check_retry(state: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong with a state's retriers."""
-    retriers = _items(state, "Retry")
+    retriers = items_of(state, "Retry")
     for number, retrier in enumerate(retriers):
         at = f"/Retry[{number}]"
-        yield from _check_names(retrier, at, _RETRY, is_last=number == len(retriers) - 1)
+        yield from check_names(retrier, at, _RETRY, is_last=number == len(retriers) - 1)
         for name, low, high in (("IntervalSeconds", 1, MAX_ATTEMPTS), ("MaxAttempts", 0, MAX_ATTEMPTS)):
             yield from _check_whole(retrier, name, at, low=low, high=high)
         yield from _check_whole(retrier, "MaxDelaySeconds", at, low=1, high=MAX_DELAY_S - 1)
@@ -57,11 +57,11 @@ def check_retry(state: Mapping[str, Any]) -> Iterator[Problem]:
 
 def check_catch(state: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong with a state's catchers."""
-    catchers = _items(state, "Catch")
+    catchers = items_of(state, "Catch")
     for number, catcher in enumerate(catchers):
         at = f"/Catch[{number}]"
-        yield from _check_names(catcher, at, _CATCH, is_last=number == len(catchers) - 1)
-        yield from _check_next(catcher, at, others)
+        yield from check_names(catcher, at, _CATCH, is_last=number == len(catchers) - 1)
+        yield from check_next(catcher, at, others)
         yield from _check_assign(catcher, at)
         reference = catcher.get("ResultPath")
         if reference is not None:
@@ -73,9 +73,9 @@ def check_catch(state: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator
 
 def check_choices(state: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong with the rules of a Choice, and with its Default."""
-    for number, rule in enumerate(_items(state, "Choices")):
+    for number, rule in enumerate(items_of(state, "Choices")):
         at = f"/Choices[{number}]"
-        yield from _check_next(rule, at, others)
+        yield from check_next(rule, at, others)
         yield from _check_assign(rule, at)
         yield from _check_rule(rule, at, depth=0)
     default = state.get("Default")
@@ -83,13 +83,15 @@ def check_choices(state: Mapping[str, Any], others: Mapping[str, Any]) -> Iterat
         yield Problem(f"Missing 'Default' target: {default}", "/Default", TARGET)
 
 
-def _items(state: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
+def items_of(state: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
+    """The objects of a field that lists some."""
     value = state.get(field)
     items = cast("list[Any]", value) if isinstance(value, list) else []
     return [cast("dict[str, Any]", each) if isinstance(each, dict) else {} for each in items]
 
 
-def _check_names(item: Mapping[str, Any], at: str, known: frozenset[str], *, is_last: bool) -> Iterator[Problem]:
+def check_names(item: Mapping[str, Any], at: str, known: frozenset[str], *, is_last: bool) -> Iterator[Problem]:
+    """What is wrong with the names of a retrier's or catcher's fields, and of the errors that it takes."""
     for name in item:
         if name not in known:
             yield Problem("Field is not supported", f"{at}/{name}")
@@ -101,7 +103,8 @@ def _check_names(item: Mapping[str, Any], at: str, known: frozenset[str], *, is_
         yield Problem(f"{ALL} must appear alone and at the end of the list", f"{at}/ErrorEquals")
 
 
-def _check_next(item: Mapping[str, Any], at: str, others: Mapping[str, Any]) -> Iterator[Problem]:
+def check_next(item: Mapping[str, Any], at: str, others: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with where a catcher or a choice rule leads to."""
     target = item.get("Next")
     if not isinstance(target, str):
         yield Problem("The field 'Next' is required but was missing", f"{at}/Next")

@@ -16,10 +16,12 @@ from localcloud.services.states.definition import Catcher, Machine, Retrier, Sta
 from localcloud.services.states.failures import RUNTIME, StateFailure, is_taken
 from localcloud.services.states.flow import Lane, show_time
 from localcloud.services.states.paths import Scope
-from localcloud.services.states.steps import Done, act
+from localcloud.services.states.query_data import evaluate
+from localcloud.services.states.steps import act
 
 __all__ = ["Tried", "try_once", "walk"]
 
+MAX_PLACE: Final = 256  # characters of an event's location
 _ABORTABLE: Final = frozenset({"Map", "Parallel", "Task", "Wait"})
 _WITH_RESULT: Final = frozenset({"Map", "Parallel", "Task"})
 
@@ -41,9 +43,16 @@ class _Visit:
 
 async def walk(machine: Machine, value: Any, lane: Lane) -> Any:
     """What a machine makes of its input. Raises StateFailure, HistoryFull."""
-    name = machine.start
+    mark, name = lane.mark, machine.start
+    is_redriven = bool(mark.state)
+    if is_redriven:
+        name, value = mark.state, mark.raw
+        lane.own.update(mark.own)
     while True:
         await lane.run.world.pacer.take_turn(lane.run.region, lane.run.revision.kind)
+        if not is_redriven:
+            mark.enter(name, value, lane.own)
+        is_redriven = False
         name, value = await _visit(machine.states[name], value, lane)
         if not name:
             return value
@@ -65,12 +74,12 @@ async def try_once(state: State, value: Any, lane: Lane) -> Tried:
     try:
         following, output = await _try(visit, lane)
     except StateFailure as failure:
-        told = _locate(failure, visit)
+        told = _tell(failure, visit, lane)
         if _find_retrier(visit, told.error) is not None:
             return Tried("RETRIABLE", "", None, told)
         if _find_catcher(state, told.error) is None:
             return Tried("FAILED", "", None, told)
-        following, output = _catch(visit, told, lane)
+        following, output = await _catch(visit, told, lane)
         return Tried("CAUGHT_ERROR", following, output, told)
     return Tried("SUCCEEDED", following, output)
 
@@ -79,16 +88,20 @@ async def _visit(state: State, raw: Any, lane: Lane) -> tuple[str, Any]:
     """The next state's name, "" at the end, and the output."""
     shown = check_size(raw, f"The state/task '{state.name}' received an input")
     lane.run.world.pacer.spend(len(shown), calls=int(state.kind == "Task"))
-    entered = lane.add(f"{state.kind}StateEntered", name=state.name, input=shown, inputDetails={"truncated": False})
+    entered = lane.mark.entered
+    if not entered or state.kind == "Fail":
+        told = {"name": state.name, "input": shown, "inputDetails": {"truncated": False}}
+        entered = lane.mark.entered = lane.add(f"{state.kind}StateEntered", **told)
     visit = _Visit(state, raw, entered, lane.run.world.clock.time())
     while True:
         try:
             return await _try(visit, lane)
         except StateFailure as failure:
-            told = _locate(failure, visit)
+            told = _tell(failure, visit, lane)
             retrier = _find_retrier(visit, told.error)
             if retrier is None:
-                return _catch(visit, told, lane)
+                return await _catch(visit, told, lane)
+            lane.mark.forget()
             wait_s = _wait_of(retrier, visit.tries[state.retriers.index(retrier)], lane)
             await _sleep(wait_s, visit, lane)
         except asyncio.CancelledError:
@@ -111,6 +124,44 @@ def _abort(state: State, lane: Lane) -> None:
 
 
 async def _try(visit: _Visit, lane: Lane) -> tuple[str, Any]:
+    return await (_try_query if visit.state.jsonata else _try_path)(visit, lane)
+
+
+async def _try_query(visit: _Visit, lane: Lane) -> tuple[str, Any]:
+    state, variables = visit.state, lane.variables
+    scope = Scope(visit.raw, _context(visit, lane), variables)
+    done = await act(state, scope, lane)
+    extra = {"result": done.result} if state.kind in _WITH_RESULT else {}
+    place, fields = done.rule or ("", state.fields)
+    made: dict[str, Any] = await evaluate(fields.get("Assign", {}), _join(place, "Assign"), scope, lane=lane, **extra)
+    output = done.result
+    if "Output" in fields:
+        output = await evaluate(fields["Output"], _join(place, "Output"), scope, lane=lane, **extra)
+    _leave(visit, lane, output=output, made=made)
+    return done.next if done.next is not None else state.next, output
+
+
+def _join(place: str, field: str) -> str:
+    return f"{place}/{field}" if place else field
+
+
+def _leave(visit: _Visit, lane: Lane, *, output: Any, made: Mapping[str, Any]) -> None:
+    """The state is done: its output is held against the limit, its variables are set, its end is told."""
+    state = visit.state
+    shown = check_size(output, f"The state/task '{state.name}' returned a result")
+    lane.output_chars = len(shown)
+    lane.run.world.pacer.spend(len(shown))
+    lane.put(made)
+    lane.add(
+        f"{state.kind}StateExited",
+        name=state.name,
+        output=shown,
+        outputDetails={"truncated": False},
+        assignedVariables={name: check_size(value, name) for name, value in made.items()} or None,
+    )
+
+
+async def _try_path(visit: _Visit, lane: Lane) -> tuple[str, Any]:
     state, fields = visit.state, visit.state.fields
     context = _context(visit, lane)
     taken = select(state.path("InputPath"), Scope(visit.raw, context, lane.variables))
@@ -124,18 +175,11 @@ async def _try(visit: _Visit, lane: Lane) -> tuple[str, Any]:
     if state.kind == "Pass":
         assigned = Scope(result, context, variables)
     output = _place(state, visit.raw, result)
+    lane.run.note("afterResultPath", output)
     output = select(state.path("OutputPath"), Scope(output, context, variables)) if state.kind != "Fail" else output
-    shown = check_size(output, f"The state/task '{state.name}' returned a result")
-    lane.output_chars = len(shown)
-    lane.run.world.pacer.spend(len(shown))
-    lane.assign(done.assign if done.assign is not None else fields.get("Assign", {}), assigned)
-    lane.add(
-        f"{state.kind}StateExited",
-        name=state.name,
-        output=shown,
-        outputDetails={"truncated": False},
-        assignedVariables=_shown_variables(done, fields, lane),
-    )
+    template = done.assign if done.assign is not None else fields.get("Assign", {})
+    made: dict[str, Any] = fill(template, assigned, lane.run.world.rng) if template else {}
+    _leave(visit, lane, output=output, made=made)
     return done.next if done.next is not None else state.next, output
 
 
@@ -143,12 +187,6 @@ def _place(state: State, raw: Any, result: Any) -> Any:
     if state.kind in _WITH_RESULT or state.kind == "Pass":
         return put_result(raw, state.path("ResultPath"), result)
     return result
-
-
-def _shown_variables(done: Done, fields: Mapping[str, Any], lane: Lane) -> dict[str, str] | None:
-    template = done.assign if done.assign is not None else fields.get("Assign", {})
-    names = [name.removesuffix(".$") for name in template]
-    return {name: check_size(lane.own[name], name) for name in names} or None
 
 
 def _context(visit: _Visit, lane: Lane) -> dict[str, Any]:
@@ -163,6 +201,15 @@ def _context(visit: _Visit, lane: Lane) -> dict[str, Any]:
     if lane.item is not None:
         context["Map"] = {"Item": lane.item}
     return context
+
+
+def _tell(failure: StateFailure, visit: _Visit, lane: Lane) -> StateFailure:
+    """The failure with its state; the history is told of an expression that failed."""
+    told = _locate(failure, visit)
+    if failure.place:
+        details = {"error": told.error, "cause": told.cause, "location": failure.place[:MAX_PLACE]}
+        lane.add("EvaluationFailed", **details, state=visit.state.name)
+    return told
 
 
 def _locate(failure: StateFailure, visit: _Visit) -> StateFailure:
@@ -193,23 +240,31 @@ def _wait_of(retrier: Retrier, attempt: int, lane: Lane) -> float:
     return lane.run.world.rng.uniform(0.0, wait_s) if retrier.jitters else wait_s
 
 
-def _catch(visit: _Visit, failure: StateFailure, lane: Lane) -> tuple[str, Any]:
+async def _catch(visit: _Visit, failure: StateFailure, lane: Lane) -> tuple[str, Any]:
     catcher = _find_catcher(visit.state, failure.error)
     if catcher is None:
         raise failure
     told = {"Error": failure.error, "Cause": failure.cause}
     try:
-        output = put_result(visit.raw, catcher.reference, told)
-        lane.assign(catcher.assign, Scope(told, _context(visit, lane), lane.variables))
+        output, made = await _make_caught(visit, catcher, told, lane=lane)
+        _leave(visit, lane, output=output, made=made)
     except StateFailure as mistake:
-        raise _locate(mistake, visit) from failure
-    lane.add(
-        f"{visit.state.kind}StateExited",
-        name=visit.state.name,
-        output=check_size(output, f"The state/task '{visit.state.name}' returned a result"),
-        outputDetails={"truncated": False},
-    )
+        raise _tell(mistake, visit, lane) from failure
     return catcher.next, output
+
+
+async def _make_caught(visit: _Visit, catcher: Catcher, told: dict[str, str], *, lane: Lane) -> tuple[Any, Any]:
+    """The output of a state whose failure is caught, and the variables that are set."""
+    context, fields = _context(visit, lane), catcher.fields
+    if not visit.state.jsonata:
+        scope = Scope(told, context, lane.variables)
+        made: dict[str, Any] = fill(catcher.assign, scope, lane.run.world.rng) if catcher.assign else {}
+        return put_result(visit.raw, catcher.reference, told), made
+    scope, place = Scope(visit.raw, context, lane.variables), f"Catch[{visit.state.catchers.index(catcher)}]"
+    made = await evaluate(fields.get("Assign", {}), f"{place}/Assign", scope, lane=lane, errorOutput=told)
+    if "Output" not in fields:
+        return told, made
+    return await evaluate(fields["Output"], f"{place}/Output", scope, lane=lane, errorOutput=told), made
 
 
 def _find_catcher(state: State, error: str) -> Catcher | None:

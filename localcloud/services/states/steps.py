@@ -19,24 +19,29 @@ from localcloud.services.states.fields import MAX_SECONDS
 from localcloud.services.states.flow import Lane
 from localcloud.services.states.intrinsics import call_intrinsic, is_intrinsic, parse_intrinsic
 from localcloud.services.states.paths import Scope
+from localcloud.services.states.query_data import FLAG, STRING, evaluate_date, evaluate_number, evaluate_wanted
 
-__all__ = ["Done", "act", "read_number", "read_value"]
+__all__ = ["Done", "act", "read_number", "read_value", "wait_until"]
 
 MAX_SLEEP_S: Final = 86_400.0  # of one sleep of the loop's; longer waits are made of these
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a state gave. `next`, `assign`: what a Choice's rule says in place of the state's own."""
+    """What a state gave. `next`, `assign`: what a Choice's rule says in place of the state's own.
+
+    `rule`: the place of that rule in a state in JSONata, `Choices[1]`, and its fields.
+    """
 
     result: Any
     next: str | None = None
     assign: Mapping[str, Any] | None = None
+    rule: tuple[str, Mapping[str, Any]] | None = None
 
 
 async def act(state: State, scope: Scope, lane: Lane) -> Done:
     """Do what a state does, once. Raises StateFailure."""
-    return await _ACTS[state.kind](state, scope, lane)
+    return await (_QUERY_ACTS if state.jsonata else _ACTS)[state.kind](state, scope, lane)
 
 
 def read_value(text: str, scope: Scope, lane: Lane) -> Any:
@@ -46,11 +51,13 @@ def read_value(text: str, scope: Scope, lane: Lane) -> Any:
     return resolve(text, scope)
 
 
-def read_number(state: State, field: str, scope: Scope, *, lane: Lane) -> int | None:
-    """A field that stands as a number or, with `Path` behind its name, as a path; None where it is absent.
+async def read_number(state: State, field: str, scope: Scope, *, lane: Lane) -> int | None:
+    """A field that stands as a number, as an expression or, with `Path` behind its name, as a path; None if absent.
 
-    Raises StateFailure States.Runtime where the path leads to no whole number.
+    Raises StateFailure where there is no whole number.
     """
+    if state.jsonata:
+        return await evaluate_number(state.fields, field, scope, lane=lane, bounds=(0, MAX_SECONDS))
     if f"{field}Path" not in state.fields:
         return state.fields.get(field)
     value = read_value(state.fields[f"{field}Path"], scope, lane)
@@ -93,15 +100,19 @@ async def _choose(state: State, scope: Scope, _lane: Lane) -> Done:
         if holds(rule, scope):
             return Done(scope.value, rule["Next"], rule.get("Assign", {}))
     if "Default" not in state.fields:
-        message = f"Failed to transition out of the state '{state.name}'. The state has no matching choice."
-        raise StateFailure(NO_CHOICE_MATCHED, message, located=False)
+        raise _no_choice(state)
     return Done(scope.value, state.fields["Default"])
+
+
+def _no_choice(state: State) -> StateFailure:
+    message = f"Failed to transition out of the state '{state.name}'. The state has no matching choice."
+    return StateFailure(NO_CHOICE_MATCHED, message, located=False)
 
 
 async def _wait(state: State, scope: Scope, lane: Lane) -> Done:
     clock = lane.run.world.clock
     if "Seconds" in state.fields or "SecondsPath" in state.fields:
-        until_s = clock.time() + (read_number(state, "Seconds", scope, lane=lane) or 0)
+        until_s = clock.time() + (await read_number(state, "Seconds", scope, lane=lane) or 0)
     else:
         field = "TimestampPath" if "TimestampPath" in state.fields else "Timestamp"
         value = state.fields[field] if field == "Timestamp" else read_value(state.fields[field], scope, lane)
@@ -110,10 +121,48 @@ async def _wait(state: State, scope: Scope, lane: Lane) -> Done:
             message = "The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time value"
             raise StateFailure(RUNTIME, message, located=False)
         until_s = moment
+    await wait_until(until_s, lane)
+    return Done(scope.value)
+
+
+async def wait_until(until_s: float, lane: Lane) -> None:
+    """Wait for a date."""
+    clock = lane.run.world.clock
     left_s = until_s - clock.time()
     while left_s > 0:
         await asyncio.sleep(min(left_s, MAX_SLEEP_S))
         left_s = until_s - clock.time()
+
+
+async def _query_pass(_state: State, scope: Scope, _lane: Lane) -> Done:
+    return Done(scope.value)
+
+
+async def _query_fail(state: State, scope: Scope, lane: Lane) -> Done:
+    told = {
+        name: await evaluate_wanted(state.fields.get(name, ""), name, scope, lane=lane, wanted=STRING)
+        for name in ("Error", "Cause")
+    }
+    raise StateFailure(told["Error"], told["Cause"])
+
+
+async def _query_choose(state: State, scope: Scope, lane: Lane) -> Done:
+    for number, rule in enumerate(state.fields["Choices"]):
+        place = f"Choices[{number}]"
+        if await evaluate_wanted(rule["Condition"], f"{place}/Condition", scope, lane=lane, wanted=FLAG):
+            return Done(scope.value, rule["Next"], rule=(place, rule))
+    if "Default" not in state.fields:
+        raise _no_choice(state)
+    return Done(scope.value, state.fields["Default"])
+
+
+async def _query_wait(state: State, scope: Scope, lane: Lane) -> Done:
+    now_s = lane.run.world.clock.time()
+    if "Seconds" in state.fields:
+        seconds = await evaluate_number(state.fields, "Seconds", scope, lane=lane, bounds=(0, MAX_SECONDS))
+        await wait_until(now_s + (seconds or 0), lane)
+    else:
+        await wait_until(await evaluate_date(state.fields["Timestamp"], "Timestamp", scope, lane=lane), lane)
     return Done(scope.value)
 
 
@@ -146,4 +195,12 @@ _ACTS: Final[Mapping[str, Callable[[State, Scope, Lane], Awaitable[Done]]]] = {
     "Succeed": _succeed,
     "Task": _task,
     "Wait": _wait,
+}
+
+_QUERY_ACTS: Final[Mapping[str, Callable[[State, Scope, Lane], Awaitable[Done]]]] = {
+    **_ACTS,
+    "Choice": _query_choose,
+    "Fail": _query_fail,
+    "Pass": _query_pass,
+    "Wait": _query_wait,
 }

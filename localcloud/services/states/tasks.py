@@ -10,11 +10,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, Final
 
-from localcloud.services.states.data import check_size, fill, write_json
+from localcloud.services.states.data import check_size, write_json
 from localcloud.services.states.definition import State
 from localcloud.services.states.failures import DATA_LIMIT, HEARTBEAT_TIMEOUT, RUNTIME, TIMEOUT, StateFailure
 from localcloud.services.states.flow import Lane, PendingTask
 from localcloud.services.states.paths import Scope
+from localcloud.services.states.reading import read_arguments
 from localcloud.services.states.steps import read_number
 from localcloud.services.states.task_resource import TaskResource, parse_resource
 
@@ -34,14 +35,11 @@ class _Limits:
 async def run_task(state: State, scope: Scope, lane: Lane) -> Any:
     """The task's result. Raises StateFailure."""
     resource = parse_resource(state.fields["Resource"])
-    limits = _read_limits(state, scope, lane)
+    limits = await _read_limits(state, scope, lane)
     pending = lane.run.world.tokens.open(lane.run) if resource.waits else None
     try:
         context = {**scope.context, "Task": {"Token": pending.token}} if pending is not None else scope.context
-        arguments = scope.value
-        if "Parameters" in state.fields:
-            template = state.fields["Parameters"]
-            arguments = fill(template, Scope(scope.value, context, scope.variables), lane.run.world.rng)
+        arguments = await read_arguments(state, Scope(scope.value, context, scope.variables), lane)
         events = _Events(resource, lane)
         events.scheduled(arguments, limits)
         return await _watch(resource, arguments, limits, events=events, pending=pending)
@@ -50,10 +48,10 @@ async def run_task(state: State, scope: Scope, lane: Lane) -> Any:
             pending.close()
 
 
-def _read_limits(state: State, scope: Scope, lane: Lane) -> _Limits:
+async def _read_limits(state: State, scope: Scope, lane: Lane) -> _Limits:
     limits = _Limits(
-        timeout_s=read_number(state, "TimeoutSeconds", scope, lane=lane),
-        heartbeat_s=read_number(state, "HeartbeatSeconds", scope, lane=lane),
+        timeout_s=await read_number(state, "TimeoutSeconds", scope, lane=lane),
+        heartbeat_s=await read_number(state, "HeartbeatSeconds", scope, lane=lane),
     )
     if limits.timeout_s == 0 or limits.heartbeat_s == 0:
         raise StateFailure(RUNTIME, "TimeoutSeconds and HeartbeatSeconds must be positive integers", located=False)

@@ -10,12 +10,18 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from localcloud.json_text import MalformedJson, parse_json
-from localcloud.services.states.fields import FIELDS, JSONATA_FIELDS, REQUIRED
+from localcloud.services.states.fields import FIELDS, REQUIRED
 from localcloud.services.states.map_fields import check_map
+from localcloud.services.states.query_fields import (
+    QUERY_FIELDS,
+    check_query_catch,
+    check_query_choices,
+    check_query_fields,
+)
 from localcloud.services.states.rules import Problem, check_catch, check_choices, check_retry
 from localcloud.services.states.task_resource import BadResource, parse_resource
 
-__all__ = ["Diagnostic", "check_definition", "describe"]
+__all__ = ["Diagnostic", "check_definition", "describe", "is_jsonata"]
 
 SCHEMA: Final = "SCHEMA_VALIDATION_FAILED"
 TARGET: Final = "MISSING_TRANSITION_TARGET"
@@ -23,7 +29,7 @@ NOT_SERVED: Final = "NOT_SERVED"
 MAX_NAME_CHARS: Final = 80
 MAX_DEPTH: Final = 50  # of Parallel and Map inside each other, ours
 _TOP: Final = frozenset({"Comment", "QueryLanguage", "StartAt", "States", "TimeoutSeconds", "Version"})
-_INNER: Final = frozenset({"Comment", "ProcessorConfig", "QueryLanguage", "StartAt", "States"})
+_INNER: Final = frozenset({"Comment", "ProcessorConfig", "StartAt", "States"})
 _ENDS: Final = frozenset({"Choice", "Fail", "Succeed"})
 _PAIRS: Final = (
     ("Cause", "CausePath"),
@@ -69,8 +75,11 @@ class _Checker:
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self._names: set[str] = set()
+        self._jsonata = False
 
     def check(self, machine: Mapping[str, Any]) -> Iterator[Diagnostic]:
+        yield from _check_language(machine, "")
+        self._jsonata = is_jsonata(machine, outer=False)
         yield from self._machine(machine, "", _TOP, depth=0)
         timeout = machine.get("TimeoutSeconds", 1)
         if isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 < timeout <= 99_999_999:
@@ -82,7 +91,6 @@ class _Checker:
         self, machine: Mapping[str, Any], at: str, known: frozenset[str], *, depth: int
     ) -> Iterator[Diagnostic]:
         yield from _unknown(machine, at, known)
-        yield from _check_language(machine, at)
         states, start = machine.get("States"), machine.get("StartAt")
         if not isinstance(states, dict) or not states:
             yield Diagnostic(SCHEMA, "The field 'States' is required and holds at least one state", f"{at}/States")
@@ -114,24 +122,37 @@ class _Checker:
             )
             return
         yield from _check_language(fields, at)
-        yield from _check_fields(kind, fields, at)
+        yield from self._fields(kind, fields, at, others=others)
         yield from _check_flow(kind, fields, at, others=others)
-        for problem in (*check_retry(fields), *check_catch(fields, others)):
-            yield _place(problem, at)
-        yield from self._inside(kind, fields, at, others=others, depth=depth)
+        yield from (_place(problem, at) for problem in check_retry(fields))
+        yield from self._inside(kind, fields, at, depth=depth)
 
-    def _inside(
-        self, kind: str, fields: Mapping[str, Any], at: str, *, others: Mapping[str, Any], depth: int
+    def _fields(
+        self, kind: str, fields: Mapping[str, Any], at: str, *, others: Mapping[str, Any]
     ) -> Iterator[Diagnostic]:
-        if kind == "Choice":
-            yield from (_place(problem, at) for problem in check_choices(fields, others))
-        elif kind == "Task":
+        """The fields that the state's query language has a say in."""
+        if self._jsonata and fields.get("QueryLanguage") == "JSONPath":
+            message = "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine"
+            yield Diagnostic(SCHEMA, message, at)
+        elif not is_jsonata(fields, outer=self._jsonata):
+            yield from _check_fields(kind, fields, at)
+            found = (*check_catch(fields, others), *(check_choices(fields, others) if kind == "Choice" else ()))
+            yield from (_place(problem, at) for problem in found)
+        else:
+            found = [*check_query_fields(kind, fields), *check_query_catch(fields, others)]
+            found += check_query_choices(fields, others) if kind == "Choice" else ()
+            yield from (_place(problem, at) for problem in found)
+            yield from _check_default(fields, at, others)
+
+    def _inside(self, kind: str, fields: Mapping[str, Any], at: str, *, depth: int) -> Iterator[Diagnostic]:
+        if kind == "Task":
             yield from self._task(fields, at)
         elif kind == "Parallel" and isinstance(fields.get("Branches"), list):
             for number, branch in enumerate(cast("list[Any]", fields["Branches"])):
                 yield from self._nested(branch, f"{at}/Branches[{number}]", depth=depth)
         elif kind == "Map":
-            yield from (_place(problem, at) for problem in check_map(fields, self._kind))
+            jsonata = is_jsonata(fields, outer=self._jsonata)
+            yield from (_place(problem, at) for problem in check_map(fields, self._kind, jsonata=jsonata))
             field = "Iterator" if "Iterator" in fields else "ItemProcessor"
             if field in fields:
                 yield from self._nested(fields[field], f"{at}/{field}", depth=depth)
@@ -185,21 +206,31 @@ def _check_start(start: Any, states: Mapping[str, Any], at: str) -> Iterator[Dia
         yield Diagnostic(TARGET, f"Missing 'Next' target: {start}", f"{at}/StartAt")
 
 
+def is_jsonata(fields: Mapping[str, Any], *, outer: bool) -> bool:
+    """Whether a machine, or a state of a machine in JSONata (`outer`), is in JSONata: its own word counts."""
+    return fields["QueryLanguage"] != "JSONPath" if "QueryLanguage" in fields else outer
+
+
 def _check_language(fields: Mapping[str, Any], at: str) -> Iterator[Diagnostic]:
     language = fields.get("QueryLanguage", "JSONPath")
-    if language == "JSONata":
-        message = "The query language JSONata is not served by this local cloud"
-        yield Diagnostic(NOT_SERVED, message, f"{at}/QueryLanguage")
-    elif language != "JSONPath":
-        yield Diagnostic(SCHEMA, "Value is not JSONPath or JSONata", f"{at}/QueryLanguage")
+    if not isinstance(language, str):
+        yield Diagnostic(SCHEMA, "Expected value of type [STRING]", f"{at}/QueryLanguage")
+    elif language not in {"JSONPath", "JSONata"}:
+        message = "Value should be one of the following: [JSONPath, JSONata]"
+        yield Diagnostic(SCHEMA, message, f"{at}/QueryLanguage")
+
+
+def _check_default(fields: Mapping[str, Any], at: str, others: Mapping[str, Any]) -> Iterator[Diagnostic]:
+    default = fields.get("Default")
+    if isinstance(default, str) and default not in others:
+        yield Diagnostic(TARGET, f"Missing 'Default' target: {default}", f"{at}/Default")
 
 
 def _check_fields(kind: str, fields: Mapping[str, Any], at: str) -> Iterator[Diagnostic]:
     known = FIELDS[kind]
     for name, value in fields.items():
         if name not in known:
-            of_jsonata = f"Field is only supported with JSONata: {name}" if name in JSONATA_FIELDS else ""
-            yield Diagnostic(SCHEMA, of_jsonata or "Field is not supported", f"{at}/{name}")
+            yield _unknown_field(kind, name, at)
             continue
         problem = known[name](value)
         if problem:
@@ -211,6 +242,15 @@ def _check_fields(kind: str, fields: Mapping[str, Any], at: str) -> Iterator[Dia
     if kind == "Wait" and sum(name in fields for name in known if name.startswith(("Seconds", "Timestamp"))) != 1:
         message = "Exactly one of 'Seconds', 'SecondsPath', 'Timestamp' or 'TimestampPath' is required"
         yield Diagnostic(SCHEMA, message, at)
+
+
+def _unknown_field(kind: str, name: str, at: str) -> Diagnostic:
+    if name not in QUERY_FIELDS[kind]:
+        return Diagnostic(SCHEMA, "Field is not supported", f"{at}/{name}")
+    message = (
+        f"The QueryLanguage is set to 'JSONPath', but field '{name}' is only supported for the 'JSONata' QueryLanguage"
+    )
+    return Diagnostic(SCHEMA, message, at)
 
 
 def _check_pairs(fields: Mapping[str, Any], at: str) -> Iterator[Diagnostic]:
