@@ -93,7 +93,7 @@ def split_lines(buffer: bytearray) -> list[bytes]:
 
 
 def split_frames(buffer: bytearray) -> list[bytes]:
-    """Take the whole frames from the front of `buffer`; what is no frame at all is one message as it is."""
+    """Take the whole frames from the front of `buffer`, larger ones in parts; what is none is a message as it is."""
     messages: list[bytes] = []
     while len(buffer) >= _FRAME_HEAD:
         if not buffer.startswith(_FRAME_MARK):
@@ -101,6 +101,13 @@ def split_frames(buffer: bytearray) -> list[bytes]:
             buffer.clear()
             break
         length = int.from_bytes(buffer[4:8], "big")
+        if length > MAX_EVENT_BYTES:  # or whatever it claims would be gathered
+            if len(buffer) < _FRAME_HEAD + MAX_EVENT_BYTES:
+                break
+            messages.append(bytes(buffer[_FRAME_HEAD : _FRAME_HEAD + MAX_EVENT_BYTES]))
+            head = buffer[:4] + (length - MAX_EVENT_BYTES).to_bytes(4, "big") + buffer[8:_FRAME_HEAD]
+            buffer[: _FRAME_HEAD + MAX_EVENT_BYTES] = head
+            continue
         if len(buffer) < _FRAME_HEAD + length:
             break
         messages.append(bytes(buffer[_FRAME_HEAD : _FRAME_HEAD + length]).rstrip(b"\r\n"))

@@ -1,6 +1,7 @@
 """One runtime process: its command, its process group, its log pipes, its Runtime API listener, its limits, its end.
 
-Knows nothing of invocations but that one begins and ends. Nothing outlives `close()`: the whole group is killed.
+Knows nothing of invocations but that one begins and ends. Nothing outlives `close()`: the whole group is killed, and
+what left it by the address of its Runtime API, which no other process has among its variables.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from localcloud.compute.freezing import Freezer, Unfinished
 from localcloud.compute.function import FunctionSpec
 from localcloud.compute.log_pipe import LogPipe, split_frames, split_lines
 from localcloud.compute.memory import MemoryWatch
+from localcloud.compute.process_tree import find_marked
 from localcloud.compute.reaper import Reaper, kill_group
 from localcloud.compute.runtime_api import RuntimeApi
 from localcloud.compute.runtime_server import RuntimeServer
@@ -34,6 +36,7 @@ _SIGNALS: Final = {
 }  # fmt: skip
 
 
+_ROUNDS: Final = 5  # one may start another while it is looked for
 _LINES: Final = 0  # the first pipe has lines, the second frames
 
 
@@ -81,6 +84,7 @@ class RuntimeProcess:
         self._freezer: Freezer | None = None
         self._memory: MemoryWatch | None = None
         self._pid = 0
+        self._mark = ""
         self._started = False
         self._closed = False
 
@@ -121,7 +125,8 @@ class RuntimeProcess:
             start_new_session=True,
         )
         self._pid, self._started = process.pid, True
-        self._reaper.add(process.pid)
+        self._mark = f"AWS_LAMBDA_RUNTIME_API={sandbox.runtime_api}"
+        self._reaper.add(process.pid, self._mark)
         for pipe in self._pipes:
             pipe.close_write()
         self._watch_over(process.pid, spec)
@@ -167,6 +172,7 @@ class RuntimeProcess:
         code = await process.wait()
         self._stop_guarding()
         kill_group(process.pid)  # its children, if it left any
+        await asyncio.to_thread(_kill_marked, self._mark)  # and those that have left its group
         self._reaper.remove(process.pid)
         self._pid = 0
         self.drain()
@@ -221,6 +227,16 @@ class RuntimeProcess:
         if self._before is not None:
             await self._before.wait_closed()
         await self._server.wait_closed()
+
+
+def _kill_marked(mark: str) -> None:
+    for _ in range(_ROUNDS):
+        found = find_marked(mark)
+        for pid in found:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if not found:
+            return
 
 
 def runtime_command(spec: FunctionSpec, runtime: ManagedRuntime, wrapper: str) -> list[str]:

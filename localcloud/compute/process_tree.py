@@ -10,13 +10,14 @@ import platform
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Thread", "descend", "list_threads", "peak_kb", "proportional_kb", "resident_kb"]
+__all__ = ["Thread", "descend", "find_marked", "list_threads", "peak_kb", "proportional_kb", "resident_kb"]
 
 _PAGE_KB: Final = os.sysconf("SC_PAGE_SIZE") // 1024
 # The calls with which a program sleeps, by number (include/uapi/asm-generic/unistd.h, arch/x86 syscall_64.tbl).
 _SLEEPS: Final = {"x86_64": {35, 230}, "aarch64": {101, 115}}.get(platform.machine(), frozenset[int]())
 _SELECTS: Final = {"x86_64": {23, 270}, "aarch64": {72}}.get(platform.machine(), frozenset[int]())
 _READ_BYTES: Final = 65_536
+_MAX_VARIABLES: Final = 262_144  # bytes: what a function may set has 4 KB
 MAX_PROCESSES: Final = 1_000  # of one environment: Lambda allows 1,024 processes and threads
 
 
@@ -66,6 +67,16 @@ def peak_kb(pid: int) -> int:
     return _kb(_read(f"/proc/{pid}/status"), "VmHWM:")
 
 
+def find_marked(mark: str) -> list[int]:
+    """The processes of this user, but this one, that have `mark` (`NAME=value`) among their variables.
+
+    Also those that left their group and their parent. None for "".
+    """
+    wanted = mark.encode()
+    others = (int(name) for name in _names_in("/proc") if name.isdecimal()) if mark else ()
+    return [pid for pid in others if pid != os.getpid() and wanted in _read_variables(pid)]
+
+
 def list_threads(pid: int) -> list[Thread]:
     """Every thread of a process and of those that it started; the dead are not among them."""
     found: list[Thread] = []
@@ -78,8 +89,20 @@ def list_threads(pid: int) -> list[Thread]:
 
 
 def _threads_of(process: int) -> list[str]:
+    return _names_in(f"/proc/{process}/task")
+
+
+def _names_in(folder: str) -> list[str]:
     try:
-        return os.listdir(f"/proc/{process}/task")  # noqa: PTH208 - numbers are wanted, not paths
+        return os.listdir(folder)  # noqa: PTH208 - numbers are wanted, not paths
+    except OSError:
+        return []
+
+
+def _read_variables(pid: int) -> list[bytes]:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123 - as below
+            return file.read(_MAX_VARIABLES).split(b"\0")
     except OSError:
         return []
 

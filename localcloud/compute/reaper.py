@@ -2,7 +2,7 @@
 
 It holds the end of a pipe; when the local cloud is gone, however it went, the pipe ends, every process group still on
 the list is killed, and the folder in which functions had their scratch space is removed. Knows process group ids and
-that folder, nothing else.
+that folder, nothing else; and of processes that left their group the variable that marks them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,25 @@ __all__ = ["Reaper", "kill_group"]
 
 _SCRIPT: Final = """
 import os, shutil, signal, sys
-groups = set()
+groups = {}
 for line in sys.stdin:
-    group = int(line[1:])
-    (groups.add if line[0] == "+" else groups.discard)(group)
+    group, _, mark = line[1:].strip().partition(" ")
+    if line[0] == "+":
+        groups[int(group)] = mark.encode()
+    else:
+        groups.pop(int(group), None)
 for group in groups:
     try:
         os.killpg(group, signal.SIGKILL)
     except OSError:
+        pass
+marks = set(groups.values()) - {b""}
+for name in os.listdir("/proc") if marks and os.path.isdir("/proc/self") else ():
+    try:
+        with open(f"/proc/{name}/environ", "rb") as found:
+            if not marks.isdisjoint(found.read().split(b"\\0")):
+                os.kill(int(name), signal.SIGKILL)
+    except (OSError, ValueError):
         pass
 shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
@@ -47,10 +58,13 @@ class Reaper:
             self._start(self._scratch)
         return self._scratch
 
-    def add(self, group: int) -> None:
-        """Kill this process group should the local cloud end before `remove`."""
+    def add(self, group: int, mark: str = "") -> None:
+        """Kill this process group should the local cloud end before `remove`, and every process with `mark`.
+
+        A mark is a variable with its value (`NAME=value`) that a process and all that it starts have.
+        """
         self._groups.add(group)
-        self._tell(f"+{group}\n")
+        self._tell(f"+{group} {mark}\n")
 
     def remove(self, group: int) -> None:
         """The group is gone."""

@@ -30,6 +30,8 @@ __all__ = ["MAX_PAYLOAD_BYTES", "TRUNCATED", "Answer", "Call", "Event", "Reply",
 
 MAX_PAYLOAD_BYTES: Final = 6 * 1024 * 1024 + 100  # the emulator's MaxPayloadSize; the documentation says 6 MB
 
+MAX_TYPE_CHARS: Final = 256  # ours: of the name of an error; the official client sends a class's name
+
 PREFIX: Final = "/2018-06-01/runtime/"
 _MODE: Final = "lambda-runtime-function-response-mode"
 _ERROR_TYPE: Final = "lambda-runtime-function-error-type"
@@ -188,7 +190,7 @@ class RuntimeApi:
 
     def finish(self, stream: ResponseStream, trailers: Mapping[str, str]) -> Reply:
         """The streamed response has ended as it should; its trailers say whether the handler failed on the way."""
-        error_type = trailers.get(_ERROR_TYPE, "")
+        error_type = trailers.get(_ERROR_TYPE, "")[:MAX_TYPE_CHARS]
         answer, reply = Answer(b"", content_type=stream.content_type), ACCEPTED
         if stream.is_oversized:
             answer, reply = _too_large(MAX_STREAM_BYTES), TOO_LARGE
@@ -227,8 +229,7 @@ class RuntimeApi:
         if self._state is not _State.STARTED or self.ready.done():
             return self._refuse(_State.INIT_ERROR.value)
         self._state = _State.INIT_ERROR
-        error_type = call.headers.get(_ERROR_TYPE, "")
-        self.ready.set_result(Answer(call.content, error_type or _type_in(call.content), failed=True))
+        self.ready.set_result(Answer(call.content, _type_of(call), failed=True))
         return ACCEPTED
 
     def _settle(self, request_id: str, verb: str, call: Call) -> Reply:
@@ -265,9 +266,8 @@ def _read_answer(verb: str, call: Call) -> tuple[Answer, Reply]:
     if call.oversized:
         return _too_large(MAX_PAYLOAD_BYTES), TOO_LARGE
     if verb == "error":
-        error_type = call.headers.get(_ERROR_TYPE, "") or _type_in(call.content)
-        return Answer(call.content, error_type, failed=True), ACCEPTED
-    error_type = call.trailers.get(_ERROR_TYPE, "")
+        return Answer(call.content, _type_of(call), failed=True), ACCEPTED
+    error_type = call.trailers.get(_ERROR_TYPE, "")[:MAX_TYPE_CHARS]
     if error_type:  # a streamed response that failed on the way
         return Answer(_trailing_error(call.trailers, error_type), error_type, failed=True), ACCEPTED
     return Answer(call.content, content_type=call.headers.get("content-type", "")), ACCEPTED
@@ -285,6 +285,11 @@ def _trailing_error(trailers: Mapping[str, str], error_type: str) -> bytes:
         return base64.b64decode(encoded, validate=True) or json.dumps({"errorType": error_type}).encode()
     except binascii.Error:
         return json.dumps({"errorType": error_type}).encode()
+
+
+def _type_of(call: Call) -> str:
+    """What an error is called, "" never: it stands in logs and reports, however long a name was sent."""
+    return (call.headers.get(_ERROR_TYPE, "") or _type_in(call.content))[:MAX_TYPE_CHARS]
 
 
 def _type_in(content: bytes) -> str:

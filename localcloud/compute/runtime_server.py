@@ -22,6 +22,8 @@ __all__ = ["RuntimeServer"]
 
 MAX_HEADER_BYTES: Final = 2 * 1024 * 1024  # the official client sends X-Ray causes of up to 1 MB in a header
 
+MAX_CONNECTIONS: Final = 16  # ours: the runtime has one; each may hold a head and a body that are not whole
+
 FORBIDDEN: Final = Reply(
     403, b"The Runtime API answers no web pages.\n", (("content-type", "text/plain"), ("connection", "close"))
 )
@@ -33,11 +35,12 @@ class RuntimeServer:
     def __init__(self, api: RuntimeApi) -> None:
         self._api = api
         self._listener = Listener()
+        self._live: set[_Connection] = set()
         self.address = ""
 
     async def open(self) -> str:
         """Start to listen; the answer is `host:port`, the value of AWS_LAMBDA_RUNTIME_API."""
-        port = await self._listener.open(lambda: _Connection(self._api, self._listener))
+        port = await self._listener.open(lambda: _Connection(self._api, self._listener, self._live))
         self.address = f"{HOST}:{port}"
         return self.address
 
@@ -53,9 +56,10 @@ class RuntimeServer:
 class _Connection(asyncio.Protocol):
     """One keep-alive connection of a runtime client."""
 
-    def __init__(self, api: RuntimeApi, listener: Listener) -> None:
+    def __init__(self, api: RuntimeApi, listener: Listener, live: set[_Connection]) -> None:
         self._api = api
         self._listener = listener
+        self._live = live
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_BYTES)
         self._transport: asyncio.Transport | None = None
         self._request: h11.Request | None = None
@@ -67,10 +71,14 @@ class _Connection(asyncio.Protocol):
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
         self._listener.enter(self)
+        self._live.add(self)
+        if len(self._live) > MAX_CONNECTIONS:
+            self.drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self._listener.leave(self)
+        self._live.discard(self)
         self._transport = None
         self._api.forget_waiter(self._answer)
         if self._stream is not None:
