@@ -16,13 +16,14 @@ MB = 1 << 20
 
 
 class Usage(NamedTuple):
-    """One process. `cpu_s`: since it began, all threads."""
+    """One process. `cpu_s`: since it began, all threads; `threads`: how many there are."""
 
     pid: int
     function: str
     rss_mb: float
     cpu_s: float
     descriptors: int
+    threads: int
 
 
 class Processes:
@@ -44,6 +45,11 @@ class Processes:
                 except OSError:
                     self._names.pop(pid, None)  # it has ended meanwhile
         return found[:1] + sorted(found[1:], key=lambda each: (each.function, each.pid))
+
+    def count_children(self) -> int:
+        """All processes below the cloud, whatever they are."""
+        parents = _read_parents()
+        return sum(pid != self._pid and self._is_ours(pid, parents) for pid in parents)
 
     def _is_ours(self, pid: int, parents: dict[int, int]) -> bool:
         while pid in parents:
@@ -81,7 +87,8 @@ def _read_usage(pid: int, function: str) -> Usage:
     stat = _read_stat(pid)
     pages = int((PROC / str(pid) / "statm").read_text().split()[1])
     descriptors = sum(1 for _ in (PROC / str(pid) / "fd").iterdir())
-    return Usage(pid, function, pages * PAGE / MB, (int(stat[11]) + int(stat[12])) / TICKS_S, descriptors)
+    cpu_s = (int(stat[11]) + int(stat[12])) / TICKS_S
+    return Usage(pid, function, pages * PAGE / MB, cpu_s, descriptors, threads=int(stat[17]))
 
 
 def measure_folder(folder: Path) -> float:

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from mesh_figures import Spread
 
-from localcloud.replay.websocket import WebSocket
+from localcloud.replay.websocket import WebSocket, WebSocketRefused
 
 SCOPE = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261128/us-east-1/{}/aws4_request, SignedHeaders=host, Signature=0"
 LIMIT_S = 60.0
@@ -145,7 +145,7 @@ def _chat(url: str) -> Callable[[int], None]:
                 clients[seat] = WebSocket(url, headers={}, timeout_s=LIMIT_S)
             clients[seat].send(json.dumps({"action": "say", "number": number}))
             told = json.loads(clients[seat].receive())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, WebSocketRefused) as error:
             clients.pop(seat, None)
             raise Unanswered(repr(error)) from error
         if told != {"number": number}:
