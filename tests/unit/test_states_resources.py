@@ -107,13 +107,13 @@ def test_what_makes_no_sense_is_refused_with_its_property(properties: dict[str, 
     run_world(story)
 
 
-def test_activities_are_refused_by_name() -> None:
-    """As resource types."""
+def test_every_resource_type_is_served() -> None:
+    """Machines, their versions and aliases, activities."""
 
     async def story(world: World) -> None:
         kinds = {each.type.rpartition(":")[2]: each.support.support for each in state_machine_handlers(world.machines)}
         assert kinds == {
-            "Activity": Support.REFUSED,
+            "Activity": Support.SERVED,
             "StateMachine": Support.SERVED,
             "StateMachineAlias": Support.SERVED,
             "StateMachineVersion": Support.SERVED,

@@ -236,7 +236,7 @@ def mapped(**fields: Any) -> dict[str, Any]:
         (task(Resource="x"), "Value is not a valid resource ARN at /States/S/Resource"),
         (task(Resource="arn:aws:states:::http:invoke"), "NOT_SERVED: The integration http:invoke is not served"),
         (task(Resource="arn:aws:states:::bedrock:invokeModel"), "The integration bedrock:invokeModel is not served"),
-        (task(Resource=f"arn:aws:states:{REGION}:123456789012:activity:a"), "NOT_SERVED: Activities are not served"),
+        (task(Resource="arn:aws:states:::activity:a"), "is not recognized. The value is not a valid resource ARN"),
         (task(Resource="arn:aws:states:::sqs:sendMessage.sync"), "is not recognized"),
         (task(Resource="arn:aws:states:::aws-sdk:dynamodb:fooBar"), "is not recognized"),
         (task(Resource="arn:aws:states:::aws-sdk:nosuch:list"), "is not recognized"),

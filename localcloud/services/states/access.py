@@ -5,11 +5,12 @@ Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from localcloud.services.contract import Permission
 from localcloud.services.iam.tags import read_keys, request_tags, tag_keys
+from localcloud.services.states.activities import activity_arn
 from localcloud.services.states.errors import StatesError
 from localcloud.services.states.model import StateMachines
 from localcloud.services.states.names import machine_arn
@@ -17,7 +18,10 @@ from localcloud.services.states.names import machine_arn
 __all__ = ["needed_permissions", "tags_of"]
 
 _BY_MEMBER: Final[Mapping[str, str]] = {
+    "DeleteActivity": "activityArn",
     "DeleteStateMachine": "stateMachineArn",
+    "DescribeActivity": "activityArn",
+    "GetActivityTask": "activityArn",
     "DescribeExecution": "executionArn",
     "DeleteStateMachineAlias": "stateMachineAliasArn",
     "DeleteStateMachineVersion": "stateMachineVersionArn",
@@ -41,6 +45,10 @@ _BY_MEMBER: Final[Mapping[str, str]] = {
     "UpdateMapRun": "mapRunArn",
     "UpdateStateMachine": "stateMachineArn",
 }
+_MAKES: Final[Mapping[str, Callable[[str, str], str]]] = {
+    "CreateActivity": activity_arn,
+    "CreateStateMachine": machine_arn,
+}
 _OF_TOKENS: Final = frozenset({"SendTaskFailure", "SendTaskHeartbeat", "SendTaskSuccess"})
 _PASSED: Final = (("iam:PassedToService", "states.amazonaws.com"),)
 
@@ -49,8 +57,8 @@ def needed_permissions(
     action: str, values: Mapping[str, Any], machines: StateMachines, *, region: str
 ) -> list[Permission]:
     """What an operation needs."""
-    if action == "CreateStateMachine":
-        arn, tags = machine_arn(str(values.get("name", "")), region), _tags(values)
+    if action in _MAKES:
+        arn, tags = _MAKES[action](str(values.get("name", "")), region), _tags(values)
         needed = [Permission(f"states:{action}", arn, tags)]
         needed += [Permission("states:TagResource", arn, tags)] if tags else []
     elif action in _OF_TOKENS:
@@ -75,7 +83,10 @@ def _tags(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def tags_of(machines: StateMachines, _action: str, arn: str) -> Mapping[str, str] | None:
-    """The tags of a machine, None where there is none of this ARN."""
+    """The tags of a machine or an activity, None where there is none of this ARN."""
+    activity = machines.activities.get(arn)
+    if activity is not None:
+        return activity.tags
     try:
         return machines.find(arn).tags
     except StatesError:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from localcloud.clock import Clock
+from localcloud.services.states.activities import Activities
 from localcloud.services.states.data import MAX_BYTES, fill, size_of, write_json
 from localcloud.services.states.definition import Machine, State
 from localcloud.services.states.failures import DATA_LIMIT, RUNTIME, StateFailure
@@ -94,6 +95,7 @@ class World:
     tokens: TaskTokens
     maps: MapStarter
     evaluator: Evaluator
+    activities: Activities
     pacer: Pacer = field(default_factory=Pacer)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from localcloud.clock import Clock
 from localcloud.json_text import MalformedJson, parse_json
 from localcloud.services.contract import Dispatch
+from localcloud.services.states.activities import Activities
 from localcloud.services.states.calls import Ended, ServiceCaller
 from localcloud.services.states.data import MAX_BYTES, size_of
 from localcloud.services.states.definition import read_definition
@@ -81,6 +82,7 @@ class StateMachines:
         self._running: set[Execution] = set()
         self._admission = Admission()
         self.tokens = Tokens(ports.rng)
+        self.activities = Activities(ports.clock)
         caller = ServiceCaller(
             dispatch=ports.dispatch, assume=ports.assume, follow_execution=self.follow, rng=ports.rng
         )
@@ -92,6 +94,7 @@ class StateMachines:
             tokens=self.tokens,
             maps=self.map_runs,
             evaluator=ports.evaluator,
+            activities=self.activities,
         )
 
     # ------------------------------------------------------------------ machines

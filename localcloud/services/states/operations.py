@@ -6,10 +6,12 @@ Source: https://docs.aws.amazon.com/step-functions/latest/apireference/API_Opera
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from localcloud.json_text import MalformedJson, parse_json
+from localcloud.services.states.activities import Activity
+from localcloud.services.states.activity_operations import ACTIVITY, ACTIVITY_OPERATIONS
 from localcloud.services.states.call import MACHINE, QUALIFIED, Call, Result, cut
 from localcloud.services.states.describing import describe_execution, describe_revision, list_execution, show_event
 from localcloud.services.states.errors import (
@@ -24,13 +26,13 @@ from localcloud.services.states.execution import EXPRESS
 from localcloud.services.states.failures import StateFailure
 from localcloud.services.states.map_operations import MAP_OPERATIONS
 from localcloud.services.states.model import StateMachine
+from localcloud.services.states.tags import read_tags
 from localcloud.services.states.testing import test_state
 from localcloud.services.states.validation import check_definition
 from localcloud.services.states.version_operations import VERSION_OPERATIONS
 
 __all__ = ["OPERATIONS"]
 
-MAX_TAGS: Final = 50
 _EXECUTION: Final = re.compile(
     r"arn:aws[\w-]*:states:[\w-]+:\d{12}:(?:execution:[^:]+:[^:]+|express:[^:]+:[^:]+:[^:]+)"
 )
@@ -44,7 +46,7 @@ async def _create(call: Call) -> Result:
     _refuse_settings(call.values)
     _check_logs(call, call.values["roleArn"])
     _check_role(call.values["roleArn"])
-    machine, _ = call.machines.create({**call.values, "tags": _read_tags(call.values.get("tags", []))}, call.region)
+    machine, _ = call.machines.create({**call.values, "tags": read_tags(call.values.get("tags", []))}, call.region)
     return {"stateMachineArn": machine.revision.arn, "creationDate": machine.created_s, **_publish(call, machine)}
 
 
@@ -271,10 +273,13 @@ async def _send_heartbeat(call: Call) -> Result:
 # ---------------------------------------------------------------------- tags
 
 
-def _tagged(call: Call) -> StateMachine:
+def _tagged(call: Call) -> StateMachine | Activity:
     arn = call.values["resourceArn"]
-    if ":activity:" in arn:
-        raise no_resource(arn)
+    if ACTIVITY.fullmatch(arn):
+        activity = call.machines.activities.get(arn)
+        if activity is None:
+            raise no_resource(arn)
+        return activity
     if not MACHINE.fullmatch(arn):
         raise invalid_arn(arn)
     try:
@@ -285,7 +290,7 @@ def _tagged(call: Call) -> StateMachine:
 
 async def _tag(call: Call) -> Result:
     machine = _tagged(call)
-    machine.tags = _read_tags(call.values["tags"], before=machine.tags)
+    machine.tags = read_tags(call.values["tags"], before=machine.tags)
     return {}
 
 
@@ -299,18 +304,8 @@ async def _list_tags(call: Call) -> Result:
     return {"tags": [{"key": key, "value": value} for key, value in _tagged(call).tags.items()]}
 
 
-def _read_tags(listed: Sequence[Mapping[str, str]], before: Mapping[str, str] | None = None) -> dict[str, str]:
-    tags = dict(before or {})
-    for each in listed:
-        if not each.get("key") or each["key"].lower().startswith("aws:"):
-            raise validation("Tags have a key that does not begin with aws:")
-        tags[each["key"]] = each.get("value", "")
-    if len(tags) > MAX_TAGS:
-        raise StatesError("TooManyTags", f"Too Many Tags: 'A resource has at most {MAX_TAGS} tags'")
-    return tags
-
-
 OPERATIONS: Final[Mapping[str, Callable[[Call], Awaitable[Result]]]] = {
+    **ACTIVITY_OPERATIONS,
     **MAP_OPERATIONS,
     **VERSION_OPERATIONS,
     "TestState": test_state,

@@ -62,10 +62,16 @@ _DESCRIPTION: Final = Text(high=256)
 _ROUTING: Final = Items(
     Structure({"stateMachineVersionArn": _ARN, "weight": Whole(0, 100)}, ("stateMachineVersionArn", "weight")), 1, 2
 )
+_OF_ACTIVITY: Final = Structure({"activityArn": _ARN}, ("activityArn",))
 _OF_ALIAS: Final = Structure({"stateMachineAliasArn": _ARN}, ("stateMachineAliasArn",))
 _LISTED: Final = Structure({"stateMachineArn": _ARN, **_PAGE}, ("stateMachineArn",))
 
 REQUESTS: Final[Mapping[str, Structure]] = {
+    "CreateActivity": Structure({"name": _NAME, "tags": _TAGS, "encryptionConfiguration": _ENCRYPTION}, ("name",)),
+    "DeleteActivity": _OF_ACTIVITY,
+    "DescribeActivity": _OF_ACTIVITY,
+    "GetActivityTask": Structure({"activityArn": _ARN, "workerName": _NAME}, ("activityArn",)),
+    "ListActivities": Structure(_PAGE),
     "CreateStateMachine": Structure(
         {"name": _NAME, "type": _KINDS, "tags": _TAGS, **_SETTINGS}, ("name", "definition", "roleArn")
     ),
@@ -147,6 +153,6 @@ REQUESTS: Final[Mapping[str, Structure]] = {
 
 NOT_SERVED: Final = frozenset(
     {
-        "CreateActivity", "DeleteActivity", "DescribeActivity", "GetActivityTask", "ListActivities", "RedriveExecution",
+        "RedriveExecution",
     }
 )  # fmt: skip

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import yaml
 
+from localcloud.services.states.activity_resources import ActivityHandler
 from localcloud.services.states.definition import read_definition
 from localcloud.services.states.errors import StatesError
 from localcloud.services.states.model import StateMachines
 from localcloud.services.states.version_resources import StateMachineAliasHandler, StateMachineVersionHandler
-from localcloud.template.handler import Physical, RefusedHandler, Resource, ResourceHandler, Support, Supported
+from localcloud.template.handler import Physical, Resource, ResourceHandler, Support, Supported
 from localcloud.template.properties import Properties, json_text, read_properties, scalar_text
 
 __all__ = ["StateMachineHandler", "state_machine_handlers"]
@@ -30,7 +31,7 @@ _FORMS: Final = ("Definition", "DefinitionS3Location", "DefinitionString")
 def state_machine_handlers(machines: StateMachines) -> Iterator[ResourceHandler]:
     """The handlers of Step Functions' resource types."""
     yield StateMachineHandler(machines)
-    yield RefusedHandler("AWS::StepFunctions::Activity", "activities are not served here")
+    yield ActivityHandler(machines)
     yield StateMachineVersionHandler(machines)
     yield StateMachineAliasHandler(machines)
 

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["BadResource", "TaskResource", "parse_resource"]
+__all__ = ["ACTIVITY", "BadResource", "TaskResource", "parse_resource"]
 
+ACTIVITY: Final = "activity"
 WAIT: Final = ".waitForTaskToken"
+_ACTIVITY: Final = re.compile(r"arn:aws[a-zA-Z-]*:states:[a-z0-9-]+:\d{12}:activity:[^:\s]{1,80}")
 _FUNCTION: Final = re.compile(
     r"arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:function:[a-zA-Z0-9-_]{1,140}(:(\$LATEST|[a-zA-Z0-9-_]+))?"
 )
@@ -51,7 +53,7 @@ class BadResource(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TaskResource:
-    """`kind`: "function", "optimised" or "sdk". `pattern`: "", ".sync", ".sync:2" or ".waitForTaskToken"."""
+    """`kind`: "activity", "function", "optimised", "sdk". `pattern`: "", ".sync", ".sync:2" or ".waitForTaskToken"."""
 
     arn: str
     kind: str
@@ -79,6 +81,8 @@ def parse_resource(text: str) -> TaskResource:
     """The resource in `text`. Raises BadResource."""
     if _FUNCTION.fullmatch(text):
         return TaskResource(text, "function", "lambda", "invoke")
+    if _ACTIVITY.fullmatch(text):
+        return TaskResource(text, ACTIVITY, ACTIVITY, text.rpartition(":")[2])
     if found := _SDK.fullmatch(text):
         pattern = found["pattern"] or ""
         if pattern not in {"", WAIT}:
@@ -88,8 +92,6 @@ def parse_resource(text: str) -> TaskResource:
     if found is None:
         raise BadResource("Value is not a valid resource ARN")
     service, action, pattern = found["service"], found["action"], found["pattern"] or ""
-    if service == "activity":
-        raise BadResource("Activities are not served by this local cloud", code="NOT_SERVED")
     if service in _ELSEWHERE:
         raise BadResource(f"The integration {service}:{action} is not served by this local cloud", code="NOT_SERVED")
     patterns = _OPTIMISED.get((service, action))

@@ -7,39 +7,33 @@ Source: https://docs.aws.amazon.com/step-functions/latest/dg/state-task.html
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any, Final
 
+from localcloud.services.states.activity_tasks import run_activity
 from localcloud.services.states.data import check_size, write_json
 from localcloud.services.states.definition import State
 from localcloud.services.states.failures import DATA_LIMIT, HEARTBEAT_TIMEOUT, RUNTIME, TIMEOUT, StateFailure
 from localcloud.services.states.flow import Lane, PendingTask
 from localcloud.services.states.paths import Scope
 from localcloud.services.states.reading import read_arguments
-from localcloud.services.states.steps import read_number
-from localcloud.services.states.task_resource import TaskResource, parse_resource
+from localcloud.services.states.task_limits import Limits, read_limits
+from localcloud.services.states.task_resource import ACTIVITY, TaskResource, parse_resource
 
 __all__ = ["run_task"]
 
 _TIMEOUTS: Final = frozenset({TIMEOUT, HEARTBEAT_TIMEOUT})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Limits:
-    """Seconds, None for no limit."""
-
-    timeout_s: int | None
-    heartbeat_s: int | None
-
-
 async def run_task(state: State, scope: Scope, lane: Lane) -> Any:
     """The task's result. Raises StateFailure."""
     resource = parse_resource(state.fields["Resource"])
-    limits = await _read_limits(state, scope, lane)
-    pending = lane.run.world.tokens.open(lane.run) if resource.waits else None
+    limits = await read_limits(state, scope, lane)
+    pending = lane.run.world.tokens.open(lane.run) if resource.waits or resource.kind == ACTIVITY else None
     try:
         context = {**scope.context, "Task": {"Token": pending.token}} if pending is not None else scope.context
         arguments = await read_arguments(state, Scope(scope.value, context, scope.variables), lane)
+        if pending is not None and resource.kind == ACTIVITY:
+            return await run_activity(resource.arn, arguments, limits, pending=pending, lane=lane)
         events = _Events(resource, lane)
         events.scheduled(arguments, limits)
         return await _watch(resource, arguments, limits, events=events, pending=pending)
@@ -48,18 +42,8 @@ async def run_task(state: State, scope: Scope, lane: Lane) -> Any:
             pending.close()
 
 
-async def _read_limits(state: State, scope: Scope, lane: Lane) -> _Limits:
-    limits = _Limits(
-        timeout_s=await read_number(state, "TimeoutSeconds", scope, lane=lane),
-        heartbeat_s=await read_number(state, "HeartbeatSeconds", scope, lane=lane),
-    )
-    if limits.timeout_s == 0 or limits.heartbeat_s == 0:
-        raise StateFailure(RUNTIME, "TimeoutSeconds and HeartbeatSeconds must be positive integers", located=False)
-    return limits
-
-
 async def _watch(
-    resource: TaskResource, arguments: Any, limits: _Limits, *, events: _Events, pending: PendingTask | None
+    resource: TaskResource, arguments: Any, limits: Limits, *, events: _Events, pending: PendingTask | None
 ) -> Any:
     try:
         result = await _limit(resource, arguments, limits, events=events, pending=pending)
@@ -73,7 +57,7 @@ async def _watch(
 
 
 async def _limit(
-    resource: TaskResource, arguments: Any, limits: _Limits, *, events: _Events, pending: PendingTask | None
+    resource: TaskResource, arguments: Any, limits: Limits, *, events: _Events, pending: PendingTask | None
 ) -> Any:
     """The call within its time. A task that gives no heartbeat must end within the time for one."""
     bounds = [each for each in (limits.timeout_s, None if pending else limits.heartbeat_s) if each is not None]
@@ -90,7 +74,7 @@ async def _limit(
 
 
 async def _call(
-    resource: TaskResource, arguments: Any, limits: _Limits, *, events: _Events, pending: PendingTask | None
+    resource: TaskResource, arguments: Any, limits: Limits, *, events: _Events, pending: PendingTask | None
 ) -> Any:
     run = events.lane.run
     caller = run.world.caller
@@ -113,7 +97,7 @@ class _Events:
         self._is_function = resource.kind == "function"
         self._told = {"resourceType": resource.shown_type, "resource": resource.shown_name}
 
-    def scheduled(self, arguments: Any, limits: _Limits) -> None:
+    def scheduled(self, arguments: Any, limits: Limits) -> None:
         """Before anything is called."""
         text = check_size(arguments, f"The state/task '{self._resource.arn}' received an input")
         if self._is_function:

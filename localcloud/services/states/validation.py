@@ -19,7 +19,7 @@ from localcloud.services.states.query_fields import (
     check_query_fields,
 )
 from localcloud.services.states.rules import Problem, check_catch, check_choices, check_retry
-from localcloud.services.states.task_resource import BadResource, parse_resource
+from localcloud.services.states.task_resource import ACTIVITY, BadResource, parse_resource
 
 __all__ = ["Diagnostic", "check_definition", "describe", "is_jsonata"]
 
@@ -180,8 +180,9 @@ class _Checker:
         except BadResource as error:
             yield Diagnostic(error.code, str(error), f"{at}/Resource")
             return
-        if self._kind == "EXPRESS" and resource.pattern:
-            message = f"Express state machine does not support '{resource.pattern}' service integration"
+        pattern = resource.pattern or (resource.kind if resource.kind == ACTIVITY else "")
+        if self._kind == "EXPRESS" and pattern:
+            message = f"Express state machine does not support '{pattern}' service integration"
             yield Diagnostic(SCHEMA, message, f"{at}/Resource")
         timeout, heartbeat = fields.get("TimeoutSeconds"), fields.get("HeartbeatSeconds")
         if isinstance(timeout, int) and isinstance(heartbeat, int) and heartbeat >= timeout:
