@@ -9,7 +9,7 @@ from typing import Final
 __all__ = ["HOLD_S", "PASS_S", "Gate"]
 
 HOLD_S: Final = 60.0  # ours: for a person's call of an AWS API; what the stack's own functions call is not held
-PASS_S: Final = 1.0  # ours: for a request at a gateway, which may be of a function that the deployment waits for
+PASS_S: Final = 5.0  # ours: for a request at a gateway, which may be of a function that the deployment waits for
 
 
 class Gate:

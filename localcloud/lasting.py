@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 
 from localcloud.clock import Clock
 from localcloud.cloud import RunningCloud, open_cloud
@@ -23,7 +24,7 @@ __all__ = ["LastingCloud", "Unresettable", "open_lasting_cloud"]
 
 
 class Unresettable(Exception):
-    """This cloud is not reset; the message says why."""
+    """This cloud is not reset, or it has ended over that; the message says why."""
 
 
 class LastingCloud:
@@ -40,22 +41,24 @@ class LastingCloud:
         self._opened = opened
         self._begins: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
         self._ends: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
-        self._order = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self._is_open = False
         self._asked = self._answered = 0
+        self._orders: set[asyncio.Future[None]] = set()
+        self._failure = ""
 
     async def reset(self) -> RunningCloud:
         """The cloud as it was right after its start, at the same addresses. Who asks while it is reset waits for that.
 
         Requests, connections, invocations and everything that waits are ended first, without their grace. The
         template's resources have the ids that they had; what is made after it has ids that never were.
-        Raises Unresettable, and what `open_cloud` raises: then the cloud has ended.
+        Raises Unresettable; where the template could not be made again the cloud has ended, and so will its context.
         """
         if self._kept.options.joins:
             raise Unresettable(SHARED)
         self._asked += 1
         number = self._asked
-        async with self._order:
+        async with self._turn:
             if self._answered < number:  # else one that began after this was asked has done it
                 self._answered = self._asked
                 await self._end()
@@ -66,16 +69,16 @@ class LastingCloud:
 
     async def end(self) -> None:
         """Close the cloud and forget what it left; `begin` opens the next. Nothing where none is open."""
-        async with self._order:
+        async with self._turn:
             if self._is_open:
                 await self._end()
 
     async def begin(self) -> RunningCloud:
         """Open a cloud after `end`, with the ids that the first one drew; whoever called meanwhile is not answered.
 
-        Raises what `open_cloud` raises.
+        Raises Unresettable as `reset` does.
         """
-        async with self._order:
+        async with self._turn:
             self._kept.sockets.drop_waiting()
             await self._begin()
             return self.cloud
@@ -85,46 +88,75 @@ class LastingCloud:
     async def serve(self) -> None:
         """Open and close clouds, until cancelled: each is closed by the task that has opened it."""
         draw_by(self._seed)
-        while True:
-            began = await self._begins.get()
-            opening = open_cloud(self._kept.options, clock=self._clock, rng=self._rng, kept=self._kept)
-            async with opening as self.cloud:
-                self._opened(self.cloud)
-                began.set_result(None)
-                ended = await self._ends.get()
-            ended.set_result(None)
+        try:
+            while True:
+                await self._serve_one(await self._begins.get())
+        except Exception as error:
+            self._failure = _describe(error)
+            raise
+        finally:
+            for order in self._orders:
+                if not order.done():
+                    order.set_exception(Unresettable(self.why_ended()))
+
+    def why_ended(self) -> str:
+        """What to tell those who wait for a cloud that does not come."""
+        return f"the local cloud has ended: {self._failure}" if self._failure else "the local cloud has ended"
+
+    async def _serve_one(self, began: asyncio.Future[None]) -> None:
+        opening = open_cloud(self._kept.options, clock=self._clock, rng=self._rng, kept=self._kept)
+        async with opening as self.cloud:
+            self._opened(self.cloud)
+            began.set_result(None)
+            ended = await self._ends.get()
+        ended.set_result(None)
 
     async def start(self) -> None:
-        """Open the first. Raises what `open_cloud` raises."""
-        await self._begin()
+        """Open the first, in the group of `serve`, which cancels this where that fails."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._begins.put_nowait(done)
+        await done
+        self._is_open = True
 
     async def stop(self) -> None:
-        """Close what is open, requests under way with their grace."""
+        """Close what is open, requests under way with their grace; in the same group."""
         if self._is_open:
             self._is_open = False
-            await _order(self._ends)
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._ends.put_nowait(done)
+            await done
 
     # ------------------------------------------------------------------ inside
 
     async def _begin(self) -> None:
         self._rng.setstate(self._start)
-        await _order(self._begins)
+        await self._order_to(self._begins)
         self._kept.gate.open()
         self._is_open = True
 
     async def _end(self) -> None:
         self._is_open = False
-        await self._kept.servers.cut()
-        await _order(self._ends)
-        self._kept.empty()
         self._kept.gate.shut()
+        await self._kept.servers.cut()
+        await self._order_to(self._ends)
+        self._kept.empty()
+
+    async def _order_to(self, orders: asyncio.Queue[asyncio.Future[None]]) -> None:
+        """Have something done by the task that owns the clouds, and wait for it. Raises Unresettable."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._orders.add(done)
+        orders.put_nowait(done)
+        try:
+            await done
+        finally:
+            self._orders.discard(done)
 
 
-async def _order(orders: asyncio.Queue[asyncio.Future[None]]) -> None:
-    """Have something done by the task that owns the cloud, and wait for it."""
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    orders.put_nowait(done)
-    await done
+def _describe(error: BaseException) -> str:
+    """The first error of a group in its own words."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return str(error) or type(error).__name__
 
 
 @asynccontextmanager
@@ -138,7 +170,7 @@ async def open_lasting_cloud(
     """
     async with open_kept(options) as kept, asyncio.TaskGroup() as group:
         lasting = LastingCloud(kept, clock=clock, rng=rng, opened=opened)
-        control = ResetControl(lasting.reset, group)
+        control = ResetControl(lasting.reset, group, why_ended=lasting.why_ended)
         kept.own[RESET_PATH] = refuse_reset(SHARED) if options.joins else control.answer
         serving = group.create_task(lasting.serve())
         try:

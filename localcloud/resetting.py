@@ -32,11 +32,17 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class ResetControl:
-    """Answers at its path. `reset` comes back when it is done; `group` owns the answers that wait for it."""
+    """Answers at its path. `reset` comes back when it is done; `group` owns the answers that wait for it.
 
-    def __init__(self, reset: Callable[[], Awaitable[object]], group: asyncio.TaskGroup) -> None:
+    `why_ended` says what became of a cloud that did not come back.
+    """
+
+    def __init__(
+        self, reset: Callable[[], Awaitable[object]], group: asyncio.TaskGroup, *, why_ended: Callable[[], str]
+    ) -> None:
         self._reset = reset
         self._group = group
+        self._why_ended = why_ended
         self.is_ready = False
         """Whether there is a cloud that can be reset: not before the first has been deployed."""
 
@@ -49,7 +55,7 @@ class ResetControl:
             return _say(409, "the local cloud is still starting")
         caller = _take_over(request)
         if caller is None:
-            return _say(409, "the connection is gone")
+            return _say(409, "a reset is asked for without TLS")
         self._group.create_task(self._reset_for(caller))
         await asyncio.Event().wait()  # until the reset ends this connection here
         return web.Response()
@@ -61,12 +67,11 @@ class ResetControl:
             try:
                 await self._reset()
                 told = _write(200, {"reset_ms": round((loop.time() - began) * 1000, 1)})
-            except asyncio.CancelledError:
-                told = _write(500, {"error": "the local cloud has ended; its own log says why"})
-                raise
+            except Exception:  # noqa: BLE001 - the cloud has ended, and its own end says over what
+                _LOG.info("reset.failed")
             finally:
                 with suppress(OSError):  # the caller is gone
-                    caller.send(told)
+                    caller.send(told or _write(500, {"error": self._why_ended()}))
 
 
 def refuse_reset(reason: str) -> Answer:
@@ -97,8 +102,14 @@ def _say(status: int, error: str) -> web.Response:
 
 
 def _take_over(request: web.BaseRequest) -> socket.socket | None:
-    """The connection of a request as a socket of our own, which stays when the server closes its."""
-    own = request.transport.get_extra_info("socket") if request.transport is not None else None
+    """The connection of a request as a socket of our own, which stays when the server closes its.
+
+    None where it is gone, and where it is one by TLS, which only the server can write to.
+    """
+    transport = request.transport
+    if transport is None or transport.get_extra_info("ssl_object") is not None:
+        return None
+    own = transport.get_extra_info("socket")
     return own.dup() if own is not None and own.fileno() >= 0 else None
 
 
