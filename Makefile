@@ -20,7 +20,7 @@ help: ## List the targets
 run: $(VENV)/run.stamp $(VENV)/model.stamp ## Start the local cloud on template.yaml, with the embedded model
 	$(BIN)/sluiceway up --model embedded $(ARGS)
 
-test: $(VENV)/test.stamp $(VENV)/model.stamp .venv-sam/sam.stamp ## Run every test, a file on each core (ARGS=... to pytest: a part, one by one)
+test: $(VENV)/bytecode.stamp $(VENV)/model.stamp .venv-sam/sam.stamp ## Run every test, a file on each core (ARGS=... to pytest: a part, one by one)
 	$(BIN)/python -m pytest $(or $(ARGS),$(PARALLEL))
 
 versions: | $(BIN)/python ## Run unit and flow tests on the other Pythons from 3.11 to 3.13 found here (VERSIONS=python3.13: that one; VERSIONS=--layer: what ships to Lambda)
@@ -70,6 +70,11 @@ $(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(BIN)/python
 $(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
 	@echo "Installing the test tools into $(VENV) (once, about a minute)..."
 	@$(PIP) $(INSTALL) -r requirements/test.txt
+	@touch $@
+
+# Compiled once by one process, not by each worker of the first run for itself: the tests, and what they import.
+$(VENV)/bytecode.stamp: $(VENV)/test.stamp
+	@$(BIN)/python -m pytest --collect-only -qq -p no:cacheprovider >/dev/null || true
 	@touch $@
 
 $(VENV)/model.stamp: requirements/model.txt $(VENV)/run.stamp
