@@ -11,7 +11,9 @@ import http.client
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -29,11 +31,12 @@ class Unanswered(Exception):
 
 
 class Site:
-    """One connection to the cloud, kept open. Not for two threads."""
+    """One connection to the cloud, kept open for as long as anybody has it. Not for two threads."""
 
     def __init__(self, url: str) -> None:
         self._host = urlsplit(url).netloc
         self._open = http.client.HTTPConnection(self._host, timeout=LIMIT_S)
+        weakref.finalize(self, self._open.close)
 
     def ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> bytes:
         """The body of a success. Raises Unanswered."""
@@ -146,12 +149,21 @@ def _chat(url: str) -> Callable[[int], None]:
             clients[seat].send(json.dumps({"action": "say", "number": number}))
             told = json.loads(clients[seat].receive())
         except (OSError, ValueError, WebSocketRefused) as error:
-            clients.pop(seat, None)
+            if seat in clients:
+                with suppress(OSError):
+                    clients.pop(seat).__exit__(None, None, None)
             raise Unanswered(repr(error)) from error
         if told != {"number": number}:
             raise Unanswered(str(told))
 
+    weakref.finalize(call, _hang_up, clients)
     return call
+
+
+def _hang_up(clients: dict[int, WebSocket]) -> None:
+    for client in clients.values():
+        with suppress(OSError):
+            client.__exit__(None, None, None)
 
 
 def _topic(aws: str, topic: str) -> Callable[[int], None]:
