@@ -21,6 +21,7 @@ from localcloud.chunked import MalformedChunks, decode_aws_chunked
 from localcloud.http_log import SERVER_LOG
 from localcloud.http_server import Servers, read_body, serve_http
 from localcloud.identify import guess_service, read_scope
+from localcloud.patience import PatientServer
 from localcloud.refusals import refuse, refuse_denied
 from localcloud.services.contract import (
     Authorise,
@@ -132,7 +133,7 @@ class Front:
     async def serve(self, listener: socket.socket, *, among: Servers | None = None) -> AsyncGenerator[str]:
         """Answer on `listener` (see `open_listener`) while the context lasts. Gives the root URL."""
         host, port = listener.getsockname()[:2]
-        server = web.Server(
+        server = PatientServer(
             self._answer, handler_cancellation=True, access_log=None, auto_decompress=False, logger=SERVER_LOG
         )
         async with serve_http(server, listener, grace_s=GRACE_S, among=among):

@@ -14,6 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from localcloud.listening import finish_accepting, stop_accepting
+from localcloud.patience import next_chunk
 
 __all__ = ["Servers", "read_body", "serve_http"]
 
@@ -87,10 +88,15 @@ async def serve_http(
 
 
 async def read_body(request: web.BaseRequest, limit: int) -> bytes | None:
-    """The whole body, None where it is over `limit` bytes."""
+    """The whole body, None where it is over `limit` bytes: at once where its head says so.
+
+    Raises HTTPRequestTimeout where it stops coming.
+    """
+    if (request.content_length or 0) > limit:
+        return None
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.content.iter_any():
+    while chunk := await next_chunk(request):
         size += len(chunk)
         if size > limit:
             return None

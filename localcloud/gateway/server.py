@@ -31,6 +31,7 @@ from localcloud.gateway.usage_plans import UsagePlans
 from localcloud.http_log import SERVER_LOG
 from localcloud.http_server import Servers, serve_http
 from localcloud.listening import HOST, open_listener
+from localcloud.patience import PatientServer, next_chunk
 
 if TYPE_CHECKING:
     from localcloud.gateway.http_api.apis import HttpApis
@@ -41,6 +42,7 @@ GRACE_S: Final = 5.0
 
 _LOG: Final = logging.getLogger(__name__)
 _AWS_HOST: Final = re.compile(r"([\w-]+)\.execute-api\.[\w-]+\.[\w.-]+(?::\d+)?", re.IGNORECASE)
+_TOO_MUCH: Final = bytes(MAX_BODY_BYTES + 1)  # of zeros, which take no memory until somebody looks
 _PARSER_LIMIT: Final = 64 * 1024  # what the parser reads before the total below is judged
 
 
@@ -156,7 +158,7 @@ class GatewayServer:
 
     async def start(self, port: int = 0, *, listener: socket.socket | None = None) -> int:
         """Listen; 0 takes a free port, `listener` is one that there is. Gives the port. Raises OSError: it is taken."""
-        server = web.Server(
+        server = PatientServer(
             self._handle,
             auto_decompress=False,
             logger=SERVER_LOG,
@@ -204,13 +206,18 @@ def _path_of(target: str) -> str:
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:
-    """The body, cut one byte past the limit so that the stage can refuse it with the API's own answer."""
+    """The body, cut one byte past the limit so that the stage can refuse it with the API's own answer.
+
+    One that its head says to be too large is not read. Raises HTTPRequestTimeout where it stops coming.
+    """
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        return _TOO_MUCH
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.content.iter_any():
+    while chunk := await next_chunk(request):
         chunks.append(chunk)
         size += len(chunk)
         if size > MAX_BODY_BYTES:

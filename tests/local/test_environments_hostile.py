@@ -34,6 +34,14 @@ SOURCE = textwrap.dedent("""
                 os.execv(sys.executable, [sys.executable, "-c", DAEMON])
             os._exit(0)
         os.wait()
+    def is_open(there):
+        there.settimeout(0.01)
+        try:
+            return there.recv(1) != b""
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
     def post(path, body, headers={}):
         there = http.client.HTTPConnection(API, timeout=5)
         there.request("POST", "/2018-06-01/runtime/invocation/" + path, body, headers)
@@ -77,7 +85,7 @@ SOURCE = textwrap.dedent("""
                     KEPT[-1].sendall(b"POST / HTTP/1.1\\r\\nX: " + b"x" * 500_000)
                 except OSError:
                     pass
-            return len(KEPT)
+            return sum(map(is_open, KEPT))
         return os.getpid()
 """)
 
@@ -202,10 +210,6 @@ async def test_an_error_that_is_too_large_is_told_so(world: World) -> None:
 
 
 async def test_connections_to_the_runtime_api_are_few(world: World) -> None:
-    """Two hundred, each with half a head, take no more than a few may hold; the runtime's own goes on."""
-    await world.answer("fine")
-    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    await world.answer("connect")
-    grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb
-    assert grown_kb < (MAX_CONNECTIONS + 4) * 3_000
+    """Of two hundred, each with half a head, only a few are held; the runtime's own goes on."""
+    assert 0 < await world.answer("connect") < MAX_CONNECTIONS
     assert isinstance(await world.answer("fine"), int)
