@@ -9,7 +9,8 @@ import random
 import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from localcloud.chaos.control import CHAOS_PATH, ChaosControl
 from localcloud.chaos.engine import Chaos
@@ -39,6 +40,7 @@ from localcloud.parts.lambda_api import open_lambda
 from localcloud.parts.messaging import open_messaging
 from localcloud.parts.naming import open_naming
 from localcloud.parts.ports import CONSOLE_OFFSET, HTTP_OFFSET, WEBSOCKET_OFFSET, PortTaken
+from localcloud.parts.secured import serve_secured
 from localcloud.parts.services import Services, open_services
 from localcloud.services.bedrock.wire import BedrockService
 from localcloud.services.cloudwatch.wire import CloudWatchService
@@ -109,7 +111,7 @@ async def open_cloud(
         http = await _serve_http(gateway, kept, cleanup)
         naming = await open_naming(options, services, front, http=http, cleanup=cleanup)
         sockets = WebSocketGateway(backends, group=compute.group, clock=services.clock, random=rng)
-        front.add(ManagementService(sockets))
+        _manage(sockets, front)
         server = WebSocketServer(sockets, group=compute.group, others=appsync, gate=kept.gate)
         websocket = await _serve_websocket(server, kept, cleanup)
         formation = open_formation(options, stack, services, front=front, send=send_to(compute, messaging))
@@ -191,6 +193,7 @@ async def _open_compute(
     front.answer_own(ChaosControl(chaos).answer, under=CHAOS_PATH)
     if not options.joins:  # the host has the provider of several Regions
         front.answer_own(IdentityProvider(options.issuer_folder).answer)
+    secured = serve_secured(kept.stack, front, options.cache, among=kept.servers)
     settings = ComputeSettings(
         runtimes=kept.runtimes,
         cache_dir=options.cache,
@@ -204,15 +207,27 @@ async def _open_compute(
         debugger=options.debugger,
     )
     credentials = services.iam.issue_credentials
-    async with open_compute(
-        settings, clock=services.clock.true, logs=services.logs, credentials=credentials, rng=services.rng
-    ) as compute:
+    async with (
+        secured as roots,
+        open_compute(
+            replace(settings, roots=roots),
+            clock=services.clock.true,
+            logs=services.logs,
+            credentials=credentials,
+            rng=services.rng,
+        ) as compute,
+    ):
         chaos.join(compute)
         tables = compute.group.create_task(services.tables.run())
         try:
             yield compute, chaos
         finally:
             tables.cancel()
+
+
+def _manage(sockets: WebSocketGateway, front: Front) -> None:
+    front.add(ManagementService(sockets))
+    sockets.callback_host = urlsplit(front.secured).netloc
 
 
 def _backends(services: Services, compute: Compute, front: Front) -> Backends:

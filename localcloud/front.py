@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import socket
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -51,7 +52,7 @@ _HOP_BY_HOP: Final = frozenset(("connection", "keep-alive", "transfer-encoding",
 _SERVERS: Final = {"s3": "AmazonS3", "dynamodb": "Server"}
 """What AWS calls itself; other services say nothing, and HTTP servers of Python cannot keep silent.
 
-Source: https://docs.aws.amazon.com/AmazonS3/latest/API/RESTCommonResponseHeaders.html; DynamoDB's is seen in its answers"""
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/RESTCommonResponseHeaders.html; DynamoDB's is in its answers"""
 
 
 class Front:
@@ -74,6 +75,8 @@ class Front:
         self._spans = spans
         self._elsewhere = elsewhere
         self._own: dict[str, Answer] = {}
+        self.secured = ""
+        """The root URL by TLS, for functions alone; "" where none is served."""
         self.between: Between | None = None
         """What stands between callers and services, such as faults that were asked for; it may raise NoAnswer."""
         self.hold: Callable[[str], Awaitable[None]] | None = None
@@ -130,14 +133,16 @@ class Front:
         return _with_id(response, request)
 
     @asynccontextmanager
-    async def serve(self, listener: socket.socket, *, among: Servers | None = None) -> AsyncGenerator[str]:
-        """Answer on `listener` (see `open_listener`) while the context lasts. Gives the root URL."""
+    async def serve(
+        self, listener: socket.socket, *, among: Servers | None = None, tls: ssl.SSLContext | None = None
+    ) -> AsyncGenerator[str]:
+        """Answer on `listener` (see `open_listener`) while the context lasts, by TLS with `tls`. Gives the root URL."""
         host, port = listener.getsockname()[:2]
         server = PatientServer(
             self._answer, handler_cancellation=True, access_log=None, auto_decompress=False, logger=SERVER_LOG
         )
-        async with serve_http(server, listener, grace_s=GRACE_S, among=among):
-            yield f"http://{host}:{port}"
+        async with serve_http(server, listener, grace_s=GRACE_S, among=among, tls=tls):
+            yield f"http{'s' if tls is not None else ''}://{host}:{port}"
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         headers = {name.lower(): _whole(value) for name, value in request.headers.items()}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -50,17 +51,28 @@ class Servers:
 
 
 async def _cut(server: web.Server) -> None:
-    transports = [each.transport for each in server.connections if each.transport is not None]
-    await server.shutdown(CUT_S)
+    """Not by `Server.shutdown`, which forgets connections that are made while it waits, and never ends them."""
+    connections = server.connections
+    transports = [each.transport for each in connections if each.transport is not None]
+    async with asyncio.TaskGroup() as group:
+        for connection in connections:
+            group.create_task(connection.shutdown(CUT_S))
     for transport in transports:
         transport.abort()
 
 
 @asynccontextmanager
 async def serve_http(
-    server: web.Server, listener: socket.socket, *, grace_s: float, among: Servers | None = None
+    server: web.Server,
+    listener: socket.socket,
+    *,
+    grace_s: float,
+    among: Servers | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncGenerator[None]:
     """Answer on `listener` (see `open_listener`) while the context lasts; it is closed at the end, as is every client.
+
+    By TLS with `tls`.
 
     At the end requests under way have `grace_s` to be answered, and clients as long to read their answers, unless they
     were cut with those `among` which the server is.
@@ -70,7 +82,7 @@ async def serve_http(
     among = among or Servers()
     among.enter(server)
     try:
-        await web.SockSite(runner, listener).start()
+        await web.SockSite(runner, listener, ssl_context=tls).start()
         yield
     finally:
         stop_accepting(listener)

@@ -37,7 +37,7 @@ class ComputeSettings:
     `endpoint_url` is asked at each start of a process, so that the port may be known late. `recorder` is told of
     invocations. `interpose`: what to put before the Runtime API of an environment that starts. `reloads`: whether code
     that is edited is run at once; the local cloud itself writes in the folders `writes`. `debugger`: the port that an
-    editor attaches to, 0 for none.
+    editor attaches to, 0 for none. `roots`: a file of certificates that functions trust in place of this machine's.
     """
 
     cache_dir: Path
@@ -50,6 +50,7 @@ class ComputeSettings:
     writes: tuple[Path, ...] = ()
     debugger: int = 0
     runtimes: Runtimes | None = None
+    roots: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ async def open_compute(
                 group=group,
                 interpose=settings.interpose,
                 debugger=debugger,
+                roots=settings.roots,
             )
             functions = Functions(
                 lambda spec: Environment(spec, host),

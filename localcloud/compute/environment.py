@@ -110,7 +110,8 @@ class ExecutionEnvironment(Protocol):
 class Host:
     """What all environments of a local cloud share. `group` owns the watch over their processes.
 
-    `interpose`: what to put before the Runtime API of one that starts. `debugger`: what functions connect to.
+    `interpose`: what to put before the Runtime API of one that starts. `debugger`: what functions connect to. `roots`:
+    the certificates that they trust, None for this machine's.
     `machine` is the clock that processes read, by which they are told their deadlines; `clock` may be ahead of it.
     """
 
@@ -124,6 +125,7 @@ class Host:
     group: asyncio.TaskGroup
     interpose: Interpose | None = None
     debugger: Debugger | None = None
+    roots: Path | None = None
     machine: Clock = field(default_factory=SystemClock)
 
 
@@ -212,6 +214,7 @@ class Environment:
             credentials=credentials,
             endpoint_url=host.endpoint_url(),
             home=self._home,
+            roots=host.roots,
             prepare=None if host.debugger is None else host.debugger.variables,
         )
         try:

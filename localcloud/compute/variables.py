@@ -1,8 +1,8 @@
 """The environment variables of a function's process: Lambda's and the function's own, nothing of this machine's.
 
 Differences from Lambda, all forced: paths are this machine's (/var/task, /opt, /var/runtime), AWS_ENDPOINT_URL leads
-the SDKs to the local cloud, whose address takes no prefixes such as `sync-`, and HOME is a folder of the environment's
-own, so that no SDK reads the developer's ~/.aws.
+the SDKs to the local cloud, whose address takes no prefixes such as `sync-`; its certificate is trusted where it has
+one; and HOME is a folder of the environment's own, so that no SDK reads the developer's ~/.aws.
 Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html (defined runtime environment variables)
 """
 
@@ -27,6 +27,10 @@ RESERVED_VARIABLES: Final = frozenset({
     "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT",
 })  # fmt: skip
 """Lambda refuses a function that sets one of these."""
+
+
+_ROOTS: Final = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+"""Where the AWS SDKs, requests and OpenSSL (so `ssl`, urllib and urllib3) look for certificates that they trust."""
 
 
 class Credentials(Protocol):
@@ -60,7 +64,8 @@ class CredentialsSource(Protocol):
 class Sandbox:
     """What differs from one environment of a function to the next. `home` is its own scratch folder.
 
-    `prepare`: what changes the whole environment in the end, for a debugger.
+    `roots`: the certificates that it trusts, None for this machine's. `prepare`: what changes the whole environment in
+    the end, for a debugger.
     """
 
     runtime_api: str
@@ -68,6 +73,7 @@ class Sandbox:
     credentials: Credentials
     endpoint_url: str
     home: Path
+    roots: Path | None = None
     prepare: Callable[[Mapping[str, str]], dict[str, str]] | None = None
 
 
@@ -99,6 +105,8 @@ def build_variables(spec: FunctionSpec, runtime: ManagedRuntime, sandbox: Sandbo
         "PYTHONPATH": str(runtime.runtime_dir),
         "TZ": ":UTC",
     }
+    if sandbox.roots is not None:
+        changeable |= dict.fromkeys(_ROOTS, str(sandbox.roots))
     variables = {**changeable, **spec.environment, **_reserved(spec, runtime, sandbox)}
     return variables if sandbox.prepare is None else sandbox.prepare(variables)
 

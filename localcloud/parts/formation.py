@@ -103,7 +103,7 @@ class Formation:
 
 def open_formation(options: CloudOptions, stack: Stack, services: Services, *, front: Front, send: Send) -> Formation:
     """The deployer of `stack`; its API and its answer addresses are behind `front`."""
-    desk = AnswerDesk(lambda: services.queues.endpoint, services.rng)
+    desk = AnswerDesk(lambda secure: (secure and front.secured) or services.queues.endpoint, services.rng)
     front.answer_own(desk.answer, under=ANSWERS_PATH)
     formation = Formation(options, stack, services, desk=desk, send=send)
     front.add(formation.service)

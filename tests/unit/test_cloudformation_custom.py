@@ -33,6 +33,10 @@ def _copied(event: Mapping[str, Any], **others: object) -> dict[str, Any]:
     return {"Status": "SUCCESS", "PhysicalResourceId": "p-1", **{name: event[name] for name in names}, **others}
 
 
+def endpoint(secure: bool) -> str:
+    return "https://127.0.0.1:2" if secure else "http://127.0.0.1:1"
+
+
 class Maker:
     """Whoever makes the resources: `reply` gives the answer to an event, None for none, after `takes_s`."""
 
@@ -43,7 +47,9 @@ class Maker:
         self._reply = reply
         self._takes_s = takes_s
         self._tasks: set[asyncio.Task[None]] = set()
-        self.desk = AnswerDesk(lambda: "http://127.0.0.1:1", random.Random(1))
+        self.desk = AnswerDesk(
+            lambda secure: "https://127.0.0.1:2" if secure else "http://127.0.0.1:1", random.Random(1)
+        )
         self.handler = CustomResourceHandler(self.desk, self._send, tell=self.told.append)
 
     async def _send(self, token: str, document: str) -> None:
@@ -115,7 +121,7 @@ def test_a_resource_is_made_by_an_event_and_its_answer() -> None:
             "ServiceToken": TOKEN, "Size": "3", "On": "true", "Deep": {"List": ["1", "a", "2.5"]},
         },
     }  # fmt: skip
-    assert (url.startswith("http://127.0.0.1:1/_sluiceway/answers/sluiceway/Thing?X-Amz-"), len(request_id)) == (
+    assert (url.startswith("https://127.0.0.1:2/_sluiceway/answers/sluiceway/Thing?X-Amz-"), len(request_id)) == (
         True,
         36,
     )
@@ -258,10 +264,10 @@ def test_numbers_and_booleans_are_sent_as_text() -> None:
 
 def test_an_address_takes_one_put_while_it_is_waited_for() -> None:
     """The first counts, later ones are answered alike; then, and for other methods and signatures, 403."""
-    desk = AnswerDesk(lambda: "http://127.0.0.1:1", random.Random(1))
+    desk = AnswerDesk(endpoint, random.Random(1))
 
     async def main() -> tuple[list[int], bytes]:
-        with desk.await_answer("s/L") as awaited:
+        with desk.await_answer("s/L", secure=False) as awaited:
             first = [await put(desk, awaited.url, b"", method="GET"), await put(desk, awaited.url, b"1")]
             second = [await put(desk, awaited.url, b"2"), await put(desk, awaited.url + "0", b"3")]
             too_large = await put(desk, awaited.url, b"x" * (1024 * 1024 + 1))

@@ -63,7 +63,10 @@ class Route:
 
 @dataclass
 class WebSocketApi(V2Api):
-    """A WebSocket API and its parts by id; `route_responses` are the ids of routes that have a `$default` one."""
+    """A WebSocket API and its parts by id; `route_responses` are the ids of routes that have a `$default` one.
+
+    `callback_host` is where `https://<domainName>/<stage>` reaches the management API, "" for the name on AWS alone.
+    """
 
     selection: Selection
     routes: dict[str, Route] = field(default_factory=dict[str, Route])
@@ -71,6 +74,7 @@ class WebSocketApi(V2Api):
     responses: dict[str, IntegrationResponse] = field(default_factory=dict[str, IntegrationResponse])
     route_responses: dict[str, str] = field(default_factory=dict[str, str])
     authorizers: dict[str, Authorizer] = field(default_factory=dict[str, Authorizer])
+    callback_host: str = ""
 
     def snapshot(self) -> WebSocketApi:
         """The API as it is now."""

@@ -238,7 +238,7 @@ class Exchange:
             "connectedAt": int(self.client.connected_at_s * 1000),
             "requestTimeEpoch": int(self.now_s * 1000),
             "requestId": self.request_id,
-            "domainName": self.api.domain_name,
+            "domainName": self.api.callback_host or self.api.domain_name,
             "connectionId": self.client.connection_id,
             "apiId": self.api.id,
         }

@@ -59,6 +59,7 @@ class WebSocketApis:
             account_id=context.account_id,
             partition=context.partition,
             selection=selection,
+            callback_host=self._gateway.callback_host,
         )
         self._known[api.id] = api
         return Physical(api.id, {"ApiId": api.id, "ApiEndpoint": f"wss://{api.domain_name}"})

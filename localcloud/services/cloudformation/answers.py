@@ -2,7 +2,8 @@
 
 On AWS they lead to a bucket of CloudFormation's own; here to the AWS port, at paths that begin with
 `/_sluiceway/answers/`, and S3's own answers are given: 200 with an ETag, 403 for a signature that is none. Any content
-type is taken, as by a URL that signs the host alone. Must not know what is in a document.
+type is taken, as by a URL that signs the host alone. Functions answer by TLS, as some clients do whatever an address
+says; others, who do not trust the certificate, by plain HTTP. Must not know what is in a document.
 Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html
 """
 
@@ -39,9 +40,9 @@ class Awaited:
 
 
 class AnswerDesk:
-    """The open addresses. `endpoint` gives the AWS port's root URL."""
+    """The open addresses. `endpoint` gives the AWS port's root URL, for whom it is told: by TLS, or not."""
 
-    def __init__(self, endpoint: Callable[[], str], rng: random.Random) -> None:
+    def __init__(self, endpoint: Callable[[bool], str], rng: random.Random) -> None:
         self._endpoint = endpoint
         self._rng = rng
         self._open: dict[str, asyncio.Future[bytes]] = {}
@@ -51,7 +52,7 @@ class AnswerDesk:
         return new_uuid(self._rng)
 
     @contextmanager
-    def await_answer(self, name: str) -> Generator[Awaited]:
+    def await_answer(self, name: str, *, secure: bool) -> Generator[Awaited]:
         """An address for the length of the block; `name` is what people read in it (`stack/Logical`)."""
         signature = f"{self._rng.getrandbits(256):064x}"
         query = f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-SignedHeaders=host&X-Amz-Expires={EXPIRES_S}"
@@ -59,7 +60,7 @@ class AnswerDesk:
         document: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._open[signature] = document
         try:
-            yield Awaited(f"{self._endpoint()}{path}?{query}&X-Amz-Signature={signature}", document)
+            yield Awaited(f"{self._endpoint(secure)}{path}?{query}&X-Amz-Signature={signature}", document)
         finally:
             del self._open[signature]
             document.cancel()

@@ -25,8 +25,8 @@ def handler(event, context):
 
 
 def tell(about, message):
-    endpoint = os.environ.get("AWS_ENDPOINT_URL") or f"https://{about['domainName']}"
-    api = boto3.client("apigatewaymanagementapi", endpoint_url=f"{endpoint}/{about['stage']}")
+    endpoint = f"https://{about['domainName']}/{about['stage']}"
+    api = boto3.client("apigatewaymanagementapi", endpoint_url=endpoint)
     for item in table.scan()["Items"]:
         try:
             api.post_to_connection(ConnectionId=item["connection"], Data=json.dumps(message))
