@@ -37,6 +37,7 @@ _BY_MEMBER: Final[Mapping[str, str]] = {
     "ListExecutions": "stateMachineArn",
     "ListMapRuns": "executionArn",
     "ListTagsForResource": "resourceArn",
+    "RedriveExecution": "executionArn",
     "StartExecution": "stateMachineArn",
     "StartSyncExecution": "stateMachineArn",
     "StopExecution": "executionArn",

@@ -8,6 +8,7 @@ from typing import Any
 from localcloud.services.states.execution import Execution
 from localcloud.services.states.flow import Revision
 from localcloud.services.states.history import Event, details_member
+from localcloud.services.states.redriving import describe_redrive
 
 __all__ = ["describe_execution", "describe_revision", "list_execution", "pascal_keys", "show_event"]
 
@@ -30,19 +31,11 @@ def describe_execution(execution: Execution) -> dict[str, Any]:
         "mapRunArn": order.map_run_arn or None,
         "stateMachineVersionArn": order.version_arn or None,
         "stateMachineAliasArn": order.alias_arn or None,
-        "redriveCount": 0,
-        **_redrive(execution),
+        **describe_redrive(execution),
     }
     if execution.status == "SUCCEEDED":
         found |= {"output": execution.output, "outputDetails": {"included": True}}
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _redrive(execution: Execution) -> dict[str, Any]:
-    reason = f"Execution is {execution.status} and cannot be redriven"
-    if execution.status not in {"RUNNING", "SUCCEEDED"}:
-        reason = "Redriving executions is not served by this local cloud"
-    return {"redriveStatus": "NOT_REDRIVABLE", "redriveStatusReason": reason}
 
 
 def list_execution(execution: Execution) -> dict[str, Any]:
@@ -59,7 +52,8 @@ def list_execution(execution: Execution) -> dict[str, Any]:
         "itemCount": order.item_count if order.map_run_arn else None,
         "stateMachineVersionArn": order.version_arn or None,
         "stateMachineAliasArn": order.alias_arn or None,
-        "redriveCount": 0,
+        "redriveCount": execution.redrives,
+        "redriveDate": execution.redriven_s,
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -94,7 +88,7 @@ def show_event(event: Event, *, with_data: bool) -> dict[str, Any]:
 def pascal_keys(found: Mapping[str, Any]) -> dict[str, Any]:
     """A description as an integration gives it: names in PascalCase, dates in milliseconds."""
     shown = {f"{name[:1].upper()}{name[1:]}": value for name, value in found.items()}
-    for name in ("StartDate", "StopDate"):
+    for name in ("RedriveDate", "StartDate", "StopDate"):
         if name in shown:
             shown[name] = int(shown[name] * 1000)
     return {

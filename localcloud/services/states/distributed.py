@@ -14,13 +14,14 @@ from typing import Any, Final, Protocol
 from localcloud.json_text import parse_json
 from localcloud.services.states.data import write_json
 from localcloud.services.states.definition import State
-from localcloud.services.states.execution import Execution, Order
+from localcloud.services.states.execution import EXPRESS, Execution, Order
 from localcloud.services.states.failures import THRESHOLD, StateFailure
 from localcloud.services.states.flow import Lane, Revision
 from localcloud.services.states.items import Batch, make_batches, read_all
 from localcloud.services.states.names import execution_arn, map_run_arn
 from localcloud.services.states.paths import Scope
 from localcloud.services.states.query_data import NUMBER, evaluate_wanted
+from localcloud.services.states.redriving import MAX_EVENTS
 from localcloud.services.states.results import write_results
 from localcloud.services.states.steps import read_number, read_value
 from localcloud.uuids import new_uuid
@@ -29,9 +30,12 @@ __all__ = ["MapRun", "MapRuns"]
 
 MAX_RUNS: Final = 1_000  # that have ended and are kept with their children, ours
 MAX_CONCURRENCY: Final = 1_000  # at a time here; AWS has 10,000
+_PENDING: Final = "PENDING_REDRIVE"
+_BAD: Final = frozenset({"ABORTED", "FAILED", "TIMED_OUT"})
 _OUTCOMES: Final[Mapping[str, str]] = {
     "ABORTED": "aborted",
     "FAILED": "failed",
+    "PENDING_REDRIVE": "pendingRedrive",
     "RUNNING": "running",
     "SUCCEEDED": "succeeded",
     "TIMED_OUT": "timedOut",
@@ -48,7 +52,10 @@ class RunChild(Protocol):
 
 @dataclass(slots=True, eq=False)
 class MapRun:
-    """One run of a Map. Limits as UpdateMapRun may change them; `most` 0 for no limit. `changed` wakes who waits."""
+    """One run of a Map. Limits as UpdateMapRun may change them; `most` 0 for no limit. `changed` wakes who waits.
+
+    `waiting`: all batches, by their place, until it has succeeded: a redrive runs those that did not.
+    """
 
     arn: str
     execution_arn: str
@@ -65,6 +72,9 @@ class MapRun:
     written: bool = False
     executions: list[Execution] = field(default_factory=list[Execution])
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: list[Batch] = field(default_factory=list[Batch])
+    redrives: int = 0
+    redriven_s: float | None = None
 
     @property
     def limit(self) -> int:
@@ -78,14 +88,14 @@ class MapRun:
             found[_OUTCOMES[each.status]] += each.order.item_count if of_items else 1
         total = self.items if of_items else self.batches
         pending = total - sum(found.values())
-        ended_badly = found["failed"] + found["aborted"] + found["timedOut"]
+        bad = [each for each in self.executions if each.status in _BAD and each.history.count >= MAX_EVENTS]
+        lost = sum(each.order.item_count if of_items else 1 for each in bad)
         return {
             **found,
             "pending": pending,
             "total": total,
             "resultsWritten": total - pending if self.written else 0,
-            "failuresNotRedrivable": ended_badly,
-            "pendingRedrive": 0,
+            "failuresNotRedrivable": lost,
         }
 
     def has_failed(self) -> bool:
@@ -98,6 +108,14 @@ class MapRun:
         return over_count or (self.tolerated_percentage is not None and share > self.tolerated_percentage)
 
 
+class RerunChild(Protocol):
+    """Runs a child execution again, from where it ended."""
+
+    async def __call__(self, execution: Execution) -> None:
+        """To its end."""
+        ...
+
+
 class _TooManyFailed(Exception):
     """More than are tolerated."""
 
@@ -105,8 +123,9 @@ class _TooManyFailed(Exception):
 class MapRuns:
     """Runs Maps, and knows every run. A `MapStarter`."""
 
-    def __init__(self, run_child: RunChild) -> None:
+    def __init__(self, run_child: RunChild, rerun_child: RerunChild) -> None:
         self._run_child = run_child
+        self._rerun_child = rerun_child
         self._runs: dict[str, MapRun] = {}
         self._children: dict[str, Execution] = {}
 
@@ -129,9 +148,14 @@ class MapRuns:
 
     async def run_map(self, state: State, scope: Scope, *, lane: Lane) -> Any:
         """What the children give: their outputs, or where they were written. Raises StateFailure."""
-        lane.add("MapStateStarted", length=0)
-        run = await self._open(state, scope, lane)
-        lane.add("MapRunStarted", mapRunArn=run.arn)
+        run = self._runs.get(lane.mark.map_run)
+        if run is None:
+            lane.add("MapStateStarted", length=0)
+            run = await self._open(state, scope, lane)
+            lane.add("MapRunStarted", mapRunArn=run.arn)
+        else:
+            self._reopen(run, lane)
+            lane.add("MapRunRedriven", mapRunArn=run.arn, redriveCount=run.redrives)
         try:
             result = await self._fill(run, state, scope, lane=lane)
         except StateFailure as failure:
@@ -144,6 +168,7 @@ class MapRuns:
             lane.add("MapRunAborted")
             raise
         self._close(run, "SUCCEEDED", lane)
+        run.waiting = []
         lane.add("MapRunSucceeded")
         lane.add("MapStateSucceeded")
         return result
@@ -166,6 +191,23 @@ class MapRuns:
     @staticmethod
     def _close(run: MapRun, status: str, lane: Lane) -> None:
         run.status, run.stop_s = status, lane.run.world.clock.time()
+        for each in run.executions:
+            if each.status == _PENDING:  # nobody came to redrive it
+                each.status = "ABORTED"
+
+    def _reopen(self, run: MapRun, lane: Lane) -> None:
+        """A redrive: Standard children that have not succeeded go on, Express ones are begun anew."""
+        run.redrives += 1
+        run.redriven_s = lane.run.world.clock.time()
+        run.status, run.stop_s, run.bad_items, run.written = "RUNNING", None, 0, False
+        for each in tuple(run.executions):
+            if each.status == "SUCCEEDED":
+                continue
+            if each.revision.kind == EXPRESS:
+                run.executions.remove(each)
+                del self._children[each.arn]
+            else:
+                each.status = _PENDING
 
     def _forget(self) -> None:
         """Drop the oldest runs that have ended, where there are too many."""
@@ -176,11 +218,13 @@ class MapRuns:
                 del self._children[execution.arn]
 
     async def _fill(self, run: MapRun, state: State, scope: Scope, *, lane: Lane) -> Any:
-        items = await read_all(state, scope, lane=lane)
-        batches = await make_batches(state, items, scope, lane=lane)
-        run.items, run.batches = sum(each.count for each in batches), len(batches)
+        if not run.waiting:
+            items = await read_all(state, scope, lane=lane)
+            run.waiting = await make_batches(state, items, scope, lane=lane)
+            run.items, run.batches = sum(each.count for each in run.waiting), len(run.waiting)
+            lane.mark.map_run = run.arn
         try:
-            await self._run_all(run, state, batches, lane=lane)
+            await self._run_all(run, state, lane=lane)
         except* _TooManyFailed:
             await self._write(run, state, scope, lane=lane)
             raise StateFailure(THRESHOLD, "The specified tolerated failure threshold was exceeded") from None
@@ -197,15 +241,19 @@ class MapRuns:
         run.written = True
         return written
 
-    async def _run_all(self, run: MapRun, state: State, batches: list[Batch], *, lane: Lane) -> None:
+    async def _run_all(self, run: MapRun, state: State, *, lane: Lane) -> None:
         revision = _child_revision(lane.run.revision, state)
+        begun = {each.order.place: each for each in run.executions}
         active = 0
 
         async def one(place: int, batch: Batch) -> None:
             nonlocal active
             try:
-                order = _order(revision, run, batch, place=place, lane=lane)
-                child = await self._run_child(revision, order, run)
+                child = begun.get(place)
+                if child is None:
+                    child = await self._run_child(revision, _order(revision, run, batch, place=place, lane=lane), run)
+                else:
+                    await self._rerun_child(child)
                 run.bad_items += 0 if child.status == "SUCCEEDED" else batch.count
             finally:
                 active -= 1
@@ -214,7 +262,9 @@ class MapRuns:
                 raise _TooManyFailed
 
         async with asyncio.TaskGroup() as group:
-            for place, batch in enumerate(batches):
+            for place, batch in enumerate(run.waiting):
+                if place in begun and begun[place].status == "SUCCEEDED":
+                    continue
                 while active >= run.limit:
                     run.changed.clear()
                     await run.changed.wait()

@@ -37,12 +37,15 @@ class EventLogs:
             return None
         group = settings["destinations"][0]["cloudWatchLogsLogGroup"]["logGroupArn"].split(":")[6]
         with_data = bool(settings.get("includeExecutionData"))
+        redrives = 0
 
         def hear(event: Event) -> None:
+            nonlocal redrives
+            redrives += event.kind == "ExecutionRedriven"
             if _is_told(event.kind, level):
                 day = datetime.fromtimestamp(event.time_s, UTC)
                 stream = f"states/{revision.name}/{day:%Y-%m-%d-%H-%M}/{revision.revision_id[:8]}"
-                text = _write(event, execution_arn, with_data=with_data)
+                text = _write(event, execution_arn, with_data=with_data, redrives=redrives)
                 self.logs.append(group, stream, text, timestamp_ms=int(event.time_s * 1000))
 
         return hear
@@ -54,13 +57,13 @@ def _is_told(kind: str, level: str) -> bool:
     return kind in _FATAL or (level == "ERROR" and (kind.endswith(_ERROR_ENDS) or kind == "FailStateEntered"))
 
 
-def _write(event: Event, execution_arn: str, *, with_data: bool) -> str:
+def _write(event: Event, execution_arn: str, *, with_data: bool, redrives: int) -> str:
     details = {name: value for name, value in event.details.items() if with_data or name not in _DATA}
     told: dict[str, Any] = {
         "id": str(event.number),
         "type": event.kind,
         "details": details,
-        "redrive_count": "0",
+        "redrive_count": str(redrives),
         "previous_event_id": str(event.previous),
         "event_timestamp": str(int(event.time_s * 1000)),
         "execution_arn": execution_arn,

@@ -15,11 +15,11 @@ from typing import Any, Final
 from localcloud.json_text import parse_json
 from localcloud.services.states.data import write_json
 from localcloud.services.states.failures import RUNTIME, TIMEOUT, StateFailure
-from localcloud.services.states.flow import Lane, Revision, Run, World, show_time
+from localcloud.services.states.flow import Lane, Mark, Revision, Run, World, show_time
 from localcloud.services.states.history import MAX_EVENTS, Event, History, HistoryFull
 from localcloud.services.states.run import walk
 
-__all__ = ["EXPRESS", "EXPRESS_S", "Execution", "Order", "make_history", "perform"]
+__all__ = ["EXPRESS", "EXPRESS_S", "STANDARD_S", "Execution", "Order", "make_history", "perform"]
 
 EXPRESS: Final = "EXPRESS"
 EXPRESS_S: Final = 300  # "the maximum duration of an Express workflow is five minutes"
@@ -60,11 +60,23 @@ class Execution:
     begun: bool = False
     stopped: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    mark: Mark = field(default_factory=Mark)
+    redrives: int = 0
+    redriven_s: float | None = None
+    redrive_token: str = ""
 
     @property
     def arn(self) -> str:
         """Its ARN."""
         return self.order.arn
+
+    def begin_again(self, now_s: float, token: str) -> None:
+        """A redrive: it runs again, from where its mark is."""
+        self.redrives += 1
+        self.redriven_s, self.redrive_token = now_s, token
+        self.status, self.error, self.cause, self.stop_s = "RUNNING", None, None, None
+        self.begun = self.stopped = False
+        self.ended = asyncio.Event()
 
     def stop(self, error: str | None, cause: str | None) -> None:
         """Abort it, with what is told of it; nothing where it has ended."""
@@ -91,7 +103,8 @@ async def perform(execution: Execution, world: World) -> None:
             "Name": order.name,
             "RoleArn": revision.role_arn,
             "StartTime": show_time(execution.start_s),
-            "RedriveCount": 0,
+            "RedriveCount": execution.redrives,
+            **({} if execution.redriven_s is None else {"RedriveTime": show_time(execution.redriven_s)}),
         },
         "StateMachine": {"Id": revision.arn, "Name": revision.name},
     }
@@ -102,16 +115,9 @@ async def perform(execution: Execution, world: World) -> None:
         facts=facts,
         world=world,
     )
-    lane = Lane(run, 0)
-    told: dict[str, Any] = {"input": order.text, "inputDetails": {"truncated": False}, "roleArn": revision.role_arn}
-    told |= {
-        name: arn
-        for name, arn in (("stateMachineAliasArn", order.alias_arn), ("stateMachineVersionArn", order.version_arn))
-        if arn
-    }
+    lane = Lane(run, 0, mark=execution.mark)
     execution.begun = True
-    lane.add("ExecutionStarted", **told)
-    lane.previous = 0  # as AWS has it: the first state follows nothing
+    _tell_begin(execution, lane)
     try:
         await _finish(execution, value, lane)
     except asyncio.CancelledError:
@@ -120,6 +126,23 @@ async def perform(execution: Execution, world: World) -> None:
         _end(execution, lane, "ABORTED")
         if not execution.stopped:
             raise
+
+
+def _tell_begin(execution: Execution, lane: Lane) -> None:
+    order = execution.order
+    if execution.redrives:
+        lane.previous = execution.history.count
+        lane.add("ExecutionRedriven", redriveCount=execution.redrives)
+        return
+    lane.add(
+        "ExecutionStarted",
+        input=order.text,
+        inputDetails={"truncated": False},
+        roleArn=execution.revision.role_arn,
+        stateMachineAliasArn=order.alias_arn or None,
+        stateMachineVersionArn=order.version_arn or None,
+    )
+    lane.previous = 0  # as AWS has it: the first state follows nothing
 
 
 async def _finish(execution: Execution, value: Any, lane: Lane) -> None:
@@ -152,6 +175,8 @@ async def _finish(execution: Execution, value: Any, lane: Lane) -> None:
 def _end(execution: Execution, lane: Lane, status: str) -> None:
     execution.status = status
     execution.stop_s = lane.run.world.clock.time()
+    if status == "SUCCEEDED" or execution.revision.kind == EXPRESS:
+        execution.mark.finish(None)
     if status == "SUCCEEDED":
         lane.add("ExecutionSucceeded", output=execution.output, outputDetails={"truncated": False})
     else:

@@ -229,6 +229,13 @@ class Lane:
                 raise StateFailure(DATA_LIMIT, f"The variable '{name}' exceeds the maximum size of variables.")
         self.own.update(made)
 
+    def restore(self) -> tuple[str, Any]:
+        """Go on where the line's mark is: the state's name and its input, with the variables that were set."""
+        self.own.update(self.mark.own)
+        self.mark.own = self.own
+        self.run.variables_bytes += sum(size_of(write_json(value)) for value in self.own.values())
+        return self.mark.state, self.mark.raw
+
     def inside(self, number: int, *, previous: int, item: Mapping[str, Any] | None = None) -> Lane:
         """A line inside a state of this one, by its number among them."""
         around = item if item is not None else self.item

@@ -59,6 +59,10 @@ class History:
         """How many events there were."""
         return self._count
 
+    def now(self) -> float:
+        """The date by the clock that events are told by, epoch seconds."""
+        return self._clock.time()
+
     def add(self, kind: str, previous: int, /, **details: Any) -> int:
         """Add an event and give its number. Raises HistoryFull where only the last one has room, which ends it."""
         full = self._why_full() if self._limit is not None and not kind.startswith("Execution") else ""

@@ -25,7 +25,8 @@ async def _describe(call: Call) -> Result:
         "toleratedFailureCount": run.tolerated_count or 0,
         "itemCounts": run.counts(of_items=True),
         "executionCounts": run.counts(of_items=False),
-        "redriveCount": 0,
+        "redriveCount": run.redrives,
+        "redriveDate": run.redriven_s,
     }
     return {name: value for name, value in found.items() if value is not None}
 

@@ -86,7 +86,7 @@ class StateMachines:
         caller = ServiceCaller(
             dispatch=ports.dispatch, assume=ports.assume, follow_execution=self.follow, rng=ports.rng
         )
-        self.map_runs = MapRuns(self._run_child)
+        self.map_runs = MapRuns(self._run_child, self._rerun_child)
         self.world = World(
             clock=ports.clock,
             rng=ports.rng,
@@ -235,6 +235,16 @@ class StateMachines:
         execution.task = self._group.create_task(self._perform(execution))
         return execution
 
+    def redrive(self, execution: Execution, token: str) -> None:
+        """Have an execution go on that has ended without success. Raises StatesError."""
+        revision = execution.revision
+        now_s = asyncio.get_running_loop().time()
+        self._admission.admit(revision.region, "REDRIVE", running=len(self._running), now_s=now_s)
+        self.find(revision.arn).ended.remove(execution)
+        execution.begin_again(self._ports.clock.time(), token)
+        self._ports.changed(execution)
+        execution.task = self._group.create_task(self._perform(execution))
+
     async def run_to_end(self, arn: str, text: str) -> str:
         """The output of a new execution of an Express machine, "" where it fails. Raises StatesError."""
         chosen = self.resolve(arn)
@@ -319,6 +329,12 @@ class StateMachines:
         execution.task = asyncio.current_task()
         await self._perform(execution)
         return execution
+
+    async def _rerun_child(self, execution: Execution) -> None:
+        """An execution of a Map's item, redriven with its Map, to its end."""
+        execution.begin_again(self._ports.clock.time(), "")
+        execution.task = asyncio.current_task()
+        await self._perform(execution)
 
 
 def _check_input(text: str) -> None:

@@ -26,6 +26,7 @@ from localcloud.services.states.execution import EXPRESS
 from localcloud.services.states.failures import StateFailure
 from localcloud.services.states.map_operations import MAP_OPERATIONS
 from localcloud.services.states.model import StateMachine
+from localcloud.services.states.redrive_operations import redrive
 from localcloud.services.states.tags import read_tags
 from localcloud.services.states.testing import test_state
 from localcloud.services.states.validation import check_definition
@@ -184,6 +185,10 @@ async def _stop(call: Call) -> Result:
     return {"stopDate": execution.stop_s or execution.start_s}
 
 
+async def _redrive(call: Call) -> Result:
+    return redrive(call, _find_execution(call))
+
+
 async def _describe_execution(call: Call) -> Result:
     return _without_data(call, describe_execution(_find_execution(call)), "input", "output", "error", "cause")
 
@@ -219,8 +224,9 @@ async def _list_executions(call: Call) -> Result:
         found = call.machines.executions(machine)
     wanted = call.values.get("statusFilter")
     chosen = [each for each in found if wanted in {None, each.status}]
-    if call.values.get("redriveFilter") == "REDRIVEN":
-        chosen = []
+    if "redriveFilter" in call.values:
+        is_wanted = call.values["redriveFilter"] == "REDRIVEN"
+        chosen = [each for each in chosen if (each.redrives > 0) is is_wanted]
     page, more = cut(chosen, call.values)
     return {"executions": [list_execution(each) for each in page], **more}
 
@@ -318,6 +324,7 @@ OPERATIONS: Final[Mapping[str, Callable[[Call], Awaitable[Result]]]] = {
     "ListExecutions": _list_executions,
     "ListStateMachines": _list,
     "ListTagsForResource": _list_tags,
+    "RedriveExecution": _redrive,
     "SendTaskFailure": _send_failure,
     "SendTaskHeartbeat": _send_heartbeat,
     "SendTaskSuccess": _send_success,

@@ -1,4 +1,4 @@
-"""The shapes of Step Functions' requests, and which operations are not served.
+"""The shapes of Step Functions' requests.
 
 Source: https://docs.aws.amazon.com/step-functions/latest/apireference/API_Operations.html
 """
@@ -10,7 +10,7 @@ from typing import Final
 
 from localcloud.services.events.shapes import Flag, Items, Shape, Structure, Text, Whole
 
-__all__ = ["NOT_SERVED", "REQUESTS"]
+__all__ = ["REQUESTS"]
 
 _ARN: Final = Text(low=1, high=256)
 _LONG_ARN: Final = Text(low=1, high=2000)
@@ -112,6 +112,9 @@ REQUESTS: Final[Mapping[str, Structure]] = {
     "ListMapRuns": Structure({"executionArn": _LONG_ARN, **_PAGE}, ("executionArn",)),
     "ListStateMachines": Structure(_PAGE),
     "ListTagsForResource": Structure({"resourceArn": _ARN}, ("resourceArn",)),
+    "RedriveExecution": Structure(
+        {"executionArn": _ARN, "clientToken": Text(low=1, high=64, pattern="[!-~]+")}, ("executionArn",)
+    ),
     "SendTaskFailure": Structure({"taskToken": _TOKEN, "error": _ERROR, "cause": _CAUSE}, ("taskToken",)),
     "SendTaskHeartbeat": Structure({"taskToken": _TOKEN}, ("taskToken",)),
     "SendTaskSuccess": Structure({"taskToken": _TOKEN, "output": _DATA}, ("taskToken", "output")),
@@ -150,9 +153,3 @@ REQUESTS: Final[Mapping[str, Structure]] = {
         ("definition",),
     ),
 }
-
-NOT_SERVED: Final = frozenset(
-    {
-        "RedriveExecution",
-    }
-)  # fmt: skip

@@ -46,8 +46,7 @@ async def walk(machine: Machine, value: Any, lane: Lane) -> Any:
     mark, name = lane.mark, machine.start
     is_redriven = bool(mark.state)
     if is_redriven:
-        name, value = mark.state, mark.raw
-        lane.own.update(mark.own)
+        name, value = lane.restore()
     while True:
         await lane.run.world.pacer.take_turn(lane.run.region, lane.run.revision.kind)
         if not is_redriven:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from localcloud.services.states.data import size_of, write_json
 from localcloud.services.states.execution import Execution
+from localcloud.services.states.redriving import describe_redrive
 
 __all__ = ["DETAIL_TYPE", "SOURCE", "status_detail"]
 
@@ -22,6 +23,7 @@ def status_detail(execution: Execution) -> str:
     order = execution.order
     output = execution.output if execution.status == "SUCCEEDED" else None
     fits = _escaped_bytes(order.text) + _escaped_bytes(output or "") <= MAX_DATA_BYTES
+    told = describe_redrive(execution)
     detail: dict[str, Any] = {
         "executionArn": order.arn,
         "stateMachineArn": execution.revision.arn,
@@ -35,7 +37,8 @@ def status_detail(execution: Execution) -> str:
         "outputDetails": None if output is None else {"included": fits},
         "error": execution.error,
         "cause": execution.cause,
-        "redriveCount": 0,
+        **told,
+        "redriveDate": None if execution.redriven_s is None else int(execution.redriven_s * 1000),
     }
     return write_json(detail)
 

@@ -20,7 +20,7 @@ from localcloud.services.states.call import Call
 from localcloud.services.states.errors import StatesError
 from localcloud.services.states.model import StateMachines
 from localcloud.services.states.operations import OPERATIONS
-from localcloud.services.states.requests import NOT_SERVED, REQUESTS
+from localcloud.services.states.requests import REQUESTS
 
 __all__ = ["StatesService"]
 
@@ -59,8 +59,6 @@ class StatesService:
 
 def _read_action(request: WireRequest) -> str:
     action = request.target.removeprefix(_TARGET) if request.target.startswith(_TARGET) else ""
-    if action in NOT_SERVED:
-        raise StatesError("UnsupportedOperation", f"{action} is not served by this local cloud.")
     if action not in OPERATIONS:
         message = f"The action {action or request.target or '(none named)'} is not an action of Step Functions."
         raise StatesError("UnknownOperationException", message)
