@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.states_setup import FUNCTION, ROLE, FunctionFailed, World, run_world
+from tests.unit.states_setup import FUNCTION, REGION, ROLE, FunctionFailed, World, one, run_world
 
 TASK: dict[str, Any] = {"Type": "Task", "Resource": f"{FUNCTION}f", "Next": "After"}
 
@@ -49,7 +49,14 @@ def test_a_state_is_tried_once(state: dict[str, Any], expected: dict[str, Any]) 
         ({"definition": "{"}, "InvalidDefinition"),
         ({"definition": '{"Type": "Nap"}'}, "InvalidDefinition"),
         ({"definition": '{"Type": "Succeed"}', "input": "{"}, "InvalidExecutionInput"),
-        ({"definition": '{"Type": "Succeed"}', "inspectionLevel": "TRACE"}, "ValidationException"),
+        ({"definition": '{"Type": "Succeed"}', "inspectionLevel": "TRACE", "revealSecrets": True},
+         "ValidationException"),
+        ({"definition": '{"Type": "Succeed"}', "mock": {"result": "{}"}}, "ValidationException"),
+        ({"definition": '{"Type": "Succeed"}', "context": "{}"}, "ValidationException"),
+        ({"definition": '{"Type": "Succeed"}', "stateConfiguration": {}}, "ValidationException"),
+        ({"definition": '{"Type": "Succeed"}', "stateName": "S"}, "ValidationException"),
+        ({"definition": json.dumps({**TASK, "Resource": f"arn:aws:states:{REGION}:123456789012:activity:a"}),
+          "roleArn": ROLE}, "ValidationException"),
         ({"definition": json.dumps({**TASK, "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken"}),
           "roleArn": ROLE}, "ValidationException"),
         ({"definition": '{"Type": "Parallel"}'}, "ValidationException"),
@@ -61,5 +68,97 @@ def test_what_cannot_be_tried_is_refused(values: dict[str, str], code: str) -> N
     async def story(world: World) -> None:
         status, told = await world.call("TestState", **values)
         assert (status, told["__type"]) == (400, code)
+
+    run_world(story)
+
+
+STEPS: dict[str, Any] = {
+    "Type": "Task",
+    "Resource": f"{FUNCTION}f",
+    "InputPath": "$.a",
+    "Parameters": {"p.$": "$.b"},
+    "ResultSelector": {"r.$": "$.v"},
+    "ResultPath": "$.put",
+    "OutputPath": "$.put.r",
+    "Assign": {"kept.$": "$.r"},
+    "End": True,
+}
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "TRACE"])
+def test_each_step_of_a_states_data_is_shown(level: str) -> None:
+    """From its input to its output, and the variables that it leaves."""
+
+    async def story(world: World) -> None:
+        world.functions["f"] = lambda event: {"v": event["p"] + 1}
+        given = {"definition": json.dumps(STEPS), "roleArn": ROLE, "input": '{"a": {"b": 1}}', "inspectionLevel": level}
+        assert await world.ask("TestState", **given) == {
+            "status": "SUCCEEDED",
+            "output": "2",
+            "inspectionData": {
+                "input": '{"a":{"b":1}}',
+                "afterInputPath": '{"b":1}',
+                "afterParameters": '{"p":1}',
+                "result": '{"v":2}',
+                "afterResultSelector": '{"r":2}',
+                "afterResultPath": '{"a":{"b":1},"put":{"r":2}}',
+                "variables": '{"kept":2}',
+            },
+        }
+
+    run_world(story)
+
+
+def test_each_step_of_a_state_in_jsonata_is_shown() -> None:
+    """Its arguments and its result; a state in the middle of a machine is found by its name."""
+
+    async def story(world: World) -> None:
+        world.functions["f"] = lambda event: {"v": event["p"] + 1}
+        state = {
+            "Type": "Task",
+            "Resource": f"{FUNCTION}f",
+            "Arguments": {"p": "{% $states.input.a + $v %}"},
+            "Assign": {"v": "{% $states.result.v %}"},
+            "Output": "{% $states.result.v * 2 %}",
+            "End": True,
+        }
+        inner = {"StartAt": "Deep", "States": {"Deep": state}}
+        machine = {"QueryLanguage": "JSONata", **one({"Type": "Map", "ItemProcessor": inner})}
+        given = {"definition": json.dumps(machine), "stateName": "Deep", "roleArn": ROLE}
+        more = {"input": '{"a": 1}', "variables": '{"v": 5}', "inspectionLevel": "DEBUG"}
+        assert await world.ask("TestState", **given, **more) == {
+            "status": "SUCCEEDED",
+            "output": "14",
+            "inspectionData": {
+                "input": '{"a":1}',
+                "afterArguments": '{"p":6}',
+                "result": '{"v":7}',
+                "variables": '{"v":7}',
+            },
+        }
+        told = await world.ask("TestState", **given, input="{}", inspectionLevel="DEBUG")
+        assert (told["status"], told["error"], told["inspectionData"]) == (
+            "FAILED", "States.QueryEvaluationError", {"input": "{}"},
+        )  # fmt: skip
+
+    run_world(story)
+
+
+def test_a_pass_and_a_choice_have_fewer_steps() -> None:
+    """Only those that their type has."""
+
+    async def story(world: World) -> None:
+        state = {"Type": "Pass", "Parameters": {"a": 1}, "ResultPath": "$.p", "End": True}
+        told = await world.ask("TestState", definition=json.dumps(state), inspectionLevel="DEBUG")
+        assert set(told["inspectionData"]) == {
+            "input",
+            "afterInputPath",
+            "afterParameters",
+            "result",
+            "afterResultPath",
+        }
+        choice = {"Type": "Choice", "Choices": [{"Variable": "$.a", "IsPresent": True, "Next": "T"}], "Default": "U"}
+        told = await world.ask("TestState", definition=json.dumps(choice), inspectionLevel="DEBUG")
+        assert (told["nextState"], told["inspectionData"]) == ("U", {"input": "{}", "afterInputPath": "{}"})
 
     run_world(story)

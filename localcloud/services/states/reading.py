@@ -20,11 +20,10 @@ __all__ = ["read_arguments", "read_items", "read_template", "select_item"]
 
 async def read_arguments(state: State, scope: Scope, lane: Lane) -> Any:
     """What a task, or a Parallel's branches, are given: the input unless the state says else. Raises StateFailure."""
-    name = "Arguments" if state.jsonata else "Parameters"
-    if name not in state.fields:
-        return scope.value
-    found = await read_template(state, state.fields[name], name, scope=scope, lane=lane)
-    lane.run.note("afterArguments" if state.jsonata else "afterParameters", found)
+    name, found = "Arguments" if state.jsonata else "Parameters", scope.value
+    if name in state.fields:
+        found = await read_template(state, state.fields[name], name, scope=scope, lane=lane)
+    lane.run.note(f"after{name}", found)
     return found
 
 

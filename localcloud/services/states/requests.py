@@ -130,6 +130,7 @@ REQUESTS: Final[Mapping[str, Structure]] = {
             "inspectionLevel": Text(choices=("INFO", "DEBUG", "TRACE")),
             "revealSecrets": Flag(),
             "variables": _DATA,
+            "stateName": _NAME,
         },
         ("definition",),
     ),

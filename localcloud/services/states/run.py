@@ -130,6 +130,7 @@ async def _try_query(visit: _Visit, lane: Lane) -> tuple[str, Any]:
     state, variables = visit.state, lane.variables
     scope = Scope(visit.raw, _context(visit, lane), variables)
     done = await act(state, scope, lane)
+    lane.run.note("result", done.result)
     extra = {"result": done.result} if state.kind in _WITH_RESULT else {}
     place, fields = done.rule or ("", state.fields)
     made: dict[str, Any] = await evaluate(fields.get("Assign", {}), _join(place, "Assign"), scope, lane=lane, **extra)
@@ -165,11 +166,14 @@ async def _try_path(visit: _Visit, lane: Lane) -> tuple[str, Any]:
     context = _context(visit, lane)
     taken = select(state.path("InputPath"), Scope(visit.raw, context, lane.variables))
     scope = Scope(taken, context, lane.variables)
+    lane.run.note("afterInputPath", taken)
     done = await act(state, scope, lane)
     result = done.result
+    lane.run.note("result", result)
     variables = lane.variables
     if "ResultSelector" in fields:
         result = fill(fields["ResultSelector"], Scope(result, context, variables), lane.run.world.rng)
+    lane.run.note("afterResultSelector", result)
     assigned = Scope(result if state.kind in _WITH_RESULT else taken, context, variables)
     if state.kind == "Pass":
         assigned = Scope(result, context, variables)

@@ -72,10 +72,11 @@ def _is_near(value: float) -> bool:
 
 
 async def _pass(state: State, scope: Scope, lane: Lane) -> Done:
+    value = scope.value
     if "Parameters" in state.fields:
         value = fill(state.fields["Parameters"], scope, lane.run.world.rng)
-        return Done(state.fields.get("Result", value))
-    return Done(state.fields.get("Result", scope.value))
+    lane.run.note("afterParameters", value)
+    return Done(state.fields.get("Result", value))
 
 
 async def _succeed(_state: State, scope: Scope, _lane: Lane) -> Done:
