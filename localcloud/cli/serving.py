@@ -162,11 +162,13 @@ def _leaves(group: BaseExceptionGroup[Exception]) -> list[BaseException]:
 
 
 def _refuse(group: BaseExceptionGroup[LedgerRefused]) -> Ended:
+    names: dict[str, None] = {}
     for error in _leaves(group):
         if isinstance(error, LedgerRefused):
             sys.stderr.writelines(f"{line}\n" for line in error.ledger.refused)
-    said = "the template asks for what is not served here; start without it by --allow and the name of each line above"
-    return Ended(REFUSED, said)
+            names |= dict.fromkeys(line.name() for line in error.ledger.refused)
+    words = " ".join(f"--allow {name}" for name in names)
+    return Ended(REFUSED, f"the template asks for what is not served here; to start without it, add\n  {words}")
 
 
 def _say(started: _Started, *, ends: str) -> None:

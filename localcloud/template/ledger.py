@@ -53,12 +53,15 @@ class Line:
             "allowed": self.allowed,
         }
 
+    def name(self) -> str:
+        """What it is about, as `--allow` takes it: `JobsQueue.FifoQueue`."""
+        return f"{self.logical_id}.{self.property}" if self.property else self.logical_id
+
     def __str__(self) -> str:
         """`refused  JobsQueue.FifoQueue (AWS::SQS::Queue): reason`."""
-        name = f"{self.logical_id}.{self.property}" if self.property else self.logical_id
         said = f": {self.reason}" if self.reason else ""
         mark = "allowed" if self.allowed else self.support.value
-        return f"{mark:<9} {name} ({self.type}){said}"
+        return f"{mark:<9} {self.name()} ({self.type}){said}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,14 +115,29 @@ def test_a_detached_start_leaves_the_local_cloud_to_its_child() -> None:
 
 
 def test_a_refusal_is_said_once_with_its_way_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each line names what --allow takes; exit code 3."""
+    """A line for each, and the words that let it start; exit code 3."""
     (folder / "template.yaml").write_text(
-        "Resources: {Jobs: {Type: AWS::SQS::Queue, Properties: {Colour: red}}}", encoding="utf-8"
+        "Resources: {Jobs: {Type: AWS::SQS::Queue, Properties: {Colour: red}}, No: {Type: AWS::EC2::VPC}}",
+        encoding="utf-8",
     )
     assert main(["up", "--port", "0"]) == 3
-    first, second = capsys.readouterr().err.splitlines()
+    first, second, third, words = capsys.readouterr().err.splitlines()
     assert first == "refused   Jobs.Colour (AWS::SQS::Queue): Colour is not served here"
-    assert "--allow" in second
+    assert second.startswith("refused   No (AWS::EC2::VPC)")
+    assert third.endswith("to start without it, add")
+    assert words == "  --allow Jobs.Colour --allow No"
+
+
+def test_what_of_samconfig_is_not_used_is_said_once(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the process that serves, detached or not."""
+    (folder / "template.yaml").write_text("Resources: {No: {Type: AWS::EC2::VPC}}", encoding="utf-8")
+    (folder / "samconfig.toml").write_text('[default.deploy.parameters]\ntags = "a=b"\n', encoding="utf-8")
+    for words in ([], ["--detach"]):
+        monkeypatch.setattr(sys, "argv", ["sluiceway", "up", "--port", "0", *words])  # what a detached child is given
+        assert main() == 3
+        assert capfd.readouterr().err.count("samconfig.toml: not used here: tags") == 1
 
 
 def test_a_file_of_replies_that_is_not_there_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
