@@ -11,16 +11,15 @@ import base64
 import hashlib
 import io
 import lzma
-import os
-import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from localcloud.compute.code_files import copy_code, list_code
 from localcloud.compute.installer import make_once
 
 __all__ = ["BadArchive", "CodeFacts", "CodeStore"]
@@ -28,7 +27,6 @@ __all__ = ["BadArchive", "CodeFacts", "CodeStore"]
 MAX_ZIPPED_BYTES: Final = 50 * 1024 * 1024  # gettingstarted-limits: 50 MB zipped, in a request; by S3 it may be more
 MAX_UNZIPPED_BYTES: Final = 250 * 1024 * 1024  # the same: 250 MB unzipped
 MAX_FILES: Final = 20_000  # ours: an archive may name any number of empty files
-_IGNORED: Final = frozenset({"__pycache__", ".git", ".aws-sam", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
 _UNREADABLE: Final = (
     *(zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError),
     *(zlib.error, lzma.LZMAError, struct.error),  # of compressed data that is none: zipfile lets them through
@@ -57,7 +55,7 @@ class CodeStore:
 
     def measure(self, folder: Path) -> CodeFacts:
         """Hash and size of what is in a folder now."""
-        files = list(_files(folder))
+        files = list(list_code(folder))
         signature = hashlib.sha256()
         for path in files:
             stat = path.stat()
@@ -72,13 +70,7 @@ class CodeStore:
         if folder.is_relative_to(self._folder):
             return folder, self._known.get(folder, ("", CodeFacts("", 0)))[1]
         facts = self.measure(folder)
-        copy = self._target(facts)
-
-        def make(target: Path) -> None:
-            ignored = shutil.ignore_patterns(*_IGNORED)
-            shutil.copytree(folder, target, ignore=ignored, ignore_dangling_symlinks=True, dirs_exist_ok=True)
-
-        kept = make_once(copy, make)
+        kept = make_once(self._target(facts), partial(copy_code, folder))
         self._known[kept] = ("", facts)
         return kept, facts
 
@@ -128,16 +120,6 @@ def _extract(opened: zipfile.ZipFile, members: list[zipfile.ZipInfo], target: Pa
             content = source.read()
         place.write_bytes(content)
         place.chmod(0o755 if member.external_attr >> _MODE_BITS & 0o111 else 0o644)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Every file that Lambda would have of a folder, in a fixed order."""
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in _IGNORED)
-        for name in sorted(names):
-            path = Path(root) / name
-            if path.is_file():
-                yield path
 
 
 def _read_facts(folder: Path, files: list[Path]) -> CodeFacts:

@@ -8,7 +8,6 @@ this machine. Blocking: call from a worker thread. Knows folders and interpreter
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import time
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from localcloud.compute.code_files import copy_code, list_code
 from localcloud.compute.installer import Progress, find_build_python, install, make_once, run_build
 from localcloud.compute.interpreters import Interpreter
 from sluiceway.errors import Misconfigured
@@ -24,7 +24,6 @@ from sluiceway.errors import Misconfigured
 __all__ = ["Builder", "FunctionCode", "Made"]
 
 SAM_BUILD: Final = Path(".aws-sam") / "build"
-_IGNORED: Final = frozenset({"__pycache__", ".git", ".aws-sam", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
 _ELF_MACHINES: Final = {0x3E: "x86_64", 0xB7: "aarch64"}  # e_machine of the ELF header
 _PYTHON_METHOD: Final = re.compile(r"python3\.\d+")
 
@@ -160,7 +159,7 @@ class Builder:
 
         def make(folder: Path) -> None:
             self.progress(f"Building the layer {logical_id}")
-            shutil.copytree(source, folder / "python", ignore=shutil.ignore_patterns(*_IGNORED))
+            copy_code(source, folder / "python")
             if _names_packages(source / "requirements.txt"):
                 install(source / "requirements.txt", folder / "python", interpreter=interpreter, environ=self.environ)
 
@@ -175,7 +174,7 @@ class Builder:
             self.progress(f"Building the layer {logical_id}")
             scratch = folder.with_name(folder.name + ".source")
             try:
-                shutil.copytree(source, scratch, ignore=shutil.ignore_patterns(*_IGNORED))
+                copy_code(source, scratch)
                 python = find_build_python(interpreter)
                 environ = {**self.environ, "ARTIFACTS_DIR": str(folder), "PYTHON": python}
                 run_build(["make", f"build-{logical_id}"], cwd=scratch, environ=environ, what=f"build {logical_id}")
@@ -192,9 +191,7 @@ class Builder:
 
 def _files(folder: Path) -> Iterator[Path]:
     """Every file of a source folder in a fixed order, without what tools leave behind."""
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in _IGNORED)
-        yield from (Path(root) / name for name in sorted(names) if not name.endswith(".pyc"))
+    return (path for path in list_code(folder) if not path.name.endswith(".pyc"))
 
 
 def _runs_here(library: Path, interpreter: Interpreter) -> bool:

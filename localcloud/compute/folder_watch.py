@@ -17,6 +17,8 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
+from localcloud.compute.code_files import leads_back
+
 __all__ = ["FolderWatch", "is_code"]
 
 SETTLE_S: Final = 0.02
@@ -28,7 +30,7 @@ MAX_FOLDERS: Final = 4_096  # half of what older kernels allow to all programs o
 _TOOLS: Final = frozenset({"__pycache__", "node_modules"})
 
 _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x8, 0x40, 0x80, 0x100, 0x200
-_OVERFLOW, _IGNORED, _IS_FOLDER = 0x4000, 0x8000, 0x4000_0000
+_OVERFLOW, _IGNORED = 0x4000, 0x8000
 _WANTED: Final = _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
 _ONLY_FOLDERS: Final = 0x0100_0000
 _EVENT: Final = struct.Struct("iIII")
@@ -119,7 +121,7 @@ class _Inotify:
             raise OSError(ctypes.get_errno(), "inotify_init1")
         self._note = note
         self._without = without
-        self._folders: dict[int, Path] = {}
+        self._folders: dict[int, set[Path]] = {}  # more than one where links lead to the same
         self._roots: set[Path] = set()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._fd, self._read)
@@ -139,7 +141,7 @@ class _Inotify:
             return False
         found = int(self._libc.inotify_add_watch(self._fd, os.fsencode(folder), _WANTED | _ONLY_FOLDERS))
         if found >= 0:
-            self._folders[found] = folder
+            self._folders.setdefault(found, set()).add(folder)
         return found >= 0
 
     def _read(self) -> None:
@@ -160,23 +162,25 @@ class _Inotify:
             for root in self._roots:
                 self._note(root)
         elif mask & _IGNORED:
-            self._lose(self._folders.pop(number, None))
-        elif number in self._folders and is_code(name):
-            self._see(self._folders[number] / name, mask)
+            for folder in self._folders.pop(number, ()):
+                self._lose(folder)
+        elif is_code(name):
+            for folder in tuple(self._folders.get(number, ())):
+                self._see(folder / name, mask)
 
     def _see(self, path: Path, mask: int) -> None:
         if path in self._without:
             return
-        if mask & _IS_FOLDER and mask & (_CREATE | _MOVED_TO):
+        if mask & (_CREATE | _MOVED_TO) and path.is_dir():  # a link to one as well
             for folder in _folders(path, self._without):
                 self._add(folder)
                 for found in _files_in(folder):  # those that were there before the watch
                     self._note(found)
         self._note(path, is_new=bool(mask & _CREATE))
 
-    def _lose(self, folder: Path | None) -> None:
+    def _lose(self, folder: Path) -> None:
         """A folder is gone; where it is one that was asked for, another may come in its place."""
-        if folder is None or folder not in self._roots or self._fd < 0:
+        if folder not in self._roots or self._fd < 0:
             return
         if folder.is_dir():
             self.add(folder)
@@ -231,11 +235,19 @@ class _Polling:
 
 
 def _folders(root: Path, without: frozenset[Path]) -> Iterator[Path]:
-    """A folder and those below it that may hold code; links are not followed."""
-    for found, names, _ in os.walk(root):
+    """A folder and those below it that may hold code, and those that links lead to, but for links that lead back."""
+    for found, names, _ in os.walk(root, followlinks=True):
         folder = Path(found)
-        names[:] = [name for name in names if is_code(name) and folder / name not in without]
+        below = [name for name in names if is_code(name) and folder / name not in without]
+        names[:] = [name for name in below if not _leads_back(folder / name, root)]
         yield folder
+
+
+def _leads_back(folder: Path, root: Path) -> bool:
+    try:
+        return leads_back(folder, root)
+    except OSError:  # it went meanwhile
+        return True
 
 
 def _files_in(folder: Path) -> list[Path]:
