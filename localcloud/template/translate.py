@@ -12,6 +12,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +28,8 @@ LANGUAGE_EXTENSIONS: Final = "AWS::LanguageExtensions"
 
 _FORMAT: Final = "1"  # raise it when what is cached changes its shape
 _BUCKET: Final = "sluiceway-local"
+_ASIDE: Final = "sluiceway-set-aside"  # in place of a value
+_MADE_ANEW: Final = ("http://127.0.0.1:", "{")
 _PLACES: Final = {
     "AWS::Serverless::Function": ("CodeUri",),
     "AWS::Serverless::LayerVersion": ("ContentUri",),
@@ -62,13 +65,29 @@ def translate(
     """
     if SAM_TRANSFORM not in _transforms(body):
         return Translation(body=body, cached=False)
-    key = _cache_key(body, parameters, region)
-    if cache is not None and (found := _load(cache / f"{key}.json")) is not None:
+    if cache is None:
+        return Translation(body=_run_translator(body, parameters, region), cached=False)
+    aside = _set_aside(parameters)
+    places = [cache / f"{_cache_key(body, values, region)}.json" for values in (aside, parameters)]
+    if (found := _load(places[0]) or _load(places[1])) is not None:
         return Translation(body=found, cached=True)
-    translated = _run_translator(body, parameters, region)
-    if cache is not None:
-        _store(cache / f"{key}.json", translated)
-    return Translation(body=translated, cached=False)
+    if aside != parameters:
+        with suppress(TemplateError):  # the value's own fault is told of the value
+            translated = _run_translator(body, aside, region)
+            if _ASIDE not in json.dumps(translated):
+                return _stored(places[0], translated)
+    return _stored(places[1], _run_translator(body, parameters, region))
+
+
+def _set_aside(parameters: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
+    """Without what each start makes anew (addresses, key sets): the translator hardly ever reads the value of one.
+
+    Where it does, what stands in for it is in the translation.
+    """
+    return {
+        name: _ASIDE if isinstance(value, str) and value.startswith(_MADE_ANEW) else value
+        for name, value in parameters.items()
+    }
 
 
 def _transforms(body: Mapping[str, Any]) -> list[str]:
@@ -93,12 +112,13 @@ def _load(path: Path) -> dict[str, Any] | None:
         return None  # missing, or half written by a machine that lost power: translate again
 
 
-def _store(path: Path, translated: Mapping[str, Any]) -> None:
+def _stored(path: Path, translated: Mapping[str, Any]) -> Translation:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     with os.fdopen(handle, "w") as file:
         json.dump(translated, file, separators=(",", ":"))
     Path(name).replace(path)
+    return Translation(body=translated, cached=False)
 
 
 # ---------------------------------------------------------------- the translator

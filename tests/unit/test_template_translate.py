@@ -129,6 +129,28 @@ def test_a_translation_is_remembered_by_its_content(tmp_path: Path) -> None:
     assert not translate(template, {"P": "1"}, region="eu-west-1", cache=tmp_path / "cache").cached
 
 
+def test_what_each_start_makes_anew_needs_no_translator(tmp_path: Path) -> None:
+    """Addresses and key sets of this machine differ from start to start; they stay in the template by name."""
+    variables = {"KEYS": {"Ref": "Keys"}, "AT": {"Ref": "At"}}
+    template = {
+        "Transform": SAM,
+        "Resources": {"F": _function(CodeUri="a", Environment={"Variables": variables})},
+    }
+    given = [{"Keys": '{"keys": [1]}', "At": "http://127.0.0.1:1"}, {"Keys": "{}", "At": "http://127.0.0.1:2"}]
+    first, second = (translate(template, each, region="eu-west-1", cache=tmp_path) for each in given)
+    assert (first.cached, second.cached) == (False, True)
+    assert first.body == second.body == translate(template, given[1], region="eu-west-1").body
+
+
+def test_what_the_translator_reads_of_it_is_the_value(tmp_path: Path) -> None:
+    """A translation that has a value in it is that value's own."""
+    template = {"Transform": SAM, "Resources": {"F": _function(CodeUri={"Ref": "Path"})}}
+    asked = ["{one}/src", "{two}/src", "{one}/src"]
+    found = [translate(template, {"Path": each}, region="eu-west-1", cache=tmp_path) for each in asked]
+    assert [each.cached for each in found] == [False, False, True]
+    assert [each.body["Resources"]["F"]["Properties"]["Code"] for each in found] == asked
+
+
 def test_a_warm_start_never_imports_the_translator(tmp_path: Path) -> None:
     """With a remembered translation, neither samtranslator nor boto3 is loaded: that is the start's budget."""
     program = (
