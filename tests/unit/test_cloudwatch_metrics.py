@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from random import Random
 
 import pytest
@@ -130,6 +131,51 @@ def test_memory_is_bounded_by_metrics_and_points(monkeypatch: pytest.MonkeyPatch
     metrics.put("n", "f", 1.0, dimensions={})
     metrics.put("n", "g", 1.0, dimensions={})
     assert [metric.id.name for metric in metrics.all()] == ["f", "g"]
+
+
+def test_a_minute_that_is_over_is_kept_whole_in_little_memory() -> None:
+    """A day's minutes of 300 different values: ten bytes a value, and each statistic is what it was."""
+    draw, metrics = Random(4), Metrics(HandClock())
+    kept = 300
+    values = [round(draw.uniform(1, 100), 2) for _ in range(kept)]
+    tracemalloc.start()
+    try:
+        for minute in range(kept):
+            spread = {value + minute: 1.0 for value in values}
+            put = Stats(float(len(spread)), math.fsum(spread), min(spread), max(spread), spread)
+            metrics.add(AGE, put, at_s=NOW + 60 * minute)
+            del spread, put
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < kept * kept * 10
+    read = metrics.read(AGE, Reading(NOW, NOW + 60 * kept, 60))
+    ordered = sorted(set(values))
+    assert [len(point.stats.spread or ()) for point in read] == [len(ordered)] * kept
+    high = ordered[math.ceil(len(ordered) * 0.9) - 1]
+    assert [point.stats.percentile(90) for point in read] == [high + minute for minute in range(kept)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.sampled_from([1.0, 2.0, 2.5, 7.0]), st.sampled_from([1.0, 0.5, 3.0]))))
+def test_values_may_come_late_and_in_any_order(found: list[tuple[int, float, float]]) -> None:
+    """A point that is over takes in what is measured for it later, with how often each value was there."""
+    metrics, wanted = Metrics(HandClock()), dict[int, dict[float, float]]()
+    for minute, value, count in found:
+        metrics.add(AGE, Stats(count, value * count, value, value), at_s=NOW + 60 * minute)
+        spread = wanted.setdefault(minute, {})
+        spread[value] = spread.get(value, 0.0) + count
+    read = metrics.read(AGE, Reading(NOW, NOW + 3600, 60))
+    assert [(point.start_s - NOW) // 60 for point in read] == sorted(wanted)
+    for point in read:
+        spread = wanted[(point.start_s - NOW) // 60]
+        assert (point.stats.spread or {point.stats.least: point.stats.count}) == spread
+        assert (point.stats.count, point.stats.least, point.stats.most) == (
+            sum(spread.values()),
+            min(spread),
+            max(spread),
+        )
+    spreads = sum(len(spread) for spread in wanted.values() if len(spread) > 1)
+    assert metrics.size(AGE) == len(wanted) + spreads
 
 
 def test_regions_are_apart() -> None:

@@ -9,9 +9,11 @@ Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatc
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from itertools import repeat
+from typing import Final, NamedTuple, TypeVar
 
 from localcloud.clock import Clock
 
@@ -27,6 +29,7 @@ MAX_METRICS: Final = 10_000  # of one Region; AWS has no bound, memory has
 MAX_BUCKETS: Final = 500_000  # of one Region, about 100 MB
 MAX_SPREAD: Final = 1_000  # different values of one point; above it they are kept to two digits
 HOME_REGION: Final = "us-east-1"
+_FRESH_POINTS: Final = 2  # of a series, to be added to: this minute and the one that is handed over after it has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,34 +131,100 @@ class Point:
     stats: Stats
 
 
-class _Series:
-    """The points of one metric in one unit, by the second at which they begin."""
+class _Packed(NamedTuple):
+    """The statistics of a point that is past, in a tenth of the memory. `counts` None: each of the values once."""
+
+    samples: float
+    total: float
+    least: float
+    most: float
+    values: array[float] | None
+    counts: array[float] | None
+
+    @classmethod
+    def of(cls, stats: Stats) -> _Packed:
+        values = counts = None
+        if stats.spread is not None:
+            values = array("d", stats.spread)
+            is_plain = all(count == 1.0 for count in stats.spread.values())
+            counts = None if is_plain else array("d", stats.spread.values())
+        return cls(stats.count, stats.total, stats.least, stats.most, values, counts)
+
+    def unpack(self) -> Stats:
+        spread = None
+        if self.values is not None:
+            spread = dict(zip(self.values, repeat(1.0) if self.counts is None else self.counts, strict=False))
+        return Stats(self.samples, self.total, self.least, self.most, spread)
+
+
+class _Points:
+    """Points of one length, by the second at which they begin; all but the newest are packed."""
 
     def __init__(self) -> None:
-        self.minutes: dict[int, Stats] = {}
-        self.seconds: dict[int, Stats] = {}
+        self._fresh: dict[int, Stats] = {}
+        self._packed: dict[int, _Packed] = {}
+
+    def __len__(self) -> int:
+        return len(self._fresh) + len(self._packed)
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self._fresh
+        yield from self._packed
+
+    def find(self, at_s: int) -> Stats | None:
+        """What begins then, not to be changed; None where nothing was put."""
+        packed = self._packed.get(at_s)
+        return self._fresh.get(at_s) if packed is None else packed.unpack()
+
+    def add(self, at_s: int, stats: Stats) -> int:
+        """Take `stats` in; by how many values the spread grew."""
+        packed = self._packed.pop(at_s, None)
+        if packed is not None:
+            self._fresh[at_s] = packed.unpack()
+        grown = _add(self._fresh, at_s, stats)
+        if len(self._fresh) > _FRESH_POINTS:
+            for old_s in sorted(self._fresh)[:-_FRESH_POINTS]:
+                self._packed[old_s] = _Packed.of(self._fresh.pop(old_s))
+        return grown
+
+    def trim(self, oldest_s: float) -> int:
+        """Forget what begins before then; how many values of spreads that were."""
+        gone = [at_s for at_s in self if at_s < oldest_s]
+        values = 0
+        for at_s in gone:
+            fresh, packed = self._fresh.pop(at_s, None), self._packed.pop(at_s, None)
+            values += len((fresh.spread if fresh is not None else packed.values if packed is not None else None) or ())
+        return values
+
+
+class _Series:
+    """The points of one metric in one unit."""
+
+    def __init__(self) -> None:
+        self._minutes = _Points()
+        self._seconds = _Points()
         self._spread = 0  # how many values are kept beyond the points themselves
 
     def __len__(self) -> int:
-        return len(self.minutes) + len(self.seconds) + self._spread
+        return len(self._minutes) + len(self._seconds) + self._spread
 
     def add(self, at_s: int, stats: Stats, *, is_fine: bool) -> None:
-        self._spread += _add(self.minutes, at_s - at_s % MINUTE_S, stats)
+        self._spread += self._minutes.add(at_s - at_s % MINUTE_S, stats)
         if is_fine:
-            self._spread += _add(self.seconds, at_s, stats)
+            self._spread += self._seconds.add(at_s, stats)
 
     def between(self, start_s: float, end_s: int, *, is_fine: bool) -> Iterator[tuple[int, Stats]]:
         """The points that begin from `start_s` up to `end_s`, in no order."""
-        points, step_s = (self.seconds, 1) if is_fine else (self.minutes, MINUTE_S)
+        points, step_s = (self._seconds, 1) if is_fine else (self._minutes, MINUTE_S)
         first_s = -(-math.ceil(start_s) // step_s) * step_s
-        if (end_s - first_s) // step_s < len(points):
-            return ((at_s, points[at_s]) for at_s in range(first_s, end_s, step_s) if at_s in points)
-        return ((at_s, stats) for at_s, stats in points.items() if first_s <= at_s < end_s)
+        is_short = (end_s - first_s) // step_s < len(points)
+        for at_s in range(first_s, end_s, step_s) if is_short else points:
+            if first_s <= at_s < end_s and (stats := points.find(at_s)) is not None:
+                yield at_s, stats
 
     def trim(self, now_s: float) -> None:
-        for points, kept_s in ((self.minutes, MINUTE_RETENTION_S), (self.seconds, SECOND_RETENTION_S)):
-            for at_s in [at_s for at_s in points if at_s < now_s - kept_s]:
-                self._spread -= len(points.pop(at_s).spread or ())
+        self._spread -= self._minutes.trim(now_s - MINUTE_RETENTION_S)
+        self._spread -= self._seconds.trim(now_s - SECOND_RETENTION_S)
 
 
 class Metric:
