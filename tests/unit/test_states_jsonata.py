@@ -289,6 +289,7 @@ ONLY_QUERY = "is only supported for the 'JSONata' QueryLanguage at /States/S"
         (query({"Type": "Wait"}), "Exactly one of 'Seconds' or 'Timestamp' is required at /States/S"),
         (query({"Type": "Pass", "QueryLanguage": "JSONPath", "Output": 1}),
          "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine at /States/S'"),
+        (output(["{% '" + "x" * 33_000 + "' %}"] * 2), "NOT_SERVED: More than 65536 characters of JSONata in one"),
         (one({"Type": "Pass", "Output": 1}), f"field 'Output' {ONLY_QUERY}"),
         (one({**DOUBLE, "Arguments": 1}), f"field 'Arguments' {ONLY_QUERY}"),
         (query({"Type": "Map", "ItemProcessor": {**ITEMS, "QueryLanguage": "JSONata"}}),

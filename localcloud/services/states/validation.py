@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from localcloud.json_text import MalformedJson, parse_json
 from localcloud.services.states.fields import FIELDS, REQUIRED
 from localcloud.services.states.map_fields import check_map
+from localcloud.services.states.queries import expressions_in
 from localcloud.services.states.query_fields import (
     QUERY_FIELDS,
     check_query_catch,
@@ -27,6 +28,7 @@ SCHEMA: Final = "SCHEMA_VALIDATION_FAILED"
 TARGET: Final = "MISSING_TRANSITION_TARGET"
 NOT_SERVED: Final = "NOT_SERVED"
 MAX_NAME_CHARS: Final = 80
+MAX_QUERY_CHARS: Final = 65_536  # of all expressions together, ours: parsing takes some 20 us a character
 MAX_DEPTH: Final = 50  # of Parallel and Map inside each other, ours
 _TOP: Final = frozenset({"Comment", "QueryLanguage", "StartAt", "States", "TimeoutSeconds", "Version"})
 _INNER: Final = frozenset({"Comment", "ProcessorConfig", "StartAt", "States"})
@@ -66,6 +68,11 @@ def check_definition(text: str, kind: str) -> tuple[dict[str, Any], list[Diagnos
     if not isinstance(value, dict):
         return {}, [Diagnostic("INVALID_JSON_DESCRIPTION", "The definition is not a JSON object", "")]
     machine = cast("dict[str, Any]", value)
+    if "JSONata" in text and sum(len(each) for _, each in expressions_in(machine)) > MAX_QUERY_CHARS:
+        message = (
+            f"More than {MAX_QUERY_CHARS} characters of JSONata in one definition are not served by this local cloud"
+        )
+        return machine, [Diagnostic(NOT_SERVED, message, "")]
     return machine, list(_Checker(kind).check(machine))
 
 
