@@ -19,6 +19,7 @@ from tests.local.conftest import RunningCloud, start_cloud
 from tests.local.reset_looks import Looks
 
 pytestmark = pytest.mark.local
+GATEWAY_GRACE_MS = 5_000  # of a request under way when a cloud ends
 TEMPLATE = Path(__file__).parent / "reset" / "template.yaml"
 
 
@@ -155,25 +156,24 @@ def test_what_every_service_says_is_what_it_said_at_the_start(running: RunningCl
 
 
 def test_a_handler_without_an_end_is_killed(running: RunningCloud, looks: Looks) -> None:
-    """A reset waits for no invocation: its process is gone, and its caller's connection with it."""
-    name = physical(looks, "Wedged")
-    url = f"{running.status['endpoints']['aws']}/2015-03-31/functions/{name}/invocations"
-    signed = {"authorization": "AWS4-HMAC-SHA256 Credential=me/20260101/us-east-1/lambda/aws4_request"}
+    """A reset waits neither for an invocation nor for its caller, whose connection ends without an answer."""
+    name, url = physical(looks, "Wedged"), running.status["endpoints"]["serverlesshttpapi"] + "/wedge"
     ended: list[BaseException] = []
 
-    def invoke() -> None:
+    def call() -> None:
         try:
-            ask(url, "POST", signed)
+            ask(url, "GET")
         except (OSError, http.client.HTTPException) as error:
             ended.append(error)
 
-    caller = threading.Thread(target=invoke)
+    caller = threading.Thread(target=call)
     caller.start()
     wait_for(lambda: running.processes(name) != [])
-    reset(running)
+    took_ms = reset(running)
     assert running.processes(name) == []
     caller.join(10)
     assert len(ended) == 1
+    assert took_ms < GATEWAY_GRACE_MS
 
 
 def test_who_calls_while_it_is_reset_waits_or_is_cut_off(running: RunningCloud) -> None:

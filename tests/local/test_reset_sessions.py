@@ -110,3 +110,24 @@ def test_after_one_that_has_ended_another_is_started(
     with pytest.raises(Exception, match=r"^$"):
         lend(end)
     assert len(lend(lambda app: app.client("sqs").list_queues()["QueueUrls"])) == 1
+
+
+def _sent(app: App) -> str:
+    return str(app.client("sqs").send_message(QueueUrl=app.physical("Tasks"), MessageBody="x")["MessageId"])
+
+
+def test_each_test_draws_the_same_ids(lend: Callable[[Callable[[App], Any]], Any], sessions: CloudSessions) -> None:
+    """By the seed; but what is made after a reset has ids that never were, so that an old handle is none."""
+
+    def with_reset(app: App) -> list[str]:
+        ids = [_sent(app)]
+        for host in vars(sessions)["_hosts"].values():
+            host.reset()
+            ids.append(_sent(app))
+            host.reset()
+            ids.append(_sent(app))
+        return ids
+
+    first, then, third = lend(with_reset)
+    assert lend(_sent) == first
+    assert len({first, then, third}) == 3

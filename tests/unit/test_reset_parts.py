@@ -17,11 +17,15 @@ from localcloud.drawing import ScopedRandom, draw_by, drawing_for
 from localcloud.front import OWN_PATHS
 from localcloud.gate import Gate
 from localcloud.http_server import Servers, serve_http
+from localcloud.kept import open_kept
 from localcloud.models.choose import renew_engine
 from localcloud.models.scripted import ScriptedEngine
+from localcloud.options import CloudOptions
 from localcloud.parts.ports import Sockets
 from localcloud.persistence import empty_folder, hold_folder, open_database
 from localcloud.resetting import RESET_PATH, SHARED, refuse_reset
+from localcloud.template.source import read_template
+from localcloud.template.stack import Settled, prepare_stack, stack_context
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS items (id TEXT)"
 
@@ -159,6 +163,27 @@ def test_a_script_begins_again() -> None:
     renewed = renew_engine(engine)
     assert isinstance(renewed, ScriptedEngine)
     assert (renewed.calls, engine.calls) == (0, 4)
+
+
+def test_what_stacks_exported_is_forgotten(tmp_path: Path) -> None:
+    """Also where a nested stack could not be deleted, whose exports would be in the way of its next."""
+
+    async def main() -> dict[str, str]:
+        async with open_kept(_options(tmp_path)) as kept:
+            exports = {"left": "over"}
+            context = stack_context(tmp_path)
+            source = read_template(tmp_path / "template.json")
+            kept.stack = prepare_stack(source, context, Settled(exports=exports))
+            kept.empty()
+            return exports
+
+    assert asyncio.run(main()) == {}
+
+
+def _options(folder: Path) -> CloudOptions:
+    template = folder / "template.json"
+    template.write_text('{"Resources": {"Any": {"Type": "AWS::SQS::Queue"}}}')
+    return CloudOptions(template=template, state=folder, cache=folder, environ={}, progress=print, overrides={})
 
 
 def test_a_folder_is_emptied_of_databases_alone(tmp_path: Path) -> None:
