@@ -6,9 +6,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 INSTALL := install --no-compile --require-hashes --only-binary=:all:
 SAM_BIN := .venv-sam/bin
 # A file's tests stay together, so that what they share is made once; in pytest's order, which has the long files first.
-# Two processes a core, since many tests wait for clocks, sockets and processes of their own, and one for the rehearsal,
-# which waits for minutes (see tests/conftest.py).
-WORKERS = $(shell $(BIN)/python -c 'import os; print(1 + min(4, 2 * (os.cpu_count() or 1)))')
+# Two processes a core, since many tests wait for clocks, sockets and processes of their own, and two more for those that
+# wait for minutes (see tests/conftest.py).
+WORKERS = $(shell $(BIN)/python -c 'import os; print(2 + min(4, 2 * (os.cpu_count() or 1)))')
 PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Generator, Sequence
-from itertools import chain, groupby
+from itertools import chain
 
 import pytest
 
-LONGEST = ("tests/local/test_rehearsal.py",)  # minutes of waiting for alarms and names: begun first, beside all others
+# Begun first, beside all others: minutes and half minutes of waiting for alarms, names, metrics and what builds.
+LONGEST = (
+    "tests/local/test_rehearsal.py",
+    "tests/local/test_named_regions.py",
+    "tests/local/test_sam_build.py",
+    "tests/browser/test_local_streams.py",
+    "tests/browser/test_local_regions.py",
+    "tests/local/test_identity_provider.py",
+)
+BEHIND = ("tests/unit/test_clock.py",)  # xdist gives the next file at once to who has one test: it waits for minutes
 WAITING = ("tests/browser/", "tests/local/")  # for clocks, sockets and processes of their own; the others compute
+COMPUTING = ("tests/sim/",)  # and these for long
 
 
 @pytest.hookimpl(wrapper=True)
@@ -25,20 +35,21 @@ def pytest_collection() -> Generator[None, object, object]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that wait and files that compute by turns, so that cores have work while others wait."""
-    files = [(name, list(tests)) for name, tests in groupby(items, key=_file_of)]
-    first = [tests for name, tests in files if name.startswith(LONGEST)]
-    waiting = [tests for name, tests in files if name.startswith(WAITING) and not name.startswith(LONGEST)]
-    computing = [tests for name, tests in files if not name.startswith(WAITING)]
-    items[:] = chain.from_iterable(chain(first, _by_turns(waiting, computing)))
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    first = [files.pop(name) for name in (*LONGEST, *BEHIND) if name in files]
+    kinds: dict[str, list[list[pytest.Item]]] = {"waiting": [], "computing": [], "short": []}
+    for name, tests in files.items():
+        kinds[_kind_of(name)].append(tests)
+    items[:] = chain.from_iterable(chain(first, _by_turns(*kinds.values())))
 
 
-def _file_of(item: pytest.Item) -> str:
-    return item.nodeid.partition("::")[0]
+def _kind_of(name: str) -> str:
+    return "waiting" if name.startswith(WAITING) else "computing" if name.startswith(COMPUTING) else "short"
 
 
-def _by_turns(few: Sequence[list[pytest.Item]], many: Sequence[list[pytest.Item]]) -> list[list[pytest.Item]]:
-    """Both in their order, spread evenly over the whole."""
-    placed = [
-        (at / len(part), number, tests) for number, part in enumerate((few, many)) for at, tests in enumerate(part)
-    ]
+def _by_turns(*kinds: Sequence[list[pytest.Item]]) -> list[list[pytest.Item]]:
+    """Each in its order, spread evenly over the whole."""
+    placed = [(at / len(kind), number, tests) for number, kind in enumerate(kinds) for at, tests in enumerate(kind)]
     return [tests for _, _, tests in sorted(placed, key=lambda place: place[:2])]
