@@ -9,7 +9,7 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from typing import Any, TypeVar, cast
 
 from localcloud.cloud import RunningCloud
@@ -65,7 +65,10 @@ class HostedCloud:
 
     def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The same, and wait for what comes of it."""
-        return self.submit(make).result()
+        try:
+            return self.submit(make).result()
+        except CancelledError:
+            raise CloudEnded from None  # just now
 
     def is_outdated(self) -> bool:
         """Whether the template, or what samconfig.toml says of it, was written since the start."""
@@ -79,20 +82,22 @@ class HostedCloud:
         self.run(self._lasting.end)
 
     def reset(self) -> None:
-        """`rest` and `renew` in one, at the date that the cloud has. Raises CloudEnded, Unresettable."""
-        self._started = Future()
-        self._started.set_result(self.run(self._lasting.reset))
+        """`rest` and `renew` in one, at the date that the cloud has. Raises what `start` raises; then it has ended."""
+        self._open_by(self._lasting.reset)
 
     def renew(self) -> None:
-        """After `rest`: the cloud as it was right after `start`, at this machine's date. Raises what `start` raises."""
+        """After `rest`: the cloud as it was right after `start`, at this machine's date. Raises as `reset` does."""
         self.clock.by_s = 0.0
-        beginning = self.submit(self._lasting.begin)
+        self._open_by(self._lasting.begin)
+
+    def _open_by(self, make: Callable[[], Coroutine[Any, Any, RunningCloud]]) -> None:
+        opening = self.submit(make)
         self._started = Future()
         either: list[Future[Any]] = [self._ended]
-        wait([*either, beginning], return_when=FIRST_COMPLETED)
-        if self._ended.done():
-            raise self._ended.exception() or CloudEnded()
-        self._started.set_result(beginning.result())
+        wait([*either, opening], return_when=FIRST_COMPLETED)
+        if self._ended.done() or opening.exception() is not None:
+            raise self._ended.exception() or CloudEnded()  # the first to fail ends the other
+        self._started.set_result(opening.result())
 
     def stop(self) -> None:
         """Unmake the stack and end every process; nothing is left. Safe to repeat."""

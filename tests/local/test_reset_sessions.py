@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from localcloud.testing.app import App
+from localcloud.testing.hosting import CloudEnded
 from localcloud.testing.sessions import CloudSessions
 
 pytestmark = pytest.mark.local
@@ -131,3 +132,23 @@ def test_each_test_draws_the_same_ids(lend: Callable[[Callable[[App], Any]], Any
     first, then, third = lend(with_reset)
     assert lend(_sent) == first
     assert len({first, then, third}) == 3
+
+
+def test_a_template_that_cannot_be_made_again_ends_the_cloud(
+    lend: Callable[[Callable[[App], Any]], Any], sessions: CloudSessions, template: Path
+) -> None:
+    """The reset says over what, and so does the next test that would need it."""
+    child = template.with_name("child.yaml")
+    child.write_text(QUEUE)
+    template.write_text("Resources: {Child: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: child.yaml}}}")
+
+    def lose(_: App) -> None:
+        child.write_text("Resources: {Tasks: {Type: AWS::SQS::Queue, Properties: {DelaySeconds: 901}}}")
+        for host in vars(sessions)["_hosts"].values():
+            with pytest.raises(Exception, match="DelaySeconds"):
+                host.reset()
+
+    with pytest.raises(CloudEnded):
+        lend(lose)
+    with pytest.raises(pytest.fail.Exception, match=r"template\.yaml: .*DelaySeconds"):
+        lend(_sent)
