@@ -39,9 +39,10 @@ from localcloud.compute.runtimes import ManagedRuntime, Runtimes
 from localcloud.compute.variables import CredentialsSource, Sandbox
 from localcloud.services.logs.model import Logs
 
-__all__ = ["Environment", "ExecutionEnvironment", "Host", "Outcome", "Request"]
+__all__ = ["Environment", "EnvironmentEnded", "ExecutionEnvironment", "Host", "Outcome", "Request"]
 
 INIT_TIMEOUT_S: Final = 10.0  # lambda-runtime-environment: the Init phase is limited to 10 seconds
+SETTLE_S: Final = 0.1  # ours: from an answer until the runtime asks for the next event, or has ended
 DEBUGGED_S: Final = 24 * 3600.0  # what a function is told to have left while an editor is attached
 _EXIT_ERROR: Final = "Runtime.ExitError"
 _Awaited: TypeAlias = asyncio.Future[Answer] | asyncio.Future[Answer | None]
@@ -85,6 +86,10 @@ class Outcome:
     duration_ms: float = 0.0
 
 
+class EnvironmentEnded(Exception):
+    """The runtime ended between two invocations: nothing has seen the event, which another environment may have."""
+
+
 class ExecutionEnvironment(Protocol):
     """What the pool asks of an environment; a simulation may run handlers in the same process instead."""
 
@@ -98,7 +103,7 @@ class ExecutionEnvironment(Protocol):
         ...
 
     async def invoke(self, request: Request) -> Outcome:
-        """Run one invocation to its end, whatever that is."""
+        """Run one invocation to its end, whatever that is. Raises EnvironmentEnded."""
         ...
 
     async def stop(self) -> None:
@@ -157,8 +162,12 @@ class Environment:
         return failed
 
     async def invoke(self, request: Request) -> Outcome:
-        """Run one invocation to its end, whatever that is. Never two at a time."""
+        """Run one invocation to its end, whatever that is. Never two at a time. Raises EnvironmentEnded."""
         loop = asyncio.get_running_loop()
+        if self._process is not None and not await self._asks_again(self._process):
+            self._ended = True
+            self._drop_process()
+            raise EnvironmentEnded
         began = loop.time()
         deadline = began + self._spec.timeout_s
         if self._process is None:
@@ -182,6 +191,13 @@ class Environment:
             shutil.rmtree(self._home, ignore_errors=True)
 
     # ------------------------------------------------------------------ inside
+
+    async def _asks_again(self, process: RuntimeProcess) -> bool:
+        """Whether the runtime goes on after its last answer: Lambda gives it no event before it has asked for one."""
+        asked = process.api.asked()
+        if not asked.done():
+            await asyncio.wait({asked, process.exited}, timeout=SETTLE_S, return_when=asyncio.FIRST_COMPLETED)
+        return not process.exited.done()
 
     async def _start(self, phase: str, *, limit_s: float) -> Answer | None:
         """Start the process; None once it asks for work, else what went wrong (told to the log)."""

@@ -12,12 +12,13 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from localcloud.clock import Clock
 from localcloud.compute.asynchronous import DROPPED_STREAM, AsyncInvocations, Attempt, MetricSink, Outlets, Queued
 from localcloud.compute.concurrency import Admission
-from localcloud.compute.environment import ExecutionEnvironment, Outcome, Request
+from localcloud.compute.environment import EnvironmentEnded, ExecutionEnvironment, Outcome, Request
 from localcloud.compute.function import LATEST, PROVISIONED, FunctionSpec, parse_reference
 from localcloud.compute.metering import Course, FunctionMeters
 from localcloud.compute.pool import Pool
@@ -270,7 +271,8 @@ class Functions:
         meters = self.meters
         if ready is not None and environment is not None:
             course = meters.begin(target, ready=True) if meters is not None else None
-            return self._group.create_task(self._guard(lambda: _run_in(ready, environment, traced), span, course))
+            run = partial(_run_in, ready, environment, traced, otherwise=target.version.pool)
+            return self._group.create_task(self._guard(run, span, course))
         try:
             self._admission.admit(record, asyncio.get_running_loop().time(), counts_rate=counts_rate)
         except LambdaError as error:
@@ -355,9 +357,11 @@ async def _run_on_demand(target: Target, request: Request) -> Outcome:
         target.record.on_demand -= 1
 
 
-async def _run_in(ready: ReadyPool, environment: ExecutionEnvironment, request: Request) -> Outcome:
+async def _run_in(ready: ReadyPool, environment: ExecutionEnvironment, request: Request, *, otherwise: Pool) -> Outcome:
     try:
         return await environment.invoke(request)
+    except EnvironmentEnded:
+        return await otherwise.run(request)
     finally:
         ready.give(environment)
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from localcloud.compute.environment import ExecutionEnvironment, Outcome, Request
+from localcloud.compute.environment import EnvironmentEnded, ExecutionEnvironment, Outcome, Request
 from localcloud.services.lambda_.errors import service_failed
 
 __all__ = ["Pool"]
@@ -49,11 +49,14 @@ class Pool:
 
         Raises LambdaError ServiceException where the pool is closed while it waits, and what a start raises.
         """
-        environment = await self._take(request)
-        try:
-            return await environment.invoke(request)
-        finally:
-            self._give(environment)
+        while True:
+            environment = await self._take(request)
+            try:
+                return await environment.invoke(request)
+            except EnvironmentEnded:
+                continue
+            finally:
+                self._give(environment)
 
     def retire(self) -> None:
         """Let what runs and waits end well, and keep nothing: the function has another pool now."""

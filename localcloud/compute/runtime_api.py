@@ -132,6 +132,7 @@ class RuntimeApi:
         self._answer: asyncio.Future[Answer] | None = None
         self._waiting: Callable[[Reply], None] | None = None
         self._stream: ResponseStream | None = None
+        self._asked: asyncio.Future[None] | None = None
         self.on_idle: Callable[[], None] | None = None
         """Called when the runtime has asked for an event and there is none."""
 
@@ -139,6 +140,14 @@ class RuntimeApi:
     def failed_init(self) -> bool:
         """Whether the runtime posted an init error: it is about to exit."""
         return self._state is _State.INIT_ERROR
+
+    def asked(self) -> asyncio.Future[None]:
+        """Resolves when the runtime waits in `next`; at once where it does."""
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.get_running_loop().create_future()
+        if self._waiting is not None:
+            self._asked.set_result(None)
+        return self._asked
 
     def offer(self, event: Event) -> asyncio.Future[Answer]:
         """Give the runtime its next event, at once or when it asks; the future is its answer."""
@@ -212,6 +221,8 @@ class RuntimeApi:
     def wait(self, answer: Callable[[Reply], None]) -> None:
         """Remember who waits in `next`; a runtime that asks twice loses the first wait."""
         self._waiting = answer
+        if self._asked is not None and not self._asked.done():
+            self._asked.set_result(None)
         if self.on_idle is not None and self._event is None:
             self.on_idle()
 
