@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Final, Literal
 
 from localcloud.template.intrinsics import resolve_known
-from localcloud.template.source import read_settings, read_template
+from localcloud.template.source import Source, read_settings, read_template
 from localcloud.template.stack import Settled, Stack, prepare_stack, stack_context
 from tests.shape.conftest import ROOT
 
@@ -58,6 +58,11 @@ def deployed(role: Role, **overrides: str) -> Deployment:
 
 
 @cache
+def _template() -> Source:
+    return read_template(ROOT / "template.yaml")
+
+
+@cache
 def _deployed(role: Role, overrides: tuple[tuple[str, str], ...]) -> Deployment:
     environment = "prod" if role == "alone" else role
     parameters = read_settings(ROOT / "samconfig.toml", environment=environment).parameters
@@ -65,7 +70,7 @@ def _deployed(role: Role, overrides: tuple[tuple[str, str], ...]) -> Deployment:
     settled = Settled(
         parameters={**parameters, **GIVEN, **dict(overrides)}, secrets=lambda _service, key: f"read:{key}"
     )
-    stack = prepare_stack(read_template(ROOT / "template.yaml"), context, settled)
+    stack = prepare_stack(_template(), context, settled)
     scope, nodes = stack.graph.scope, stack.graph.nodes
     return Deployment(
         stack,
