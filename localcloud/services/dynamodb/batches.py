@@ -25,7 +25,7 @@ from localcloud.services.dynamodb.errors import DynamoError, member_violation, v
 from localcloud.services.dynamodb.expressions import Path, parse_projection, project_item
 from localcloud.services.dynamodb.members import Members, check_table_name
 from localcloud.services.dynamodb.model import Database
-from localcloud.services.dynamodb.schema import PrimaryKey, primary_key
+from localcloud.services.dynamodb.schema import PrimaryKey, primary_key, schema_mismatch
 from localcloud.services.dynamodb.table import Change, Table
 from localcloud.services.dynamodb.throttling import charge_read, check_read
 from localcloud.services.dynamodb.values import encode_item, parse_item
@@ -185,6 +185,16 @@ def _parse_gets(database: Database, name: str, request: Members) -> _Gets:
     return _Gets(table, keys, raw, projection, request.flag("ConsistentRead"), options)
 
 
+def _parse_write(database: Database, kind: str, request: Members) -> Write:
+    """One write, as `parse_write` reads it. Raises DynamoError that does not say what is wrong with a table's key."""
+    try:
+        return parse_write(database, kind, request)
+    except DynamoError as error:
+        if error.schema != "table":
+            raise
+        raise schema_mismatch() from error
+
+
 def parse_writes(database: Database, name: str, asked: Members) -> list[Write]:
     """The checked writes of one table in RequestItems. Raises DynamoError in AWS's words; nothing is written."""
     writes: list[Write] = []
@@ -201,7 +211,7 @@ def parse_writes(database: Database, name: str, asked: Members) -> list[Write]:
         inner = entry.structure(f"{kind}Request") or Members({})
         inner.only(member)
         raw = {"TableName": name, member: inner.required(member)}
-        writes.append(parse_write(database, kind, Members(raw)))
+        writes.append(_parse_write(database, kind, Members(raw)))
     if not writes:
         raise member_violation(
             "[]", f"requestItems.{name}.member", "Member must have length greater than or equal to 1"

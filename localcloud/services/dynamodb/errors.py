@@ -16,6 +16,7 @@ __all__ = [
     "malformed",
     "member_violation",
     "not_served",
+    "schema_violation",
     "table_missing",
     "validation",
 ]
@@ -30,7 +31,12 @@ _CAPITAL_MESSAGE: Final = frozenset({"SerializationException", "TransactionCance
 
 
 class DynamoError(Exception):
-    """One error answer: `code` without namespace, `message` in AWS's words, `fields` beside them, the HTTP `status`."""
+    """One error answer: `code` without namespace, `message` in AWS's words, `fields` beside them, the HTTP `status`.
+
+    `schema`: the key that does not match the table's schema is "table" or "index"; "" of all other errors.
+    """
+
+    schema: str = ""
 
     def __init__(self, code: str, message: str, *, fields: Mapping[str, Any] | None = None, status: int = 400) -> None:
         super().__init__(message)
@@ -54,6 +60,13 @@ def validation(message: str) -> DynamoError:
 def invalid_parameter(detail: str) -> DynamoError:
     """A ValidationException of the largest family: one of the values makes no sense."""
     return validation(f"One or more parameter values were invalid: {detail}")
+
+
+def schema_violation(message: str, *, of: str = "table") -> DynamoError:
+    """A ValidationException: a key `of` the table or an index is missing or of another type than the schema says."""
+    error = validation(message)
+    error.schema = of
+    return error
 
 
 def member_violation(value: object, member: str, constraint: str) -> DynamoError:

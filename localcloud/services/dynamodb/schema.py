@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from localcloud.services.dynamodb.errors import DynamoError, invalid_parameter, validation
+from localcloud.services.dynamodb.errors import DynamoError, invalid_parameter, schema_violation, validation
 from localcloud.services.dynamodb.values import Item, Value, value_size
 
 __all__ = [
@@ -22,10 +22,12 @@ __all__ = [
     "check_key_value",
     "index_place",
     "primary_key",
+    "schema_mismatch",
 ]
 
 MAX_HASH_BYTES: Final = 2048  # Constraints.html, "Partition key length"
 MAX_RANGE_BYTES: Final = 1024  # Constraints.html, "Sort key length"
+_INVALID: Final = "One or more parameter values were invalid:"
 
 PrimaryKey = tuple[Any, Any]
 """(partition key data, sort key data); the sort key is 0 where the schema has none."""
@@ -93,7 +95,7 @@ def primary_key(definition: TableDefinition, item: Mapping[str, Value], *, exact
     Raises DynamoError where a key attribute is missing, of another type, empty or too long.
     """
     if exact and len(item) != len(definition.keys.names):
-        raise _schema_mismatch()
+        raise schema_mismatch()
     found: list[Any] = []
     for name in definition.keys.names:
         value = item.get(name)
@@ -158,9 +160,10 @@ def check_index_values(definition: TableDefinition, item: Mapping[str, Value]) -
                 continue
             expected = definition.types[name]
             if value.type != expected:
-                raise invalid_parameter(
-                    f"Type mismatch for Index Key {name} Expected: {expected} Actual: {value.type} "
-                    f"IndexName: {index.name}"
+                raise schema_violation(
+                    f"{_INVALID} Type mismatch for Index Key {name} Expected: {expected} Actual: {value.type} "
+                    f"IndexName: {index.name}",
+                    of="index",
                 )
             if value.type != "N" and not value.data:
                 kind = "string" if value.type == "S" else "binary"
@@ -173,13 +176,14 @@ def check_index_values(definition: TableDefinition, item: Mapping[str, Value]) -
                 _check_key_size(index.keys, name, value)
 
 
-def _schema_mismatch() -> DynamoError:
-    return validation("The provided key element does not match the schema")
+def schema_mismatch() -> DynamoError:
+    """A key is not what the table's schema says, in the words that do not say which."""
+    return schema_violation("The provided key element does not match the schema")
 
 
 def _wrong_key(name: str, expected: str, value: Value | None, *, exact: bool) -> DynamoError:
     if exact:
-        return _schema_mismatch()
+        return schema_mismatch()
     if value is None:
-        return invalid_parameter(f"Missing the key {name} in the item")
-    return invalid_parameter(f"Type mismatch for key {name} expected: {expected} actual: {value.type}")
+        return schema_violation(f"{_INVALID} Missing the key {name} in the item")
+    return schema_violation(f"{_INVALID} Type mismatch for key {name} expected: {expected} actual: {value.type}")

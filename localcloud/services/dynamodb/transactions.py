@@ -28,7 +28,7 @@ from localcloud.services.dynamodb.schema import primary_key
 from localcloud.services.dynamodb.table import Change
 from localcloud.services.dynamodb.throttling import THROTTLED, charge_read, check_read
 from localcloud.services.dynamodb.values import Item, encode_item, item_size
-from localcloud.services.dynamodb.writes import Write, measure_collections, open_bindings, parse_write
+from localcloud.services.dynamodb.writes import Draft, Write, measure_collections, open_bindings, read_draft
 
 __all__ = ["transact_get_items", "transact_write_items"]
 
@@ -59,7 +59,7 @@ def transact_write_items(database: Database, request: Members) -> dict[str, Any]
     entries = _entries(request)
     fingerprint = json.dumps(request.required("TransactItems"), sort_keys=True)
     is_repeat = token is not None and _is_repeat(database, token, fingerprint)
-    writes = [_parse_entry(database, entry) for entry in entries]
+    writes = _resolve(database, [_read_entry(entry) for entry in entries])
     if is_repeat:  # which costs what reading the items costs
         return {} if mode == "NONE" else {"ConsumedCapacity": _describe(map(_reread, writes), mode)}
     places = [(write.table.definition.name, write.key) for write in writes]
@@ -98,10 +98,12 @@ def transact_get_items(database: Database, request: Members) -> dict[str, Any]:
         projection = None if text is None else parse_projection(text, bindings)
         bindings.settle()
         table = database.table(name)
-        record = table.records.get(primary_key(table.definition, given, exact=True))
         try:
+            record = table.records.get(primary_key(table.definition, given, exact=True))
             check_read(table)
         except DynamoError as error:
+            if not error.schema and error.code not in THROTTLED:
+                raise
             throttled = [{"Code": "None"}] * len(responses)
             raise _cancelled(
                 [*throttled, _reason(error), *[{"Code": "None"}] * (len(entries) - len(responses) - 1)]
@@ -152,7 +154,28 @@ def _is_repeat(database: Database, token: str, fingerprint: str) -> bool:
     return found is not None
 
 
-def _parse_entry(database: Database, entry: Members) -> Write:
+def _resolve(database: Database, drafts: Sequence[Draft]) -> list[Write]:
+    """The writes on their tables. Raises DynamoError, whose keys do not match a schema in the reasons.
+
+    Real answers tell the two apart: an empty key is refused at once, one of another type cancels the transaction.
+    """
+    writes: list[Write] = []
+    reasons: list[dict[str, Any]] = []
+    for draft in drafts:
+        reason: dict[str, Any] = {"Code": "None"}
+        try:
+            writes.append(draft.resolve(database))
+        except DynamoError as error:
+            if not error.schema:
+                raise
+            reason = _reason(error)
+        reasons.append(reason)
+    if len(writes) < len(drafts):
+        raise _cancelled(reasons)
+    return writes
+
+
+def _read_entry(entry: Members) -> Draft:
     kinds = [kind for kind in _KINDS if kind in entry]
     entry.only(*_KINDS)
     if len(kinds) != 1:
@@ -161,7 +184,7 @@ def _parse_entry(database: Database, entry: Members) -> Write:
     inner.only(*_KINDS[kinds[0]])
     if kinds[0] == "Update":
         inner.required("UpdateExpression")
-    return parse_write(database, kinds[0], inner)
+    return read_draft(kinds[0], inner)
 
 
 def _settle(writes: Sequence[Write]) -> list[Item | None]:

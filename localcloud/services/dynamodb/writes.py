@@ -34,7 +34,7 @@ from localcloud.services.dynamodb.table import Change, Record, Table
 from localcloud.services.dynamodb.throttling import spend_write
 from localcloud.services.dynamodb.values import MAX_ITEM_BYTES, Item, check_nesting, encode_item, item_size
 
-__all__ = ["Write", "check_scalar_keys", "measure_collections", "open_bindings", "parse_write"]
+__all__ = ["Draft", "Write", "check_scalar_keys", "measure_collections", "open_bindings", "parse_write", "read_draft"]
 
 _EXPRESSIONS: Final = {
     "Put": ("ConditionExpression",),
@@ -107,8 +107,38 @@ class Write:
         return self.table.delete(self.key) if image is None else self.table.put(image)
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A write as its request says it, before any table is looked at."""
+
+    kind: str
+    table: str
+    given: Item
+    condition: Condition | None
+    update: Update | None
+    shows_old: bool
+
+    def resolve(self, database: Database) -> Write:
+        """The write on its table. Raises DynamoError: no such table, or what its keys do not allow."""
+        table = database.table(self.table)
+        definition = table.definition
+        key = primary_key(definition, self.given, exact=self.kind != "Put")
+        if self.kind == "Put":
+            _check_put(definition, self.given)
+        if self.update is not None:
+            _check_update(definition, self.update)
+        if self.condition is not None:
+            check_scalar_keys(definition, walk_paths(self.condition))
+        return Write(self.kind, table, key, self.given, self.condition, self.update, self.shows_old)
+
+
 def parse_write(database: Database, kind: str, request: Members) -> Write:
     """The write of `kind` in `request`. Raises DynamoError in AWS's words; nothing is written."""
+    return read_draft(kind, request).resolve(database)
+
+
+def read_draft(kind: str, request: Members) -> Draft:
+    """The write of `kind` in `request`, whatever tables there are. Raises DynamoError in AWS's words."""
     name = request.table()
     given = request.item("Item" if kind == "Put" else "Key")
     shows_old = request.choice("ReturnValuesOnConditionCheckFailure", ("ALL_OLD", "NONE"), "NONE") == "ALL_OLD"
@@ -121,16 +151,7 @@ def parse_write(database: Database, kind: str, request: Members) -> Write:
         None if condition_text is None else parse_condition(condition_text, bindings, parameter="ConditionExpression")
     )
     bindings.settle()
-    table = database.table(name)
-    definition = table.definition
-    key = primary_key(definition, given, exact=kind != "Put")
-    if kind == "Put":
-        _check_put(definition, given)
-    if update is not None:
-        _check_update(definition, update)
-    if condition is not None:
-        check_scalar_keys(definition, walk_paths(condition))
-    return Write(kind, table, key, given, condition, update, shows_old)
+    return Draft(kind, name, given, condition, update, shows_old)
 
 
 def open_bindings(request: Members, expressions: tuple[str, ...]) -> Bindings:
