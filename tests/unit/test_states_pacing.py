@@ -143,7 +143,7 @@ def test_large_data_costs_as_many_states_as_it_takes_time() -> None:
             pacer.spend(262_144)
         return asyncio.get_running_loop().time()
 
-    assert run_virtual(main) == pytest.approx(100 * 33 / 3200, abs=0.03)
+    assert run_virtual(main) == pytest.approx(100 * 65 / 3200, abs=0.03)
 
 
 def test_calls_of_services_cost_several_states() -> None:

@@ -123,6 +123,7 @@ async def _iterate(state: State, scope: Scope, lane: Lane) -> Any:
     item: Mapping[str, Any] = lane.item or {}
     told = {"name": state.name, "index": item["Index"]}
     is_redriven = bool(lane.mark.state)
+    await lane.run.world.pacer.pause()  # making an input may be as much work as a state
     value = None if is_redriven else await select_item(state, scope, item, lane=lane)
     if not is_redriven:
         lane.add("MapIterationStarted", **told)

@@ -25,7 +25,7 @@ VISITS_A_TURN: Final = 4  # ours: some 0.5 ms of work
 UNITS: Final = 16  # ours: states that may follow each other without a rest, some 3 ms of work
 UNITS_A_SECOND: Final = 3200  # ours: so half of the time is left to others
 UNITS_A_CALL: Final = 4  # ours: a call of a service costs as much as so many states
-CHARS_A_UNIT: Final = 8192  # ours: that much of a state's data costs to write what a small state costs
+CHARS_A_UNIT: Final = 4096  # ours: that much of a state's data costs to write what a small state costs
 
 
 @dataclass(slots=True)
@@ -104,6 +104,11 @@ class Pacer:
             owed_s = bucket.owe(loop.time())
             if owed_s:
                 await asyncio.sleep(owed_s)
+        await self.pause()
+
+    async def pause(self) -> None:
+        """Come back when it is the caller's turn to do some work."""
+        loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.append(turn)
         self._schedule(loop)
