@@ -52,7 +52,7 @@ STEPS = st.lists(
 @given(st.integers(1, 9_000), STEPS)
 def test_it_is_a_list_of_records(first: int, steps: list[tuple[Any, ...]]) -> None:
     """Whatever is put, trimmed and asked for in whatever order, wherever the records lie."""
-    ours, plain, number = Kept(), list[Record](), 0
+    ours, plain, number, forgotten = Kept(), list[Record](), 0, None
     for name, *values in [("put", first), *steps]:
         if name == "put":
             for _ in range(values[0]):
@@ -62,6 +62,7 @@ def test_it_is_a_list_of_records(first: int, steps: list[tuple[Any, ...]]) -> No
         elif name == "trim":
             horizon_s = values[0] * number / 7
             ours.trim(horizon_s)
+            forgotten = max((each.sequence for each in plain if each.arrived_s < horizon_s), default=forgotten)
             plain = [each for each in plain if each.arrived_s >= horizon_s]
         elif name == "read":
             position = int(values[0] * number * 10)
@@ -70,7 +71,7 @@ def test_it_is_a_list_of_records(first: int, steps: list[tuple[Any, ...]]) -> No
         else:
             wanted_s = values[0] * number / 7
             assert ours.find_arrival(wanted_s) == next((each for each in plain if each.arrived_s >= wanted_s), None)
-        assert len(ours) == len(plain)
+        assert (len(ours), ours.forgotten) == (len(plain), forgotten)
         assert ours.last == (plain[-1] if plain else None)
     assert read_all(ours) == plain
 
