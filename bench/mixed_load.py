@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -252,6 +253,7 @@ def prove() -> None:
         parser.error(f"--minutes is 0, for the kills alone, or at least {LEAST_MINUTES}")
     if not Path("/proc/self/stat").exists():
         raise SystemExit("this needs /proc, which Linux has: processes are watched through it")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job, and what it starts, ignores it
     verdicts = Verdicts()
     with tempfile.TemporaryDirectory() as name:
         folder = prepare(Path(name))

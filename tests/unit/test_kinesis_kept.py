@@ -133,6 +133,7 @@ def test_a_file_goes_with_its_last_block(monkeypatch: pytest.MonkeyPatch) -> Non
     handles = [file()._file for file in files]
     assert len(files) > 5
     records.trim(10 * BLOCK_RECORDS)
+    assert records.forgotten == (10 * BLOCK_RECORDS - 1) * 10
     gone = [file() is None for file in files]
     assert gone == sorted(gone, reverse=True)
     assert 0 < sum(gone) < len(gone)
