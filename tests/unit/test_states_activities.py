@@ -95,6 +95,7 @@ def test_a_worker_waits_for_a_task() -> None:
         await world.ask("CreateActivity", name="press")
         assert await world.ask("GetActivityTask", activityArn=ARN) == {}
         assert world.loop.time() == 60
+        assert len(world.machines.activities.find(ARN).workers) == 0
         async with asyncio.TaskGroup() as group:
             first = group.create_task(world.ask("GetActivityTask", activityArn=ARN))
             await asyncio.sleep(1)
@@ -105,6 +106,10 @@ def test_a_worker_waits_for_a_task() -> None:
             await pressed(world, value=2)
         assert (first.result()["input"], second.result()["input"]) == ("1", "2")
         assert world.loop.time() < 70
+        for value in (3, 4):
+            await pressed(world, value=value)
+            await asyncio.sleep(1)
+        assert [(await world.ask("GetActivityTask", activityArn=ARN))["input"] for _ in range(2)] == ["3", "4"]
 
     run_world(story)
 

@@ -9,6 +9,9 @@ import pytest
 
 from tests.unit.states_setup import FUNCTION, REGION, ROLE, FunctionFailed, World, one, run_world
 
+INNER = {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": True}}}
+LOOK: dict[str, Any] = {"Type": "Task", "Resource": "arn:aws:states:::dynamodb:getItem", "End": True}
+GRANT = "arn:aws:states:::aws-sdk:sfn:startExecution"
 TASK: dict[str, Any] = {"Type": "Task", "Resource": f"{FUNCTION}f", "Next": "After"}
 
 
@@ -54,6 +57,18 @@ def test_a_state_is_tried_once(state: dict[str, Any], expected: dict[str, Any]) 
         ({"definition": '{"Type": "Succeed"}', "mock": {"result": "{}"}}, "ValidationException"),
         ({"definition": '{"Type": "Succeed"}', "context": "{}"}, "ValidationException"),
         ({"definition": '{"Type": "Succeed"}', "stateConfiguration": {}}, "ValidationException"),
+        ({"definition": json.dumps(TASK), "mock": {}}, "ValidationException"),
+        ({"definition": json.dumps(TASK), "mock": {"result": "{"}}, "ValidationException"),
+        ({"definition": json.dumps(TASK), "mock": {"result": "1", "errorOutput": {"error": "E"}}},
+         "ValidationException"),
+        ({"definition": json.dumps(TASK), "mock": {"errorOutput": {"cause": "c"}}}, "ValidationException"),
+        ({"definition": json.dumps(TASK), "mock": {"result": "1"},
+          "stateConfiguration": {"mapIterationFailureCount": 1}}, "ValidationException"),
+        ({"definition": json.dumps({"Type": "Parallel", "Branches": [INNER], "End": True}), "mock": {"result": "1"}},
+         "ValidationException"),
+        ({"definition": json.dumps(LOOK), "mock": {"result": '{"Items": []}'}}, "ValidationException"),
+        ({"definition": json.dumps(LOOK), "mock": {"result": '{"Item": {"a": {"X": "1"}}}'}}, "ValidationException"),
+        ({"definition": json.dumps({**LOOK, "Resource": GRANT}), "mock": {"result": "{}"}}, "ValidationException"),
         ({"definition": '{"Type": "Succeed"}', "stateName": "S"}, "ValidationException"),
         ({"definition": json.dumps({**TASK, "Resource": f"arn:aws:states:{REGION}:123456789012:activity:a"}),
           "roleArn": ROLE}, "ValidationException"),
@@ -160,5 +175,75 @@ def test_a_pass_and_a_choice_have_fewer_steps() -> None:
         choice = {"Type": "Choice", "Choices": [{"Variable": "$.a", "IsPresent": True, "Next": "T"}], "Default": "U"}
         told = await world.ask("TestState", definition=json.dumps(choice), inspectionLevel="DEBUG")
         assert (told["nextState"], told["inspectionData"]) == ("U", {"input": "{}", "afterInputPath": "{}"})
+
+    run_world(story)
+
+
+@pytest.mark.parametrize(
+    ("state", "mock", "expected"),
+    [
+        ({**TASK, "ResultPath": "$.r"}, {"result": '{"v": 1}'},
+         {"status": "SUCCEEDED", "output": '{"a":1,"r":{"v":1}}', "nextState": "After"}),
+        (LOOK, {"result": '{"Item": {"a": {"S": "x"}}, "SdkHttpMetadata": {}}'}, {"status": "SUCCEEDED"}),
+        ({**LOOK, "Resource": GRANT}, {"result": "{}", "fieldValidationMode": "PRESENT"}, {"status": "SUCCEEDED"}),
+        (LOOK, {"result": '{"Items": []}', "fieldValidationMode": "NONE"}, {"output": '{"Items":[]}'}),
+        ({"Type": "Parallel", "Branches": [INNER], "End": True}, {"result": "[1]"}, {"output": "[1]"}),
+        ({"Type": "Map", "ItemsPath": "$.l", "ItemProcessor": INNER, "End": True}, {"result": "[2]"},
+         {"output": "[2]"}),
+        ({"Type": "Task", "Resource": f"arn:aws:states:{REGION}:123456789012:activity:a", "End": True},
+         {"result": "3"}, {"output": "3"}),
+        ({**TASK, "Retry": [{"ErrorEquals": ["E"]}]}, {"errorOutput": {"error": "E", "cause": "c"}},
+         {"status": "RETRIABLE", "error": "E", "cause": "c"}),
+        ({**TASK, "Catch": [{"ErrorEquals": ["E"], "Next": "C"}]}, {"errorOutput": {"error": "E"}},
+         {"status": "CAUGHT_ERROR", "nextState": "C", "output": '{"Error":"E","Cause":""}'}),
+    ],
+)  # fmt: skip
+def test_a_mock_stands_in_for_what_a_state_calls(
+    state: dict[str, Any], mock: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    """A result or an error; nothing is called, and no role is needed."""
+
+    async def story(world: World) -> None:
+        given = {
+            "definition": json.dumps(state),
+            "input": '{"a": 1, "l": []}' if state["Type"] == "Map" else '{"a": 1}',
+        }
+        told = await world.ask("TestState", **given, mock=mock)
+        assert {name: told.get(name) for name in expected} == expected
+        assert world.requests == []
+
+    run_world(story)
+
+
+def test_retries_and_the_context_of_a_mock() -> None:
+    """After so many retries the error is caught; what would take it is shown; a token comes from the context."""
+
+    async def story(world: World) -> None:
+        wait = {"ErrorEquals": ["E"], "IntervalSeconds": 3, "MaxAttempts": 2, "BackoffRate": 2}
+        catch = {"ErrorEquals": ["E"], "Next": "C"}
+        state = {**TASK, "Retry": [{"ErrorEquals": ["F"]}, wait], "Catch": [{"ErrorEquals": ["F"], "Next": "D"}, catch]}
+        given = {"definition": json.dumps(state), "mock": {"errorOutput": {"error": "E"}}, "inspectionLevel": "DEBUG"}
+        told = await world.ask("TestState", **given, stateConfiguration={"retrierRetryCount": 1})
+        assert told["status"] == "RETRIABLE"
+        assert told["inspectionData"]["errorDetails"] == {"retryIndex": 1, "retryBackoffIntervalSeconds": 6}
+        told = await world.ask("TestState", **given, stateConfiguration={"retrierRetryCount": 2})
+        assert (told["status"], told["nextState"]) == ("CAUGHT_ERROR", "C")
+        assert told["inspectionData"]["errorDetails"] == {"catchIndex": 1}
+        asks = {
+            "Type": "Task",
+            "QueryLanguage": "JSONata",
+            "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+            "Arguments": {"QueueUrl": "q", "MessageBody": "{% $states.context.Task.Token %}"},
+            "End": True,
+        }
+        told = await world.ask(
+            "TestState",
+            definition=json.dumps(asks),
+            mock={"result": '{"yes": true}'},
+            context='{"Task": {"Token": "t-1"}}',
+            inspectionLevel="DEBUG",
+        )
+        assert told["output"] == '{"yes":true}'
+        assert json.loads(told["inspectionData"]["afterArguments"])["MessageBody"] == "t-1"
 
     run_world(story)

@@ -85,6 +85,14 @@ class MapStarter(Protocol):
         ...
 
 
+class StateMock(Protocol):
+    """What stands in for a state that calls something."""
+
+    async def give(self, state: State, scope: Scope, lane: Lane) -> Any:
+        """What the state is said to give. Raises StateFailure."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What every execution needs."""
@@ -121,7 +129,8 @@ class Revision:
 class Run:
     """One execution while it runs. `facts`: the context object's Execution and StateMachine.
 
-    `notes`: what each step of the data gave, where a state is tested.
+    Where a state is tested: `notes` has what each step of the data gave, `mock` what the state is said to give, and
+    `told_context` what the context object is said to hold.
     """
 
     arn: str
@@ -131,6 +140,8 @@ class Run:
     world: World
     variables_bytes: int = 0
     notes: dict[str, Any] | None = None
+    mock: StateMock | None = None
+    told_context: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def note(self, name: str, value: Any) -> None:
         """Keep what a step of a state's data gave, where somebody inspects it."""

@@ -131,6 +131,22 @@ REQUESTS: Final[Mapping[str, Structure]] = {
             "revealSecrets": Flag(),
             "variables": _DATA,
             "stateName": _NAME,
+            "context": Text(),
+            "mock": Structure(
+                {
+                    "result": _DATA,
+                    "errorOutput": Structure({"error": _ERROR, "cause": _CAUSE}),
+                    "fieldValidationMode": Text(choices=("STRICT", "PRESENT", "NONE")),
+                }
+            ),
+            "stateConfiguration": Structure(
+                {
+                    "retrierRetryCount": Whole(0, 2_147_483_647),
+                    "errorCausedByState": _NAME,
+                    "mapIterationFailureCount": Whole(0, 2_147_483_647),
+                    "mapItemReaderData": _DATA,
+                }
+            ),
         },
         ("definition",),
     ),

@@ -59,27 +59,36 @@ async def walk(machine: Machine, value: Any, lane: Lane) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What one try of a state gave. `status` as TestState has it; `next` "" where the machine would end."""
+    """What one try of a state gave. `status` as TestState has it; `next` "" where the machine would end.
+
+    `handler`: which retrier or catcher would take the error, and when the retrier would try again.
+    """
 
     status: str
     next: str
     output: Any
     failure: StateFailure | None = None
+    handler: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-async def try_once(state: State, value: Any, lane: Lane) -> Tried:
-    """Try a state once, and say whether it would be retried or caught."""
+async def try_once(state: State, value: Any, lane: Lane, *, retries: int = 0) -> Tried:
+    """Try a state once, and say whether it would be retried or caught, after so many retries for its error."""
     visit = _Visit(state, value, lane.previous, lane.run.world.clock.time())
     try:
         following, output = await _try(visit, lane)
     except StateFailure as failure:
         told = _tell(failure, visit, lane)
-        if _find_retrier(visit, told.error) is not None:
-            return Tried("RETRIABLE", "", None, told)
-        if _find_catcher(state, told.error) is None:
+        visit.tries = dict.fromkeys(range(len(state.retriers)), retries)
+        retrier = _find_retrier(visit, told.error)
+        if retrier is not None:
+            wait_s = _wait_of(retrier, retries + 1, lane)
+            handler = {"retryIndex": state.retriers.index(retrier), "retryBackoffIntervalSeconds": int(wait_s)}
+            return Tried("RETRIABLE", "", None, told, handler)
+        catcher = _find_catcher(state, told.error)
+        if catcher is None:
             return Tried("FAILED", "", None, told)
         following, output = await _catch(visit, told, lane)
-        return Tried("CAUGHT_ERROR", following, output, told)
+        return Tried("CAUGHT_ERROR", following, output, told, {"catchIndex": state.catchers.index(catcher)})
     return Tried("SUCCEEDED", following, output)
 
 
@@ -203,7 +212,7 @@ def _context(visit: _Visit, lane: Lane) -> dict[str, Any]:
     }
     if lane.item is not None:
         context["Map"] = {"Item": lane.item}
-    return context
+    return context | dict(lane.run.told_context)
 
 
 def _tell(failure: StateFailure, visit: _Visit, lane: Lane) -> StateFailure:

@@ -22,6 +22,7 @@ __all__ = [
     "BadArguments",
     "Failure",
     "SdkRequest",
+    "answer_problems",
     "check_action",
     "make_request",
     "read_answer",
@@ -45,6 +46,7 @@ _OPTIMISED: Final[Mapping[str, tuple[str, str]]] = {  # how errors begin, and th
     "sqs": ("SQS", "AmazonSQSException"),
     "states": ("StepFunctions", "AWSStepFunctionsException"),
 }
+_OPTIMISED_MEMBERS: Final = frozenset({"SdkHttpMetadata", "SdkResponseMetadata"})
 _WORDS: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z0-9]+")
 
 
@@ -136,6 +138,20 @@ def read_answer(resource: TaskResource, status: int, headers: Mapping[str, str],
     parsed = _parse(operation, _service(resource.service), status, headers=headers, body=body)
     parsed.pop("ResponseMetadata", None)
     return cast("dict[str, Any]", _from_members(parsed, operation.output_shape))
+
+
+def answer_problems(resource: TaskResource, answer: object, *, strict: bool) -> str:
+    """What keeps a value from being what a call gives, "" for nothing; `strict`: what is required must be there."""
+    if not isinstance(answer, dict):
+        return "The result is not an object"
+    given = {name: each for name, each in cast("dict[str, Any]", answer).items() if name not in _OPTIMISED_MEMBERS}
+    shape = _operation(resource).output_shape
+    if shape is None:
+        return f"The field '{next(iter(given))}' is not supported" if given else ""
+    validate: Any = import_module("botocore.validate")
+    report = validate.ParamValidator().validate(_to_members(given, shape), shape)
+    lines = _say(report.generate_report()).splitlines() if report.has_errors() else []
+    return "; ".join(line for line in lines if strict or "is required but was missing" not in line)
 
 
 def read_failure(resource: TaskResource, status: int, headers: Mapping[str, str], *, body: bytes) -> Failure:

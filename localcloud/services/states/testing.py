@@ -17,6 +17,7 @@ from localcloud.services.states.errors import StatesError, invalid_definition, n
 from localcloud.services.states.failures import TIMEOUT, StateFailure
 from localcloud.services.states.flow import Lane, Revision, Run, show_time
 from localcloud.services.states.history import History
+from localcloud.services.states.mocks import MOCKED, read_mock
 from localcloud.services.states.names import execution_arn, machine_arn
 from localcloud.services.states.run import Tried, try_once
 from localcloud.uuids import new_uuid
@@ -36,31 +37,51 @@ async def test_state(call: Call) -> Result:
     _refuse(values)
     fields = _state_of(_read(values["definition"], "InvalidDefinition"), values.get("stateName"))
     given = _read(values.get("input", "{}"), "InvalidExecutionInput")
-    variables = _read(values.get("variables", "{}"), "ValidationException")
-    if fields.get("Type") in _OUT or _waits(str(fields.get("Resource", ""))):
-        raise not_served("Without a mock, Map, Parallel and tasks that wait cannot be tested, and mocks are")
-    if fields.get("Type") == "Task" and "roleArn" not in values:
-        raise validation("A role ARN must be provided to test a Task state")
-    if not isinstance(variables, dict):
-        raise validation("variables is not a JSON object")
+    if "mock" not in values:
+        _check_without_mock(fields, values)
     lane = _open(call, fields)
-    lane.own.update(cast("dict[str, Any]", variables))
+    lane.own.update(_read_object(values, "variables"))
+    lane.run.told_context = _read_object(values, "context")
+    lane.run.mock = read_mock(values.get("mock"), fields)
     notes = lane.run.notes = None if values.get("inspectionLevel", "INFO") == "INFO" else {"input": given}
+    state = lane.run.revision.machine.states[_NAME]
     try:
         async with asyncio.timeout(LIMIT_S):
-            tried = await try_once(lane.run.revision.machine.states[_NAME], given, lane)
+            retries = values.get("stateConfiguration", {}).get("retrierRetryCount", 0)
+            tried = await try_once(state, given, lane, retries=retries)
     except TimeoutError:
         tried = Tried("FAILED", "", None, StateFailure(TIMEOUT))
-    inspected = (
-        {} if notes is None else {"inspectionData": _inspect(lane.run.revision.machine.states[_NAME], notes, lane.own)}
-    )
-    return _show(tried) | inspected
+    if notes is None:
+        return _show(tried)
+    return _show(tried) | {"inspectionData": _inspect(state, notes, lane.own) | _details(tried)}
+
+
+def _check_without_mock(fields: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    kind, resource = fields.get("Type"), str(fields.get("Resource", ""))
+    if kind in _OUT or ":activity:" in resource or "." in resource.rpartition(":")[2]:
+        raise validation("Map, Parallel, activities and tasks that wait can only be tested when a mock is specified")
+    if kind == "Task" and "roleArn" not in values:
+        raise validation("A role ARN must be provided to test a Task state")
+    for name in ("context", "stateConfiguration"):
+        if name in values:
+            raise validation(f"{name} can only be specified when a mock is specified")
+
+
+def _details(tried: Tried) -> dict[str, Any]:
+    return {"errorDetails": dict(tried.handler)} if tried.handler else {}
+
+
+def _read_object(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = _read(values.get(name, "{}"), "ValidationException")
+    if not isinstance(found, dict):
+        raise validation(f"{name} is not a JSON object")
+    return cast("dict[str, Any]", found)
 
 
 def _refuse(values: Mapping[str, Any]) -> None:
-    for name in ("context", "mock", "stateConfiguration"):
-        if name in values:
-            raise not_served(f"{name} of TestState is")
+    for name in values.get("stateConfiguration", {}):
+        if name in {"errorCausedByState", "mapItemReaderData", "mapIterationFailureCount"}:
+            raise not_served(f"stateConfiguration.{name} of TestState is")
     if values.get("revealSecrets"):
         raise not_served("revealSecrets is for HTTP tasks, which are")
 
@@ -93,14 +114,10 @@ def _find_state(machine: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     return None
 
 
-def _waits(resource: str) -> bool:
-    return ":activity:" in resource or "." in resource.rpartition(":")[2]
-
-
-def _inspect(state: State, notes: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, str]:
+def _inspect(state: State, notes: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
     """What each step gave that the state's type has; the variables as they are afterwards."""
-    absent = frozenset[str]() if state.kind == "Task" else _OF_TASKS
-    if state.kind != "Task" and (state.kind != "Pass" or state.jsonata):
+    absent = frozenset[str]() if state.kind in MOCKED else _OF_TASKS
+    if state.kind not in MOCKED and (state.kind != "Pass" or state.jsonata):
         absent = _STEPS
     shown = {name: write_json(value) for name, value in notes.items() if name not in absent}
     return shown | ({"variables": write_json(variables)} if variables else {})
