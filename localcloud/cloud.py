@@ -196,6 +196,7 @@ async def _open_compute(
     secured = serve_secured(kept.stack, front, options.cache, among=kept.servers)
     settings = ComputeSettings(
         runtimes=kept.runtimes,
+        reaper=kept.reaper,
         cache_dir=options.cache,
         environ=options.environ,
         endpoint_url=lambda: aws,
@@ -255,7 +256,8 @@ async def _serve_http(gateway: Gateway, kept: Kept, cleanup: AsyncExitStack) -> 
     server = GatewayServer(gateway, among=kept.servers, gate=kept.gate)
     await server.start(listener=_take(kept, HTTP_OFFSET, cleanup))
     cleanup.push_async_callback(server.stop)
-    return f"http://127.0.0.1:{server.port}"
+    gateway.url = f"http://127.0.0.1:{server.port}"
+    return gateway.url
 
 
 async def _serve_websocket(server: WebSocketServer, kept: Kept, cleanup: AsyncExitStack) -> str:

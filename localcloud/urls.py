@@ -6,7 +6,7 @@ Knows the resource types that are stages and how AWS spells their addresses; ope
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,9 +14,38 @@ from localcloud.gateway.function_url import PATH
 from localcloud.template.deploy import Deployed
 from localcloud.template.handler import Physical, Resource
 
-__all__ = ["Urls"]
+__all__ = ["Reach", "Urls"]
 
 _STAGES: Final = {"AWS::ApiGateway::Stage": "RestApiId", "AWS::ApiGatewayV2::Stage": "ApiId"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where functions reach APIs and Function URLs of their Region, whose addresses on AWS they were given.
+
+    `aws` and `http` give the roots of the AWS port and the HTTP gateway; `is_socket` says whether an id is a WebSocket
+    API's, whose https addresses are the management API's.
+    """
+
+    region: str
+    aws: Callable[[], str]
+    http: Callable[[], str]
+    is_socket: Callable[[str], bool]
+
+    def localise(self, value: str) -> str:
+        """`value` with such addresses as they are reached here; else as it is."""
+        if "https://" not in value:
+            return value
+        region = re.escape(self.region)
+        pattern = rf"https://([\w-]+)\.execute-api\.{region}\.amazonaws\.com(?:\.cn)?"
+        named = re.sub(pattern, lambda found: f"{self._root(found[1])}/{found[1]}", value)
+        return re.sub(rf"https://(\w+)\.lambda-url\.{region}\.on\.aws", lambda found: self._url(found[1]), named)
+
+    def _root(self, api_id: str) -> str:
+        return self.aws() if self.is_socket(api_id) else self.http()
+
+    def _url(self, url_id: str) -> str:
+        return f"{self.http()}{PATH}{url_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +65,8 @@ class Urls:
         suffix = rf"{re.escape(self.region)}\.amazonaws\.com(?:\.cn)?"
         value = re.sub(rf"https://([a-z0-9]{{26}})\.appsync-api\.{suffix}", rf"{self.http}/\1", value)
         value = re.sub(rf"wss://([a-z0-9]{{26}})\.appsync-realtime-api\.{suffix}", rf"{self.websocket}/\1", value)
-        pattern = rf"(https|wss)://([\w-]+)\.execute-api\.{re.escape(self.region)}\.amazonaws\.com(?:\.cn)?"
-        named = re.sub(pattern, lambda found: f"{self._root(found[1], found[2])}/{found[2]}", value)
-        return re.sub(rf"https://(\w+)\.lambda-url\.{re.escape(self.region)}\.on\.aws", rf"{self.http}{PATH}\1", named)
-
-    def _root(self, scheme: str, api_id: str) -> str:
-        if scheme == "wss":
-            return self.websocket
-        return self.aws if api_id in self.sockets else self.http
+        value = re.sub(rf"wss://([\w-]+)\.execute-api\.{suffix}", rf"{self.websocket}/\1", value)
+        return Reach(self.region, lambda: self.aws, lambda: self.http, self.sockets.__contains__).localise(value)
 
     def endpoints(self, deployed: Deployed) -> dict[str, str]:
         """The address of every stage by its API's lower-case logical id; the last one where an API has several.

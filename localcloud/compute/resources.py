@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -143,7 +143,10 @@ class LayerHandler:
 
 
 class FunctionHandler:
-    """`AWS::Lambda::Function`. Ref is the name; attribute Arn. The ledger tells where its own runtime differs here."""
+    """`AWS::Lambda::Function`. Ref is the name; attribute Arn. The ledger tells where its own runtime differs here.
+
+    `localise`: what an environment variable's value is here, for addresses of APIs of the same stack.
+    """
 
     type: str = "AWS::Lambda::Function"
     support: Supported = Supported()
@@ -155,8 +158,10 @@ class FunctionHandler:
         layers: Layers,
         builder: Builder,
         runtimes: Runtimes,
+        localise: Callable[[str], str] = str,
     ) -> None:
         self.properties: Mapping[str, Supported] = _function_table(runtimes)
+        self._localise = localise
         self._parts = parts
         self._layers = layers
         self._builder = builder
@@ -185,7 +190,7 @@ class FunctionHandler:
             layer_dirs=tuple(self._layer_dirs(read)),
             layer_arns=tuple(read.texts("Layers")),
             runtime=runtime,
-            environment=_variables(read),
+            environment={name: self._localise(value) for name, value in _variables(read).items()},
             timeout_s=read.integer("Timeout", 3, low=1, high=900),
             memory_mb=read.integer("MemorySize", 128, low=128, high=10240),
             architecture=next(iter(read.texts("Architectures")), "x86_64"),

@@ -73,6 +73,8 @@ class Gateway:
         self._random = random
         self._stages: dict[tuple[str, str], RestStage] = {}
         self._http_apis: HttpApis | None = None
+        self.url = ""
+        """Its address, from when it is served."""
         self.domains = Domains()
 
     @property

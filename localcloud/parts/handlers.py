@@ -13,6 +13,7 @@ from localcloud.options import CloudOptions
 from localcloud.parts.handler_groups import Handlers
 from localcloud.parts.small_handlers import add_small_handlers, connect_functions
 from localcloud.template.handler import ResourceHandler
+from localcloud.urls import Reach
 
 if TYPE_CHECKING:
     from localcloud.compute.cloud import Compute
@@ -209,7 +210,10 @@ def _lambda_handlers(options: CloudOptions, services: Services, parts: Parts) ->
         note=parts.compute.reloader.note if parts.compute.reloader is not None else None,
     )
     yield LayerHandler(builder, runtimes, layers=layers, clock=services.clock)
-    yield FunctionHandler(own, layers=layers, builder=builder, runtimes=runtimes)
+    reach = Reach(
+        options.region, lambda: services.queues.endpoint, lambda: parts.gateway.url, parts.sockets.known.__contains__
+    )
+    yield FunctionHandler(own, layers=layers, builder=builder, runtimes=runtimes, localise=reach.localise)
     yield from version_handlers(own)
     yield PermissionHandler(own.functions, services.policies)
     yield from refused_handlers()

@@ -35,6 +35,7 @@ async def test_a_room_where_all_hear_what_one_says(tmp_path: Path) -> None:
             heard = [await each.receive_json(timeout=20) for each in (ann, bob)]
             assert heard == [{"from": "ann", "text": "hello"}] * 2
             await bob.close()
+            assert await ann.receive_json(timeout=20) == {"left": "bob"}
             await ann.send_json({"action": "say", "text": "alone"})
             assert await ann.receive_json(timeout=20) == {"from": "ann", "text": "alone"}
             await ann.send_json({"action": "shout"})

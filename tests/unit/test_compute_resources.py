@@ -96,7 +96,7 @@ async def world(base: Path) -> AsyncGenerator[World]:
         yield World(
             base,
             functions,
-            FunctionHandler(parts, layers=layers, builder=builder, runtimes=runtimes),
+            FunctionHandler(parts, layers=layers, builder=builder, runtimes=runtimes, localise=localise),
             layer,
             PermissionHandler(functions, policies),
             policies,
@@ -104,6 +104,17 @@ async def world(base: Path) -> AsyncGenerator[World]:
             allowed,
         )
         await functions.close()
+
+
+def localise(value: str) -> str:
+    return value.replace("https://there", "http://here")
+
+
+async def test_addresses_in_variables_are_those_of_here(tmp_path: Path) -> None:
+    """As the function sees them, and as the API tells them."""
+    async with world(tmp_path) as there:
+        made = await there.make_function(Environment={"Variables": {"API_URL": "https://there/x", "NAME": "there"}})
+        assert there.functions.get(made.ref).environment == {"API_URL": "http://here/x", "NAME": "there"}
 
 
 async def test_a_function_with_everything(tmp_path: Path) -> None:

@@ -86,6 +86,8 @@ class WebSocketGateway:
         self._is_closed = False
         self._listeners: list[Listener] = []
         self._spans = RequestSpans(backends.recorder)
+        self.known: set[str] = set()
+        """The ids of all WebSocket APIs, with stages or none yet."""
         self.callback_host = ""
         """Host and port at which functions reach the management API by `https`, "" where they do not."""
 

@@ -62,11 +62,13 @@ class WebSocketApis:
             callback_host=self._gateway.callback_host,
         )
         self._known[api.id] = api
+        self._gateway.known.add(api.id)
         return Physical(api.id, {"ApiId": api.id, "ApiEndpoint": f"wss://{api.domain_name}"})
 
     def forget(self, api_id: str) -> None:
         """Forget the API."""
         self._known.pop(api_id, None)
+        self._gateway.known.discard(api_id)
 
     def put(self, kind: str, read: Properties, part_id: str) -> None:
         """Add a part. Raises TemplateError."""

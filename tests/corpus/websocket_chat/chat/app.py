@@ -17,15 +17,16 @@ def handler(event, context):
             return {"statusCode": 403}
         table.put_item(Item={"connection": connection, "name": name})
     elif about["routeKey"] == "$disconnect":
-        table.delete_item(Key={"connection": connection})
+        gone = table.delete_item(Key={"connection": connection}, ReturnValues="ALL_OLD")
+        tell(os.environ["POST_TO"], {"left": gone["Attributes"]["name"]})
     else:
         speaker = table.get_item(Key={"connection": connection})["Item"]["name"]
-        tell(about, {"from": speaker, "text": json.loads(event["body"])["text"]})
+        text = json.loads(event["body"])["text"]
+        tell(f"https://{about['domainName']}/{about['stage']}", {"from": speaker, "text": text})
     return {"statusCode": 200}
 
 
-def tell(about, message):
-    endpoint = f"https://{about['domainName']}/{about['stage']}"
+def tell(endpoint, message):
     api = boto3.client("apigatewaymanagementapi", endpoint_url=endpoint)
     for item in table.scan()["Items"]:
         try:
