@@ -23,6 +23,11 @@ from localcloud.traces.header import read_root
 __all__ = ["OUT_OF_MEMORY", "PlatformLog", "Report"]
 
 OUT_OF_MEMORY: Final = "Runtime.OutOfMemory"  # what REPORT calls the end of a process that had too much
+_OPT: Final = "'/opt/"  # as Python quotes a path that is not there
+_OPT_HINT: Final = (
+    "/opt is this machine's own folder here, not the layers': their modules are on the import path, their bin and lib "
+    "on PATH and LD_LIBRARY_PATH; find other files beside a module"
+)
 TAIL_BYTES: Final = 4096  # Invoke: LogType Tail gives the last 4 KB
 
 
@@ -57,9 +62,16 @@ class PlatformLog:
         self._clock = clock
         self._tail: deque[str] = deque()
         self._tail_chars = 0
+        self._has_hinted = False
 
     def write(self, message: str) -> None:
         """One event of the function's own."""
+        self._keep(message)
+        if _OPT in message and "No such file or directory" in message and not self._has_hinted:
+            self._has_hinted = True
+            self._tell_own("sluiceway.hint", _OPT_HINT)
+
+    def _keep(self, message: str) -> None:
         self._logs.append(self._spec.group, self.stream, message)
         self._tail.append(message)
         self._tail_chars += len(message) + 1
@@ -117,10 +129,13 @@ class PlatformLog:
     def frozen(self, request_id: str, unfinished: Unfinished) -> None:
         """The environment was frozen while something was at work: Lambda says nothing of it, the local cloud does."""
         message = f"Frozen with work unfinished: {unfinished}. It goes on in the next invocation, if one comes."
-        if self._spec.log_format is LogFormat.TEXT:
-            self.write(f"SLUICEWAY RequestId: {request_id} {message}")
-        else:
-            self._emit("", "sluiceway.frozen", {"requestId": request_id, "message": message})
+        self._tell_own("sluiceway.frozen", message, request_id)
+
+    def _tell_own(self, kind: str, message: str, request_id: str = "") -> None:
+        """What Lambda would not say."""
+        named = {"requestId": request_id} if request_id else {}
+        text = f"SLUICEWAY RequestId: {request_id} {message}" if request_id else f"SLUICEWAY {message}"
+        self._emit(text, kind, {**named, "message": message})
 
     def report(self, report: Report) -> None:
         """An invocation ended."""

@@ -117,6 +117,19 @@ def test_the_lines_of_a_cold_invocation() -> None:
     ]
 
 
+@pytest.mark.parametrize(("log_format", "begins"), [(LogFormat.TEXT, "SLUICEWAY /opt is"), (LogFormat.JSON, '{"time"')])
+def test_a_path_below_opt_that_is_not_there_is_explained_once(log_format: LogFormat, begins: str) -> None:
+    """Lambda unpacks layers there; here a line says where they are. Other paths, and mere words, say nothing."""
+    written, logs = log(log_format)
+    written.write("reading '/opt/words.txt'")
+    written.write("[ERROR] FileNotFoundError: [Errno 2] No such file or directory: '/srv/words.txt'")
+    for _ in range(2):
+        written.write("[ERROR] FileNotFoundError: [Errno 2] No such file or directory: '/opt/words.txt'")
+    messages = [event.message for event in logs.events("/aws/lambda/f")]
+    assert (len(messages), messages[3].startswith(begins)) == (5, True)
+    assert "import path" in messages[3]
+
+
 def test_the_events_of_a_json_log() -> None:
     """The same as JSON platform events, with millisecond dates."""
     written, logs = log(LogFormat.JSON)
