@@ -1,6 +1,7 @@
 """What one local cloud leaves to the next in the same process: everything that is slow to make and holds no state.
 
-Sockets, the template as it was read, the interpreters that were found, the language model, the folder of `--persist`.
+Sockets, the template as it was read, the interpreters that were found, the language model, the folder of `--persist`,
+and the process that clears away what this one would leave behind.
 A cloud is opened around it and closed, as often as it is reset; what is not here is made anew each time, so a service
 cannot be left out of a reset. Knows no service.
 """
@@ -13,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from typing import cast
 
+from localcloud.compute.reaper import Reaper
 from localcloud.compute.runtimes import Runtimes
 from localcloud.front import Answer
 from localcloud.gate import Gate
@@ -38,6 +40,7 @@ class Kept:
     options: CloudOptions
     sockets: Sockets
     runtimes: Runtimes
+    reaper: Reaper
     engine: Engine
     own: dict[str, Answer] = field(default_factory=dict[str, Answer])
     stack: Stack | None = None
@@ -73,8 +76,9 @@ async def open_kept(options: CloudOptions) -> AsyncGenerator[Kept]:
         engine = choose_engine(options.model, progress=options.progress, api_key=options.model_key)
         await engine.start()
         cleanup.push_async_callback(engine.close)
+        reaper = cleanup.enter_context(closing(Reaper()))
         runtimes = Runtimes(cache_dir=options.cache, environ=options.environ, progress=options.progress)
-        yield Kept(options, sockets, runtimes, engine)
+        yield Kept(options, sockets, runtimes, reaper, engine)
 
 
 def forget_delegated() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -116,7 +116,7 @@ def _find(state: RunningState, function: str | None) -> str:
 
 
 def _listen(state: RunningState) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Events from now on, until the cloud ends. Raises Unreachable, OSError, HTTPException."""
+    """Events from now on, until the cloud ends, and so over its resets. Raises Unreachable, OSError, HTTPException."""
     if state.regions:
         folders = ", ".join(f"--state {folder}" for _, folder in sorted(state.regions.items()))
         message = f"several Regions run here, each with events of its own; name one: {folders}"
@@ -125,15 +125,28 @@ def _listen(state: RunningState) -> Iterator[tuple[str, dict[str, Any]]]:
     if not address.hostname:
         message = "this cloud has no console, and so no events"
         raise Unreachable(message)
-    with closing(HTTPConnection(address.hostname, address.port, timeout=ANSWER_S)) as connection:
-        connection.request("GET", "/api/events", headers={"Accept": "text/event-stream"})
-        response = connection.getresponse()
-        if response.status != 200:
-            message = f"{address.geturl()} tells no events here (status {response.status})"
-            raise Unreachable(message)
-        if connection.sock is not None:
-            connection.sock.settimeout(None)
-        yield from read_events(iter(response.readline, b""))
+    place = (address.hostname, address.port or 0)
+    with closing(HTTPConnection(*place, timeout=ANSWER_S)) as connection:
+        yield from read_events(iter(_ask(connection).readline, b""))
+    while True:
+        with closing(HTTPConnection(*place, timeout=ANSWER_S)) as connection:
+            try:
+                response = _ask(connection)
+            except (OSError, HTTPException):
+                return  # it has ended
+            yield from read_events(iter(response.readline, b""))
+
+
+def _ask(connection: HTTPConnection) -> HTTPResponse:
+    """The answer to who reads the events. Raises Unreachable, OSError, HTTPException."""
+    connection.request("GET", "/api/events", headers={"Accept": "text/event-stream"})
+    response = connection.getresponse()
+    if response.status != 200:
+        message = f"{connection.host}:{connection.port} tells no events here (status {response.status})"
+        raise Unreachable(message)
+    if connection.sock is not None:
+        connection.sock.settimeout(None)
+    return response
 
 
 def _writer(*, as_json: bool) -> Callable[[dict[str, Any]], None]:

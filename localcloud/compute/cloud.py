@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeSettings:
     """`cache_dir` keeps runtimes and dependencies from run to run; `environ` is the developer's own environment.
-    `runtimes` are those that another Lambda of this process has found, None to find them.
+    `runtimes` and `reaper` are those of other Lambdas of this process before and after it, None for its own.
 
     `endpoint_url` is asked at each start of a process, so that the port may be known late. `recorder` is told of
     invocations. `interpose`: what to put before the Runtime API of an environment that starts. `reloads`: whether code
@@ -50,6 +50,7 @@ class ComputeSettings:
     writes: tuple[Path, ...] = ()
     debugger: int = 0
     runtimes: Runtimes | None = None
+    reaper: Reaper | None = None
     roots: Path | None = None
 
 
@@ -79,7 +80,7 @@ async def open_compute(
     runtimes = settings.runtimes or Runtimes(
         cache_dir=settings.cache_dir, environ=settings.environ, progress=settings.progress
     )
-    reaper = Reaper()
+    reaper = settings.reaper or Reaper()
     try:
         async with asyncio.TaskGroup() as group, _debug(settings, reaper, group) as debugger:
             host = Host(
@@ -112,7 +113,7 @@ async def open_compute(
                     reloader.close()
                 await functions.close()
     finally:
-        reaper.close()
+        reaper.kill() if settings.reaper is not None else reaper.close()
 
 
 @asynccontextmanager

@@ -115,7 +115,8 @@ def _make_folder(scratch: Path) -> Path:
         raise Misconfigured("--debugger needs a newer debugpy: pip install --upgrade debugpy", what="--debugger")
     folder = scratch / "debugger"
     folder.mkdir(exist_ok=True)
-    (folder / "debugpy").symlink_to(package)
+    if not (folder / "debugpy").is_symlink():  # of a debugger before this one
+        (folder / "debugpy").symlink_to(package)
     (folder / "anchor.py").write_bytes((_HERE / "debug_anchor.py").read_bytes())  # beside no module of ours
     (folder / "sitecustomize.py").write_bytes((_HERE / "debug_site.py").read_bytes())
     return folder

@@ -137,12 +137,12 @@ async def open_services(
             "secretsmanager": delegated.secret_policy,
             "sqs": lambda arn: read_resource_policy(_policy_of_queue(queues, arn)),
         },
-        resource_tags={
-            "dynamodb": tables.tags_of,
-            "kinesis": partial(tags_of, streams),
-            "sqs": SqsService(queues).tags_of,
-        },
+        resource_tags=_tags(tables, streams, queues=queues),
     )
+
+
+def _tags(tables: OwnTables | SharedTables, streams: Streams, *, queues: Queues) -> dict[str, TagsOf]:
+    return {"dynamodb": tables.tags_of, "kinesis": partial(tags_of, streams), "sqs": SqsService(queues).tags_of}
 
 
 async def _open_engine(options: CloudOptions, cleanup: AsyncExitStack) -> Engine:

@@ -89,11 +89,10 @@ class CloudSessions(AbstractContextManager["CloudSessions"]):
                 self._drop(host)
             host = self._hosts[settings] = self._start(settings)
             return host
-        try:
+        with ExitStack() as failing:
+            failing.callback(self._drop, host)
             host.renew()
-        except BaseException:
-            self._drop(host)
-            raise
+            failing.pop_all()
         return host
 
     def _start(self, settings: Settings) -> HostedCloud:

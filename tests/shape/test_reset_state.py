@@ -103,5 +103,5 @@ def test_the_check_sees_state(code: str) -> None:
 def test_what_is_kept_is_listed() -> None:
     """A reset keeps these: none has state of an application, or `Kept.empty` empties it, as the stack's exports."""
     assert {each.name for each in fields(Kept)} == {
-        "engine", "gate", "options", "own", "runtimes", "servers", "sockets", "stack",
+        "engine", "gate", "options", "own", "reaper", "runtimes", "servers", "sockets", "stack",
     }  # fmt: skip
