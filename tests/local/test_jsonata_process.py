@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +44,34 @@ def test_a_process_evaluates_and_no_expression_holds_up_the_loop(monkeypatch: py
             await evaluator.close()
 
     asyncio.run(main())
+
+
+def test_machines_in_jsonpath_load_no_engine() -> None:
+    """Neither the library nor a process is there until an expression is."""
+    program = (
+        "import sys; from localcloud.services.states.model import StateMachines; "
+        "from localcloud.services.states.validation import check_definition; "
+        """text = '{"StartAt": "S", "States": {"S": {"Type": "Pass", "End": true}}}'; """
+        "found = check_definition(text, 'STANDARD')[1]; "
+        "print(found, 'jsonata' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout == "[] False\n"
+
+
+def test_what_is_in_the_folder_does_not_stand_in_for_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes take nothing from where the local cloud was started."""
+    (tmp_path / "json.py").write_text("raise RuntimeError")
+    (tmp_path / "jsonata.py").write_text("raise RuntimeError")
+    monkeypatch.chdir(tmp_path)
+
+    async def main() -> list[int]:
+        evaluator = ProcessEvaluator()
+        try:
+            return await evaluator.evaluate(Query(["1 + 1"], {}, 1, 0))
+        finally:
+            await evaluator.close()
+
+    assert asyncio.run(main()) == [2]

@@ -326,7 +326,9 @@ def test_what_a_machine_says_of_itself() -> None:
         execution = await world.run(output("{% 1 %}", Assign={"x": {"y": "{% [1, 2] %}"}}))
         events = (await world.ask("GetExecutionHistory", executionArn=execution.arn))["events"]
         exited = next(each for each in events if each["type"] == "PassStateExited")
-        assert exited["stateExitedEventDetails"]["assignedVariables"] == {"x": '{"y":[1,2]}'}
+        details = exited["stateExitedEventDetails"]
+        assert details["assignedVariables"] == {"x": '{"y":[1,2]}'}
+        assert details["assignedVariablesDetails"] == {"truncated": False}
         assert execution.revision.arn.split(":")[3] == REGION
 
     run_world(story)

@@ -116,6 +116,7 @@ def test_retries_begin_anew() -> None:
         assert (execution.status, len(flaky.calls), execution.redrives) == ("FAILED", 4, 1)
         await redrive(world, execution)
         assert (execution.status, len(flaky.calls), execution.redrives) == ("SUCCEEDED", 6, 2)
+        assert list(world.machines.find(execution.revision.arn).ended) == [execution]
 
     run_world(story)
 

@@ -10,15 +10,17 @@ import contextlib
 import json
 import sys
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any, Final
 
 from localcloud.services.states.queries import FailedQuery, Query, QueryFailed
-from localcloud.services.states.query_worker import HEADER, LIMIT_S
+from localcloud.services.states.query_worker import HEADER, LIMIT_S, main
 
 __all__ = ["InlineEvaluator", "ProcessEvaluator"]
 
 MAX_PROCESSES: Final = 2
-_WORKER: Final = "localcloud.services.states.query_worker"
+_ROOT: Final = str(Path(__file__).resolve().parents[3])
+_PROGRAM: Final = f"import sys; sys.path.insert(0, {_ROOT!r}); from {main.__module__} import main; main()"
 _PATIENCE_S: Final = LIMIT_S + 4.0  # a process that has neither answered nor ended itself is ended; starting it counts
 _ENDED: Final = "Expression evaluation exceeded its time or its memory"
 
@@ -79,9 +81,9 @@ class ProcessEvaluator:
 
 
 async def _begin() -> asyncio.subprocess.Process:
+    """A process that has this package from where it is here, and nothing from the folder that it is in."""
     pipe = asyncio.subprocess.PIPE
-    arguments = (sys.executable, "-c", f"from {_WORKER} import main; main()")
-    return await asyncio.create_subprocess_exec(*arguments, stdin=pipe, stdout=pipe, limit=1 << 20)
+    return await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", _PROGRAM, stdin=pipe, stdout=pipe)
 
 
 async def _ask(process: asyncio.subprocess.Process, message: bytes) -> dict[str, Any] | None:

@@ -167,6 +167,7 @@ def _leave(visit: _Visit, lane: Lane, *, output: Any, made: Mapping[str, Any]) -
         output=shown,
         outputDetails={"truncated": False},
         assignedVariables={name: check_size(value, name) for name, value in made.items()} or None,
+        assignedVariablesDetails={"truncated": False} if made else None,
     )
 
 
