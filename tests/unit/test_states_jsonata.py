@@ -332,3 +332,24 @@ def test_what_a_machine_says_of_itself() -> None:
         assert execution.revision.arn.split(":")[3] == REGION
 
     run_world(story)
+
+
+def test_a_machine_says_which_states_look_at_which_variables() -> None:
+    """Those that some state sets, in both languages and inside of others; functions and what is not set are none."""
+
+    async def story(world: World) -> None:
+        inner = {"StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% $sum([$a]) + $b %}", "End": True}}}
+        machine = query(
+            {"Type": "Pass", "Assign": {"a": 1}, "Next": "M"},
+            M={"Type": "Map", "Items": "{% [$a, $none] %}", "ItemProcessor": inner, "Assign": {"b": 1}, "End": True},
+        )
+        found = await world.ask("DescribeStateMachine", stateMachineArn=await world.create(machine))
+        assert found["variableReferences"] == {"M": ["a"], "I": ["a", "b"]}
+        paths = one(
+            {"Type": "Pass", "Assign": {"x.$": "$.v"}, "Next": "T"},
+            T={"Type": "Pass", "Parameters": {"y.$": "States.Format('{}', $x)", "z": "no $x"}, "End": True},
+        )
+        found = await world.ask("DescribeStateMachine", stateMachineArn=await world.create(paths))
+        assert found["variableReferences"] == {"T": ["x"]}
+
+    run_world(story)

@@ -9,6 +9,7 @@ from localcloud.services.states.execution import Execution
 from localcloud.services.states.flow import Revision
 from localcloud.services.states.history import Event, details_member
 from localcloud.services.states.redriving import describe_redrive
+from localcloud.services.states.variable_references import find_variable_references
 
 __all__ = ["describe_execution", "describe_revision", "list_execution", "pascal_keys", "show_event"]
 
@@ -68,6 +69,7 @@ def describe_revision(revision: Revision) -> dict[str, Any]:
         "loggingConfiguration": {"level": "OFF", "includeExecutionData": False, **revision.logs},
         "tracingConfiguration": {"enabled": revision.traced},
         "revisionId": revision.revision_id,
+        "variableReferences": find_variable_references(revision.machine),
     }
     return found | ({"label": revision.label} if revision.label else {})
 
