@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -88,6 +89,23 @@ async def test_a_bucket_gets_the_record_as_an_object_of_its_own() -> None:
     assert (request.method, request.service, request.region) == ("PUT", "s3", "us-east-1")
     assert request.path.startswith("/bucket/aws/lambda/async/f/2023/11/14/2023-11-14T22.13.20-")
     assert request.body == b'{"version":"1.0"}'
+
+
+@pytest.mark.parametrize("arn", [QUEUE, TOPIC, OTHER, BUCKET])
+async def test_a_record_carries_the_trace_on(arn: str) -> None:
+    """And with it the chain of requests, so that functions that are each other's destinations come to an end."""
+    told = replace(GIVEN, trace_header="Root=1-a-b;Lineage=0000000a:3")
+    request = await capture(lambda outlets: outlets.send_record(arn, b"{}", spec=spec(), given=told))
+    assert request.headers["x-amzn-trace-id"] == told.trace_header
+    assert "x-amzn-trace-id" not in (await capture(record_to(arn))).headers
+
+
+@pytest.mark.parametrize("arn", [QUEUE, TOPIC])
+async def test_a_letter_carries_the_trace_on(arn: str) -> None:
+    """As a record does."""
+    letter = replace(LETTER, trace_header="Root=1-a-b")
+    request = await capture(lambda outlets: outlets.send_letter(arn, letter, spec=spec()))
+    assert request.headers["x-amzn-trace-id"] == "Root=1-a-b"
 
 
 @pytest.mark.parametrize("arn", [QUEUE, TOPIC])
