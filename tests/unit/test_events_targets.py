@@ -221,6 +221,19 @@ def test_a_function_is_invoked_with_the_event() -> None:
     with_cloud(test)
 
 
+def test_what_goes_over_a_bus_begins_a_new_chain() -> None:
+    """Its trace goes on, and how often functions were in it does not: loops over a bus are not detected, as on AWS."""
+
+    async def test(cloud: Cloud, world: World) -> None:
+        cloud.allow(FUNCTION)
+        await add(world, FUNCTION, Input="1")
+        await world.put({}, TraceHeader="Root=1-a-b;Sampled=1;Lineage=0000000a:3")
+        await world.settle()
+        assert cloud.calls == [("lambda", FUNCTION, "1", "Root=1-a-b;Sampled=1")]
+
+    with_cloud(test)
+
+
 def test_a_topic_gets_the_body_as_its_message() -> None:
     """As text."""
 
