@@ -1,250 +1,118 @@
-"""SQS against moto: the same raw requests to both, thousands of generated ones, the same answers.
+"""SQS against moto and MiniStack: the same generated requests, and every difference is a named one.
 
-Where the two differ on purpose, `explained` says how and why; everything else must be equal. Queues hold at most ten
-messages and receives ask for ten, because moto keeps the order of sending and a standard queue promises none.
+moto runs in this process, at a small budget; MiniStack where MINISTACK_ENDPOINT names a running one. SQS_PEER_REQUESTS
+says how many requests are sent to each, 1,500 otherwise: so many that every difference of `sqs_differences` comes up.
+A difference without a name fails, and so does a name whose difference is gone. `docs/fidelity/sqs.md` explains each.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-import random
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import os
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from localcloud.clock import SystemClock
-from localcloud.delegate import Delegate, DelegatedService
-from localcloud.services.contract import Service, WireRequest
-from localcloud.services.sqs.model import Queues
-from localcloud.services.sqs.wire import SqsService
+from localcloud.delegate import Delegate
+from tests.contract import sqs_peers
+from tests.contract.sqs_differences import KNOWN, MINISTACK, MOTO
+from tests.contract.sqs_operations import PROBES, Generator, Request
+from tests.contract.sqs_peers import Answer, InProcess, Listening, Side
 
-MAX_HELD = 10
-REGION = "eu-west-1"
-_NAMES = itertools.count()
-_UNLIKE = ("MessageId", "ReceiptHandle", "QueueUrl", "SentTimestamp", "ApproximateFirstReceiveTimestamp", "SenderId")
-
-
-@dataclass
-class Side:
-    """One of the two, and what it has told us: queue URL, receipt handles by body."""
-
-    service: Service
-    url: str = ""
-    handles: dict[str, str] = field(default_factory=dict)
-
-    async def call(self, action: str, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The error code ("" for none) and the body."""
-        body = json.dumps(parameters).encode()
-        request = WireRequest(
-            service="sqs",
-            region=REGION,
-            method="POST",
-            path="/",
-            query="",
-            headers={
-                "authorization": f"AWS4-HMAC-SHA256 Credential=AK/20260101/{REGION}/sqs/aws4_request, Signature=x",
-                "content-length": str(len(body)),
-                "content-type": "application/x-amz-json-1.0",
-                "host": f"sqs.{REGION}.amazonaws.com",
-                "x-amz-target": f"AmazonSQS.{action}",
-            },
-            body=body,
-            access_key="AK",
-            request_id="r",
-        )
-        answer = await self.service.handle(request)
-        assert isinstance(answer.body, bytes)
-        told = json.loads(answer.body or b"{}")
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        code = headers.get("x-amzn-query-error", "").partition(";")[0] or told.get("__type", "").rpartition("#")[2]
-        return (code if answer.status >= 400 else ""), told
-
-
-def normal(value: Any) -> Any:
-    """Without ids, handles and dates; messages by body, other lists in order."""
-    if isinstance(value, dict):
-        return {name: normal(item) for name, item in value.items() if name not in _UNLIKE}
-    if isinstance(value, list):
-        items = [normal(item) for item in value]
-        return sorted(items, key=lambda item: item.get("Body", "")) if all("Body" in item for item in items) else items
-    return value
-
-
-# What is refused here as AWS documents it and moto accepts: such a request goes to our side only.
-MOTO_ACCEPTS = {
-    ("ChangeMessageVisibility", "AWS.SimpleQueueService.MessageNotInflight"): "a message that is visible",
-    ("ReceiveMessage", "InvalidParameterValue"): "a visibility timeout out of 0 to 43200",
-    ("SendMessage", "InvalidMessageContents"): "characters outside of XML's",
-    ("SendMessage", "InvalidParameterValue"): "reserved names, numbers that are none, values of the wrong kind, delays",
-    ("SetQueueAttributes", "InvalidAttributeName"): "any attribute name",
-}
-# Answers that differ on purpose: (action, our code, moto's code) -> why.
-EXPLAINED = {
-    (
-        "ChangeMessageVisibility",
-        "InvalidParameterValue",
-        "ReceiptHandleIsInvalid",
-    ): "a deleted message's handle is well formed: the message is not available for the change",
-    ("ListQueueTags", "", ""): "without tags the answer has no Tags member",
-}
-
-
-TEXT = st.text(st.characters(min_codepoint=1, max_codepoint=0x10FFFF, exclude_categories=("Cs",)), max_size=8)
-GOOD = st.text("abcé😀 &+%<>\n\"'", min_size=1, max_size=12)
-TYPES = st.sampled_from(["String", "Number", "Binary", "String.custom", "Number.float", "Colour", ""])
-
-
-@st.composite
-def attribute_values(draw: st.DrawFn) -> dict[str, str]:
-    data_type = draw(TYPES)
-    if data_type.startswith("Binary"):
-        return {"DataType": data_type, "BinaryValue": draw(st.sampled_from(["AAEC", "eA==", ""]))}
-    return {"DataType": data_type, "StringValue": draw(st.sampled_from(["1", "-2.5", "x", "é", ""]))}
-
-
-ATTRIBUTES = st.dictionaries(st.sampled_from(["a", "b-c", "d.e", "AWS.x", "f g", "."]), attribute_values(), max_size=3)
-VISIBILITY = st.sampled_from([None, 30, 600, 43_200, 43_201, -1])
-OPERATION = st.one_of(
-    st.tuples(st.just("send"), st.one_of(GOOD, GOOD, TEXT), ATTRIBUTES, st.sampled_from([None, 0, 900, 901, -1])),
-    st.tuples(st.just("send"), GOOD, st.just({}), st.none()),
-    st.tuples(st.just("batch"), st.lists(st.tuples(st.sampled_from(["i", "j", "k", "a b"]), GOOD), max_size=4)),
-    st.tuples(st.just("receive"), VISIBILITY, st.sampled_from([10, 10, 10, 10, 0, 11])),
-    st.tuples(st.just("delete"), st.integers(0, 9)),
-    st.tuples(st.just("delete_batch"), st.lists(st.integers(0, 9), max_size=3, unique=True)),
-    st.tuples(st.just("change"), st.integers(0, 9), st.sampled_from([0, 0, 60, 43_201])),
-    st.tuples(st.just("count")),
-    st.tuples(st.just("tags"), st.dictionaries(st.sampled_from("xyz"), st.text("ab", max_size=2), max_size=2)),
-    st.tuples(
-        st.just("attributes"), st.sampled_from(["VisibilityTimeout", "DelaySeconds", "Colour"]), st.integers(0, 99)
-    ),
-)
+PAGE = Path(__file__).parents[2] / "docs" / "fidelity" / "sqs.md"
+ENDPOINT = os.environ.get("MINISTACK_ENDPOINT", "")
+COUNT = int(os.environ.get("SQS_PEER_REQUESTS", "1500"))
+SEED = 4
+ACCOUNTS = {MOTO: "123456789012", MINISTACK: "000000000000"}
+_WORLDS = itertools.count()
 
 
 class Pair:
-    """Both sides, fed the same."""
+    """Ours and a peer, fed the same, in one world of queues after another."""
 
-    def __init__(self, ours: Side, theirs: Side) -> None:
-        self.sides = (ours, theirs)
-        self.held: set[str] = set()
-        self.sent = 0
+    def __init__(self, peer: str, wire: InProcess | Listening) -> None:
+        self.peer = peer
+        self.wires = (sqs_peers.ours(), wire)
+        self.named = Counter[str]()
+        self.sides: tuple[Side, Side] = self._enter()
 
-    async def both(self, action: str, *parameters: dict[str, Any]) -> None:
-        """Ask both the same (or each its own, where two are given) and hold the answers against each other."""
-        own = parameters * (3 - len(parameters))
-        ours = await self._ask(0, action, own[0])
-        if (action, ours[0]) in MOTO_ACCEPTS:
-            return
-        theirs = await self._ask(1, action, own[1])
-        if ours != theirs and (action, ours[0], theirs[0]) not in EXPLAINED:
-            raise AssertionError(f"{action} {own}: {ours} here, {theirs} by moto")
+    def _enter(self) -> tuple[Side, Side]:
+        world = f"w{next(_WORLDS)}-{os.getpid()}-"
+        ours, theirs = self.wires
+        return Side(ours, world, ACCOUNTS[MOTO]), Side(theirs, world, ACCOUNTS[self.peer])
 
-    async def _ask(self, which: int, action: str, parameters: dict[str, Any]) -> tuple[str, Any]:
-        side = self.sides[which]
-        code, told = await side.call(action, {"QueueUrl": side.url, **parameters})
-        for message in told.get("Messages", []):
-            side.handles[message["Body"]] = message["ReceiptHandle"]
-        return code, "" if code else normal(told)
+    async def start(self, generator: Generator) -> None:
+        """Queues that nobody has used: after a difference nothing that follows could be compared."""
+        self.sides = self._enter()
+        for action, parameters in generator.start():
+            answers = await self.ask(action, parameters)
+            assert [answer[0] for answer in answers] == ["", ""], (action, parameters, answers)
 
-    def body(self, text: str) -> str:
-        """`text`, made unlike every other body."""
-        self.sent += 1
-        return f"{text}{self.sent}"
+    async def ask(self, action: str, parameters: dict[str, Any]) -> tuple[Answer, Answer]:
+        """What either answers, without what is its own."""
+        ours, theirs = [await side.ask(action, parameters, self._known) for side in self.sides]
+        return self._plain(0, ours), self._plain(1, theirs)
 
-    async def run(self, operation: tuple[Any, ...]) -> None:
-        kind, *rest = operation
-        await getattr(self, f"_{kind}")(*rest)
+    async def compare(self, request: Request) -> bool:
+        """Whether they agree; they may differ in what has a name."""
+        action, parameters = request
+        ours, theirs = await self.ask(action, parameters)
+        if ours == theirs:
+            return True
+        names = [one.name for one in KNOWN if self.peer in one.peers and one.explains(action, parameters, ours, theirs)]
+        assert names, f"{action} {parameters}: {ours} here, {theirs} by {self.peer}"
+        self.named[names[0]] += 1
+        return False
 
-    async def _send(self, text: str, attributes: dict[str, Any], delay: int | None) -> None:
-        if len(self.held) >= MAX_HELD:
-            return
-        body = self.body(text)
-        self.held.add(body)
-        parameters = {"MessageBody": body, "MessageAttributes": attributes}
-        await self.both("SendMessage", parameters if delay is None else {**parameters, "DelaySeconds": delay})
+    def _known(self, queue: str) -> list[str]:
+        """The bodies of messages of which both have given a handle."""
+        ours, theirs = (side.handles.get(queue, {}) for side in self.sides)
+        return sorted(ours.keys() & theirs.keys())
 
-    async def _batch(self, entries: list[tuple[str, str]]) -> None:
-        if len(self.held) + len(entries) > MAX_HELD:
-            return
-        made = [{"Id": entry_id, "MessageBody": self.body(text)} for entry_id, text in entries]
-        self.held.update(entry["MessageBody"] for entry in made)
-        await self.both("SendMessageBatch", {"Entries": made})
-
-    async def _receive(self, visibility: int | None, most: int) -> None:
-        parameters = {"MaxNumberOfMessages": most, "AttributeNames": ["All"], "MessageAttributeNames": ["All"]}
-        await self.both(
-            "ReceiveMessage", parameters if visibility is None else {**parameters, "VisibilityTimeout": visibility}
-        )
-
-    def _known(self, index: int) -> str | None:
-        bodies = sorted(set(self.sides[0].handles) & set(self.sides[1].handles))
-        return bodies[index % len(bodies)] if bodies else None
-
-    async def _delete(self, index: int) -> None:
-        body = self._known(index)
-        if body is None:
-            await self.both("DeleteMessage", {"ReceiptHandle": "nonsense"})
-            return
-        await self.both("DeleteMessage", *({"ReceiptHandle": side.handles[body]} for side in self.sides))
-        self.held.discard(body)
-
-    async def _delete_batch(self, indexes: list[int]) -> None:
-        bodies = [body for body in dict.fromkeys(map(self._known, indexes)) if body is not None]
-        entries = (
-            {"Entries": [{"Id": f"e{at}", "ReceiptHandle": side.handles[body]} for at, body in enumerate(bodies)]}
-            for side in self.sides
-        )
-        await self.both("DeleteMessageBatch", *entries)
-        self.held.difference_update(bodies)
-
-    async def _change(self, index: int, visibility: int) -> None:
-        body = self._known(index)
-        if body is None:
-            return
-        both = ({"ReceiptHandle": side.handles[body], "VisibilityTimeout": visibility} for side in self.sides)
-        await self.both("ChangeMessageVisibility", *both)
-
-    async def _count(self) -> None:
-        names = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible", "Delayed")]
-        await self.both("GetQueueAttributes", {"AttributeNames": names})
-
-    async def _tags(self, tags: dict[str, str]) -> None:
-        await self.both("TagQueue", {"Tags": tags})
-        await self.both("ListQueueTags", {})
-        await self.both("UntagQueue", {"TagKeys": sorted(tags)})
-        await self.both("ListQueueTags", {})
-
-    async def _attributes(self, name: str, value: int) -> None:
-        await self.both("SetQueueAttributes", {"Attributes": {name: str(value)}})
-        await self.both("GetQueueAttributes", {"AttributeNames": ["VisibilityTimeout", "DelaySeconds"]})
+    def _plain(self, which: int, answer: Answer) -> Answer:
+        return answer[0], {} if answer[0] else self.sides[which].plain(answer[1])
 
 
-@pytest.fixture(scope="module")
-def delegate() -> Iterator[Delegate]:
-    """moto, as the long tail has it."""
-    made = Delegate()
-    yield made
-    made.close()
+async def run(pair: Pair) -> None:
+    """All requests, then the names that have lost their difference."""
+    generator = Generator(SEED)
+    for story in PROBES:
+        await pair.start(generator)
+        for request in story:
+            if not await pair.compare(request):
+                break
+    await pair.start(generator)
+    for _ in range(COUNT):
+        request = generator.request()
+        if not await pair.compare(request) and request[0] not in ("ListMessageMoveTasks", "ListQueues"):
+            await pair.start(generator)
+    gone = {one.name for one in KNOWN if pair.peer in one.peers} - pair.named.keys()
+    assert gone == set(), f"no longer differences from {pair.peer}"
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(OPERATION, min_size=10, max_size=40))
-def test_generated_operations_answer_as_moto_does(delegate: Delegate, operations: list[tuple[Any, ...]]) -> None:
-    """Any sequence of actions gives the same answers and the same errors on both sides."""
+def test_generated_requests_are_answered_as_moto_does_or_is_known_not_to() -> None:
+    """Whole answers and error codes; queues of both types, with and without dead letters."""
+    delegate = Delegate()
+    try:
+        with asyncio.Runner() as runner:
+            runner.run(run(Pair(MOTO, sqs_peers.moto(delegate))))
+    finally:
+        delegate.close()
 
-    async def main() -> None:
-        ours = SqsService(Queues(clock=SystemClock(), rng=random.Random(1)))
-        pair = Pair(Side(ours), Side(DelegatedService("sqs", delegate, needs=lambda _: ())))
-        name = f"queue-{next(_NAMES)}"
-        for side in pair.sides:
-            side.url = (await side.call("CreateQueue", {"QueueName": name}))[1]["QueueUrl"]
-        for operation in operations:
-            await pair.run(operation)
 
+@pytest.mark.skipif(not ENDPOINT, reason="MINISTACK_ENDPOINT names no running MiniStack")
+def test_generated_requests_are_answered_as_ministack_does_or_is_known_not_to() -> None:
+    """The same requests over its socket."""
     with asyncio.Runner() as runner:
-        runner.run(main())
+        runner.run(run(Pair(MINISTACK, Listening(ENDPOINT))))
+
+
+@pytest.mark.parametrize("name", sorted({one.name for one in KNOWN}))
+def test_a_known_difference_is_on_the_page_with_who_differs(name: str) -> None:
+    """One row each, with the names of all that differ so, and of no other."""
+    rows = [line.split("|") for line in PAGE.read_text().splitlines() if line.startswith(f"| `{name}`")]
+    peers = {peer for one in KNOWN if one.name == name for peer in one.peers}
+    assert [{word.strip() for word in row[2].split(",")} for row in rows] == [peers]

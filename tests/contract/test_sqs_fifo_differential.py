@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import random
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -20,14 +21,62 @@ from hypothesis import strategies as st
 
 from localcloud.clock import SystemClock
 from localcloud.delegate import Delegate, DelegatedService
+from localcloud.services.contract import Service, WireRequest
 from localcloud.services.sqs.model import Queues
 from localcloud.services.sqs.wire import SqsService
-from tests.contract.test_sqs_differential import Side, normal
 
+REGION = "eu-west-1"
 _NAMES = itertools.count()
+_UNLIKE = ("MessageId", "ReceiptHandle", "QueueUrl", "SentTimestamp", "ApproximateFirstReceiveTimestamp", "SenderId")
 MAX_HELD = 10
 FIFO = {"FifoQueue": "true"}
 CONTENT = {**FIFO, "ContentBasedDeduplication": "true"}
+
+
+@dataclass
+class Side:
+    """One of the two, and what it has told us: queue URL, receipt handles by body."""
+
+    service: Service
+    url: str = ""
+    handles: dict[str, str] = field(default_factory=dict)
+
+    async def call(self, action: str, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The error code ("" for none) and the body."""
+        body = json.dumps(parameters).encode()
+        request = WireRequest(
+            service="sqs",
+            region=REGION,
+            method="POST",
+            path="/",
+            query="",
+            headers={
+                "authorization": f"AWS4-HMAC-SHA256 Credential=AK/20260101/{REGION}/sqs/aws4_request, Signature=x",
+                "content-length": str(len(body)),
+                "content-type": "application/x-amz-json-1.0",
+                "host": f"sqs.{REGION}.amazonaws.com",
+                "x-amz-target": f"AmazonSQS.{action}",
+            },
+            body=body,
+            access_key="AK",
+            request_id="r",
+        )
+        answer = await self.service.handle(request)
+        assert isinstance(answer.body, bytes)
+        told = json.loads(answer.body or b"{}")
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        code = headers.get("x-amzn-query-error", "").partition(";")[0] or told.get("__type", "").rpartition("#")[2]
+        return (code if answer.status >= 400 else ""), told
+
+
+def normal(value: Any) -> Any:
+    """Without ids, handles and dates; messages by body, other lists in order."""
+    if isinstance(value, dict):
+        return {name: normal(item) for name, item in value.items() if name not in _UNLIKE}
+    if isinstance(value, list):
+        items = [normal(item) for item in value]
+        return sorted(items, key=lambda item: item.get("Body", "")) if all("Body" in item for item in items) else items
+    return value
 
 
 @pytest.fixture(scope="module")
