@@ -22,7 +22,7 @@ TEMPLATE: Final = Path("template.yaml")
 class Given:
     """One deployment as a person named it. `settings` is the samconfig file that counts.
 
-    `unused` are settings of it that would make a difference on AWS and make none here.
+    `used` says what it decides, `unused` names settings of it that would make a difference on AWS and make none here.
     """
 
     template: Path
@@ -30,11 +30,14 @@ class Given:
     stack_name: str
     settings: Path
     overrides: Mapping[str, str]
+    used: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
     def told(self) -> str:
-        """A sentence on what is not used, "" where all is."""
-        return f"{self.settings.name}: not used here: {', '.join(self.unused)}" if self.unused else ""
+        """What samconfig has to do with it, in a sentence; "" where it has nothing."""
+        parts = [", ".join(self.used), f"not used here: {', '.join(self.unused)}" if self.unused else ""]
+        said = "; ".join(part for part in parts if part)
+        return f"{self.settings.name}: {said}" if said else ""
 
 
 def add_template_words(parser: argparse.ArgumentParser, *, default: Path | None) -> None:
@@ -71,17 +74,25 @@ def read_given(options: argparse.Namespace) -> Given:
     if options.config_env and not settings.exists():
         message = f"there is no samconfig.toml beside {template} that could say what {options.config_env} is"
         raise ValueError(message)
-    if said.template and template == TEMPLATE:
+    names_template = bool(said.template) and template == TEMPLATE
+    if names_template:
         template = settings.parent / said.template
     if not template.exists():
         message = f"there is no {template}; name the template with --template FILE"
         raise ValueError(message)
+    used = {
+        f"template {said.template}": names_template,
+        f"stack {said.stack_name}": bool(said.stack_name),
+        f"Region {said.region}": bool(said.region) and not options.region,
+        f"parameters {', '.join(said.parameters)}": bool(said.parameters),
+    }
     return Given(
         template=template,
         region=options.region or said.region or DEFAULT_REGION,
         stack_name=said.stack_name or "sluiceway",
         settings=settings,
         overrides=_read_overrides(options.parameter_overrides),
+        used=tuple(sentence for sentence, counts in used.items() if counts),
         unused=said.unused,
     )
 

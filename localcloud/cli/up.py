@@ -79,7 +79,7 @@ def _tell(sentence: str) -> None:
 
 def _settings(options: argparse.Namespace, environ: dict[str, str]) -> CloudOptions:
     given = read_given(options)
-    if given.unused and not options.detach:  # else the process says so that serves
+    if given.told() and not options.detach:  # else the process says so that serves
         _tell(given.told())
     cache = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/tmp") / ".cache") / "sluiceway"  # noqa: S108 - where there is no home
     if options.regions and options.region:

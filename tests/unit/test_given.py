@@ -44,9 +44,10 @@ def _given(*words: str) -> Given:
 
 def test_samconfig_counts() -> None:
     """Its environment `default` where none is named, as for sam; one that is named alone."""
-    unused = ("role_arn", "tags")
-    assert _given() == Given(TEMPLATE, "eu-north-1", "corner", Path("samconfig.toml"), {}, unused)
-    built = Given(Path("out/template.yaml"), "eu-west-1", "shop", Path("samconfig.toml"), {"B": "x=y"})
+    used, unused = ("stack corner", "Region eu-north-1"), ("role_arn", "tags")
+    assert _given() == Given(TEMPLATE, "eu-north-1", "corner", Path("samconfig.toml"), {}, used, unused)
+    used = ("template out/template.yaml", "stack shop", "Region eu-west-1", "parameters A")
+    built = Given(Path("out/template.yaml"), "eu-west-1", "shop", Path("samconfig.toml"), {"B": "x=y"}, used)
     assert _given("--config-env", "built", "--parameter-overrides", "B=x=y") == built
 
 
@@ -55,16 +56,18 @@ def test_without_a_samconfig_or_its_default_nothing_is_said() -> None:
     Path("samconfig.toml").write_text("[built.deploy.parameters]\nregion = 'eu-west-1'\n")
     plain = Given(TEMPLATE, "us-east-1", "sluiceway", Path("samconfig.toml"), {})
     assert _given() == plain
+    assert plain.told() == ""
     Path("samconfig.toml").unlink()
     assert _given() == plain
 
 
-def test_what_of_samconfig_is_not_used_is_told() -> None:
-    """What would make a difference on AWS, and not how things are uploaded."""
-    assert (_given().told(), _given("--config-env", "built").told()) == (
-        "samconfig.toml: not used here: role_arn, tags",
-        "",
-    )
+def test_what_samconfig_decides_is_told() -> None:
+    """And what would make a difference on AWS and makes none here; a Region that was named is nobody else's word."""
+    assert [_given(*words).told() for words in ((), ("--region", "us-east-2"), ("--config-env", "built"))] == [
+        "samconfig.toml: stack corner, Region eu-north-1; not used here: role_arn, tags",
+        "samconfig.toml: stack corner; not used here: role_arn, tags",
+        "samconfig.toml: template out/template.yaml, stack shop, Region eu-west-1, parameters A",
+    ]
 
 
 def test_a_word_wins_over_samconfig() -> None:
