@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from localcloud.services.states.jsonata_engine import evaluate_all
 from localcloud.services.states.jsonata_functions import MAX_RANGE
@@ -150,3 +152,19 @@ def test_the_worker_answers_as_the_engine_does() -> None:
     assert answer(json.dumps(asked).encode()) == {"values": ["1é"]}
     told = answer(json.dumps({**asked, "texts": ["$y"]}).encode())
     assert told == {"number": 0, "reason": "", "undefined": True, "unsupported": False}
+
+
+NUMBERS = st.integers(-(10**14), 10**14) | st.floats(-1e6, 1e6, allow_nan=False).map(lambda number: round(number, 6))
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(JSON)
+def test_data_goes_through_as_it_is(value: Any) -> None:
+    """A variable gives its value, and as text and back it is the same: null, empty lists, any letters."""
+    assert value_of("$x", x=value) == value
+    assert value_of("$parse($string($x))" if not isinstance(value, str) else "$x", x=value) == value
