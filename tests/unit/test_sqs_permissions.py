@@ -276,6 +276,7 @@ def test_a_kms_key_and_sqs_own_keys_exclude_each_other() -> None:
     async def test(queues: Queues) -> None:
         queue = queues.create("jobs", REGION, attributes={"KmsMasterKeyId": "k"}, tags={})
         assert queue.attributes["SqsManagedSseEnabled"] == "false"
+        assert queues.create("jobs", REGION, attributes={"KmsDataKeyReusePeriodSeconds": "300"}, tags={}) is queue
         queues.configure(queue, {"KmsDataKeyReusePeriodSeconds": "600"})
         queues.configure(queue, {"SqsManagedSseEnabled": "true"})
         kept = {name for name in queue.attributes if name.startswith("Kms")}

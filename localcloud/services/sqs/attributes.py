@@ -15,6 +15,7 @@ from localcloud.services.sqs.errors import SqsError, invalid_value
 from localcloud.services.sqs.permissions import check_policy
 
 __all__ = [
+    "DEFAULT_REUSE_S",
     "READ_ONLY",
     "Redrive",
     "check_attributes",
@@ -24,9 +25,10 @@ __all__ = [
     "readable_names",
 ]
 
+DEFAULT_REUSE_S: Final = "300"  # KmsDataKeyReusePeriodSeconds, told where it was set
 _BOUNDS: Final[Mapping[str, tuple[int, int, int]]] = {  # least, most, default
     "DelaySeconds": (0, 900, 0),
-    "KmsDataKeyReusePeriodSeconds": (60, 86_400, 300),
+    "KmsDataKeyReusePeriodSeconds": (60, 86_400, int(DEFAULT_REUSE_S)),
     "MaximumMessageSize": (1_024, 1_048_576, 1_048_576),
     "MessageRetentionPeriod": (60, 1_209_600, 345_600),
     "ReceiveMessageWaitTimeSeconds": (0, 20, 0),

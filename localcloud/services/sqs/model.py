@@ -15,7 +15,13 @@ from typing import Final
 
 from localcloud.clock import Clock
 from localcloud.services.contract import ACCOUNT_ID
-from localcloud.services.sqs.attributes import allows_source, check_attributes, default_attributes, parse_redrive
+from localcloud.services.sqs.attributes import (
+    DEFAULT_REUSE_S,
+    allows_source,
+    check_attributes,
+    default_attributes,
+    parse_redrive,
+)
 from localcloud.services.sqs.errors import SqsError, invalid_value
 from localcloud.services.sqs.held import Depth
 from localcloud.services.sqs.keeping import Keeper
@@ -274,7 +280,7 @@ def _check_name(name: str, attributes: Mapping[str, str]) -> bool:
 
 
 def _check_same(queue: Queue, attributes: Mapping[str, str]) -> None:
-    defaults = default_attributes(fifo=queue.is_fifo)
+    defaults = {"KmsDataKeyReusePeriodSeconds": DEFAULT_REUSE_S, **default_attributes(fifo=queue.is_fifo)}
     for name, value in attributes.items():
         if (queue.attributes.get(name) or defaults.get(name, "")) != value:
             raise SqsError(
