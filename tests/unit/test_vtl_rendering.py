@@ -31,6 +31,14 @@ def _render(template: str) -> str:
 
 
 CASES = [
+    # ---- #define: rendered where it is referred to, as things are then
+    ("#define($d)<$n>#end#set($n = 1)$d#set($n = 2)$d", "<1><2>"),
+    ("#define( $d )\n{$i}\n#end\n#foreach($i in [1..3])$d#end", "{1}\n{2}\n{3}\n"),
+    ("#define($d)a#end#define($d)b#end$d${d}", "bb"),
+    ("#define($d)$s#end$d.length()", "4"),
+    ("#define($d)x#end#if($d == 'x')y#end#set($e = \"$d$d\")$e", "yxx"),
+    ("#{define}($d)x#end$d \\#define", "x #define"),
+    ("#define($d)#define($e)in#end#end$d$e", "in"),
     # ---- what is missing in known data, and null, is the empty string, as on API Gateway
     ("[$m.nothing][$m.nothing.more[0].size()][$m.get('q')][$m['q']][$d.null]", "[][][][][]"),
     ("#if($m.nothing == '')y#{else}n#end", "y"),
@@ -397,6 +405,8 @@ CASES = [
 
 ERRORS = [
     ("$missing", 1, "$missing has no value"),
+    ("#define($d)$d#end$d", 0, "nests too deeply"),
+    ("#define($d)\n$nobody#end\n$d", 2, "$nobody has no value"),
     ("a\n\n${missing}", 3, "${missing} has no value"),
     ("$nil", 1, "no value"),
     ("$s.nosuch()", 1, "no method nosuch()"),
@@ -462,7 +472,10 @@ UNPARSABLE = [
     ("\n#parse('x')", 2, "#parse is not a directive"),
     ("#include('x')", 1, "#include is not a directive"),
     ("#evaluate('x')", 1, "#evaluate is not a directive"),
-    ("#define($x)y#end", 1, "#define is not a directive"),
+    ("#define($x.y)z#end", 1, "#define needs a plain variable, not $x.y"),
+    ("a\n#define($x)y", 2, "#define has no #end (the end of the text came first)"),
+    ("#define($x)y#else", 1, "#define has no #end (#else came first)"),
+    ("#define(x)y#end", 1, "expected a reference"),
 ]
 
 

@@ -17,6 +17,7 @@ from localcloud.gateway.vtl.nodes import (
     Binary,
     Block,
     Break,
+    Define,
     EscapedReference,
     Expression,
     Foreach,
@@ -88,6 +89,7 @@ class _Rendering:
             Set: self._run_set,
             If: self._run_if,
             Foreach: self._run_foreach,
+            Define: self._run_define,
             Stop: _stop,
             Break: _break,
         }
@@ -166,6 +168,9 @@ class _Rendering:
                 self.run(block)
                 return
         self.run(node.otherwise)
+
+    def _run_define(self, node: Define) -> None:
+        self._variables[node.name] = node
 
     def _run_foreach(self, node: Foreach) -> None:
         items = self._items(node)
@@ -254,6 +259,8 @@ class _Rendering:
 
     def _follow(self, node: Reference, steps: tuple[Step, ...]) -> Any:
         value = self._variables.get(node.name)
+        if isinstance(value, Define):
+            value = self._nested_text(value.body)
         for step in steps:
             if value is None:
                 return None

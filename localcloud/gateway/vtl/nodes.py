@@ -10,6 +10,7 @@ __all__ = [
     "Block",
     "Break",
     "Call",
+    "Define",
     "EscapedReference",
     "Expression",
     "Foreach",
@@ -142,6 +143,14 @@ class Set:
 
 
 @dataclass(frozen=True, slots=True)
+class Define:
+    """`#define($name)`: the block stands for itself, and is rendered wherever `$name` is."""
+
+    name: str
+    body: Block
+
+
+@dataclass(frozen=True, slots=True)
 class If:
     """`#if` and `#elseif` branches in order, and the `#else` block (empty where absent)."""
 
@@ -171,5 +180,5 @@ class Break:
 
 Step: TypeAlias = Property | Call | Index
 Expression: TypeAlias = Literal | Interpolated | ListOf | RangeOf | MapOf | Reference | Not | Binary
-Statement: TypeAlias = Text | EscapedReference | Reference | Set | If | Foreach | Stop | Break
+Statement: TypeAlias = Text | EscapedReference | Reference | Set | If | Foreach | Define | Stop | Break
 Block: TypeAlias = tuple[Statement, ...]

@@ -2,8 +2,10 @@
 
 A closing parenthesis of a directive, `#else` and `#end` take the spaces and the line end after them; `#set` also the
 spaces before it where they follow another directive; `##` takes the line end; `#*...*#` and `#[[...]]#` take nothing.
-Directives that API Gateway does not document (#macro, #parse, #include, #evaluate, #define) are errors.
-Source: https://velocity.apache.org/engine/1.7/user-guide.html
+Directives that API Gateway does not document (#macro, #parse, #include, #evaluate) are errors, but for #define, which
+the request template has that the Serverless Framework gives to functions by default.
+Sources: https://velocity.apache.org/engine/1.7/user-guide.html,
+https://www.serverless.com/framework/docs/providers/aws/events/apigateway#lambda-integration
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from localcloud.gateway.vtl.expressions import parse_expression, parse_reference
 from localcloud.gateway.vtl.nodes import (
     Block,
     Break,
+    Define,
     EscapedReference,
     Expression,
     Foreach,
@@ -43,8 +46,8 @@ _COMMENT: Final = re.compile(r"##[^\r\n]*(?:\r\n|\n|\r)?")
 _BACKSLASHES: Final = re.compile(r"\\+(?=[$#])")
 _IN: Final = re.compile(r"[ \t\r\n]+in(?![A-Za-z0-9_-])")
 
-_KNOWN: Final = frozenset({"if", "elseif", "else", "end", "foreach", "stop", "break", "set"})
-_REFUSED: Final = frozenset({"macro", "parse", "include", "evaluate", "define", "literal"})
+_KNOWN: Final = frozenset({"if", "elseif", "else", "end", "foreach", "stop", "break", "set", "define"})
+_REFUSED: Final = frozenset({"macro", "parse", "include", "evaluate", "literal"})
 _CLOSERS: Final = frozenset({"end", "else", "elseif"})
 
 
@@ -153,6 +156,8 @@ def _parse_directive(cursor: Cursor, name: str, statements: list[Statement]) -> 
         statements.append(_parse_if(cursor))
     elif name == "foreach":
         statements.append(_parse_foreach(cursor))
+    elif name == "define":
+        statements.append(_parse_define(cursor))
     elif name == "set":
         raise cursor.error("#set needs '(' right after it")
     else:
@@ -209,18 +214,35 @@ def _parse_if(cursor: Cursor) -> If:
 
 def _parse_foreach(cursor: Cursor) -> Foreach:
     line = cursor.line
-    cursor.match(_SPACES_IN_LINE)
-    cursor.expect("(")
-    variable = _parse_variable(cursor)
-    if variable.steps:
-        raise cursor.error(f"#foreach needs a plain variable, not {variable.source}")
+    variable = _parse_plain_variable(cursor, "foreach")
     if not cursor.match(_IN):
         raise cursor.error("#foreach needs ' in ' after its variable")
     source = parse_expression(cursor)
     _close_parenthesis(cursor)
+    return Foreach(variable.name, source, _parse_body(cursor, "foreach", line), line)
+
+
+def _parse_define(cursor: Cursor) -> Define:
+    line = cursor.line
+    variable = _parse_plain_variable(cursor, "define")
+    _close_parenthesis(cursor)
+    return Define(variable.name, _parse_body(cursor, "define", line))
+
+
+def _parse_plain_variable(cursor: Cursor, directive: str) -> Reference:
+    """`($name`, of a directive."""
+    cursor.match(_SPACES_IN_LINE)
+    cursor.expect("(")
+    variable = _parse_variable(cursor)
+    if variable.steps:
+        raise cursor.error(f"#{directive} needs a plain variable, not {variable.source}")
+    return variable
+
+
+def _parse_body(cursor: Cursor, directive: str, line: int) -> Block:
+    """What stands before the `#end` of a directive without branches."""
     body, closer = _parse_block(cursor)
     if closer != "end":
-        raise VtlError(
-            f"#foreach has no #end ({'the end of the text' if not closer else '#' + closer} came first)", line=line
-        )
-    return Foreach(variable.name, source, body, line)
+        came = f"#{closer}" if closer else "the end of the text"
+        raise VtlError(f"#{directive} has no #end ({came} came first)", line=line)
+    return body
