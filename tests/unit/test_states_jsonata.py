@@ -111,6 +111,8 @@ def told(text: str, field: str, what: str) -> str:
     return f"{located}The JSONata expression '{text}' specified for the field '{field}' {what}"
 
 
+STANDARD = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+SPREAD: dict[str, Any] = {"Type": "Map", "Items": [1], "ItemProcessor": {**ITEMS, "ProcessorConfig": STANDARD}}
 NOTHING = "returned nothing (undefined)."
 WAIT = {"Type": "Wait"}
 
@@ -137,6 +139,10 @@ WAIT = {"Type": "Wait"}
          "returned an unexpected result type. Expected 'string', but was 'number' for value: 1"),
         (query({"Type": "Map", "Items": "{% 'x' %}", "ItemProcessor": ITEMS}), "'x'", "Items",
          "returned an unexpected result type. Expected 'array', but was 'string' for value: \"x\""),
+        (query(SPREAD | {"ToleratedFailurePercentage": "{% 101 %}"}), "101", "ToleratedFailurePercentage",
+         "returned a value that is not between 0 and 100: 101"),
+        (query(SPREAD | {"ItemBatcher": {"MaxItemsPerBatch": "{% 'x' %}"}}), "'x'", "ItemBatcher/MaxItemsPerBatch",
+         "returned an unexpected result type. Expected 'number', but was 'string' for value: \"x\""),
         (query({"Type": "Map", "Items": [1], "ItemSelector": {"a": "{% $no %}"}, "ItemProcessor": ITEMS}),
          "$no", "ItemSelector/a", NOTHING),
     ],

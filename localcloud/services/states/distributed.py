@@ -20,7 +20,7 @@ from localcloud.services.states.flow import Lane, Revision
 from localcloud.services.states.items import Batch, make_batches, read_all
 from localcloud.services.states.names import execution_arn, map_run_arn
 from localcloud.services.states.paths import Scope
-from localcloud.services.states.query_data import NUMBER, evaluate_wanted
+from localcloud.services.states.query_data import evaluate_bounded
 from localcloud.services.states.redriving import MAX_EVENTS
 from localcloud.services.states.results import write_results
 from localcloud.services.states.steps import read_number, read_value
@@ -277,7 +277,7 @@ async def _read_percentage(state: State, scope: Scope, lane: Lane) -> float | No
     if f"{name}Path" in state.fields:
         return read_value(state.fields[f"{name}Path"], scope, lane)
     if state.jsonata and name in state.fields:
-        return await evaluate_wanted(state.fields[name], name, scope, lane=lane, wanted=NUMBER)
+        return await evaluate_bounded(state.fields[name], name, scope, lane=lane, bounds=(0, 100))
     return state.fields.get(name)
 
 

@@ -19,7 +19,7 @@ from localcloud.services.states.definition import State
 from localcloud.services.states.failures import DATA_LIMIT, READER_FAILED, RUNTIME, StateFailure
 from localcloud.services.states.flow import Lane
 from localcloud.services.states.paths import Scope
-from localcloud.services.states.query_data import evaluate
+from localcloud.services.states.query_data import evaluate_bounded
 from localcloud.services.states.reading import read_items, read_template, select_item
 from localcloud.services.states.steps import read_value
 from localcloud.services.states.task_resource import TaskResource
@@ -56,7 +56,9 @@ async def read_all(state: State, scope: Scope, *, lane: Lane) -> list[Any]:
 async def _most(state: State, scope: Scope, lane: Lane) -> int:
     config: Mapping[str, Any] = state.fields["ItemReader"].get("ReaderConfig", {})
     if state.jsonata:
-        most = await evaluate(config.get("MaxItems", 0), "ItemReader/ReaderConfig/MaxItems", scope, lane=lane)
+        place = "ItemReader/ReaderConfig/MaxItems"
+        most = await evaluate_bounded(config.get("MaxItems", 0), place, scope, lane=lane, bounds=(0, MAX_ITEMS))
+        most = int(most)
     elif "MaxItemsPath" in config:
         most = read_value(config["MaxItemsPath"], scope, lane)
     else:
@@ -178,9 +180,9 @@ async def _limit(state: State, name: str, scope: Scope, *, lane: Lane) -> int:
     batcher: Mapping[str, Any] = state.fields["ItemBatcher"]
     path = f"{name}Path"
     if state.jsonata:
-        value = await evaluate(batcher.get(name, 0), f"ItemBatcher/{name}", scope, lane=lane)
-    else:
-        value = read_value(batcher[path], scope, lane) if path in batcher else batcher.get(name, 0)
+        given, bounds = batcher.get(name, 0), (0, MAX_ITEMS)
+        return int(await evaluate_bounded(given, f"ItemBatcher/{name}", scope, lane=lane, bounds=bounds))
+    value = read_value(batcher[path], scope, lane) if path in batcher else batcher.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise StateFailure(RUNTIME, f"{name} must be a positive integer", located=False)
     return value

@@ -26,10 +26,10 @@ from localcloud.services.states.queries import (
 
 __all__ = [
     "FLAG",
-    "NUMBER",
     "STRING",
     "Wanted",
     "evaluate",
+    "evaluate_bounded",
     "evaluate_date",
     "evaluate_number",
     "evaluate_wanted",
@@ -57,7 +57,7 @@ class Wanted:
 
 
 FLAG: Final = Wanted("boolean", (bool,))
-NUMBER: Final = Wanted("number", (int, float))
+_NUMBER: Final = Wanted("number", (int, float))
 STRING: Final = Wanted("string", (str,))
 
 
@@ -109,12 +109,17 @@ async def evaluate_number(
     """
     if name not in fields:
         return None
-    found = await evaluate_wanted(fields[name], name, scope, lane=lane, wanted=NUMBER)
+    return int(await evaluate_bounded(fields[name], name, scope, lane=lane, bounds=bounds))
+
+
+async def evaluate_bounded(value: Any, place: str, scope: Scope, *, lane: Lane, bounds: tuple[int, int]) -> float:
+    """A field that is a number within bounds. Raises StateFailure States.QueryEvaluationError."""
+    found = await evaluate_wanted(value, place, scope, lane=lane, wanted=_NUMBER)
     low, high = bounds
     if not low <= found <= high:
-        text = expression_of(fields[name]) or ""
-        raise _fail(text, name, f"returned a value that is not between {low} and {high}: {write_json(found)}")
-    return int(found)
+        text = expression_of(value) or ""
+        raise _fail(text, place, f"returned a value that is not between {low} and {high}: {write_json(found)}")
+    return found
 
 
 async def evaluate_date(value: Any, place: str, scope: Scope, *, lane: Lane) -> float:
