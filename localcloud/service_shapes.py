@@ -17,7 +17,10 @@ __all__ = ["Malformed", "ServiceShapes", "open_shapes"]
 
 MAX_TOLD: Final = 10  # violations in one message
 MAX_MATCHED: Final = 4_096  # characters of a value that is held against a pattern: patterns are not made for more
-_KINDS: Final = {"string": str, "integer": int, "long": int, "boolean": bool, "list": list, "map": dict}
+_KINDS: Final[Mapping[str, tuple[type, ...]]] = {
+    "string": (str,), "integer": (int,), "long": (int,), "boolean": (bool,), "list": (list,), "map": (dict,),
+    "blob": (str,), "timestamp": (int, float, str), "float": (int, float), "double": (int, float),
+}  # fmt: skip
 
 
 class Malformed(ValueError):
@@ -49,7 +52,7 @@ class ServiceShapes:
             yield from self._members(shape, value, path)
             return
         kind = _KINDS.get(shape["type"])
-        if kind is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+        if kind is not None and (not isinstance(value, kind) or (isinstance(value, bool) and bool not in kind)):
             raise Malformed(f"{_found(value)} can not be converted to {_article(shape['type'])}")
         if isinstance(value, str):
             yield from _text(shape, value, path)
