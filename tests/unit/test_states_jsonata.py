@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.states_setup import FUNCTION, INVOKE, REGION, ROLE, FunctionFailed, World, one, result_of, run_world
+from tests.unit.test_states_maps import GET, PUT, Bucket, outcome
 
 ORDER: dict[str, Any] = {"id": "o-7", "lines": [{"sku": "a", "n": 2, "price": 1.5}, {"sku": "b", "n": 5, "price": 2}]}
 RESULT = "$states.result"
@@ -256,6 +257,26 @@ def test_a_distributed_map_in_jsonata() -> None:
 
 
 END = {"Type": "Succeed"}
+
+
+def test_items_and_results_of_a_distributed_map_are_where_expressions_say() -> None:
+    """Arguments of the reader and the writer, and how many items there are at most."""
+    bucket = Bucket(x="[1, 2, 3]")
+    read = {
+        "Resource": GET,
+        "Arguments": {"Bucket": "{% $states.input.of %}", "Key": "{% 'x' %}"},
+        "ReaderConfig": {"InputType": "JSON", "MaxItems": "{% $states.input.most %}"},
+    }
+    write = {"Resource": PUT, "Arguments": {"Bucket": "{% $states.input.of %}", "Prefix": "{% 'out' %}"}}
+    state = {**SPREAD, "ItemReader": read, "ResultWriter": write, "Output": "{% $states.result.ResultWriterDetails %}"}
+    del state["Items"]
+    found = outcome(query(state), {"of": "b", "most": 2}, bucket)
+    assert found["Bucket"] == "b"
+    (told,) = bucket.read(found["Key"])["ResultFiles"]["SUCCEEDED"]
+    assert [each["Input"] for each in bucket.read(told["Key"])] == ["1", "2"]
+    assert told["Key"].startswith("out/")
+
+
 UNSUPPORTED = "UNSUPPORTED_JSONATA_EXPRESSION"
 ONLY_PATH = "is only supported for the 'JSONPath' QueryLanguage at /States/S"
 ONLY_QUERY = "is only supported for the 'JSONata' QueryLanguage at /States/S"
