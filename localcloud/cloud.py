@@ -23,6 +23,7 @@ from localcloud.gateway.function_url import FunctionUrls
 from localcloud.gateway.management import ApiGatewayService
 from localcloud.gateway.rest import Backends
 from localcloud.gateway.server import Gateway, GatewayServer
+from localcloud.gateway.telling import Telling
 from localcloud.gateway.websocket.gateway import WebSocketGateway
 from localcloud.gateway.websocket.management import ManagementService
 from localcloud.gateway.websocket.server import WebSocketServer
@@ -238,7 +239,8 @@ def _backends(services: Services, compute: Compute, front: Front) -> Backends:
     functions = LambdaFunctions(compute.functions, may_invoke)
     roles = RoleSessions(services.iam, service=PRINCIPAL, session=SESSION)
     access = MethodPolicies(services.iam, services.record)
-    backends = Backends(functions, front.dispatch, roles, services.recorder, access)
+    telling = Telling(services.counters, services.logs)
+    backends = Backends(functions, front.dispatch, roles, services.recorder, access, telling=telling)
     front.add(ApiGatewayService(backends.plans))
     return backends
 

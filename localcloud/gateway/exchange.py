@@ -18,11 +18,12 @@ from localcloud.gateway.definition import Api, Method
 from localcloud.gateway.mapping import Sources
 from localcloud.gateway.message import HttpRequest, query_items
 from localcloud.gateway.ports import Identity
+from localcloud.gateway.telling import AccessLog, Called
 from localcloud.gateway.usage_plans import ApiKey
 from localcloud.traces.header import read_root
 from localcloud.uuids import new_uuid
 
-__all__ = ["Exchange", "Stage", "Throttle", "domain_name", "trace_of"]
+__all__ = ["Exchange", "Measured", "Stage", "Throttle", "domain_name", "trace_of"]
 
 _DROPPED: Final = frozenset(
     {
@@ -82,6 +83,15 @@ class Throttle:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """A method setting: whether a method (which may be `*`, as its path) has metrics of its own."""
+
+    path: str
+    method: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """A stage of an API."""
 
@@ -90,6 +100,8 @@ class Stage:
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     throttles: tuple[Throttle, ...] = ()
     is_traced: bool = False
+    measured: tuple[Measured, ...] = ()
+    access_log: AccessLog | None = None
 
 
 @dataclass
@@ -111,6 +123,7 @@ class Exchange:
     identity: Identity | None = None
     usage_key: str = ""
     api_key: ApiKey | None = None
+    called: Called = field(default_factory=Called)
     error: dict[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
@@ -223,6 +236,19 @@ class Exchange:
             "wafResponseCode": "",
             "webaclArn": "",
             "xrayTraceId": self.trace_id if self.stage.is_traced else "",
+        }
+
+    def log_context(self) -> dict[str, Any]:
+        """`$context` of access logs, without what only the answer tells.
+
+        Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-variables-for-access-logging.html
+        """
+        latency = str(self.authorizer_latency_ms) if self.authorizer_latency_ms else ""
+        known = {"latency": latency, "integrationLatency": latency}
+        return {
+            **self.context(),
+            "authorizer": {**known, **(self.authorizer or {})},
+            "customDomain": {"basePathMatched": self.request.base.strip("/") if self.request.name else ""},
         }
 
     def _identity(self) -> dict[str, str]:

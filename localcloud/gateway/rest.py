@@ -7,12 +7,13 @@ Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from localcloud.clock import Clock
 from localcloud.gateway.access import admit_signed, check_policy, expand_policy
@@ -21,7 +22,7 @@ from localcloud.gateway.cognito import PoolTokens, authorize_token
 from localcloud.gateway.compression import pack_answer, unpack_request
 from localcloud.gateway.definition import Api, Integration, Method
 from localcloud.gateway.errors import GatewayError
-from localcloud.gateway.exchange import Exchange, Stage, Throttle
+from localcloud.gateway.exchange import Exchange, Measured, Stage, Throttle
 from localcloud.gateway.gateway_responses import gateway_response
 from localcloud.gateway.http_integration import call_http, proxy_http
 from localcloud.gateway.invocation import Invoker
@@ -32,6 +33,15 @@ from localcloud.gateway.proxy import call_function
 from localcloud.gateway.routing import Resources
 from localcloud.gateway.service import call_custom_function, call_service, mock_answer
 from localcloud.gateway.streaming import stream_function
+from localcloud.gateway.telling import (
+    REST_NAMES,
+    Answered,
+    StageTelling,
+    Telling,
+    measure,
+    rest_dimensions,
+    stream_of,
+)
 from localcloud.gateway.throttle import TokenBucket
 from localcloud.gateway.usage_plans import Call, UsagePlans
 from localcloud.services.contract import Dispatch
@@ -58,6 +68,7 @@ _TRACED: Final = ("aws_proxy", "http", "http_proxy")  # kinds of integration who
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # or half a character
 _log = logging.getLogger(__name__)
+Setting = TypeVar("Setting", Throttle, Measured)
 
 
 def _network() -> HttpCaller:
@@ -89,6 +100,7 @@ class Backends:
     tokens: PoolTokens | None = None
     http: HttpCaller = field(default_factory=_network)
     plans: UsagePlans = field(default_factory=UsagePlans)
+    telling: Telling | None = None
 
 
 class RestStage:
@@ -106,6 +118,7 @@ class RestStage:
         self._buckets: dict[tuple[str, str], TokenBucket | None] = {}
         self._validators = _validators(api)
         self._spans = RequestSpans(backends.recorder)
+        self._telling = _telling(backends.telling, api, stage)
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Answer one request; never raises."""
@@ -113,7 +126,11 @@ class RestStage:
         resource, _ = self._resources.match(request.path) or ("", {})
         about = {"api": self.api.id, "stage": self.stage.name, "request_id": exchange.request_id}
         span = self._spans.begin_request(exchange.trace_id, request, resource, **about)
-        return self._spans.end_response(span, await self._guard(exchange))
+        began = asyncio.get_running_loop().time()
+        response = await self._guard(exchange)
+        if self._telling is not None:
+            response = self._telling.tell(_answered(exchange, began), response)
+        return self._spans.end_response(span, response)
 
     async def _guard(self, exchange: Exchange) -> HttpResponse:
         try:
@@ -143,7 +160,7 @@ class RestStage:
         if bucket is not None and not bucket.take(self._clock.time()):
             raise GatewayError("THROTTLED", reason=f"{method.path} {method.http_method}")
         self._validate(exchange, method)
-        answer = await self._integrate(exchange, method)
+        answer = await measure(exchange.called, self._integrate(exchange, method), _status)
         return pack_answer(request, answer, from_bytes=self.api.compression_bytes)
 
     def _route(self, exchange: Exchange) -> None:
@@ -240,10 +257,47 @@ def _validators(api: Api) -> Mapping[tuple[str, str, str], BodyValidator]:
     return {place: BodyValidator(schema) for place, schema in schemas.items()}
 
 
-def _setting(throttles: tuple[Throttle, ...], path: str, method: str) -> Throttle | None:
+def _telling(telling: Telling | None, api: Api, stage: Stage) -> StageTelling | None:
+    if telling is None:
+        return None
+    name, in_stage = rest_dimensions(api.id, api.name), {"Stage": stage.name}
+
+    def is_measured(method: str, resource: str) -> bool:
+        found = _setting(stage.measured, resource, method)
+        return found is not None and found.on
+
+    return StageTelling(
+        telling=telling,
+        names=REST_NAMES,
+        region=api.region,
+        sets=[name, name | in_stage],
+        own=name | in_stage,
+        log=stage.access_log,
+        stream=stream_of(api.id, stage.name),
+        is_measured=is_measured,
+    )
+
+
+def _answered(exchange: Exchange, began: float) -> Answered:
+    method = exchange.method
+    return Answered(
+        began=began,
+        called=exchange.called,
+        method=method.http_method if method is not None else "",
+        resource=exchange.resource_path,
+        in_bytes=len(exchange.request.body),
+        context=exchange.log_context,
+    )
+
+
+def _status(response: HttpResponse) -> int:
+    return response.status
+
+
+def _setting(settings: tuple[Setting, ...], path: str, method: str) -> Setting | None:
     """The most specific method setting: path and method, then any method of the path, then `/*/*`."""
     for wanted in ((path, method), (path, "*"), ("/*", method), ("/*", "*")):
-        for each in throttles:
+        for each in settings:
             if (each.path, each.method) == wanted:
                 return each
     return None

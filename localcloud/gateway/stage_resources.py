@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from localcloud.gateway.apis import Apis, make_id
-from localcloud.gateway.exchange import Stage, Throttle
+from localcloud.gateway.exchange import Measured, Stage, Throttle
+from localcloud.gateway.telling import read_access_log
 from localcloud.template.handler import Physical, Resource, Support, Supported
 from localcloud.template.properties import Properties, read_properties
 
@@ -18,8 +19,7 @@ __all__ = ["DeploymentHandler", "StageHandler"]
 
 _SERVED: Final = Supported()
 _NO_CACHE: Final = "responses are not cached here"
-_NO_METRICS: Final = "no metrics are kept"
-_NO_LOGS: Final = "no execution or access log is written"
+_NO_LOGS: Final = "no execution log is written; access logs are"
 _BURST: Final = 5000  # account default, https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 _RATE: Final = 10_000
 _METHOD: Final[Mapping[str, Supported]] = {
@@ -28,12 +28,13 @@ _METHOD: Final[Mapping[str, Supported]] = {
     "CachingEnabled": Supported(Support.SERVED, _NO_CACHE, (False,)),
     "DataTraceEnabled": Supported(Support.PARTIAL, _NO_LOGS),
     "LoggingLevel": Supported(Support.PARTIAL, _NO_LOGS),
-    "MetricsEnabled": Supported(Support.PARTIAL, _NO_METRICS),
+    "MetricsEnabled": _SERVED,
     "ThrottlingBurstLimit": _SERVED,
     "ThrottlingRateLimit": _SERVED,
 }
 _STAGE: Final[Mapping[str, Supported]] = {
-    "AccessLogSetting": Supported(Support.PARTIAL, _NO_LOGS),
+    "AccessLogSetting.DestinationArn": Supported(reason="a log group; Firehose's is refused when the stage is made"),
+    "AccessLogSetting.Format": _SERVED,
     "CacheClusterEnabled": Supported(Support.SERVED, _NO_CACHE, (False,)),
     "CacheClusterSize": Supported(Support.REFUSED, _NO_CACHE),
     "CanarySetting": Supported(Support.REFUSED, "canaries are not served here"),
@@ -120,6 +121,8 @@ def _read_stage(read: Properties, name: str, deployment_id: str) -> Stage:
         variables=read.text_map("Variables"),
         throttles=tuple(_throttle(each) for each in settings if _throttles(each)),
         is_traced=read.flag("TracingEnabled", False),
+        measured=tuple(_measured(each) for each in (*read.each("MethodSettings"), read) if "MetricsEnabled" in each),
+        access_log=read_access_log(read, "AccessLogSetting"),
     )
 
 
@@ -127,13 +130,24 @@ def _throttles(read: Properties) -> bool:
     return "ThrottlingRateLimit" in read or "ThrottlingBurstLimit" in read
 
 
-def _throttle(read: Properties) -> Throttle:
+def _place(read: Properties) -> tuple[str, str]:
+    """Path and method of a setting."""
     path = read.text("ResourcePath", "/*")
     if path.startswith("/~1"):
         path = path[1:]
+    return path.replace("~1", "/"), read.text("HttpMethod", "*").upper()
+
+
+def _measured(read: Properties) -> Measured:
+    path, method = _place(read)
+    return Measured(path, method, read.flag("MetricsEnabled", False))
+
+
+def _throttle(read: Properties) -> Throttle:
+    path, method = _place(read)
     return Throttle(
-        path=path.replace("~1", "/"),
-        method=read.text("HttpMethod", "*").upper(),
+        path=path,
+        method=method,
         rate=read.number("ThrottlingRateLimit", _RATE, low=0),
         burst=read.integer("ThrottlingBurstLimit", _BURST, low=0),
     )

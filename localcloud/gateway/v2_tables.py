@@ -16,8 +16,8 @@ from localcloud.template.handler import Support, Supported
 __all__ = ["TABLES"]
 
 _SERVED: Final = Supported()
-_NO_LOGS: Final = Supported(Support.PARTIAL, "no execution or access log is written")
-_NO_METRICS: Final = Supported(Support.PARTIAL, "no metrics are kept")
+_NO_LOGS: Final = Supported(Support.PARTIAL, "no execution log is written; access logs are")
+_DETAILS: Final = "routes of WebSocket APIs have no metrics of their own here; those of HTTP APIs have"
 _NO_MODELS: Final = Supported(Support.REFUSED, "models are not served here")
 _NO_CONVERSION: Final = Supported(Support.REFUSED, "content is not converted here")
 _NO_ROLE: Final = Supported(Support.REFUSED, "give the function an AWS::Lambda::Permission instead of a role")
@@ -120,19 +120,22 @@ TABLES: Final[Mapping[str, Mapping[str, Supported]]] = {
         "RouteResponseKey": _SERVED,
     },
     "Stage": {
-        "AccessLogSettings": _NO_LOGS,
+        "AccessLogSettings.DestinationArn": Supported(
+            reason="a log group; Firehose's is refused when the stage is made"
+        ),
+        "AccessLogSettings.Format": _SERVED,
         "AccessPolicyId": Supported(Support.REFUSED, "it is no longer in use"),
         "ApiId": _SERVED,
         "AutoDeploy": _SERVED,
         "ClientCertificateId": Supported(Support.REFUSED, "client certificates are not sent here"),
         "DefaultRouteSettings.DataTraceEnabled": _NO_LOGS,
-        "DefaultRouteSettings.DetailedMetricsEnabled": _NO_METRICS,
+        "DefaultRouteSettings.DetailedMetricsEnabled": Supported(Support.PARTIAL, _DETAILS),
         "DefaultRouteSettings.LoggingLevel": _NO_LOGS,
         "DefaultRouteSettings.ThrottlingBurstLimit": _SERVED,
         "DefaultRouteSettings.ThrottlingRateLimit": _SERVED,
         "DeploymentId": _SERVED,
         "Description": _SERVED,
-        "RouteSettings": Supported(Support.PARTIAL, "throttles are served; no logs are written and no metrics kept"),
+        "RouteSettings": Supported(Support.PARTIAL, f"no execution log is written; {_DETAILS}"),
         "StageName": _SERVED,
         "StageVariables": _SERVED,
         "Tags": _SERVED,

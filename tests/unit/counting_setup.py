@@ -16,9 +16,9 @@ START_S: Final = int(VIRTUAL_EPOCH_S)  # a whole minute
 class Told:
     """Metrics with counters on them; the clock is the loop's."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, region: str = REGION) -> None:
         self.clock = LoopClock(asyncio.get_running_loop())
-        self.metrics = Metrics(self.clock, region=REGION)
+        self.metrics = Metrics(self.clock, region=region)
         self.counters = Counters(self.metrics, self.clock)
         self.namespace = namespace
 

@@ -26,6 +26,7 @@ from localcloud.gateway.message import HttpRequest, HttpResponse
 from localcloud.gateway.ports import HttpAnswer, HttpCall, HttpFailed, Identity
 from localcloud.gateway.rest import Backends
 from localcloud.gateway.server import Gateway
+from localcloud.gateway.telling import Telling
 from localcloud.gateway.v2_resources import v2_handlers
 from localcloud.services.contract import WireRequest
 from localcloud.services.iam.policy import Decision, Document, Outcome
@@ -130,7 +131,7 @@ class WholeFunctions(FakeFunctions):
 class World:
     """A gateway with HTTP APIs, and what they lead to."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, telling: Telling | None = None) -> None:
         self.clock = clock
         self.functions = WholeFunctions({"Work": b'{"statusCode":200,"body":"done"}'})
         self.keys = FakeKeys()
@@ -145,7 +146,9 @@ class World:
             self.requests.append(request)
             return await self.answer(request)
 
-        backends = Backends(self.functions, dispatch, FakeRoles(), access=self.access, http=self.network)
+        backends = Backends(
+            self.functions, dispatch, FakeRoles(), access=self.access, http=self.network, telling=telling
+        )
         self.gateway = Gateway(backends=backends, clock=clock, random=random.Random(3))
         tokens = IssuerTokens(self.keys, clock=clock)
         apis = HttpApis(HttpBackends(backends, tokens), clock=clock, random=random.Random(4))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,15 @@ class Network:
 class Rest:
     """One API in the making, `self.api` its id, `self.root` its root resource."""
 
-    def __init__(self, *, access: Any = None, tokens: Any = None, clock: Dial | None = None) -> None:
+    def __init__(
+        self, *, access: Any = None, tokens: Any = None, clock: Dial | None = None, telling: Any = None
+    ) -> None:
         self.clock = clock or Dial()
         self.functions = FakeFunctions()
         self.aws = Recorder()
         self.network = Network()
         backends = Backends(self.functions, self.aws, FakeRoles(), access=access, tokens=tokens, http=self.network)
+        backends = replace(backends, telling=telling)
         self.gateway = Gateway(backends=backends, clock=self.clock, random=random.Random(1))
         self.handlers = {each.type: each for each in gateway_handlers(self.gateway)}
         self.made: list[tuple[Resource, Physical]] = []

@@ -17,6 +17,7 @@ from typing import Any
 from localcloud.clock import LoopClock
 from localcloud.gateway.message import HttpRequest
 from localcloud.gateway.rest import Backends
+from localcloud.gateway.telling import Telling
 from localcloud.gateway.v2_resources import v2_handlers
 from localcloud.gateway.websocket.connection import Connection
 from localcloud.gateway.websocket.gateway import Accepted, Refused, WebSocketGateway
@@ -239,7 +240,10 @@ def _prepared(template: str) -> Stack:
 
 @asynccontextmanager
 async def open_world(
-    resources: str = FUNCTIONS + SOCKET, *, alter: Callable[[dict[str, Any], str], None] | None = None
+    resources: str = FUNCTIONS + SOCKET,
+    *,
+    alter: Callable[[dict[str, Any], str], None] | None = None,
+    telling: Telling | None = None,
 ) -> AsyncIterator[World]:
     """Deploy `AWS::ApiGatewayV2::*` of the resources; `alter` may change properties, by logical id."""
     stack = _prepared(HEAD + resources)
@@ -256,7 +260,7 @@ async def open_world(
             return answers.pop() if answers else await sqs.handle(request)
 
         recorder = TraceRecorder(clock=clock, rng=random.Random(5))
-        backends = Backends(functions, dispatch, FakeRoles(), recorder)
+        backends = Backends(functions, dispatch, FakeRoles(), recorder, telling=telling)
         gateway = WebSocketGateway(backends, group=group, clock=clock, random=random.Random(3))
         handlers = {handler.type: handler for handler in v2_handlers(WebSocketApis(gateway))}
         physical = {name: Physical(name, {"Arn": FUNCTION + name}) for name in ("Serve", "Check")}

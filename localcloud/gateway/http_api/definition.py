@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from localcloud.gateway.http_api.cors import Cors
+from localcloud.gateway.telling import AccessLog
 from localcloud.gateway.v2_api import Throttle, V2Api
 
 __all__ = ["DEFAULT", "Authorizer", "HttpApi", "Integration", "JwtAuthorizer", "LambdaAuthorizer", "Route", "Stage"]
@@ -125,11 +126,16 @@ class HttpApi(V2Api):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage: its name, variables and throttles, and the deployment that it shows, "" where it deploys by itself."""
+    """A stage: its name, variables, throttles and access log.
+
+    `measured`: whether a route has metrics of its own, by its key; "" for the routes that are not named.
+    """
 
     name: str
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     throttles: tuple[Throttle, ...] = ()
+    measured: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    access_log: AccessLog | None = None
 
     @property
     def prefix(self) -> str:

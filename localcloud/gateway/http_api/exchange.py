@@ -6,6 +6,7 @@ Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lo
 from __future__ import annotations
 
 import base64
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from localcloud.gateway.exchange import trace_of
 from localcloud.gateway.http_api.definition import HttpApi, Route, Stage
 from localcloud.gateway.message import HttpRequest, query_items
 from localcloud.gateway.ports import Identity
+from localcloud.gateway.telling import Called
 
 __all__ = ["Caller", "Exchange"]
 
@@ -69,6 +71,8 @@ class Exchange:
     route: Route = field(default_factory=lambda: Route("", ""))
     path_parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     caller: Caller = field(default_factory=Caller)
+    called: Called = field(default_factory=Called)
+    error: str = ""
 
     def __post_init__(self) -> None:
         self.request_id = base64.b64encode(self.random.randbytes(11)).decode("ascii")
@@ -131,6 +135,19 @@ class Exchange:
     def when(self) -> tuple[str, int]:
         """The time of the request: in words (common log format), and in milliseconds."""
         return time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(self.now_s)), int(self.now_s * 1000)
+
+    def log_context(self) -> dict[str, Any]:
+        """`$context` of access logs, without what only the answer tells; JWT's claims are the authorizer's."""
+        context = self.context()
+        error = (
+            {"message": self.error, "messageString": json.dumps(self.error), "responseType": ""} if self.error else {}
+        )
+        return {
+            **context,
+            "error": error,
+            "customDomain": {"basePathMatched": self.request.base.strip("/") if self.request.name else ""},
+            "awsEndpointRequestId": "",
+        }
 
     def identity(self) -> dict[str, Any]:
         """`requestContext.identity` of format 1.0."""

@@ -24,6 +24,7 @@ from localcloud.gateway.http_api.mapping import check_request_mapping, check_res
 from localcloud.gateway.http_api.routing import check_key
 from localcloud.gateway.http_api.services import SUBTYPES, check_parameters
 from localcloud.gateway.message import final_status
+from localcloud.gateway.telling import read_access_log
 from localcloud.issuer_keys import check_issuer
 from localcloud.template.properties import Properties
 
@@ -53,6 +54,7 @@ _INVOCATION: Final = re.compile(
     r"arn:[\w-]+:apigateway:[\w-]+:lambda:path/2015-03-31/functions/(arn:[^/]+)/invocations"
 )
 _ADDRESS: Final = re.compile(r"https?://[^\s/?#]+([/?]\S*)?")
+_DETAILED: Final = "DetailedMetricsEnabled"
 _STAGE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _LISTS: Final = re.compile(r"\s*,\s*")
 
@@ -279,7 +281,7 @@ def read_cors(read: Properties) -> Cors:
 
 
 def read_stage(read: Properties) -> Stage:
-    """A stage's name, variables and throttles. Raises TemplateError."""
+    """A stage's name and settings. Raises TemplateError."""
     name = read.text("StageName")
     if name != DEFAULT and not _STAGE_NAME.fullmatch(name):
         raise read.error("StageName", f"{name!r} is neither {DEFAULT} nor letters, digits, - and _")
@@ -287,7 +289,14 @@ def read_stage(read: Properties) -> Stage:
     throttles = [_throttle(settings.nested(key), key) for key in settings.values]
     if "DefaultRouteSettings" in read:
         throttles.append(_throttle(read.nested("DefaultRouteSettings"), ""))
-    return Stage(name, read.text_map("StageVariables"), tuple(each for each in throttles if each is not None))
+    places = [(key, settings.nested(key)) for key in settings.values] + [("", read.nested("DefaultRouteSettings"))]
+    return Stage(
+        name,
+        read.text_map("StageVariables"),
+        tuple(each for each in throttles if each is not None),
+        {key: each.flag(_DETAILED, False) for key, each in places if _DETAILED in each},
+        read_access_log(read, "AccessLogSettings"),
+    )
 
 
 def _throttle(read: Properties, route_key: str) -> Throttle | None:

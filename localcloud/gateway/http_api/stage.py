@@ -7,6 +7,7 @@ Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-de
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Callable
@@ -18,14 +19,29 @@ from localcloud.clock import Clock
 from localcloud.gateway.http_api.authorizers import LambdaAuthorizers
 from localcloud.gateway.http_api.backends import HttpBackends
 from localcloud.gateway.http_api.cors import answer_preflight, apply_cors, is_preflight
-from localcloud.gateway.http_api.definition import HttpApi, JwtAuthorizer, LambdaAuthorizer, Route, Stage
-from localcloud.gateway.http_api.errors import ApiError, error_response
+from localcloud.gateway.http_api.definition import (
+    DEFAULT,
+    HttpApi,
+    JwtAuthorizer,
+    LambdaAuthorizer,
+    Route,
+    Stage,
+)
+from localcloud.gateway.http_api.errors import MESSAGES, ApiError, error_response
 from localcloud.gateway.http_api.exchange import Caller, Exchange
 from localcloud.gateway.http_api.integrations import integrate
 from localcloud.gateway.http_api.jwt import authorize_token
 from localcloud.gateway.http_api.routing import Routes
 from localcloud.gateway.message import HttpRequest, HttpResponse
 from localcloud.gateway.rest import MAX_BODY_BYTES
+from localcloud.gateway.telling import (
+    HTTP_NAMES,
+    Answered,
+    StageTelling,
+    Telling,
+    measure,
+    stream_of,
+)
 from localcloud.gateway.throttle import TokenBucket
 from localcloud.identify import read_scope
 from localcloud.traces.requests import RequestSpans
@@ -57,6 +73,7 @@ class HttpStage:
         self._buckets: dict[str, TokenBucket | None] = {}
         self._routes: tuple[HttpApi, int, Routes] | None = None
         self._spans = RequestSpans(backends.to.recorder)
+        self._telling = _telling(backends.to.telling, definition(), stage)
 
     @property
     def api(self) -> HttpApi:
@@ -73,7 +90,11 @@ class HttpStage:
         about = {"api": api.id, "stage": self.stage.name, "request_id": exchange.request_id}
         resource = exchange.route.key.partition(" ")[2] or exchange.route.key
         span = self._spans.begin_request(exchange.trace_id, request, resource, **about)
-        return self._spans.end_response(span, await self._guard(exchange, is_known=found is not None))
+        began = asyncio.get_running_loop().time()
+        response = await self._guard(exchange, is_known=found is not None)
+        if self._telling is not None:
+            response = self._telling.tell(_answered(exchange, began), response)
+        return self._spans.end_response(span, response)
 
     def _match(self, api: HttpApi, request: HttpRequest) -> tuple[Route, dict[str, str]] | None:
         known = self._routes
@@ -88,6 +109,7 @@ class HttpStage:
         except ApiError as error:
             level = logging.WARNING if error.status >= 500 else logging.INFO
             _log.log(level, "http_api.refused %s %s", error, exchange.request_id)
+            exchange.error = MESSAGES[error.status]
             response = error_response(error.status, error.headers)
         except Exception:  # noqa: BLE001 - the outermost edge: a defect becomes a logged 500
             _log.exception("http_api.failed %s", exchange.request_id)
@@ -113,7 +135,7 @@ class HttpStage:
         integration = exchange.api.integrations.get(exchange.route.integration_id)
         if integration is None:
             raise ApiError(500, f"{exchange.route.key} leads nowhere")
-        return await integrate(exchange, integration, self._backends.to)
+        return await measure(exchange.called, integrate(exchange, integration, self._backends.to), _status)
 
     def _take(self, route: Route) -> None:
         if route.key not in self._buckets:
@@ -149,6 +171,45 @@ class HttpStage:
         if not access.decide(scope.access_key, arn, policy=None, source_ip=request.source_ip).allowed:
             raise ApiError(403, f"{scope.access_key} may not invoke {arn}")
         exchange.caller = Caller(identity=access.identify(scope.access_key))
+
+
+def _telling(telling: Telling | None, api: HttpApi, stage: Stage) -> StageTelling | None:
+    if telling is None:
+        return None
+    in_stage = {"ApiId": api.id, "Stage": stage.name}
+
+    def is_measured(method: str, resource: str) -> bool:
+        measured = stage.measured
+        key = f"{method} {resource}" if method != DEFAULT else DEFAULT
+        return measured.get(key, measured.get("", False))
+
+    return StageTelling(
+        telling=telling,
+        names=HTTP_NAMES,
+        region=api.region,
+        sets=[{"ApiId": api.id}, in_stage],
+        own=in_stage,
+        log=stage.access_log,
+        stream=stream_of(api.id, stage.name),
+        is_measured=is_measured,
+    )
+
+
+def _answered(exchange: Exchange, began: float) -> Answered:
+    """`$default` is a route without a method: both dimensions are its key."""
+    method, _, resource = exchange.route.key.partition(" ")
+    return Answered(
+        began=began,
+        called=exchange.called,
+        method=method,
+        resource=resource or method,
+        in_bytes=len(exchange.request.body),
+        context=exchange.log_context,
+    )
+
+
+def _status(response: HttpResponse) -> int:
+    return response.status
 
 
 def _check_headers(response: HttpResponse) -> None:

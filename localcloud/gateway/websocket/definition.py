@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from localcloud.gateway.definition import Authorizer, Template
+from localcloud.gateway.telling import AccessLog
 from localcloud.gateway.v2_api import Throttle, V2Api
 from localcloud.gateway.websocket.selection import Selection
 
@@ -102,8 +103,9 @@ class WebSocketApi(V2Api):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage: its name, variables and throttles."""
+    """A stage: its name, variables, throttles and access log."""
 
     name: str
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     throttles: tuple[Throttle, ...] = ()
+    access_log: AccessLog | None = None

@@ -20,6 +20,7 @@ from localcloud.gateway.errors import GatewayError
 from localcloud.gateway.exchange import trace_of
 from localcloud.gateway.message import HttpRequest
 from localcloud.gateway.rest import Backends
+from localcloud.gateway.telling import Called, measure
 from localcloud.gateway.throttle import TokenBucket
 from localcloud.gateway.websocket.authorizers import authorize
 from localcloud.gateway.websocket.connection import GOING_AWAY, BufferFull, Connection
@@ -27,6 +28,7 @@ from localcloud.gateway.websocket.definition import CONNECT, DISCONNECT, Route, 
 from localcloud.gateway.websocket.exchange import Client, Ending, Exchange, make_id
 from localcloud.gateway.websocket.integrations import Answer, call_integration
 from localcloud.gateway.websocket.selection import DEFAULT
+from localcloud.gateway.websocket.telling import SocketTelling
 from localcloud.traces.requests import RequestSpans
 
 __all__ = ["Accepted", "Refused", "WebSocketGateway"]
@@ -35,6 +37,7 @@ NEW_CONNECTIONS_PER_S: Final = 500  # quota of an account and Region, the WebSoc
 RATE, BURST = 10_000, 5000  # account default, https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 Listener: TypeAlias = Callable[[Connection, Ending | None], None]
 """Told of a connection that is open now, or of its ending."""
+_Run: TypeAlias = Callable[[Called], Awaitable[Answer]]
 _Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 _LOG: Final = logging.getLogger(__name__)
 
@@ -63,6 +66,7 @@ class _Deployed:
     stage: Stage
     definition: Callable[[], WebSocketApi]
     buckets: dict[str, TokenBucket]
+    telling: SocketTelling | None = None
 
     def admits(self, route_key: str, now_s: float) -> bool:
         """Whether the route may be called once more now."""
@@ -96,7 +100,9 @@ class WebSocketGateway:
     def deploy(self, stage: Stage, definition: Callable[[], WebSocketApi]) -> None:
         """Serve the API at the stage from now on; a stage of the same name is replaced."""
         buckets = {each.route_key: TokenBucket(each.rate, each.burst) for each in stage.throttles}
-        self._stages[definition().id, stage.name] = _Deployed(stage, definition, buckets)
+        api, telling = definition(), self._backends.telling
+        told = SocketTelling(telling, api.id, api.region, stage=stage) if telling is not None else None
+        self._stages[api.id, stage.name] = _Deployed(stage, definition, buckets, told)
 
     def remove(self, api_id: str, stage_name: str) -> None:
         """Serve the stage no longer: its connections are closed."""
@@ -154,7 +160,7 @@ class WebSocketGateway:
             return _refuse(GatewayError("WAF_FILTERED", reason=f"there is no stage {api_id}/{stage_name}"), client, "")
         exchange = self._exchange(deployed, client, CONNECT)
         try:
-            answer = await self._watch(exchange, self._run_connect(exchange, deployed))
+            answer = await self._watch(exchange, deployed, lambda called: self._run_connect(exchange, deployed, called))
         except GatewayError as error:
             return _refuse(error, client, exchange.request_id)
         if not 200 <= answer.status < 300:
@@ -163,7 +169,7 @@ class WebSocketGateway:
         connection = Connection(client, api_id=api_id, stage=stage_name, listener=self, clock=self._clock)
         return Accepted(connection, _subprotocol(handshake, answer))
 
-    async def _run_connect(self, exchange: Exchange, deployed: _Deployed) -> Answer:
+    async def _run_connect(self, exchange: Exchange, deployed: _Deployed, called: Called) -> Answer:
         self._admit(self._arrivals, deployed, CONNECT)
         route = exchange.api.route(CONNECT)
         if route is None:
@@ -171,7 +177,7 @@ class WebSocketGateway:
         if route.authorizer_id:
             authorizer = exchange.api.authorizers[route.authorizer_id]
             await authorize(exchange, authorizer, functions=self._backends.functions, clock=self._clock)
-        return await call_integration(exchange, route, self._backends)
+        return await self._integrate(exchange, route, called)
 
     # ---- what connections tell
 
@@ -196,8 +202,14 @@ class WebSocketGateway:
         for listener in tuple(self._listeners):
             listener(connection, ending)
 
-    async def _watch(self, exchange: Exchange, work: Awaitable[Answer]) -> Answer:
-        """What `work` answers, with a span around it. Raises what `work` does."""
+    def note_sent(self, connection: Connection) -> None:
+        """A message went to the client of a connection."""
+        deployed = self._stages.get((connection.api_id, connection.stage))
+        if deployed is not None and deployed.telling is not None:
+            deployed.telling.sent()
+
+    async def _watch(self, exchange: Exchange, deployed: _Deployed, run: _Run) -> Answer:
+        """What `run` answers, with a span around it and the stage told of it. Raises what `run` does."""
         span = self._spans.begin(
             exchange.trace_id,
             exchange.route_key,
@@ -206,16 +218,22 @@ class WebSocketGateway:
             connection=exchange.client.connection_id,
             request_id=exchange.request_id,
         )
-        status = 500
+        status, failure, called = 500, None, Called()
         try:
-            answer = await work
+            answer = await run(called)
             status = answer.status
         except GatewayError as error:
-            status = error.status
+            status, failure = error.status, error
             raise
         finally:
             self._spans.end(span, status)
+            if deployed.telling is not None:
+                mock = _is_mock(exchange)
+                deployed.telling.tell(exchange, called, status, error=failure, mock=mock)
         return answer
+
+    async def _integrate(self, exchange: Exchange, route: Route, called: Called) -> Answer:
+        return await measure(called, call_integration(exchange, route, self._backends), _status)
 
     async def _route(self, connection: Connection, text: str) -> None:
         deployed = self._stages.get((connection.api_id, connection.stage))
@@ -224,17 +242,20 @@ class WebSocketGateway:
         exchange = self._exchange(deployed, connection.client, DEFAULT, body=text)
         try:
             route = self._select(exchange)
-            answer = await self._watch(exchange, self._run_route(exchange, deployed, route))
+            answer = await self._watch(
+                exchange, deployed, lambda called: self._run_route(exchange, deployed, route, called=called)
+            )
         except GatewayError as error:
             _log_error(error, exchange.route_key)
             _tell(connection, _error_frame(error.message, connection.id, exchange.request_id))
             return
         if answer.body and exchange.api.is_two_way(route):
             _tell(connection, answer.body)
+            self.note_sent(connection)
 
-    async def _run_route(self, exchange: Exchange, deployed: _Deployed, route: Route) -> Answer:
+    async def _run_route(self, exchange: Exchange, deployed: _Deployed, route: Route, *, called: Called) -> Answer:
         self._admit(self._calls, deployed, route.key)
-        return await call_integration(exchange, route, self._backends)
+        return await self._integrate(exchange, route, called)
 
     def _select(self, exchange: Exchange) -> Route:
         """The route of the message's key, else `$default`. Raises GatewayError."""
@@ -253,7 +274,7 @@ class WebSocketGateway:
             return
         exchange = self._exchange(deployed, connection.client, DISCONNECT, ending=ending)
         try:
-            await self._watch(exchange, call_integration(exchange, route, self._backends))
+            await self._watch(exchange, deployed, lambda called: self._integrate(exchange, route, called))
         except GatewayError as error:
             _log_error(error, DISCONNECT)
 
@@ -283,6 +304,16 @@ class WebSocketGateway:
         task = self._group.create_task(_guard(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _status(answer: Answer) -> int:
+    return answer.status
+
+
+def _is_mock(exchange: Exchange) -> bool:
+    route = exchange.api.route(exchange.route_key)
+    integration = exchange.api.integrations.get(route.integration_id) if route is not None else None
+    return integration is not None and integration.kind == "mock"
 
 
 async def _guard(work: _Work) -> None:

@@ -55,7 +55,10 @@ class ManagementService:
             return _refuse(429, "LimitExceededException", "Too Many Requests")
         if target.connection is None:
             return _refuse(410, "GoneException", "")
-        return _act(target.connection, request)
+        answer = _act(target.connection, request)
+        if request.method == "POST" and answer.status < 300:
+            self._gateway.note_sent(target.connection)
+        return answer
 
     def permissions(self, request: WireRequest) -> tuple[Permission, ...]:
         """execute-api:ManageConnections on the stage's connection.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from localcloud.gateway.resources import make_id
+from localcloud.gateway.telling import read_access_log
 from localcloud.gateway.v2_api import Deployments, Throttle
 from localcloud.gateway.websocket.definition import Stage, WebSocketApi
 from localcloud.gateway.websocket.gateway import BURST, RATE, WebSocketGateway
@@ -99,7 +100,12 @@ class WebSocketApis:
         throttles = [_throttle(settings.nested(key), key) for key in settings.values]
         if "DefaultRouteSettings" in read:
             throttles.append(_throttle(read.nested("DefaultRouteSettings"), ""))
-        stage = Stage(name, read.text_map("StageVariables"), tuple(each for each in throttles if each is not None))
+        stage = Stage(
+            name,
+            read.text_map("StageVariables"),
+            tuple(each for each in throttles if each is not None),
+            read_access_log(read, "AccessLogSettings"),
+        )
         self._gateway.deploy(stage, self._deployments.shown_by(read, api))
 
     def remove_stage(self, api_id: str, name: str) -> None:
