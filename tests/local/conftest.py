@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from localcloud.clock import SystemClock
+from localcloud.issuer import LocalIssuer
 from localcloud.template.source import read_template
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +57,9 @@ class RunningCloud:
         return self.status["endpoints"]["api"]
 
     def token(self, subject: str = "developer") -> str:
-        return self.sluiceway("token", "--subject", subject).stdout.strip()
+        """As `sluiceway token` gives it (tests/local/test_filtering.py runs that), without a process for each."""
+        issuer, audience = LocalIssuer.open(Path(self.status["issuer"])), self.status["audience"]
+        return issuer.token(subject=subject, audience=audience, minutes=60, clock=SystemClock())
 
     def calls(self) -> list[dict[str, Any]]:
         """Every AWS call that was made, as the cloud recorded it."""
