@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -46,7 +47,5 @@ def test_any_json_is_judged(chosen: tuple[str, str], values: list[Any]) -> None:
     service, operation = chosen
     shapes = open_shapes(service)
     members = shapes.shapes[shapes.operations[operation]["input"]["shape"]]["members"]
-    try:
+    with contextlib.suppress(Malformed):
         assert isinstance(shapes.violations(operation, dict(zip(members, values, strict=False))), str)
-    except Malformed as error:
-        assert str(error)
