@@ -200,11 +200,10 @@ def test_an_overruled_ledger_gives_an_alarm_that_stays_without_data() -> None:
     [
         ("Mine", ""),
         ("AWS/Kinesis", ""),
-        ("AWS/SQS", "nothing here puts metrics into AWS/SQS: the alarm sees missing data alone"),
-        (
-            "AWS/Lambda",
-            "of Lambda's metrics only those of asynchronous invocations and of stream mappings are put here",
-        ),
+        ("AWS/SQS", ""),
+        ("AWS/Lambda", ""),
+        ("AWS/ApiGateway", ""),
+        ("AWS/Firehose", "nothing here puts metrics into AWS/Firehose: the alarm sees missing data alone"),
     ],
 )
 def test_the_ledger_tells_of_namespaces_that_stay_empty(namespace: str, told: str) -> None:

@@ -46,10 +46,12 @@ _FUNCTIONS: Final = _Like("ARNs of Lambda functions", r"arn:[^:]+:lambda:.*")
 _PERCENTILES: Final = _Like("percentiles p0 to p100", r"p([0-9]{1,2}(\.[0-9]{1,10})?|100)")
 _ACTION: Final = Supported(reason="only SNS topics and Lambda functions are told here", values=(_TOPICS, _FUNCTIONS))
 _PUT_HERE: Final = {
+    "AWS/ApiGateway": "",
     "AWS/Kinesis": "",
-    "AWS/Lambda": "of Lambda's metrics only those of asynchronous invocations and of stream mappings are put here",
+    "AWS/Lambda": "",
     "AWS/Logs": "",
     "AWS/Route53": "",
+    "AWS/SQS": "",
 }  # what differs, by the namespaces that anything here puts metrics into
 
 
