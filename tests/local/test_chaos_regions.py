@@ -22,6 +22,7 @@ pytestmark = pytest.mark.local
 FOLDER = Path(__file__).parent / "two_regions"
 EAST, WEST = "us-east-1", "us-west-2"
 PATIENCE_S = 30
+BUSY = 3  # calls, the fastest of which tells what the function takes: the machine may have other things to do
 KEYS = {"aws_access_key_id": "me", "aws_secret_access_key": "x"}
 
 
@@ -99,10 +100,10 @@ def test_a_fault_is_in_the_region_that_the_step_names(pair: RunningCloud, tmp_pa
     step = {"fault": "function.latency", "delay": {"fixed_s": 1.5}, "functions": ["Pay"], "regions": [WEST]}
     process = _begin(pair, _write(tmp_path, step))
     assert min(_pay(pair, EAST), _pay(pair, WEST)) > 0  # a process is there now
-    assert _took_s(pair, WEST) > 1.5 > _took_s(pair, EAST)
+    assert _took_s(pair, WEST) > 1.5 > min(_took_s(pair, EAST) for _ in range(BUSY))
     assert _stop(pair, process) == {"": {}, WEST: {"function.latency": 2}}
     assert _pay(pair, WEST) > 0
-    assert _took_s(pair, WEST) < 1.5
+    assert min(_took_s(pair, WEST) for _ in range(BUSY)) < 1.5
 
 
 def _took_s(pair: RunningCloud, region: str) -> float:
