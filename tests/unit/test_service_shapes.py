@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localcloud.service_shapes import Malformed, open_shapes
@@ -36,6 +36,7 @@ def test_another_type_than_the_members_is_malformed(service: str, operation: str
         open_shapes(service).violations(operation, body)
 
 
+@settings(deadline=None)  # a model is read at its first use
 @given(
     chosen=st.sampled_from(
         [("kms", "Encrypt"), ("kms", "ReEncrypt"), ("kms", "Sign"), ("secretsmanager", "CreateSecret")]

@@ -11,7 +11,7 @@ from localcloud.clock import run_virtual
 from localcloud.services.states import history, pacing
 from localcloud.services.states.errors import StatesError
 from localcloud.services.states.pacing import Admission, Pacer
-from tests.unit.states_setup import World, result_of, run_world
+from tests.unit.states_setup import ROLE, World, result_of, run_world
 
 ENDLESS = {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}}}
 PASS = {"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}}
@@ -259,3 +259,15 @@ def test_half_of_a_surrogate_pair_comes_out_as_it_went_in() -> None:
         return answer["output"]
 
     assert run_world(story) == '{"a":"\\ud800"}'
+
+
+def test_a_state_of_any_shape_is_tested_or_refused() -> None:
+    """TestState of a type that is a list, an object or nothing is a definition that is none."""
+
+    async def story(world: World) -> set[str]:
+        definitions = ('{"Type":["Pass"]}', '{"Type":{}}', '{"Type":null}', "{}", '{"Type":"Pass","Resource":[]}')
+        answers = [await world.call("TestState", definition=text, roleArn=ROLE) for text in definitions]
+        assert {status for status, _ in answers} == {400}
+        return {answer["__type"] for _, answer in answers}
+
+    assert run_world(story) <= {"InvalidDefinition", "ValidationException"}

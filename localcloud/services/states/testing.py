@@ -57,7 +57,7 @@ async def test_state(call: Call) -> Result:
 
 
 def _check_without_mock(fields: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    kind, resource = fields.get("Type"), str(fields.get("Resource", ""))
+    kind, resource = str(fields.get("Type")), str(fields.get("Resource", ""))
     if kind in _OUT or ":activity:" in resource or "." in resource.rpartition(":")[2]:
         raise validation("Map, Parallel, activities and tasks that wait can only be tested when a mock is specified")
     if kind == "Task" and "roleArn" not in values:
