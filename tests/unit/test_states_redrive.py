@@ -296,6 +296,41 @@ def test_a_maps_run_goes_on_with_the_children_that_did_not_succeed(kind: str) ->
     run_world(story)
 
 
+def test_children_wait_for_their_redrive() -> None:
+    """They are pending until their turn comes; with a parent that is stopped they are not redriven."""
+
+    async def story(world: World) -> None:
+        calls: list[int] = []
+
+        async def slow(event: int) -> int:
+            calls.append(event)
+            if len(calls) <= 2:
+                raise FunctionFailed("E")
+            await asyncio.sleep(100)
+            return event
+
+        world.functions["f"] = slow
+        config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+        processor = {**machine(task()), "ProcessorConfig": config}
+        state = {"Type": "Map", "MaxConcurrency": 1, "ToleratedFailureCount": 1, "ItemProcessor": processor}
+        execution = await world.run(one(state), [1, 2])
+        (run,) = (await world.ask("ListMapRuns", executionArn=execution.arn))["mapRuns"]
+        arn = run["mapRunArn"]
+        await world.ask("RedriveExecution", executionArn=execution.arn)
+        await asyncio.sleep(1)
+        counts = (await world.ask("DescribeMapRun", mapRunArn=arn))["itemCounts"]
+        assert (counts["running"], counts["pendingRedrive"], counts["failed"]) == (1, 1, 0)
+        pending = await world.ask("ListExecutions", mapRunArn=arn, statusFilter="PENDING_REDRIVE")
+        assert len(pending["executions"]) == 1
+        await world.ask("StopExecution", executionArn=execution.arn)
+        counts = (await world.ask("DescribeMapRun", mapRunArn=arn))["itemCounts"]
+        assert (counts["aborted"], counts["pendingRedrive"]) == (2, 0)
+        await redrive(world, execution)
+        assert (execution.status, json.loads(execution.output), calls) == ("SUCCEEDED", [1, 2], [1, 2, 1, 1, 2])
+
+    run_world(story)
+
+
 def test_logs_count_redrives() -> None:
     """Each event's redrive_count."""
 
