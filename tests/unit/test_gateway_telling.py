@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -220,13 +220,27 @@ def test_a_websocket_stage_counts_connections_and_messages_both_ways() -> None:
     with_world(test)
 
 
+class Chunks:
+    """Three times four bytes, a second each."""
+
+    def __init__(self) -> None:
+        self.left = 3
+
+    def __aiter__(self) -> Chunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self.left:
+            raise StopAsyncIteration
+        self.left -= 1
+        await asyncio.sleep(1)
+        return b"four"
+
+    async def aclose(self) -> None: ...
+
+
 def test_a_stream_is_told_when_it_has_ended_or_nobody_reads_on() -> None:
     """With all its bytes and all its time."""
-
-    async def chunks() -> AsyncGenerator[bytes]:
-        for _ in range(3):
-            await asyncio.sleep(1)
-            yield b"four"
 
     async def test(world: World) -> None:
         names = rest_dimensions("id", "n")
@@ -237,7 +251,7 @@ def test_a_stream_is_told_when_it_has_ended_or_nobody_reads_on() -> None:
         for most in (9, 1):
             now = asyncio.get_running_loop().time()
             asked = Answered(began=now, called=Called(), method="", resource="", in_bytes=0, context=dict[str, Any])
-            sent = stage.tell(asked, HttpResponse(200, stream=chunks())).stream
+            sent = stage.tell(asked, HttpResponse(200, stream=Chunks())).stream
             assert sent is not None
             assert world.lines() == ([] if most == 9 else world.lines())
             read = 0
