@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from localcloud.services.contract import WireRequest
 from localcloud.services.states.activities import MAX_WORKERS
 from localcloud.services.states.activity_resources import ActivityHandler
 from localcloud.template.errors import TemplateError
@@ -222,5 +223,26 @@ def test_cloudformation_makes_one() -> None:
             await handler.create(resource)
         await handler.delete(resource, physical)
         assert world.machines.activities.list(REGION) == []
+
+    run_world(story)
+
+
+def test_what_iam_is_asked() -> None:
+    """The action by the activity's ARN; tags are asked for on their own."""
+
+    async def story(world: World) -> None:
+        def needs(action: str, **values: Any) -> list[tuple[str, str]]:
+            headers = {"x-amz-target": f"AWSStepFunctions.{action}"}
+            body = json.dumps(values).encode()
+            request = WireRequest("states", REGION, "POST", "/", "", headers, body, "k", "r")
+            return [(each.action, each.resource) for each in world.api.permissions(request)]
+
+        tags = [{"key": "k", "value": "v"}]
+        assert needs("CreateActivity", name="press") == [("states:CreateActivity", ARN)]
+        assert needs("CreateActivity", name="press", tags=tags)[1] == ("states:TagResource", ARN)
+        for action in ("DeleteActivity", "DescribeActivity", "GetActivityTask"):
+            assert needs(action, activityArn=ARN) == [(f"states:{action}", ARN)]
+        assert needs("ListActivities") == [("states:ListActivities", "*")]
+        assert needs("RedriveExecution", executionArn="x") == [("states:RedriveExecution", "x")]
 
     run_world(story)
