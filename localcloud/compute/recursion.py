@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -27,6 +28,7 @@ DROPPED: Final = "RecursiveInvocationsDropped"  # the metric
 CONDITION: Final = "RecursiveInvocationDetected"  # ours: AWS's record of such an event is nowhere written down
 _LINEAGE: Final = re.compile(r"(?:^|;)\s*Lineage=([^;]*)")
 _TIMES: Final = re.compile(r"([0-9a-f]{8}):(\d{1,5})")
+_NAME: Final = "Lineage="
 _BAR: Final = "%7C"  # botocore quotes the header that it is given
 _MAX_COUNT: Final = 32_767
 
@@ -37,18 +39,25 @@ def enter(header: str, others: Iterable[str], function_arn: str) -> tuple[str, i
     `others`: the headers of further messages in the same batch: the longest chain counts.
     """
     times = _merge([header, *others])
-    key = sha256(function_arn.encode()).hexdigest()[:8]
+    key = _key(function_arn)
     before = times.get(key, 0)
     times[key] = min(before + 1, _MAX_COUNT)
-    kept = sorted(times, key=lambda name: (name == key, times[name]), reverse=True)[:MAX_FUNCTIONS]
+    kept = [key]
+    if len(times) > 1:
+        kept = sorted(times, key=lambda name: (name == key, times[name]), reverse=True)[:MAX_FUNCTIONS]
     lineage = "|".join(f"{name}:{times[name]}" for name in kept)
-    return ";".join([*filter(None, [without_lineage(header)]), f"Lineage={lineage}"]), before
+    return f"{without_lineage(header)};{_NAME}{lineage}".removeprefix(";"), before
 
 
 def stopped(function_arn: str) -> LambdaError:
     """What Lambda answers instead of the next invocation."""
     message = f"Lambda has detected that {function_arn} is invoked in a recursive loop and stopped the invocation."
     return LambdaError("RecursiveInvocationException", message, 400, message_key="Message")
+
+
+@lru_cache(maxsize=1024)
+def _key(function_arn: str) -> str:
+    return sha256(function_arn.encode()).hexdigest()[:8]
 
 
 def _merge(headers: Iterable[str]) -> dict[str, int]:
@@ -60,6 +69,6 @@ def _merge(headers: Iterable[str]) -> dict[str, int]:
 
 
 def _read(header: str) -> Mapping[str, int]:
-    found = _LINEAGE.search(header)
+    found = _LINEAGE.search(header) if _NAME in header else None
     text = found[1].replace(_BAR, "|") if found else ""
     return {name: int(count) for name, count in _TIMES.findall(text)}

@@ -35,4 +35,6 @@ def with_parent(header: str, span_id: str) -> str:
 
 def without_lineage(header: str) -> str:
     """The header as a service hands it on that has no part in Lambda's detection of loops."""
+    if "Lineage=" not in header:
+        return header
     return ";".join(part for part in map(str.strip, header.split(";")) if part and not part.startswith("Lineage="))
