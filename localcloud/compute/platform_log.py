@@ -23,11 +23,20 @@ from localcloud.traces.header import read_root
 __all__ = ["OUT_OF_MEMORY", "PlatformLog", "Report"]
 
 OUT_OF_MEMORY: Final = "Runtime.OutOfMemory"  # what REPORT calls the end of a process that had too much
-_OPT: Final = "'/opt/"  # as Python quotes a path that is not there
 _OPT_HINT: Final = (
     "/opt is this machine's own folder here, not the layers': their modules are on the import path, their bin and lib "
     "on PATH and LD_LIBRARY_PATH; find other files beside a module"
 )
+_API_HINT: Final = (
+    "APIs have other addresses here: variables of the template that begin with https:// and an API's name are those of "
+    "here, and so is domainName of WebSocket events; a name that code puts together leads to AWS"
+)
+_HINTS: Final = (
+    ("'/opt/", "No such file or directory", _OPT_HINT),  # as Python quotes a path
+    (".execute-api.", "Could not connect to the endpoint URL", _API_HINT),  # as botocore says it
+)
+"""What a line of a function's says in two places when it meets a difference, and what explains it."""
+
 TAIL_BYTES: Final = 4096  # Invoke: LogType Tail gives the last 4 KB
 
 
@@ -62,14 +71,15 @@ class PlatformLog:
         self._clock = clock
         self._tail: deque[str] = deque()
         self._tail_chars = 0
-        self._has_hinted = False
+        self._hinted: set[str] = set()
 
     def write(self, message: str) -> None:
         """One event of the function's own."""
         self._keep(message)
-        if _OPT in message and "No such file or directory" in message and not self._has_hinted:
-            self._has_hinted = True
-            self._tell_own("sluiceway.hint", _OPT_HINT)
+        for place, failure, hint in _HINTS:
+            if place in message and failure in message and place not in self._hinted:
+                self._hinted.add(place)
+                self._tell_own("sluiceway.hint", hint)
 
     def _keep(self, message: str) -> None:
         self._logs.append(self._spec.group, self.stream, message)

@@ -117,17 +117,27 @@ def test_the_lines_of_a_cold_invocation() -> None:
     ]
 
 
-@pytest.mark.parametrize(("log_format", "begins"), [(LogFormat.TEXT, "SLUICEWAY /opt is"), (LogFormat.JSON, '{"time"')])
-def test_a_path_below_opt_that_is_not_there_is_explained_once(log_format: LogFormat, begins: str) -> None:
-    """Lambda unpacks layers there; here a line says where they are. Other paths, and mere words, say nothing."""
+MISSING = "[ERROR] FileNotFoundError: [Errno 2] No such file or directory: '{}'"
+UNREACHED = 'botocore.exceptions.EndpointConnectionError: Could not connect to the endpoint URL: "https://{}/x"'
+
+
+@pytest.mark.parametrize(("log_format", "begins"), [(LogFormat.TEXT, "SLUICEWAY "), (LogFormat.JSON, '{"time"')])
+@pytest.mark.parametrize(
+    ("line", "met", "other", "words"),
+    [
+        (MISSING, "/opt/words.txt", "/srv/words.txt", "on the import path"),
+        (UNREACHED, "a1.execute-api.us-east-1.amazonaws.com", "example.com", "other addresses here"),
+    ],
+)
+def test_a_line_that_meets_a_difference_is_explained_once(
+    log_format: LogFormat, begins: str, line: str, met: str, other: str, words: str
+) -> None:
+    """A path of layers that is not there, an API on AWS that nobody reaches. Other failures and mere names are not."""
     written, logs = log(log_format)
-    written.write("reading '/opt/words.txt'")
-    written.write("[ERROR] FileNotFoundError: [Errno 2] No such file or directory: '/srv/words.txt'")
-    for _ in range(2):
-        written.write("[ERROR] FileNotFoundError: [Errno 2] No such file or directory: '/opt/words.txt'")
+    for message in (f"reading '{met}'", line.format(other), line.format(met), line.format(met)):
+        written.write(message)
     messages = [event.message for event in logs.events("/aws/lambda/f")]
-    assert (len(messages), messages[3].startswith(begins)) == (5, True)
-    assert "import path" in messages[3]
+    assert (len(messages), messages[3].startswith(begins), words in messages[3]) == (5, True, True)
 
 
 def test_the_events_of_a_json_log() -> None:
