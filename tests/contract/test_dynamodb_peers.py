@@ -138,6 +138,14 @@ def takes_list_operand(request: dict[str, Any], ours: Answer, peer: Answer) -> b
     return peer[0] == 200 and fault_of(ours)[1].startswith("An operand in the update expression has an incorrect")
 
 
+def overlooks_members(request: dict[str, Any], ours: Answer, peer: Answer) -> bool:
+    return "contains(" in json.dumps(request) and '{"B": ' in json.dumps(request)
+
+
+def measures_numbers(request: dict[str, Any], ours: Answer, peer: Answer) -> bool:
+    return "size(" in json.dumps(request)
+
+
 Explains = Callable[[dict[str, Any], Answer, Answer], bool]
 KNOWN: dict[str, dict[str, Explains]] = {
     "dynalite": {
@@ -152,6 +160,8 @@ KNOWN: dict[str, dict[str, Explains]] = {
         "ministack-binary-prefix": refused_prefix,
         "ministack-any-operand": takes_list_operand,
         "ministack-another-fault": told_another,
+        "ministack-binary-members": overlooks_members,
+        "ministack-size-of-numbers": measures_numbers,
     },
 }
 
