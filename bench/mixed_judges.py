@@ -124,16 +124,18 @@ def judge_growth(
         print(f"{name:11}{''.join(figures)}")
     cloud, (steady, functions) = find_growth(samples), find_steady_growth(samples, environments)
     print(f"MB a minute: cloud {cloud:+.2f}, {steady} environments that were there throughout {functions:+.2f}")
-    if minutes >= JUDGED_MINUTES:
-        verdicts.say(cloud <= CLOUD_LIMIT, f"memory of the cloud {cloud:+.2f} MB a minute, at most {CLOUD_LIMIT:+.2f}")
-        text = f"memory of {steady} environments {functions:+.2f} MB a minute, at most {FUNCTIONS_LIMIT:+.2f}"
-        verdicts.say(steady and functions <= FUNCTIONS_LIMIT, text)
     spares = {
         "environments": SPARE_ENVIRONMENTS,
         "children": SPARE_ENVIRONMENTS,
         "descriptors": SPARE_DESCRIPTORS,
         "threads": SPARE_THREADS,
     }
-    for name, spare in spares.items():
-        before, after = find_peaks(samples, name)
-        verdicts.say(after <= before + spare, f"{name}: at most {before}, then at most {after}")
+    peaks = {name: find_peaks(samples, name) for name in spares}
+    if minutes < JUDGED_MINUTES:
+        print("at most", ", ".join(f"{before} then {after} {name}" for name, (before, after) in peaks.items()))
+        return
+    verdicts.say(cloud <= CLOUD_LIMIT, f"memory of the cloud {cloud:+.2f} MB a minute, at most {CLOUD_LIMIT:+.2f}")
+    text = f"memory of {steady} environments {functions:+.2f} MB a minute, at most {FUNCTIONS_LIMIT:+.2f}"
+    verdicts.say(steady and functions <= FUNCTIONS_LIMIT, text)
+    for name, (before, after) in peaks.items():
+        verdicts.say(after <= before + spares[name], f"{name}: at most {before}, then at most {after}")

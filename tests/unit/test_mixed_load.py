@@ -103,7 +103,7 @@ def test_growth_in_the_warm_up_is_not_judged_and_a_short_run_shows_it_only() -> 
     """Logs fill what is kept of them in the first half; a short run is all warm-up."""
     samples = [each._replace(cloud_mb=100 + min(each.minute, 7.0) * 5) for each in take_samples()]
     assert judge(samples) == []
-    assert judge(take_samples(cloud_mb=5.0), minutes=5) == []
+    assert judge(take_samples(cloud_mb=5.0, environments=2.0), minutes=5) == []
     assert find_growth(take_samples(cloud_mb=5.0)) == pytest.approx(5.0, abs=0.1)
 
 
