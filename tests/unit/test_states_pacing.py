@@ -271,3 +271,16 @@ def test_a_state_of_any_shape_is_tested_or_refused() -> None:
         return {answer["__type"] for _, answer in answers}
 
     assert run_world(story) <= {"InvalidDefinition", "ValidationException"}
+
+
+def test_what_one_state_gives_the_next_is_written_once() -> None:
+    """A history holds one text for both, and the work of one."""
+
+    async def story(world: World) -> bool:
+        states = {"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Succeed"}}
+        execution = await world.run({"StartAt": "A", "States": states}, {"text": "x" * 100})
+        told = {event.kind: event.details for event in execution.history.events if event.details.get("name") != "B"}
+        entered = next(each for each in execution.history.events if each.kind == "SucceedStateEntered")
+        return told["PassStateExited"]["output"] is entered.details["input"]
+
+    assert run_world(story) is True

@@ -95,7 +95,7 @@ async def run_map(state: State, scope: Scope, lane: Lane) -> list[Any]:
         inner = lane.inside(index, previous=started, item={"Index": index, "Value": listed[index]})
         if not inner.mark.is_done:
             inner.mark.finish(await _iterate(state, scope, inner))
-            budget.spend(inner.output_chars)
+            budget.spend(len(inner.output[1]))
             lane.previous = inner.previous
         results[index] = inner.mark.result
 

@@ -200,7 +200,7 @@ class Mark:
 class Lane:
     """One line of states. `previous`: its last event. `item`: what the context object has of a Map's item.
 
-    `output_chars`: of the JSON of what its last state gave.
+    `output`: what its last state gave, and that as JSON, which need not be written again for the next.
     """
 
     run: Run
@@ -208,7 +208,7 @@ class Lane:
     outer: Mapping[str, Any] = field(default_factory=dict[str, Any])
     item: Mapping[str, Any] | None = None
     own: dict[str, Any] = field(default_factory=dict[str, Any])
-    output_chars: int = 0
+    output: tuple[Any, str] = (None, "")
     mark: Mark = field(default_factory=Mark)
 
     def add(self, kind: str, /, **details: Any) -> int:

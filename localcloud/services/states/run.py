@@ -94,7 +94,9 @@ async def try_once(state: State, value: Any, lane: Lane, *, retries: int = 0) ->
 
 async def _visit(state: State, raw: Any, lane: Lane) -> tuple[str, Any]:
     """The next state's name, "" at the end, and the output."""
-    shown = check_size(raw, f"The state/task '{state.name}' received an input")
+    given, shown = lane.output
+    if raw is not given or not shown:
+        shown = check_size(raw, f"The state/task '{state.name}' received an input")
     lane.run.world.pacer.spend(len(shown), calls=int(state.kind == "Task"))
     entered = lane.mark.entered
     if not entered or state.kind == "Fail":
@@ -158,7 +160,7 @@ def _leave(visit: _Visit, lane: Lane, *, output: Any, made: Mapping[str, Any]) -
     """The state is done: its output is held against the limit, its variables are set, its end is told."""
     state = visit.state
     shown = check_size(output, f"The state/task '{state.name}' returned a result")
-    lane.output_chars = len(shown)
+    lane.output = (output, shown)
     lane.run.world.pacer.spend(len(shown))
     lane.put(made)
     lane.add(
