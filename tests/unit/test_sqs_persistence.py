@@ -302,6 +302,22 @@ def test_a_template_takes_over_its_queue(lives: Lives) -> None:
     lives.live(second, down_s=30)
 
 
+def test_a_template_that_says_the_same_changes_nothing(lives: Lives) -> None:
+    """A queue with a KMS key, whose own keys are off for that, keeps the date of its last change."""
+
+    async def first(queues: Queues) -> float:
+        await QueueHandler(queues, keeps=True).create(resource(KmsMasterKeyId="k"))
+        return jobs(queues).modified_s
+
+    async def second(queues: Queues) -> None:
+        await QueueHandler(queues, keeps=True).create(resource(KmsMasterKeyId="k"))
+        assert jobs(queues).modified_s == modified_s
+        assert jobs(queues).attributes["SqsManagedSseEnabled"] == "false"
+
+    modified_s = lives.live(first)
+    lives.live(second, down_s=30)
+
+
 def test_only_the_first_resource_takes_a_kept_queue_over(lives: Lives) -> None:
     """A second one of the same name is the error that it is without a kept queue; a call does not take over."""
 

@@ -20,6 +20,7 @@ from localcloud.services.sqs.attributes import (
     allows_source,
     check_attributes,
     default_attributes,
+    merge_attributes,
     parse_redrive,
 )
 from localcloud.services.sqs.errors import SqsError, invalid_value
@@ -152,7 +153,7 @@ class Queues:
         queue.tags = dict(tags)
         defaults = default_attributes(fifo=fifo)
         gone = queue.attributes.keys() - defaults.keys()
-        wanted = dict.fromkeys(gone, "") | defaults | dict(attributes)
+        wanted = dict.fromkeys(gone, "") | merge_attributes(defaults, attributes)
         if any(queue.attributes.get(key, "") != value for key, value in wanted.items()):
             queue.configure(wanted)
         self._keep(queue)
