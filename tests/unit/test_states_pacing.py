@@ -146,6 +146,34 @@ def test_large_data_costs_as_many_states_as_it_takes_time() -> None:
     assert run_virtual(main) == pytest.approx(100 * 65 / 3200, abs=0.03)
 
 
+def test_large_data_is_worked_on_one_state_at_a_time() -> None:
+    """A turn of the loop is as long as one of them takes, and of small ones several have room in it."""
+
+    async def main(chars: int) -> int:
+        pacer, loop = Pacer(), asyncio.get_running_loop()
+        turn, most = 0, 0
+
+        def end_turn() -> None:
+            nonlocal turn
+            turn = 0
+
+        async def line() -> None:
+            nonlocal turn, most
+            for number in range(10):
+                await pacer.take_turn("eu-west-1", "EXPRESS")
+                pacer.spend(chars)
+                turn += 1
+                most = max(most, turn) if number else most
+                loop.call_soon(end_turn)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(20):
+                group.create_task(line())
+        return most
+
+    assert (run_virtual(lambda: main(100)), run_virtual(lambda: main(100_000))) == (pacing.VISITS_A_TURN, 1)
+
+
 def test_calls_of_services_cost_several_states() -> None:
     """States that call a service come at 640 a second."""
 

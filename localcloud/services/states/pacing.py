@@ -92,6 +92,7 @@ class Pacer:
         self._work = _bucket(UNITS, UNITS_A_SECOND)
         self._transitions: dict[str, _Bucket] = {}
         self._is_due = False
+        self._most = VISITS_A_TURN
 
     async def take_turn(self, region: str, kind: str) -> None:
         """Come back when it is the caller's turn to enter a state. A Standard execution's costs a StateTransition."""
@@ -116,7 +117,9 @@ class Pacer:
 
     def spend(self, chars: int, *, calls: int = 0) -> None:
         """Tell how much was written of a state's data, and how often a service was called."""
-        self._work.tokens -= chars // CHARS_A_UNIT + calls * UNITS_A_CALL
+        units = chars // CHARS_A_UNIT
+        self._most = 1 if units >= VISITS_A_TURN else VISITS_A_TURN  # the next is likely to be as large
+        self._work.tokens -= units + calls * UNITS_A_CALL
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._is_due:
@@ -131,7 +134,7 @@ class Pacer:
     def _give(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_due = False
         given = 0
-        while self._waiting and given < VISITS_A_TURN:
+        while self._waiting and given < self._most:
             turn = self._waiting.popleft()
             if not turn.done():  # nobody waits for it any more
                 turn.set_result(None)
