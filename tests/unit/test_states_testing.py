@@ -74,6 +74,7 @@ def test_a_state_is_tried_once(state: dict[str, Any], expected: dict[str, Any]) 
           "roleArn": ROLE}, "ValidationException"),
         ({"definition": json.dumps({**TASK, "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken"}),
           "roleArn": ROLE}, "ValidationException"),
+        ({"definition": '{"Type": "Choice", "Choices": 1.5, "Default": {}}'}, "InvalidDefinition"),
         ({"definition": '{"Type": "Parallel"}'}, "ValidationException"),
     ],
 )  # fmt: skip

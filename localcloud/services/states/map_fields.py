@@ -26,6 +26,12 @@ _READER: Final = frozenset({"Parameters", "ReaderConfig", "Resource"})
 _READER_CONFIG: Final = frozenset(
     {"CSVDelimiter", "CSVHeaderLocation", "CSVHeaders", "InputType", "ItemsPointer", "MaxItems", "MaxItemsPath"}
 )
+# tuples, for what stands there may be anything, and a set asks for its hash
+_SOURCES: Final = (_GET, _LIST)
+_MODES: Final = ("DISTRIBUTED", "INLINE")
+_TYPES: Final = ("EXPRESS", "STANDARD")
+_NOT_SERVED: Final = ("MANIFEST", "PARQUET")
+_HEADERS: Final = ("FIRST_ROW", "GIVEN")
 _DELIMITERS: Final = ("COMMA", "PIPE", "SEMICOLON", "SPACE", "TAB")
 _BATCHER: Final = frozenset(
     {
@@ -73,9 +79,9 @@ def _check_config(config: Any) -> Iterator[Problem]:
     at = "/ItemProcessor/ProcessorConfig"
     given = cast("dict[str, Any]", config) if isinstance(config, dict) else {}
     mode = given.get("Mode", "INLINE")
-    if mode not in {"INLINE", "DISTRIBUTED"}:
+    if mode not in _MODES:
         yield Problem("Value is not INLINE or DISTRIBUTED", f"{at}/Mode")
-    if mode == "DISTRIBUTED" and given.get("ExecutionType") not in {"STANDARD", "EXPRESS"}:
+    if mode == "DISTRIBUTED" and given.get("ExecutionType") not in _TYPES:
         yield Problem("Value is not STANDARD or EXPRESS", f"{at}/ExecutionType")
     if mode == "INLINE" and "ExecutionType" in given:
         yield Problem("Field is only supported in DISTRIBUTED mode", f"{at}/ExecutionType")
@@ -85,7 +91,7 @@ def _check_reader(reader: Mapping[str, Any], *, jsonata: bool) -> Iterator[Probl
     yield from _unknown(reader, _in_language(_READER, jsonata=jsonata), "/ItemReader")
     if not jsonata:
         yield from _check_template(reader.get("Parameters", {}), "/ItemReader/Parameters")
-    if reader.get("Resource") not in {_GET, _LIST}:
+    if reader.get("Resource") not in _SOURCES:
         yield Problem(f"Value is not {_GET} or {_LIST}", "/ItemReader/Resource")
     yield from _check_reader_config(reader, _object(reader, "ReaderConfig"), jsonata=jsonata)
 
@@ -94,13 +100,13 @@ def _check_reader_config(reader: Mapping[str, Any], config: Mapping[str, Any], *
     at = "/ItemReader/ReaderConfig"
     yield from _unknown(config, _in_language(_READER_CONFIG, jsonata=jsonata), at)
     kind = config.get("InputType")
-    if kind in {"MANIFEST", "PARQUET"}:
+    if kind in _NOT_SERVED:
         yield Problem(f"Items of the type {kind} are not served by this local cloud", f"{at}/InputType", "NOT_SERVED")
     elif reader.get("Resource") == _GET and kind not in READERS:
         yield Problem(f"Value is not one of {', '.join(READERS)}", f"{at}/InputType")
     if config.get("CSVDelimiter", "COMMA") not in _DELIMITERS:
         yield Problem(f"Value is not one of {', '.join(_DELIMITERS)}", f"{at}/CSVDelimiter")
-    if kind == "CSV" and config.get("CSVHeaderLocation") not in {"FIRST_ROW", "GIVEN"}:
+    if kind == "CSV" and config.get("CSVHeaderLocation") not in _HEADERS:
         yield Problem("Value is not FIRST_ROW or GIVEN", f"{at}/CSVHeaderLocation")
     if config.get("CSVHeaderLocation") == "GIVEN" and not isinstance(config.get("CSVHeaders"), list):
         yield Problem("The field 'CSVHeaders' is required but was missing", f"{at}/CSVHeaders")

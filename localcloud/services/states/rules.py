@@ -20,6 +20,7 @@ MAX_ATTEMPTS: Final = 99_999_999
 MAX_DELAY_S: Final = 31_622_400  # MaxDelaySeconds: "less than 31622400"
 MAX_DEPTH: Final = 50  # of And, Or and Not inside each other, ours
 TARGET: Final = "MISSING_TRANSITION_TARGET"
+_JITTERS: Final = ("FULL", "NONE")  # a tuple, for what stands there may have no hash
 _RETRY: Final = frozenset(
     {"BackoffRate", "Comment", "ErrorEquals", "IntervalSeconds", "JitterStrategy", "MaxAttempts", "MaxDelaySeconds"}
 )
@@ -48,7 +49,7 @@ def check_retry(state: Mapping[str, Any]) -> Iterator[Problem]:
         rate = retrier.get("BackoffRate", 2.0)
         if isinstance(rate, bool) or not isinstance(rate, int | float) or rate < 1:
             yield Problem("Value is not a number of at least 1.0", f"{at}/BackoffRate")
-        if retrier.get("JitterStrategy", "NONE") not in {"FULL", "NONE"}:
+        if retrier.get("JitterStrategy", "NONE") not in _JITTERS:
             yield Problem("Value is not FULL or NONE", f"{at}/JitterStrategy")
         interval, most = retrier.get("IntervalSeconds", 1), retrier.get("MaxDelaySeconds")
         if isinstance(interval, int) and isinstance(most, int) and most <= interval:

@@ -19,6 +19,7 @@ from localcloud.services.states.flow import Lane, Revision, Run, show_time
 from localcloud.services.states.history import History
 from localcloud.services.states.mocks import MOCKED, read_mock
 from localcloud.services.states.names import execution_arn, machine_arn
+from localcloud.services.states.rules import items_of
 from localcloud.services.states.run import Tried, try_once
 from localcloud.uuids import new_uuid
 
@@ -156,11 +157,8 @@ def _open(call: Call, fields: Mapping[str, Any]) -> Lane:
 
 def _wrap(fields: Mapping[str, Any]) -> str:
     """A machine around the state, with an end for each name that it leads to."""
-    leads = [fields, {"Next": fields.get("Default")}]
-    for name in ("Choices", "Catch"):
-        listed = fields.get(name)
-        leads += [cast("dict[str, Any]", each) for each in cast("list[Any]", listed or []) if isinstance(each, dict)]
-    names = {each.get("Next") for each in leads}
+    leads = [fields, {"Next": fields.get("Default")}, *items_of(fields, "Choices"), *items_of(fields, "Catch")]
+    names = [each.get("Next") for each in leads]
     ends = {name: {"Type": "Succeed"} for name in names if isinstance(name, str) and name != _NAME}
     return write_json({"StartAt": _NAME, "States": {_NAME: dict(fields), **ends}})
 

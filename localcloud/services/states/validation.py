@@ -272,6 +272,8 @@ def _check_flow(kind: str, fields: Mapping[str, Any], at: str, *, others: Mappin
         return
     if ("Next" in fields) is bool(fields.get("End")):
         yield Diagnostic(SCHEMA, "Exactly one of 'Next' and 'End' is required", at)
+    elif "Next" in fields and not isinstance(fields["Next"], str):
+        return  # said by the field's own check
     elif "Next" in fields and fields["Next"] not in others:
         yield Diagnostic(TARGET, f"Missing 'Next' target: {fields['Next']}", f"{at}/Next")
 
