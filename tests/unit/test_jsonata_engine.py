@@ -113,6 +113,7 @@ def test_chance_is_the_seeds() -> None:
         ("$states.input.a ?: 1", "Syntax error: "),
         ("($f := function($n){$n + $f($n)}; $f(1))", "Stack overflow error: "),
         ("1" + "+1" * 100, "Stack overflow error: "),
+        ("$formatInteger(27, '%A')", "RuntimeError: "),
         ("[1..900000]", "Expression evaluation memory limit exceeded"),
         (f"$range(1, {MAX_RANGE + 1}, 1)", "Expression evaluation memory limit exceeded"),
         ("$pad('', 7000000)", "Expression evaluation memory limit exceeded"),

@@ -31,6 +31,10 @@ MAX_VALUE_BYTES: Final = 6_990_256  # of one value, a number counts as eight and
 LIMIT_S: Final = 5.0
 _EXACT: Final = 10**21  # whole numbers from here on stand with an exponent, as in JavaScript
 _INSERT: Final = re.compile(r"\{\{\w+\}\}")
+_MISTAKES: Final = (  # of the library, where it has no error of its own
+    ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError,
+    re.error,
+)  # fmt: skip
 _MEMORY: Final = "Expression evaluation memory limit exceeded"
 _STACK: Final = (
     "Stack overflow error: Check for non-terminating recursive function. Consider rewriting as tail-recursive."
@@ -126,7 +130,7 @@ def _evaluate(text: str, variables: Mapping[str, Any]) -> Any:
         raise _Exceeded(_MEMORY) from error
     except BadArgument:
         raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # the library's own mistakes
+    except _MISTAKES as error:
         raise _Exceeded(f"{type(error).__name__}: {error}") from error
 
 
