@@ -34,7 +34,7 @@ def head(path: str) -> bytes:
 @pytest.fixture(params=["aws", "api"])
 async def port(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Port]:
     """A port whose patience is short."""
-    monkeypatch.setattr(patience, "FIRST_S", 0.2)
+    monkeypatch.setattr(patience, "FIRST_S", 0.5)
     monkeypatch.setattr(patience, "STALL_S", 0.2)
     if request.param == "aws":
         async with Front([], authorise=lambda _key, _needs: None, rng=random.Random(1)).serve(open_listener()) as url:
@@ -99,6 +99,6 @@ async def test_a_connection_that_asked_once_may_wait(port: Port) -> None:
             told.append(await reader.readuntil(b"\r\n\r\n"))
             length = int(told[-1].lower().partition(b"content-length: ")[2].partition(b"\r")[0])
             await reader.readexactly(length)
-            await asyncio.sleep(0.4)  # twice the patience for a first one
+            await asyncio.sleep(0.7)  # longer than the patience for a first one
     writer.close()
     assert [each[:9] for each in told] == [b"HTTP/1.1 "] * 2
