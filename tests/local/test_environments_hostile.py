@@ -93,7 +93,7 @@ SOURCE = textwrap.dedent("""
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncGenerator[World]:
     async with open_world(tmp_path) as opened:
-        opened.add(SOURCE, timeout_s=3)
+        opened.add(SOURCE)
         yield opened
 
 
@@ -131,6 +131,7 @@ async def test_a_process_that_left_its_group_ends_with_its_environment(tmp_path:
 async def test_a_timeout_ends_what_left_the_group(world: World) -> None:
     """As on Lambda, where the whole environment is gone."""
     before = set(daemons())
+    world.add(SOURCE, timeout_s=2)
     result = await world.invoke("leave and hang")
     assert b"Sandbox.Timedout" in result.payload
     await until(lambda: set(daemons()) - before == set())
@@ -166,7 +167,8 @@ def test_a_killed_local_cloud_leaves_no_daemon(tmp_path: Path) -> None:
 
 async def test_a_handler_that_ignores_sigterm_is_killed(world: World) -> None:
     """The time-out asks nobody."""
-    assert b"Task timed out after 3.00 seconds" in (await world.invoke("ignore")).payload
+    world.add(SOURCE, timeout_s=2)
+    assert b"Task timed out after 2.00 seconds" in (await world.invoke("ignore")).payload
     assert isinstance(await world.answer("fine"), int)
 
 
