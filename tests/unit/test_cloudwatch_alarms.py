@@ -175,7 +175,6 @@ def test_the_ledger_refuses_other_actions(member: str, action: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("Metrics", [{"Id": "m", "Expression": "1 + 1"}]),
         ("ThresholdMetricId", "ad1"),
         ("ComparisonOperator", "LessThanLowerThreshold"),
         ("ExtendedStatistic", "tm90"),
@@ -183,14 +182,14 @@ def test_the_ledger_refuses_other_actions(member: str, action: Any) -> None:
     ],
 )
 def test_the_ledger_refuses_what_is_not_evaluated(name: str, value: Any) -> None:
-    """Metric math, anomaly bands, other extended statistics, and what it does not know."""
+    """Anomaly bands, other extended statistics, and what it does not know."""
     assert [found for found, _ in refused("AWS::CloudWatch::Alarm", {name: value})] == [name]
 
 
 def test_an_overruled_ledger_gives_an_alarm_that_stays_without_data() -> None:
-    """On metric math: it has its name, is listed, and is never evaluated."""
+    """On an anomaly band: it has its name, is listed, and is never evaluated."""
     alarms = Alarms(clock=HandClock())
-    given = {"Metrics": [{"Id": "m"}], "EvaluationPeriods": 1, "ComparisonOperator": "GreaterThanThreshold"}
+    given = {"Metrics": [{"Id": "m"}], "EvaluationPeriods": 1, "ComparisonOperator": "LessThanLowerThreshold"}
     create(AlarmHandler(alarms), given)
     assert [(alarm.name, alarm.definition.watch) for alarm in alarms.all()] == [("sluiceway-Old", None)]
 

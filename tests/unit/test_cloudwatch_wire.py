@@ -331,7 +331,7 @@ BAD_READS: list[tuple[str, dict[str, Any], str, str]] = [
     ("GetMetricData", {**DATA, "MetricDataQueries": [stat()] * 501}, "ValidationError", "greater than 500."),
     ("GetMetricData", {**DATA, "MetricDataQueries": [stat()] * 2}, "ValidationError", "are not unique"),
     ("GetMetricData", {**DATA, "MetricDataQueries": [stat("A")]}, "ValidationError", "member.1.Id is invalid."),
-    ("GetMetricData", {**DATA, "MetricDataQueries": [stat("a", "p99")]}, "InvalidParameterValue", "statistic p99"),
+    ("GetMetricData", {**DATA, "MetricDataQueries": [stat("a", "tm90")]}, "InvalidParameterValue", "statistic tm90"),
     (
         "GetMetricData",
         {**DATA, "MetricDataQueries": [stat("a", "Sum", 7)]},
@@ -340,9 +340,9 @@ BAD_READS: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     (
         "GetMetricData",
-        {**DATA, "MetricDataQueries": [{"Id": "e", "Expression": "a * 2"}]},
+        {**DATA, "MetricDataQueries": [{"Id": "e", "Expression": "SELECT AVG(x) FROM y"}]},
         "InvalidParameterValue",
-        "does not serve metric math and Metrics Insights queries (MetricDataQueries.member.1.Expression).",
+        "does not serve Metrics Insights queries (MetricDataQueries.member.1.Expression).",
     ),
     (
         "GetMetricData",

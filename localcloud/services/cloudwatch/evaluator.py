@@ -21,7 +21,8 @@ from localcloud.services.cloudwatch.notices import lambda_payload, sns_notice
 from localcloud.services.cloudwatch.outlet import Outlet, Refused
 from localcloud.services.cloudwatch.past import action_item
 from localcloud.services.cloudwatch.reasons import explain, explain_data
-from localcloud.services.cloudwatch.watch import Watch, read_datapoints
+from localcloud.services.cloudwatch.sought import read_watched
+from localcloud.services.cloudwatch.watch import Watch
 
 __all__ = ["Evaluator"]
 
@@ -62,7 +63,7 @@ class Evaluator:
                 self._evaluate(alarm, watch, now_s)
 
     def _evaluate(self, alarm: Alarm, watch: Watch, now_s: float) -> None:
-        datapoints = read_datapoints(self._metrics.in_region(alarm.definition.region), watch, now_s)
+        datapoints = read_watched(self._metrics.in_region(alarm.definition.region), watch, now_s)
         verdict = judge(watch, datapoints, now_s, current=alarm.state.value)
         if verdict.state != alarm.state.value:
             reason, data = explain(watch, verdict), explain_data(watch, verdict, now_s)

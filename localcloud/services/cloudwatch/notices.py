@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from localcloud.services.cloudwatch.alarm import ACTIONS, AlarmState, Definition
 from localcloud.services.cloudwatch.reasons import write_date
+from localcloud.services.cloudwatch.sought import describe_sought
 from localcloud.services.cloudwatch.watch import Watch, read_percent
 from localcloud.services.contract import ACCOUNT_ID
 
@@ -177,7 +178,9 @@ def _watched(definition: Definition) -> dict[str, Any]:
     if definition.description is not None:
         told["description"] = definition.description
     watch = definition.watch
-    if watch is not None:
+    if watch is not None and watch.queries:
+        told["metrics"] = [_lower(describe_sought(query)) for query in watch.queries]
+    elif watch is not None:
         metric = {
             "namespace": watch.metric.namespace,
             "name": watch.metric.name,
@@ -210,7 +213,37 @@ def _actions(definition: Definition) -> dict[str, list[str]]:
     return {name: list(definition.actions.get(state, ())) for state, name in ACTIONS.items()}
 
 
+def _lower(query: dict[str, Any]) -> dict[str, Any]:
+    """A query in the names of events; dimensions are a map there."""
+    told = {name[0].lower() + name[1:]: value for name, value in query.items()}
+    if "metricStat" in told:
+        stat = told["metricStat"]
+        metric = stat["Metric"]
+        told["metricStat"] = {
+            "metric": {
+                "namespace": metric["Namespace"],
+                "name": metric["MetricName"],
+                "dimensions": {each["Name"]: each["Value"] for each in metric["Dimensions"]},
+            },
+            "period": stat["Period"],
+            "stat": stat["Stat"],
+            **({"unit": stat["Unit"]} if "Unit" in stat else {}),
+        }
+    return told
+
+
 def _trigger(watch: Watch) -> dict[str, Any]:
+    if watch.queries:
+        return {
+            "Period": watch.period_s,
+            "EvaluationPeriods": watch.evaluation_periods,
+            "DatapointsToAlarm": watch.needed,
+            "ComparisonOperator": watch.comparison,
+            "Threshold": watch.threshold,
+            "TreatMissingData": watch.missing,
+            "EvaluateLowSampleCountPercentile": watch.low_samples,
+            "Metrics": [describe_sought(query) for query in watch.queries],
+        }
     percent = read_percent(watch.statistic)
     kind = "Statistic" if percent is None else "ExtendedStatistic"
     return {

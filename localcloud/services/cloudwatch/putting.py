@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from localcloud.services.cloudwatch.alarm import ACTIONS, Definition, Suppressor
 from localcloud.services.cloudwatch.alarms import alarm_arn
@@ -18,6 +18,7 @@ from localcloud.services.cloudwatch.members import UNITS, Members
 from localcloud.services.cloudwatch.model import MetricId
 from localcloud.services.cloudwatch.operations import STATISTICS
 from localcloud.services.cloudwatch.rules import BadRule, parse_rule
+from localcloud.services.cloudwatch.sought import Sought, describe_sought, read_sought
 from localcloud.services.cloudwatch.watch import COMPARISONS, STATES, TREATMENTS, Watch, read_percent
 
 __all__ = ["check_action", "read_alarm_name", "read_composite_alarm", "read_metric_alarm", "read_tags"]
@@ -32,6 +33,11 @@ MAX_LONG_SPAN_S: Final = 604_800  # and for the others
 HOUR_S: Final = 3600
 MAX_PERIODS: Final = 2**31 - 1
 FINE_PERIODS: Final = (10, 20, 30)
+MAX_QUERIES: Final = 20  # API_PutMetricAlarm.html, Metrics
+MAX_METRICS: Final = 10  # the same
+_OF_ONE_METRIC: Final = (
+    "MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Dimensions", "Period", "Unit",
+)  # fmt: skip
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _ARN: Final = re.compile(r"arn:[^:\s]+:[^:\s]+:[^:\s]*:[^:\s]*:.+")
 _BANDS: Final = ("LessThanLowerOrGreaterThanUpperThreshold", "LessThanLowerThreshold", "GreaterThanUpperThreshold")
@@ -46,27 +52,40 @@ _COMPOSITE: Final = (
 )  # fmt: skip
 
 
+class _Watched(NamedTuple):
+    metric: MetricId
+    statistic: str
+    period_s: int
+    unit: str | None
+    queries: tuple[Sought, ...] = ()
+
+
 def read_metric_alarm(request: Members, region: str) -> Definition:
     """The definition that PutMetricAlarm gives. Raises CloudWatchError."""
     request.only(*_METRIC).need("AlarmName", "EvaluationPeriods", "ComparisonOperator")
-    for name in ("Metrics", "ThresholdMetricId"):
-        if name in request:
-            raise not_served(f"metric math and anomaly detection in alarms ({name})")
+    if "ThresholdMetricId" in request:
+        raise not_served("anomaly detection in alarms (ThresholdMetricId)")
     watch = _read_watch(request)
-    described = _describe(request) | {
-        "MetricName": watch.metric.name,
-        "Namespace": watch.metric.namespace,
-        "Statistic" if read_percent(watch.statistic) is None else "ExtendedStatistic": watch.statistic,
-        "Dimensions": [{"Name": name, "Value": value} for name, value in watch.metric.dimensions],
-        "Period": watch.period_s,
-    }
-    described |= {} if watch.unit is None else {"Unit": watch.unit}
+    described = _describe(request) | _describe_watched(watch)
     described["EvaluationPeriods"] = watch.evaluation_periods
     described |= {} if watch.datapoints_to_alarm is None else {"DatapointsToAlarm": watch.datapoints_to_alarm}
     described |= {"Threshold": watch.threshold, "ComparisonOperator": watch.comparison}
     described |= {"TreatMissingData": watch.missing} if "TreatMissingData" in request else {}
     described |= {"EvaluateLowSampleCountPercentile": watch.low_samples} if watch.low_samples else {}
     return _define(request, region, described, watch=watch)
+
+
+def _describe_watched(watch: Watch) -> dict[str, Any]:
+    if watch.queries:
+        return {"Metrics": [describe_sought(query) for query in watch.queries]}
+    described = {
+        "MetricName": watch.metric.name,
+        "Namespace": watch.metric.namespace,
+        "Statistic" if read_percent(watch.statistic) is None else "ExtendedStatistic": watch.statistic,
+        "Dimensions": [{"Name": name, "Value": value} for name, value in watch.metric.dimensions],
+        "Period": watch.period_s,
+    }
+    return described | ({} if watch.unit is None else {"Unit": watch.unit})
 
 
 def read_composite_alarm(request: Members, region: str) -> Definition:
@@ -152,11 +171,9 @@ def _read_watch(request: Members) -> Watch:
     comparison = request.choice("ComparisonOperator", (*COMPARISONS, *_BANDS)) or ""
     if comparison in _BANDS:
         raise not_served(f"anomaly detection ({comparison})")
-    request.need("MetricName", "Namespace", "Period", "Threshold")
-    statistic = _read_statistic(request)
-    period_s = request.count("Period", low=1, high=MAX_PERIODS) or 0
-    if period_s not in FINE_PERIODS and period_s % 60:
-        raise validation("Period must be 10, 20, 30 or a multiple of 60")
+    request.need("Threshold")
+    watched = _read_queries(request) if "Metrics" in request else _read_metric(request)
+    statistic, period_s = watched.statistic, watched.period_s
     periods = request.count("EvaluationPeriods", low=1, high=MAX_PERIODS) or 0
     most_s = MAX_SPAN_S if period_s < HOUR_S else MAX_LONG_SPAN_S
     if periods * period_s > most_s:
@@ -170,7 +187,7 @@ def _read_watch(request: Members) -> Watch:
     if low_samples and read_percent(statistic) is None:
         raise validation("EvaluateLowSampleCountPercentile is for alarms on percentiles only")
     return Watch(
-        metric=MetricId(request.text("Namespace") or "", request.text("MetricName") or "", request.dimensions()),
+        metric=watched.metric,
         statistic=statistic,
         period_s=period_s,
         threshold=request.number("Threshold") or 0.0,
@@ -179,8 +196,44 @@ def _read_watch(request: Members) -> Watch:
         datapoints_to_alarm=needed,
         missing=_read_option(request, "TreatMissingData", TREATMENTS) or "missing",
         low_samples=low_samples,
-        unit=request.choice("Unit", UNITS),
+        unit=watched.unit,
+        queries=watched.queries,
     )
+
+
+def _read_metric(request: Members) -> _Watched:
+    request.need("MetricName", "Namespace", "Period")
+    period_s = request.count("Period", low=1, high=MAX_PERIODS) or 0
+    if period_s not in FINE_PERIODS and period_s % 60:
+        raise validation("Period must be 10, 20, 30 or a multiple of 60")
+    metric = MetricId(request.text("Namespace") or "", request.text("MetricName") or "", request.dimensions())
+    return _Watched(metric, _read_statistic(request), period_s, request.choice("Unit", UNITS))
+
+
+def _read_queries(request: Members) -> _Watched:
+    """Metric math: up to ten metrics of one period, and one query whose values count.
+
+    Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html, Metrics
+    """
+    for name in _OF_ONE_METRIC:
+        if name in request:
+            raise bad_combination(f"The parameters Metrics and {name} are mutually exclusive.")
+    queries = tuple(read_sought(request.structures("Metrics")))
+    shown = [query for query in queries if query.is_shown]
+    if len(shown) != 1:
+        raise validation("Exactly one element of the metrics list should return data.")
+    metrics = [query for query in queries if query.metric_id is not None]
+    if len(queries) > MAX_QUERIES or len(metrics) > MAX_METRICS:
+        raise validation(f"Metrics has at most {MAX_QUERIES} elements, {MAX_METRICS} of them metrics.")
+    if not metrics:
+        raise validation("At least one element of the metrics list should be a metric.")
+    periods = {query.period_s for query in queries if query.period_s}
+    if len(periods) != 1:
+        raise validation("All elements of the metrics list should have the same Period.")
+    period_s = periods.pop()
+    if period_s not in FINE_PERIODS and period_s % 60:
+        raise validation("Period must be 10, 20, 30 or a multiple of 60")
+    return _Watched(MetricId("", ""), "", period_s, None, queries)
 
 
 def _read_option(request: Members, name: str, options: tuple[str, ...]) -> str | None:

@@ -65,7 +65,8 @@ def explain_data(watch: Watch, verdict: Verdict, now_s: float) -> str:
     if watch.unit is not None:
         told["unit"] = watch.unit
     key = "statistic" if read_percent(watch.statistic) is None else "extendedStatistic"
-    told |= {key: watch.statistic, "period": watch.period_s, "recentDatapoints": values, "threshold": watch.threshold}
+    told |= {} if watch.queries else {key: watch.statistic}
+    told |= {"period": watch.period_s, "recentDatapoints": values, "threshold": watch.threshold}
     text = _compact(told | {"evaluatedDatapoints": points})
     while len(text) > MAX_DATA:  # the oldest are left out
         values, points = values[len(values) // 2 :], points[: len(points) // 2]

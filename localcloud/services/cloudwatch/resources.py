@@ -21,7 +21,8 @@ from localcloud.template.properties import Properties, read_properties, scalar_t
 __all__ = ["AlarmHandler", "CompositeAlarmHandler"]
 
 _BANDS: Final = ("LessThanLowerOrGreaterThanUpperThreshold", "LessThanLowerThreshold", "GreaterThanUpperThreshold")
-_MATH: Final = "metric math, anomaly detection and Metrics Insights queries are not evaluated here"
+_MATH: Final = "anomaly detection is not evaluated here"
+_MATH_SERVED: Final = "expressions; SEARCH, Metrics Insights and other accounts are refused when the alarm is made"
 
 
 class _Like(str):
@@ -84,7 +85,7 @@ class AlarmHandler:
         "EvaluationPeriods": Supported(),
         "ExtendedStatistic": Supported(reason="other extended statistics are not kept here", values=(_PERCENTILES,)),
         "MetricName": Supported(),
-        "Metrics": Supported(Support.REFUSED, _MATH),
+        "Metrics": Supported(reason=_MATH_SERVED),
         "Namespace": Supported(differs=_unfed),
         "Period": Supported(),
         "Statistic": Supported(),
@@ -149,7 +150,7 @@ def _define(resource: Resource, name: str) -> Definition:
     """As the API's operation reads it. An alarm on what is not evaluated, which the ledger was overruled to take, only
     has its name and its state: it stays without data."""
     properties, region = resource.properties, resource.context.region
-    if "Metrics" in properties or properties.get("ComparisonOperator") in _BANDS:
+    if "ThresholdMetricId" in properties or properties.get("ComparisonOperator") in _BANDS:
         return Definition(name=name, arn=alarm_arn(name, region), described={"AlarmName": name})
     request = Members({**cast("dict[str, Any]", _plain(properties)), "AlarmName": name})
     return (read_composite_alarm if "AlarmRule" in properties else read_metric_alarm)(request, region)

@@ -9,9 +9,12 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from localcloud.services.cloudwatch.model import MetricId, Metrics, Reading, Stats
+
+if TYPE_CHECKING:
+    from localcloud.services.cloudwatch.sought import Sought
 
 __all__ = ["COMPARISONS", "STATES", "TREATMENTS", "Datapoint", "State", "Watch", "read_datapoints", "read_percent"]
 
@@ -46,6 +49,7 @@ class Watch:
 
     `statistic`: SampleCount, Average, Sum, Minimum, Maximum, or a percentile such as p99. `datapoints_to_alarm` is None
     where the alarm does not say. `low_samples`: "evaluate" or "ignore", "" for statistics that are no percentiles.
+    `queries`: those of an alarm on metric math, of which one is shown; `metric` and `statistic` are empty then.
     """
 
     metric: MetricId
@@ -58,6 +62,7 @@ class Watch:
     missing: str = "missing"
     low_samples: str = ""
     unit: str | None = None
+    queries: tuple[Sought, ...] = ()
 
     @property
     def needed(self) -> int:
