@@ -491,7 +491,10 @@ def test_update_faults_in_aws_words(text: str, values: dict[str, Any] | None, ex
             "BETWEEN operator must have the key attribute as its first operand"),
         ),
         (":five > :nine AND a < :five", "Invalid condition in KeyConditionExpression: No key attribute specified"),
-        ("b > :five AND b < :five", "KeyConditionExpressions must only contain one condition per key"),
+        (
+            "b > :five AND b < :five",
+            "Invalid KeyConditionExpression: KeyConditionExpressions must only contain one condition per key",
+        ),
     ],
 )  # fmt: skip
 def test_key_conditions_that_no_query_can_answer(text: str, expected: str) -> None:

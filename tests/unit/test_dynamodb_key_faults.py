@@ -155,3 +155,21 @@ def test_what_expressions_alone_tell_comes_before_any_table(*, first: bool) -> N
         )
 
     run_virtual(main)
+
+
+def test_a_query_has_a_condition_for_each_key_and_no_more() -> None:
+    """The third is counted against the schema."""
+
+    async def main() -> None:
+        caller = await opened()
+        values = {":p": {"S": "q"}, ":a": {"S": "1"}, ":b": {"S": "5"}}
+        text = "pk = :p AND sk > :a AND extra = :b"
+        refused = await caller.refused(
+            "Query", TableName="things", KeyConditionExpression=text, ExpressionAttributeValues=values
+        )
+        assert refused == (
+            "ValidationException",
+            "The number of query conditions (3) exceeds the number of key attributes defined in the schema (2)",
+        )
+
+    run_virtual(main)

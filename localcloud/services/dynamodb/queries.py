@@ -22,6 +22,7 @@ from localcloud.services.dynamodb.writes import open_bindings
 
 __all__ = ["query"]
 
+MAX_CONDITIONS: Final = 2  # API_Query.html: one of the partition key, one of the sort key
 _MEMBERS: Final = (
     "TableName",
     "IndexName",
@@ -88,6 +89,11 @@ def _resolve(
     definition: TableDefinition, schema: KeySchema, conditions: Mapping[str, KeyCondition]
 ) -> tuple[Any, _Range]:
     """The partition key's data and the range of sort keys. Raises DynamoError where the schema cannot answer."""
+    if len(conditions) > MAX_CONDITIONS:
+        raise validation(
+            f"The number of query conditions ({len(conditions)}) exceeds the number of key attributes defined in the "
+            f"schema ({len(schema.names)})"
+        )
     first = conditions.get(schema.hash_name)
     if first is None:
         raise validation(f"Query condition missed key schema element: {schema.hash_name}")

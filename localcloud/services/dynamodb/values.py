@@ -198,8 +198,6 @@ def _parse_ss(raw: object, _depth: int) -> Value:
     members = [_text(member) for member in _array(raw)]
     if not members:
         raise invalid_parameter("An string set  may not be empty")
-    if "" in members:
-        raise invalid_parameter("An string set may not have a empty string as a member")
     unique = frozenset(members)
     if len(unique) != len(members):
         raise invalid_parameter(f"Input collection [{', '.join(members)}] contains duplicates.")
@@ -221,8 +219,6 @@ def _parse_bs(raw: object, _depth: int) -> Value:
     members = [_binary(member) for member in texts]
     if not members:
         raise invalid_parameter("Binary sets should not be empty")
-    if b"" in members:
-        raise invalid_parameter("Binary sets may not contain null or empty values")
     unique = frozenset(members)
     if len(unique) != len(members):
         raise invalid_parameter(f"Input collection [{', '.join(texts)}]of type BS contains duplicates.")

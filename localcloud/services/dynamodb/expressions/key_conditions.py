@@ -49,10 +49,10 @@ def parse_key_condition(text: str, bindings: Bindings) -> dict[str, KeyCondition
     for part in _conjuncts(tree):
         condition = _single(part)
         if condition.name in conditions:
-            raise validation("KeyConditionExpressions must only contain one condition per key")
+            raise validation(
+                "Invalid KeyConditionExpression: KeyConditionExpressions must only contain one condition per key"
+            )
         conditions[condition.name] = condition
-    if len(conditions) > 2:
-        raise validation("Conditions can be of length 1 or 2 only")
     return conditions
 
 
