@@ -24,6 +24,7 @@ FILLED_LATER = frozenset({
 })  # fmt: skip
 MAY_HOLD = re.compile(r"^\w.*= .*[({[][]})]$|^\s+global |\bcache\b|lru_cache", re.MULTILINE)
 REMEMBERED = {  # what a cache may hold: answers that depend on nothing but the question
+    "localcloud/compute/recursion.py:_key",
     "localcloud/gateway/jsonpath.py:_parse",
     "localcloud/gateway/vtl/strings.py:_pattern",
     "localcloud/moto_call.py:_close_what_objects_hold",  # a change of moto's code, made once
