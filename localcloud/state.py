@@ -45,6 +45,7 @@ class RunningState:
     `functions` maps logical ids to names, `logs` names to log files. `born` tells the process from a later one with
     the same number; "" where the system does not tell, and in what is not written yet. `issuer` is the folder of the
     issuer's key; `regions` the folders of the clouds that this one holds together, by Region.
+    `groups`: log files of other log groups, by the logical ids and names of the groups, and of state machines.
     """
 
     pid: int
@@ -60,6 +61,7 @@ class RunningState:
     born: str = ""
     issuer: str = ""
     regions: dict[str, str] = field(default_factory=dict[str, str])
+    groups: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def known(self) -> dict[str, str]:
@@ -80,6 +82,17 @@ class RunningState:
             return name
         message = f"there is no function {name}; there are {', '.join(sorted(self.functions))}"
         raise Unreachable(message)
+
+    def find_log(self, name: str) -> str:
+        """The log file of a function, a log group or a state machine. Raises Unreachable."""
+        try:
+            return self.logs[self.find_function(name)]
+        except Unreachable:
+            if name in self.groups:
+                return self.groups[name]
+            beside = f"; logs beside theirs: {', '.join(sorted(self.groups))}" if self.groups else ""
+            message = f"there is no function {name}; there are {', '.join(sorted(self.functions))}{beside}"
+            raise Unreachable(message) from None
 
 
 def _path(folder: Path) -> Path:

@@ -123,7 +123,11 @@ def _add_running(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     status.add_argument("--json", action="store_true", dest="as_json", help="everything, with the ledger's lines")
     logs = add("logs", help="what functions logged")
-    logs.add_argument("function", nargs="?", help="logical id or name; every function where left out")
+    logs.add_argument(
+        "function",
+        nargs="?",
+        help="a function, log group or state machine, by logical id or name; every function where left out",
+    )
     logs.add_argument("--follow", "-f", action="store_true", help="go on with what is logged from now on")
     logs.add_argument("--lines", "-n", type=_count, default=200, metavar="N", help="the last N lines; default: 200")
     token = add("token", help="a bearer token of the local issuer")

@@ -92,11 +92,13 @@ def _read_claim(text: str) -> tuple[str, object]:
 
 def _logs(options: argparse.Namespace, state: RunningState) -> int:
     try:
-        names = [state.find_function(options.function)] if options.function else sorted(state.functions.values())
+        files = [state.find_log(options.function)] if options.function else None
     except Unreachable as error:
         sys.stderr.write(f"sluiceway: {error}\n")
         return 2
-    labels = _labels({Path(state.logs[name]): name for name in names}, state.functions)
+    names = sorted(state.functions.values())
+    every = {Path(state.logs[name]): name for name in names} if files is None else {Path(files[0]): options.function}
+    labels = _labels(every, state.functions)
     tails = [(LogTail(path), label) for path, label in labels.items()]
     for tail, label in tails:
         sys.stdout.writelines(f"{label}{line}\n" for line in tail.last(options.lines))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from localcloud.options import CloudOptions, read_issuer
 from localcloud.services.logs.files import log_path
@@ -38,7 +38,34 @@ def describe_state(
         logs={entry.physical.ref: str(_log_of(options, entry.resource)) for entry in functions.values()},
         ledger=ledger.to_json(),
         issuer=str(options.issuer_folder.resolve()),
+        groups=_groups(options, deployed),
     )
+
+
+def _groups(options: CloudOptions, deployed: Deployed) -> dict[str, str]:
+    """The files of log groups that are resources, and of those that state machines write to."""
+    folder = (options.state / "logs").resolve()
+    found: dict[str, str] = {}
+    for logical_id, entry in deployed.whole.items():
+        if entry.resource.type == "AWS::Logs::LogGroup":
+            names, group = (logical_id, entry.physical.ref), entry.physical.ref
+        elif entry.resource.type == "AWS::StepFunctions::StateMachine":
+            names, group = (logical_id, entry.physical.attributes["Name"]), _group_of(entry.resource)
+        else:
+            continue
+        if group:
+            found |= dict.fromkeys(names, str(log_path(folder, group)))
+    return found
+
+
+def _group_of(machine: Resource) -> str:
+    """The log group of a state machine, "" where it has none."""
+    logging = cast("dict[str, Any]", machine.properties.get("LoggingConfiguration") or {})
+    for destination in logging.get("Destinations") or ():
+        arn = str(destination.get("CloudWatchLogsLogGroup", {}).get("LogGroupArn", ""))
+        if ":log-group:" in arn:
+            return arn.partition(":log-group:")[2].removesuffix(":*")
+    return ""
 
 
 def _log_of(options: CloudOptions, function: Resource) -> Path:

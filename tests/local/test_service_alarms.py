@@ -20,6 +20,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from localcloud.caller import Unreachable
 from localcloud.clock import SystemClock
 from localcloud.cloud import RunningCloud, open_cloud
 from localcloud.options import CloudOptions
@@ -37,6 +38,14 @@ def handler(event, context):
         raise ValueError("no answer")
     return {"statusCode": 200, "body": "pong"}
 """
+FLOW: Final = {
+    "Type": "EXPRESS",
+    "Definition": {"StartAt": "Done", "States": {"Done": {"Type": "Pass", "End": True}}},
+    "Logging": {
+        "Level": "ALL",
+        "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": {"Fn::GetAtt": ["FlowLogs", "Arn"]}}}],
+    },
+}
 PATIENCE_S: Final = 30.0
 
 
@@ -62,13 +71,16 @@ def make_template(folder: Path) -> Path:
             "Properties": {"Name": "pings", "StageName": "v1", "AccessLogSetting": setting},
         },
         "Access": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/access/pings"}},
+        "Flow": {"Type": "AWS::Serverless::StateMachine", "Properties": FLOW},
+        "FlowLogs": {"Type": "AWS::Logs::LogGroup"},
         "JobsQueue": {"Type": "AWS::SQS::Queue", "Properties": queue},
         "JobsDeadLetters": {"Type": "AWS::SQS::Queue"},
         "Told": {"Type": "AWS::SNS::Topic"},
         **alarms,
     }
     names = {
-        name: {"Value": {"Ref": name}} for name in (*ALARMS, "GenerateAnswer", "JobsQueue", "JobsDeadLetters", "Api")
+        name: {"Value": {"Ref": name}}
+        for name in (*ALARMS, "Flow", "GenerateAnswer", "JobsQueue", "JobsDeadLetters", "Api")
     }
     path = folder / "template.json"
     path.write_text(json.dumps({"Transform": "AWS::Serverless-2016-10-31", "Resources": resources, "Outputs": names}))
@@ -87,7 +99,8 @@ class Shop:
         sdk: Any = boto3
         return sdk.client(
             service, region_name=self.cloud.state.region, endpoint_url=self.cloud.state.endpoints["aws"],
-            aws_access_key_id="AK", aws_secret_access_key="SK", config=Config(retries={"total_max_attempts": 1}),
+            aws_access_key_id="AK", aws_secret_access_key="SK",
+            config=Config(retries={"total_max_attempts": 1}, inject_host_prefix=False),
         )  # fmt: skip
 
     async def call(self, service: str, operation: str, **members: Any) -> Any:
@@ -153,6 +166,7 @@ def test_shipped_alarms_go_off_and_recover(tmp_path: Path) -> None:
             await check_dead_letters(shop)
             await check_age(shop)
             await check_api(shop)
+            await check_logs(shop)
 
     asyncio.run(main())
 
@@ -164,6 +178,11 @@ def status_of(url: str) -> int:
             return int(answer.status)
     except HTTPError as error:
         return error.code
+
+
+def read_lines(path: str) -> list[Any]:
+    """The lines of a log's file."""
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
 async def check_errors(shop: Shop) -> None:
@@ -215,3 +234,17 @@ async def check_api(shop: Shop) -> None:
     events = (await shop.call("logs", "filter_log_events", logGroupName="/access/pings"))["events"]
     lines = [json.loads(event["message"]) for event in events]
     assert [(line["route"], line["status"]) for line in lines] == [("/ping", "200"), ("-", "403")]
+
+
+async def check_logs(shop: Shop) -> None:
+    """What `sluiceway logs` reads: a log group's file, and a state machine's, by logical id or name."""
+    state = shop.cloud.state
+    assert [line["route"] for line in read_lines(state.find_log("Access"))] == ["/ping", "-"]
+    assert state.find_log("/access/pings") == state.find_log("Access")
+    arn = shop.out["Flow"]
+    await shop.call("stepfunctions", "start_sync_execution", stateMachineArn=arn)
+    told = [line["type"] for line in read_lines(state.find_log("Flow"))]
+    assert (told[0], told[-1]) == ("ExecutionStarted", "ExecutionSucceeded")
+    assert state.find_log(arn.rpartition(":")[2]) == state.find_log("FlowLogs") == state.find_log("Flow")
+    with pytest.raises(Unreachable, match="logs beside theirs: /access/pings, Access, Flow, FlowLogs"):
+        state.find_log("Nothing")

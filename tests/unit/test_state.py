@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from localcloud.caller import Unreachable
 from localcloud.state import FolderTaken, NotRunning, RunningState, hold_state, read_state, write_state
 
 KNOWN: dict[str, Any] = {
@@ -64,3 +65,16 @@ def test_one_cloud_at_a_time_starts_from_a_folder(tmp_path: Path) -> None:
             pass
     with hold_state(tmp_path / "state"):
         pass
+
+
+def test_a_log_is_found_by_function_group_or_state_machine(tmp_path: Path) -> None:
+    """A function's before another of its name; what is not there is told with what is."""
+    known = KNOWN | {"functions": {"Do": "s-Do"}, "logs": {"s-Do": "do.log"}}
+    state = RunningState(os.getpid(), **known, groups={"Do": "other.log", "/flows": "flows.log", "Flow": "flows.log"})
+    assert [state.find_log(name) for name in ("Do", "do", "s-Do", "/flows", "Flow")] == [
+        "do.log", "do.log", "do.log", "flows.log", "flows.log",
+    ]  # fmt: skip
+    write_state(tmp_path, state)
+    assert read_state(tmp_path).groups == state.groups
+    with pytest.raises(Unreachable, match="no function x; there are Do; logs beside theirs: /flows, Do, Flow"):
+        state.find_log("x")
