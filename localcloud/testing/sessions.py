@@ -5,6 +5,7 @@ Owns reading the settings, starting, and what a start that failed says.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -25,6 +26,7 @@ from sluiceway.errors import Misconfigured
 
 __all__ = ["CloudSessions", "read_settings"]
 
+_LOG: Final = logging.getLogger(__name__)
 STARTS: Final = 5  # that may meet ports taken since they were found free
 _KNOWN = frozenset(Settings.__dataclass_fields__)
 
@@ -84,15 +86,16 @@ class CloudSessions(AbstractContextManager["CloudSessions"]):
     def _open(self, settings: Settings) -> HostedCloud:
         """The cloud of these settings, made anew by the one that served a test before, or started."""
         host = self._hosts.get(settings)
-        if host is None or host.is_outdated():
-            if host is not None:
-                self._drop(host)
-            host = self._hosts[settings] = self._start(settings)
-            return host
-        with ExitStack() as failing:
-            failing.callback(self._drop, host)
-            host.renew()
-            failing.pop_all()
+        if host is not None and not host.is_outdated():
+            try:
+                host.renew()
+            except Exception:  # noqa: BLE001 - whatever it was, a start tells it where it lasts
+                _LOG.warning("plugin.started_anew", exc_info=True)
+            else:
+                return host
+        if host is not None:
+            self._drop(host)
+        host = self._hosts[settings] = self._start(settings)
         return host
 
     def _start(self, settings: Settings) -> HostedCloud:

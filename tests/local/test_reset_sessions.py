@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from localcloud.testing.app import App
-from localcloud.testing.hosting import CloudEnded
+from localcloud.testing.hosting import CloudEnded, HostedCloud
 from localcloud.testing.sessions import CloudSessions
 
 pytestmark = pytest.mark.local
@@ -152,3 +152,17 @@ def test_a_template_that_cannot_be_made_again_ends_the_cloud(
         lend(lose)
     with pytest.raises(pytest.fail.Exception, match=r"template\.yaml: .*DelaySeconds"):
         lend(_sent)
+
+
+def test_what_cannot_be_renewed_is_started(
+    lend: Callable[[Callable[[App], Any]], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test does not pay for what went wrong in the cloud of another."""
+    first: str = lend(lambda app: app.physical("Tasks"))
+
+    def fail(_: HostedCloud) -> None:
+        raise RuntimeError("as asked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HostedCloud, "renew", fail)
+        assert lend(lambda app: app.physical("Tasks")) == first
