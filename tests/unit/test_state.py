@@ -69,7 +69,7 @@ def test_one_cloud_at_a_time_starts_from_a_folder(tmp_path: Path) -> None:
 
 def test_a_log_is_found_by_function_group_or_state_machine(tmp_path: Path) -> None:
     """A function's before another of its name; what is not there is told with what is."""
-    known = KNOWN | {"functions": {"Do": "s-Do"}, "logs": {"s-Do": "do.log"}}
+    known: dict[str, Any] = KNOWN | {"functions": {"Do": "s-Do"}, "logs": {"s-Do": "do.log"}}
     state = RunningState(os.getpid(), **known, groups={"Do": "other.log", "/flows": "flows.log", "Flow": "flows.log"})
     assert [state.find_log(name) for name in ("Do", "do", "s-Do", "/flows", "Flow")] == [
         "do.log", "do.log", "do.log", "flows.log", "flows.log",

@@ -13,11 +13,12 @@ from typing import Final, Protocol
 
 from localcloud.clock import Clock
 from localcloud.compute.event_source import Poller
-from localcloud.compute.event_source_sqs import Queue, SqsMapping, SqsMappingConfig
+from localcloud.compute.event_source_sqs import Invoke, Queue, SqsMapping, SqsMappingConfig
 from localcloud.compute.event_source_stream import MappingFacts, MetricSink, StreamMapping
 from localcloud.compute.function import FunctionSpec
 from localcloud.compute.functions import Functions, InvokeResult
 from localcloud.compute.mappings.destinations import DESTINATION_ACTIONS, DestinationCaller, service_of_destination
+from localcloud.compute.mappings.event_counts import CountedInvoke, CountedQueue, EventCounts, asks_for_counts
 from localcloud.compute.mappings.registry import EventSourceMapping
 from localcloud.compute.mappings.settings import MappingSettings, kind_of_source
 from localcloud.compute.stream_config import StreamMappingConfig, find_conflict
@@ -83,8 +84,17 @@ class MappingPollers:
             if queue is None:
                 raise StreamGone(mapping.source_arn)
             invoker = _QueueInvoker(self.functions, mapping.function_arn, self.trace_of)
-            return SqsMapping(queue, invoker, settings.poller, criteria=settings.criteria, rng=self.rng)
+            counted = self._count(mapping, queue, invoker, reports=settings.poller.report_failures)
+            return SqsMapping(*counted, settings.poller, criteria=settings.criteria, rng=self.rng)
         return self._make_stream(mapping, settings.poller)
+
+    def _count(
+        self, mapping: EventSourceMapping, queue: Queue, invoke: Invoke, *, reports: bool
+    ) -> tuple[Queue, Invoke]:
+        if not asks_for_counts(mapping.members):
+            return queue, invoke
+        counts = EventCounts(self.metrics, mapping.mapping_id)
+        return CountedQueue(queue, counts), CountedInvoke(invoke, counts, reports=reports)
 
     def _make_stream(self, mapping: EventSourceMapping, config: StreamMappingConfig) -> StreamMapping:
         settings, spec = mapping.settings, mapping.spec

@@ -51,7 +51,9 @@ class EventSourceMappingHandler:
         "FunctionResponseTypes": Supported(reason="Lambda has no other", values=("ReportBatchItemFailures",)),
         "KmsKeyArn": Supported(Support.REFUSED, "encrypted filter criteria are not served here"),
         "MaximumBatchingWindowInSeconds": Supported(),
-        "MetricsConfig": Supported(Support.PARTIAL, "recorded; EventCount metrics are not kept here"),
+        "MetricsConfig": Supported(
+            Support.PARTIAL, "EventCount of mappings from queues; those from streams only record it"
+        ),
         "ProvisionedPollerConfig": Supported(),
         "ScalingConfig": Supported(),
         "StartingPosition": Supported(),
