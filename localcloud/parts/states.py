@@ -14,6 +14,7 @@ from localcloud.services.events.model import Buses
 from localcloud.services.iam.sessions import RoleSessions
 from localcloud.services.states.event_logs import EventLogs
 from localcloud.services.states.execution import Execution
+from localcloud.services.states.metering import ExecutionMeters
 from localcloud.services.states.model import Ports, StateMachines
 from localcloud.services.states.query_process import ProcessEvaluator
 from localcloud.services.states.status_events import DETAIL_TYPE, SOURCE, status_detail
@@ -32,8 +33,10 @@ def open_states(
 ) -> StateMachines:
     """State machines that call services through `front`; whoever opens them closes them."""
     sessions = RoleSessions(services.iam, service=PRINCIPAL, session=_SESSION)
+    meters = ExecutionMeters(services.counters)
 
     def announce(execution: Execution) -> None:
+        meters.note(execution)
         entry = Entry(
             source=SOURCE,
             detail_type=DETAIL_TYPE,

@@ -73,6 +73,7 @@ def make_template(folder: Path) -> Path:
         "Access": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/access/pings"}},
         "Flow": {"Type": "AWS::Serverless::StateMachine", "Properties": FLOW},
         "FlowLogs": {"Type": "AWS::Logs::LogGroup"},
+        "Steps": {"Type": "AWS::Serverless::StateMachine", "Properties": {"Definition": FLOW["Definition"]}},
         "JobsQueue": {"Type": "AWS::SQS::Queue", "Properties": queue},
         "JobsDeadLetters": {"Type": "AWS::SQS::Queue"},
         "Told": {"Type": "AWS::SNS::Topic"},
@@ -80,7 +81,7 @@ def make_template(folder: Path) -> Path:
     }
     names = {
         name: {"Value": {"Ref": name}}
-        for name in (*ALARMS, "Flow", "GenerateAnswer", "JobsQueue", "JobsDeadLetters", "Api")
+        for name in (*ALARMS, "Flow", "Steps", "GenerateAnswer", "JobsQueue", "JobsDeadLetters", "Api")
     }
     path = folder / "template.json"
     path.write_text(json.dumps({"Transform": "AWS::Serverless-2016-10-31", "Resources": resources, "Outputs": names}))
@@ -246,5 +247,7 @@ async def check_logs(shop: Shop) -> None:
     told = [line["type"] for line in read_lines(state.find_log("Flow"))]
     assert (told[0], told[-1]) == ("ExecutionStarted", "ExecutionSucceeded")
     assert state.find_log(arn.rpartition(":")[2]) == state.find_log("FlowLogs") == state.find_log("Flow")
+    await shop.call("stepfunctions", "start_execution", stateMachineArn=shop.out["Steps"])
+    assert await shop.sum_of("AWS/States", "ExecutionsStarted", StateMachineArn=shop.out["Steps"]) == 1
     with pytest.raises(Unreachable, match="logs beside theirs: /access/pings, Access, Flow, FlowLogs"):
         state.find_log("Nothing")

@@ -53,6 +53,7 @@ _PUT_HERE: Final = {
     "AWS/Logs": "",
     "AWS/Route53": "",
     "AWS/SQS": "",
+    "AWS/States": "of Step Functions' metrics those of standard executions are put here",
 }  # what differs, by the namespaces that anything here puts metrics into
 
 
