@@ -194,8 +194,9 @@ def test_a_websocket_stage_counts_connections_and_messages_both_ways() -> None:
 
         async with websocket_setup.open_world(alter=alter, telling=world.telling) as there:
             connection, wire = await there.open()
+            there.functions.replies["Serve"] = b'{"statusCode":200,"body":"an answer"}'
             await there.say(connection, wire, {"action": "ask"})
-            there.functions.replies["Serve"] = b'{"statusCode":500}'
+            there.functions.replies["Serve"] = b'{"statusCode":404}'
             await there.say(connection, wire, {"action": "ask"})
             there.functions.replies["Serve"] = FunctionReply(b"{}", "Unhandled")
             await there.say(connection, wire, {"action": "ask"})
@@ -206,14 +207,14 @@ def test_a_websocket_stage_counts_connections_and_messages_both_ways() -> None:
             assert isinstance(await there.shake(query=""), Refused)
             stage = {"ApiId": there.api_id, "Stage": "v1"}
             assert world.stats("ConnectCount", **stage) == (1, 1, 1, 1)
-            assert world.stats("MessageCount", **stage) == (4, 4, 1, 1)
+            assert world.stats("MessageCount", **stage) == (5, 5, 1, 1)
             assert world.stats("ClientError", **stage) == (5, 1, 0, 1)
             assert world.stats("IntegrationError", **stage) == (5, 1, 0, 1)
             assert world.stats("ExecutionError", **stage) == (5, 1, 0, 1)
             assert world.stats("IntegrationLatency", **stage) == (4, 0, 0, 0)
-            assert world.stats("MessageCount", ApiId=there.api_id) == (4, 4, 1, 1)
+            assert world.stats("MessageCount", ApiId=there.api_id) == (5, 5, 1, 1)
             lines = world.lines()
-            assert [line["status"] for line in lines] == ["200", "200", "500", "502", "401"]
+            assert [line["status"] for line in lines] == ["200", "200", "404", "502", "401"]
             assert [line["route"] for line in lines] == ["- -$connect", "- -ask", "- -ask", "- -ask", "- -$connect"]
             assert (lines[0]["who"], lines[3]["error"]) == ("ann", "Internal server error")
 
