@@ -481,12 +481,14 @@ def test_what_is_given_up_is_told_by_the_functions_role(arn: str, service: str, 
 
 
 def test_members_that_the_api_does_not_have_are_neither_kept_nor_shown() -> None:
-    """Whatever is in them, for it would come back as it came: no JSON has a number beyond all bounds."""
+    """Whatever is in them, for it would come back as it came; a number beyond all bounds is refused, as no JSON has it."""
 
     async def check(world: World) -> None:
         given = {"EventSourceArn": world.queue(), "FunctionName": "one", "FilterCriteria": {"x": "huge"}}
         body = json.dumps(given | {"MetricsConfig": {"Metrics": ["EventCount"], "y": 1}, "z": 1})
-        status, made = await world.send("POST", body=body.replace('"huge"', "1e400"))
+        status, _ = await world.send("POST", body=body.replace('"huge"', "1e400"))
+        assert status == 400
+        status, made = await world.send("POST", body=body)
         shown = {"FilterCriteria": made.get("FilterCriteria"), "MetricsConfig": made.get("MetricsConfig")}
         assert (status, shown) == (202, {"FilterCriteria": None, "MetricsConfig": {"Metrics": ["EventCount"]}})
 
