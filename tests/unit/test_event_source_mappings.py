@@ -481,7 +481,7 @@ def test_what_is_given_up_is_told_by_the_functions_role(arn: str, service: str, 
 
 
 def test_members_that_the_api_does_not_have_are_neither_kept_nor_shown() -> None:
-    """Whatever is in them, for it would come back as it came; a number beyond all bounds is refused, as no JSON has it."""
+    """Whatever is in them, for it would come back as it came. A number beyond all bounds is refused: no JSON has it."""
 
     async def check(world: World) -> None:
         given = {"EventSourceArn": world.queue(), "FunctionName": "one", "FilterCriteria": {"x": "huge"}}
