@@ -58,7 +58,7 @@ def test_reports_by_a_schedule_and_by_an_event(tmp_path: Path) -> None:
         ]
         scheduler = app.client("scheduler")
         nightly = scheduler.get_schedule(Name="nightly")
-        zone, when = nightly["ScheduleExpressionTimezone"], datetime.now(UTC) + timedelta(seconds=2)
+        zone, when = nightly["ScheduleExpressionTimezone"], datetime.now(UTC) + timedelta(seconds=4)
         assert (nightly["ScheduleExpression"], zone) == ("cron(0 3 * * ? *)", "Europe/Berlin")
         scheduler.update_schedule(
             Name="nightly",
