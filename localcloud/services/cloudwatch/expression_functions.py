@@ -93,6 +93,10 @@ def _number(value: Value) -> float:
     raise BadExpression("a number or a time series is needed")
 
 
+def _round(work: Callable[[float], int], value: float) -> float | None:
+    return float(work(value)) if math.isfinite(value) else None  # the mean of no values, or what no double holds
+
+
 def _divide(one: float, other: float) -> float | None:
     return one / other if other else None
 
@@ -146,7 +150,7 @@ def _fill(arguments: list[Value], span: Span) -> Value:
 
 def _fill_one(series: Series, filling: Value, span: Span) -> Series:
     if isinstance(filling, float):
-        return {at_s: series.get(at_s, filling) for at_s in span.starts()}
+        return _finite({at_s: series.get(at_s, filling) for at_s in span.starts()})
     if filling == "REPEAT":
         return _fill_on(series, span)
     if filling == "LINEAR":
@@ -228,12 +232,12 @@ _Function: TypeAlias = Callable[[list[Value], Span], Value]
 FUNCTIONS: Final[Mapping[str, _Function]] = {
     "ABS": lambda given, _: _each(given[0], abs),
     "AVG": lambda given, _: _aggregate(_mean, given),
-    "CEIL": lambda given, _: _each(given[0], lambda value: float(math.ceil(value))),
+    "CEIL": lambda given, _: _each(given[0], lambda value: _round(math.ceil, value)),
     "DATAPOINT_COUNT": lambda given, _: _aggregate(lambda values: float(len(values)), given),
     "DIFF": lambda given, _: _change(given, per_s=False),
     "FILL": _fill,
     "FIRST": lambda given, _: _pick(given, 0),
-    "FLOOR": lambda given, _: _each(given[0], lambda value: float(math.floor(value))),
+    "FLOOR": lambda given, _: _each(given[0], lambda value: _round(math.floor, value)),
     "IF": _if,
     "LAST": lambda given, _: _pick(given, -1),
     "LOG": lambda given, _: _each(given[0], lambda value: math.log(value) if value > 0 else None),
@@ -245,7 +249,7 @@ FUNCTIONS: Final[Mapping[str, _Function]] = {
     "RATE": lambda given, _: _change(given, per_s=True),
     "RUNNING_SUM": lambda given, _: _running_sum(given),
     "SUM": lambda given, _: _aggregate(sum, given),
-    "TIME_SERIES": lambda given, span: dict.fromkeys(span.starts(), _number(given[0])),
+    "TIME_SERIES": lambda given, span: _finite(dict.fromkeys(span.starts(), _number(given[0]))),
 }
 COUNTS: Final[Mapping[str, tuple[int, int]]] = {
     **dict.fromkeys(FUNCTIONS, (1, 1)), "FILL": (2, 2), "IF": (2, 3), "METRICS": (0, 1),

@@ -204,12 +204,23 @@ class _Evaluation:
             return self._named(node.value)
         if node.function == "METRICS":
             return self._all(node)
+        if node.function in BINARY:
+            return self._row(node)
         arguments = [self.value(each) for each in node.arguments]
         if node.function == "[":
             return [series for each in arguments for series in as_list(each)]
-        if node.function in BINARY:
-            return pair(BINARY[node.function], arguments[0], arguments[1])
         return FUNCTIONS[node.function](arguments, self._span)
+
+    def _row(self, node: Node) -> Value:
+        """Operators in a row, from the left: a loop, for there may be a thousand."""
+        row: list[Call] = []
+        while isinstance(node, Call) and node.function in BINARY:
+            row.append(node)
+            node = node.arguments[0]
+        found = self.value(node)
+        for call in reversed(row):
+            found = pair(BINARY[call.function], found, self.value(call.arguments[1]))
+        return found
 
     def _named(self, name: str) -> Value:
         if name in WORDS:
@@ -234,11 +245,13 @@ def _tokens(text: str) -> Iterator[str]:
         yield word.upper() if word is not None and word.upper() in {"AND", "OR"} else found[0].strip()
 
 
-def _walk(node: Node) -> Iterator[Node]:
-    yield node
-    if isinstance(node, Call):
-        for each in node.arguments:
-            yield from _walk(each)
+def _walk(root: Node) -> Iterator[Node]:
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, Call):
+            waiting.extend(node.arguments)
 
 
 def _call(function: str, arguments: tuple[Node, ...]) -> Call:
