@@ -184,12 +184,11 @@ class StageTelling:
 
     def _of(self, method: str, resource: str) -> _Tallies:
         key = (method, resource) if method and self.is_measured(method, resource) else ("", "")
-        found = self._tallies.get(key)
-        if found is None:
-            if len(self._tallies) >= MAX_SETS:
-                key = ("", "")
-            found = self._tallies[key] = self._make(*key)
-        return found
+        if key not in self._tallies and len(self._tallies) >= MAX_SETS:
+            key = ("", "")
+        if key not in self._tallies:
+            self._tallies[key] = self._make(*key)
+        return self._tallies[key]
 
     def _make(self, method: str, resource: str) -> _Tallies:
         own: list[Dimensions] = [{**self.own, "Method": method, "Resource": resource}] if method else []
