@@ -96,22 +96,6 @@ def test_a_value_may_be_put_for_an_earlier_minute() -> None:
     run_virtual(main)
 
 
-def test_what_is_cleared_is_put_nowhere() -> None:
-    """Neither what was noted nor what was summed up already."""
-
-    async def main() -> None:
-        told = Told("N")
-        tally = told.counters.tally("N", "M", [{}], region=REGION)
-        for _ in range(MAX_NOTED + 1):
-            tally.note(1.0)
-        told.counters.clear()
-        assert told.stats("M") is None
-        tally.note(2.0)
-        assert told.stats("M") == (1, 2, 2, 2)
-
-    run_virtual(main)
-
-
 @given(st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=50))
 def test_statistics_are_those_of_the_values_one_by_one(values: list[float]) -> None:
     """Percentiles too: the spread says how often each value was there."""

@@ -60,10 +60,6 @@ class Tally:
             for metric_id in self.metric_ids:
                 self.store.add(metric_id, sums, unit=self.unit, at_s=at_s)
 
-    def clear(self) -> None:
-        """Forget what was noted."""
-        self._noted, self._sums = [], None
-
     def _sum_up(self) -> None:
         noted, self._noted = self._noted, []
         if noted:
@@ -121,11 +117,6 @@ class Counters:
             now_s = self._clock.time()
             await asyncio.sleep(_minute(now_s) + MINUTE_S - now_s)
             self.hand_over()
-
-    def clear(self) -> None:
-        """Forget what was noted and not handed over."""
-        while self._waiting:
-            self._waiting.popitem()[0].clear()
 
 
 def summarize(values: list[float]) -> Stats:
