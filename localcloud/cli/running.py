@@ -92,13 +92,11 @@ def _read_claim(text: str) -> tuple[str, object]:
 
 def _logs(options: argparse.Namespace, state: RunningState) -> int:
     try:
-        files = [state.find_log(options.function)] if options.function else None
+        files = _find_logs(options.function, state)
     except Unreachable as error:
         sys.stderr.write(f"sluiceway: {error}\n")
         return 2
-    names = sorted(state.functions.values())
-    every = {Path(state.logs[name]): name for name in names} if files is None else {Path(files[0]): options.function}
-    labels = _labels(every, state.functions)
+    labels = _labels(files, state.functions)
     tails = [(LogTail(path), label) for path, label in labels.items()]
     for tail, label in tails:
         sys.stdout.writelines(f"{label}{line}\n" for line in tail.last(options.lines))
@@ -109,6 +107,13 @@ def _logs(options: argparse.Namespace, state: RunningState) -> int:
         sys.stdout.flush()
         time.sleep(POLL_S * 4)
     return 0
+
+
+def _find_logs(name: str | None, state: RunningState) -> dict[Path, str]:
+    """The log files, and whose they are: of one name, of every function without one. Raises Unreachable."""
+    if name:
+        return {Path(state.find_log(name)): name}
+    return {Path(state.logs[each]): each for each in sorted(state.functions.values())}
 
 
 def _labels(files: Mapping[Path, str], functions: Mapping[str, str]) -> dict[Path, str]:
