@@ -68,6 +68,7 @@ class CloudSessions(AbstractContextManager["CloudSessions"]):
         try:
             host.rest()
         except Exception:  # noqa: BLE001 - whatever it met, in another thread: the test that follows has a new cloud
+            _LOG.warning("plugin.not_ended_in_order", exc_info=True)
             self._drop(host)
 
     def _drop(self, host: HostedCloud) -> None:
