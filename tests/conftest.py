@@ -1,12 +1,18 @@
-"""What all kinds of tests share: in which order files are begun, and what the garbage collector leaves alone."""
+"""What all kinds of tests share: the order of files, what the collector of garbage leaves alone, how many examples."""
 
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Generator, Sequence
 from itertools import chain
 
 import pytest
+from hypothesis import settings
+
+if "CI" in os.environ:  # the same examples each time there, so fewer; by hand each run has 100 others
+    settings.register_profile("sluiceway-ci", settings.get_profile("ci"), max_examples=40)
+    settings.load_profile("sluiceway-ci")
 
 # Begun first, beside all others: minutes and half minutes of waiting for alarms, names, metrics and what builds.
 LONGEST = (
