@@ -17,7 +17,7 @@ from localcloud.simulation.weather import KINDS
 from tests.sim.region_seeds import broken, total
 from tests.sim.served_world import ServedWorld
 
-SERVED_SEEDS = 70
+SERVED_SEEDS = 100
 
 
 @pytest.mark.parametrize("kind", KINDS)
