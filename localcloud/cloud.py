@@ -194,7 +194,7 @@ async def _open_compute(
     front.answer_own(ChaosControl(chaos).answer, under=CHAOS_PATH)
     if not options.joins:  # the host has the provider of several Regions
         front.answer_own(IdentityProvider(options.issuer_folder).answer)
-    secured = serve_secured(kept.stack, front, options.cache, among=kept.servers)
+    secured = serve_secured(kept.stack, front, options.cache, sockets=kept.sockets, among=kept.servers)
     settings = ComputeSettings(
         runtimes=kept.runtimes,
         reaper=kept.reaper,

@@ -14,6 +14,7 @@ import datetime as dt
 import fcntl
 import ipaddress
 import os
+import shutil
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -47,14 +48,26 @@ class Trust:
 
 
 def read_trust(cache: Path, *, now: dt.datetime) -> Trust:
-    """The certificate in `cache`, made where there is none or it ends soon. Blocks for some 100 ms then."""
+    """The newest certificate in `cache`, made where there is none or it ends soon. Blocks for some 100 ms then.
+
+    Each has a folder of its own, and stays there until it ends: another local cloud may serve it.
+    """
     folder = cache / "certificate"
     folder.mkdir(parents=True, exist_ok=True)
-    trust = Trust(folder / "server.pem", folder / "bundle.pem")
     with _locked(folder / "lock"):
+        made = sorted(path for path in folder.iterdir() if path.is_dir())
+        trust = _in_folder(made[-1] if made else folder)
         if not _is_good(trust, now):
+            trust = _in_folder(folder / f"{now:%Y-%m-%dT%H-%M-%S-%f}")
             _make(trust, now)
+        for past in made:
+            if _left_s(_in_folder(past), now) < 0:
+                shutil.rmtree(past)
     return trust
+
+
+def _in_folder(folder: Path) -> Trust:
+    return Trust(folder / "server.pem", folder / "bundle.pem")
 
 
 @contextmanager
@@ -69,11 +82,15 @@ def _locked(path: Path) -> Generator[None]:
 
 
 def _is_good(trust: Trust, now: dt.datetime) -> bool:
+    return trust.bundle.is_file() and _left_s(trust, now) > RENEWED_DAYS * 86_400
+
+
+def _left_s(trust: Trust, now: dt.datetime) -> float:
+    """Seconds until it ends; less than 0 where it was never made whole."""
     try:
-        until = trust.server.stat().st_mtime  # set to the certificate's end
+        return trust.server.stat().st_mtime - now.timestamp()  # set to the certificate's end
     except OSError:
-        return False
-    return trust.bundle.is_file() and until - now.timestamp() > RENEWED_DAYS * 86_400
+        return -1.0
 
 
 def _make(trust: Trust, now: dt.datetime) -> None:
@@ -85,6 +102,7 @@ def _make(trust: Trust, now: dt.datetime) -> None:
     key = server_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    trust.server.parent.mkdir(exist_ok=True)
     _write(trust.bundle, _roots() + b"\n" + root)
     _write(trust.server, key + server)
     until = (now + dt.timedelta(days=VALID_DAYS)).timestamp()

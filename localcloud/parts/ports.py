@@ -25,6 +25,7 @@ HTTP_OFFSET: Final = 1  # AWS APIs on the port, HTTP endpoints on the next
 WEBSOCKET_OFFSET: Final = 2
 CONSOLE_OFFSET: Final = 3
 DNS_OFFSET: Final = 4  # where that is free; else a free one
+_ANYWHERE: Final = -1  # among offsets: a port that is in no row
 
 
 class PortTaken(Exception):
@@ -71,6 +72,12 @@ class Sockets:
         if offset not in self._held:
             self._held[offset] = listen(port_of(self.first, offset))
         return self._held[offset].dup()
+
+    def take_anywhere(self) -> socket.socket:
+        """A listener on a port that was free the first time, the same from then on, for the taker to close."""
+        if _ANYWHERE not in self._held:
+            self._held[_ANYWHERE] = listen(0)
+        return self._held[_ANYWHERE].dup()
 
     def drop_waiting(self) -> None:
         """Close the connections of those who called while nobody served."""

@@ -15,7 +15,7 @@ from typing import Final
 from localcloud.clock import SystemClock
 from localcloud.front import Front
 from localcloud.http_server import Servers
-from localcloud.parts.ports import listen
+from localcloud.parts.ports import Sockets
 from localcloud.secure import read_trust
 from localcloud.template.handler import CUSTOM_RESOURCE, NESTED_STACK
 from localcloud.template.stack import Stack
@@ -27,7 +27,7 @@ _API: Final = "AWS::ApiGatewayV2::Api"
 
 @asynccontextmanager
 async def serve_secured(
-    stack: Stack | None, front: Front, cache: Path, *, among: Servers
+    stack: Stack | None, front: Front, cache: Path, *, sockets: Sockets, among: Servers
 ) -> AsyncGenerator[Path | None]:
     """Let `front` answer by TLS as well while the block lasts, where the stack needs it.
 
@@ -39,7 +39,7 @@ async def serve_secured(
         return
     now = dt.datetime.fromtimestamp(SystemClock().time(), dt.UTC)  # what functions hold certificates to
     trust = await asyncio.to_thread(read_trust, cache, now=now)
-    with closing(listen(0)) as listener:
+    with closing(sockets.take_anywhere()) as listener:
         async with front.serve(listener, among=among, tls=trust.context()) as front.secured:
             yield trust.bundle
 

@@ -47,6 +47,17 @@ def test_a_callers_connection_waits_in_a_socket_that_stays() -> None:
     sockets.close()
 
 
+def test_a_socket_in_no_row_keeps_its_port() -> None:
+    """Addresses that begin with https lead to it before and after a reset."""
+    sockets = Sockets(0)
+    ports = set()
+    for _ in range(2):
+        with sockets.take_anywhere() as taken:
+            ports.add(taken.getsockname()[1])
+    sockets.close()
+    assert len(ports) == 1
+
+
 def test_sockets_that_end_refuse() -> None:
     """Nothing listens any more."""
     sockets = Sockets(0)

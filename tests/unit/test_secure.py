@@ -64,6 +64,15 @@ def test_it_is_made_once_and_anew_before_it_ends(tmp_path: Path) -> None:
     assert (kept == first, renewed == first) == (True, False)
 
 
+def test_what_is_served_elsewhere_stays_until_it_ends(tmp_path: Path) -> None:
+    """A local cloud that began with the one before still has the roots for it; what has ended is removed."""
+    first = read_trust(tmp_path, now=NOW)
+    second = read_trust(tmp_path, now=NOW + dt.timedelta(days=VALID_DAYS - 1))
+    assert shake_hands(first, first.bundle, "localhost") == "TLSv1.3"
+    third = read_trust(tmp_path, now=NOW + dt.timedelta(days=VALID_DAYS + 1))
+    assert (third, first.server.exists(), second.bundle.exists()) == (second, False, True)
+
+
 def test_only_its_owner_may_read_the_key(tmp_path: Path) -> None:
     """And the key of the root is nowhere."""
     trust = read_trust(tmp_path, now=NOW)
