@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import random
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from localcloud.clock import SystemClock
 from localcloud.delegate import DelegatedService
 from localcloud.front import Front
 from localcloud.listening import open_listener
-from localcloud.services.contract import Service, WireRequest
+from localcloud.services.contract import Service
 from localcloud.services.dynamodb.wire import DynamoService
 from localcloud.services.kinesis.model import Streams
 from localcloud.services.kinesis.wire import KinesisService
@@ -28,6 +27,7 @@ from sluiceway.codec.kpl import HashRange
 from sluiceway.ports.producing import Entry
 from tests.contract.idempotency_tables import DEFINITION
 from tests.unit.wire_server import environ
+from tests.wire_requests import json_request
 
 REGION = "eu-west-1"
 STREAM = "stack-RecordsStream-1"
@@ -82,24 +82,7 @@ class Served:
         self, service: ServiceSpec, operation: str, body: Mapping[str, object] | bytes = b"", **more: Any
     ) -> Reply:
         del more
-        sent = json.dumps(body).encode()
-        request = WireRequest(
-            service="kinesis",
-            region=REGION,
-            method="POST",
-            path="/",
-            query="",
-            headers={
-                "authorization": f"AWS4-HMAC-SHA256 Credential=AK/20260101/{REGION}/kinesis/aws4_request, Signature=x",
-                "content-length": str(len(sent)),
-                "content-type": "application/x-amz-json-1.1",
-                "host": f"kinesis.{REGION}.amazonaws.com",
-                "x-amz-target": f"{service.target_prefix}.{operation}",
-            },
-            body=sent,
-            access_key="AK",
-            request_id="r",
-        )
+        request = json_request("kinesis", f"{service.target_prefix}.{operation}", body, region=REGION)
         answer = await self._service.handle(request)
         assert isinstance(answer.body, bytes)
         reply = Reply(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import socket
 import ssl
@@ -18,7 +17,7 @@ from moto import mock_aws
 
 from localcloud.clock import SystemClock
 from localcloud.delegate import Delegate, DelegatedService
-from localcloud.services.contract import Service, WireRequest
+from localcloud.services.contract import Service
 from localcloud.services.sqs.model import Queues
 from localcloud.services.sqs.wire import SqsService
 from sluiceway.aws.dynamodb import Table
@@ -35,6 +34,7 @@ from tests.contract.test_region_stores import NOW_MS, NOW_S, REGIONS
 from tests.fakes_failover import MemoryDrillStore, MemoryMarkStore, Replicas
 from tests.unit.test_aws_tls import certificate, serving
 from tests.unit.wire_server import Received, always, answer, raw_server
+from tests.wire_requests import json_request
 
 EAST, WEST = "us-east-1", "us-west-2"
 __all__ = ["certificate"]
@@ -188,15 +188,8 @@ class Sent:
         self, service: ServiceSpec, operation: str, body: Mapping[str, object] | bytes = b"", **more: Any
     ) -> Reply:
         del more
-        sent = json.dumps(body).encode()
-        headers = {
-            "authorization": f"AWS4-HMAC-SHA256 Credential=AK/20260101/{EAST}/sqs/aws4_request, Signature=x",
-            "content-length": str(len(sent)),
-            "content-type": "application/x-amz-json-1.0",
-            "host": f"sqs.{EAST}.amazonaws.com",
-            "x-amz-target": f"{service.target_prefix}.{operation}",
-        }
-        answered = await self._service.handle(WireRequest("sqs", EAST, "POST", "/", "", headers, sent, "AK", "r"))
+        request = json_request("sqs", f"{service.target_prefix}.{operation}", body, region=EAST, version="1.0")
+        answered = await self._service.handle(request)
         assert isinstance(answered.body, bytes)
         reply = Reply(answered.status, {name.lower(): value for name, value in answered.headers.items()}, answered.body)
         if answered.status >= 400:

@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 
 from localcloud.clock import SystemClock
 from localcloud.delegate import Delegate, DelegatedService
-from localcloud.services.contract import Service, WireRequest
+from localcloud.services.contract import Service
 from localcloud.services.kinesis.limits import Limits
 from localcloud.services.kinesis.model import Streams
 from localcloud.services.kinesis.wire import KinesisService
+from tests.wire_requests import json_request
 
 REGION = "eu-west-1"
 OPEN = Limits(reads=False, writes=False, calls=False, quotas=False)
@@ -40,24 +41,7 @@ class Side:
 
     async def call(self, operation: str, members: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The error code ("" for none) and the body."""
-        body = json.dumps(members).encode()
-        request = WireRequest(
-            service="kinesis",
-            region=REGION,
-            method="POST",
-            path="/",
-            query="",
-            headers={
-                "authorization": f"AWS4-HMAC-SHA256 Credential=AK/20260101/{REGION}/kinesis/aws4_request, Signature=x",
-                "content-length": str(len(body)),
-                "content-type": "application/x-amz-json-1.1",
-                "host": f"kinesis.{REGION}.amazonaws.com",
-                "x-amz-target": f"Kinesis_20131202.{operation}",
-            },
-            body=body,
-            access_key="AK",
-            request_id="r",
-        )
+        request = json_request("kinesis", f"Kinesis_20131202.{operation}", members, region=REGION)
         answer = await self.service.handle(request)
         assert isinstance(answer.body, bytes)
         told = json.loads(answer.body or b"{}")

@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 
 from localcloud.clock import SystemClock
 from localcloud.delegate import Delegate, DelegatedService
-from localcloud.services.contract import Service, WireRequest
+from localcloud.services.contract import Service
 from localcloud.services.sqs.model import Queues
 from localcloud.services.sqs.wire import SqsService
+from tests.wire_requests import json_request
 
 REGION = "eu-west-1"
 _NAMES = itertools.count()
@@ -43,24 +44,7 @@ class Side:
 
     async def call(self, action: str, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The error code ("" for none) and the body."""
-        body = json.dumps(parameters).encode()
-        request = WireRequest(
-            service="sqs",
-            region=REGION,
-            method="POST",
-            path="/",
-            query="",
-            headers={
-                "authorization": f"AWS4-HMAC-SHA256 Credential=AK/20260101/{REGION}/sqs/aws4_request, Signature=x",
-                "content-length": str(len(body)),
-                "content-type": "application/x-amz-json-1.0",
-                "host": f"sqs.{REGION}.amazonaws.com",
-                "x-amz-target": f"AmazonSQS.{action}",
-            },
-            body=body,
-            access_key="AK",
-            request_id="r",
-        )
+        request = json_request("sqs", f"AmazonSQS.{action}", parameters, region=REGION, version="1.0")
         answer = await self.service.handle(request)
         assert isinstance(answer.body, bytes)
         told = json.loads(answer.body or b"{}")
