@@ -11,16 +11,15 @@ https://docs.openssl.org/master/man3/SSL_CTX_load_verify_locations/ (`SSL_CERT_F
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import ipaddress
 import os
 import shutil
 import ssl
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from localcloud.file_lock import hold_lock
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -54,7 +53,7 @@ def read_trust(cache: Path, *, now: dt.datetime) -> Trust:
     """
     folder = cache / "certificate"
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / "lock"):
+    with hold_lock(folder / "lock"):
         made = sorted(path for path in folder.iterdir() if path.is_dir())
         trust = _in_folder(made[-1] if made else folder)
         if not _is_good(trust, now):
@@ -68,17 +67,6 @@ def read_trust(cache: Path, *, now: dt.datetime) -> Trust:
 
 def _in_folder(folder: Path) -> Trust:
     return Trust(folder / "server.pem", folder / "bundle.pem")
-
-
-@contextmanager
-def _locked(path: Path) -> Generator[None]:
-    """One maker at a time, of all local clouds."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _is_good(trust: Trust, now: dt.datetime) -> bool:

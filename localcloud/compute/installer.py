@@ -5,18 +5,16 @@ Owns the call of pip and the locking of the cache; knows no Lambda.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from localcloud.compute.interpreters import Interpreter
+from localcloud.file_lock import hold_lock
 from sluiceway.errors import Misconfigured
 
 __all__ = ["Progress", "find_build_python", "install", "make_once", "run_build"]
@@ -33,7 +31,7 @@ def make_once(target: Path, make: Callable[[Path], None]) -> Path:
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(target.with_name(target.name + ".lock")):
+    with hold_lock(target.with_name(target.name + ".lock")):
         if target.exists():
             return target
         folder = Path(tempfile.mkdtemp(prefix=target.name + ".", dir=target.parent))
@@ -98,14 +96,3 @@ def _pip(interpreter: Interpreter, environ: Mapping[str, str]) -> list[str]:
 def _has_pip(executable: str) -> bool:
     probe = [executable, "-I", "-c", "import importlib.util as u, sys; sys.exit(u.find_spec('pip') is None)"]
     return subprocess.run(probe, capture_output=True, check=False).returncode == 0  # noqa: S603 - an interpreter we found
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Generator[None]:
-    """Hold the file lock; two local clouds that start at once install once."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
