@@ -15,7 +15,6 @@ from localcloud.chaos.skew import ShiftedClock
 from localcloud.clock import Clock
 from localcloud.compute.policies import FunctionPolicies
 from localcloud.delegate import Delegate, Keeper
-from localcloud.models.choose import choose_engine
 from localcloud.models.engine import Engine
 from localcloud.options import CloudOptions
 from localcloud.parts.delegated import Delegated, Setting, open_delegated
@@ -90,9 +89,9 @@ class Services:
 
 
 async def open_services(
-    options: CloudOptions, *, clock: Clock, rng: random.Random, cleanup: AsyncExitStack, engine: Engine | None = None
+    options: CloudOptions, *, clock: Clock, rng: random.Random, cleanup: AsyncExitStack, engine: Engine
 ) -> Services:
-    """Open every service; `cleanup` closes them, no given `engine`. Raises KeptStateUnusable, ValueError, OSError."""
+    """Open every service; `cleanup` closes them, not `engine`. Raises KeptStateUnusable, OSError."""
     true_clock, clock = clock, ShiftedClock(clock)
     recorder = Recorder(clock=true_clock, rng=random.Random(rng.getrandbits(64)))  # noqa: S311 - ids, not secrets
     metrics = Metrics(clock, region=options.region)
@@ -103,7 +102,6 @@ async def open_services(
     meters.queues, queue_spans.is_dead_letters = queues.all, queues.takes_dead_letters
     delegate = _open_delegate(options, cleanup)
     tables = await open_tables(options, clock=clock, rng=rng, cleanup=cleanup)
-    engine = engine or await _open_engine(options, cleanup)
     logs = _open_logs(options, clock, cleanup)
     iam = Iam(rng)
     delegated = open_delegated(delegate, Setting(options.region, clock, rng, iam, logs))
@@ -143,13 +141,6 @@ async def open_services(
 
 def _tags(tables: OwnTables | SharedTables, streams: Streams, *, queues: Queues) -> dict[str, TagsOf]:
     return {"dynamodb": tables.tags_of, "kinesis": partial(tags_of, streams), "sqs": SqsService(queues).tags_of}
-
-
-async def _open_engine(options: CloudOptions, cleanup: AsyncExitStack) -> Engine:
-    engine = choose_engine(options.model, progress=options.progress, api_key=options.model_key)
-    await engine.start()
-    cleanup.push_async_callback(engine.close)
-    return engine
 
 
 def _lister(iam: Iam) -> Callable[[str, str], bool]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from localcloud import clock
+from localcloud.models.scripted import ScriptedEngine
 from localcloud.options import CloudOptions
 from localcloud.parts.services import open_services
 from localcloud.services.iam.policy import parse_document
@@ -34,7 +35,9 @@ async def test_a_pipe_is_allowed_by_its_queues_tags(tmp_path: Path, tag: str, *,
         template=tmp_path / "t.yaml", state=tmp_path, cache=tmp_path, environ={}, progress=print, overrides={}
     )
     async with AsyncExitStack() as cleanup:
-        services = await open_services(options, clock=clock.SystemClock(), rng=random.Random(1), cleanup=cleanup)
+        services = await open_services(
+            options, clock=clock.SystemClock(), rng=random.Random(1), cleanup=cleanup, engine=ScriptedEngine()
+        )
         queue = services.queues.create("q", "us-east-1", attributes={}, tags={"team": "red"})
         role = services.iam.create_role("r", parse_document(TRUST, resource_policy=True))
         services.iam.put_inline("r", parse_document(allows(tag=tag), name="p"))
@@ -48,7 +51,9 @@ async def test_a_role_is_allowed_by_a_tables_tags(tmp_path: Path, tag: str, *, a
         template=tmp_path / "t.yaml", state=tmp_path, cache=tmp_path, environ={}, progress=print, overrides={}
     )
     async with AsyncExitStack() as cleanup:
-        services = await open_services(options, clock=clock.SystemClock(), rng=random.Random(1), cleanup=cleanup)
+        services = await open_services(
+            options, clock=clock.SystemClock(), rng=random.Random(1), cleanup=cleanup, engine=ScriptedEngine()
+        )
         role = services.iam.create_role("r", parse_document(TRUST, resource_policy=True))
         services.iam.put_inline("r", parse_document(allows(tag=tag), name="p"))
         assert services.may_do(role.arn, "dynamodb:PutItem", ARN) is False
