@@ -38,7 +38,7 @@ __all__ = [
 
 NAMESPACE: Final = "AWS/ApiGateway"
 MAX_FORMAT: Final = 3_072  # api-gateway-execution-service-limits-table: characters of an access log's format
-MAX_LINE: Final = 256 * 1024  # CloudWatch Logs: bytes of an event, longer ones are cut
+MAX_LINE: Final = 256 * 1024  # characters here: CloudWatch Logs takes so many bytes of an event
 MAX_SETS: Final = 1_000  # methods and resources with metrics of their own; an API has 300 routes
 _ABSENT: Final = "-"
 _VARIABLE: Final = re.compile(r"\$context\.(\w+(?:\.\w+)*)", re.ASCII)

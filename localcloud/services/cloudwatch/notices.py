@@ -233,17 +233,17 @@ def _lower(query: dict[str, Any]) -> dict[str, Any]:
 
 
 def _trigger(watch: Watch) -> dict[str, Any]:
+    rule = {
+        "Period": watch.period_s,
+        "EvaluationPeriods": watch.evaluation_periods,
+        "DatapointsToAlarm": watch.needed,
+        "ComparisonOperator": watch.comparison,
+        "Threshold": watch.threshold,
+        "TreatMissingData": watch.missing,
+        "EvaluateLowSampleCountPercentile": watch.low_samples,
+    }
     if watch.queries:
-        return {
-            "Period": watch.period_s,
-            "EvaluationPeriods": watch.evaluation_periods,
-            "DatapointsToAlarm": watch.needed,
-            "ComparisonOperator": watch.comparison,
-            "Threshold": watch.threshold,
-            "TreatMissingData": watch.missing,
-            "EvaluateLowSampleCountPercentile": watch.low_samples,
-            "Metrics": [describe_sought(query) for query in watch.queries],
-        }
+        return {**rule, "Metrics": [describe_sought(query) for query in watch.queries]}
     percent = read_percent(watch.statistic)
     kind = "Statistic" if percent is None else "ExtendedStatistic"
     return {
@@ -253,13 +253,7 @@ def _trigger(watch: Watch) -> dict[str, Any]:
         kind: _STATISTICS.get(watch.statistic, watch.statistic),
         "Unit": watch.unit,
         "Dimensions": [{"value": value, "name": name} for name, value in watch.metric.dimensions],
-        "Period": watch.period_s,
-        "EvaluationPeriods": watch.evaluation_periods,
-        "DatapointsToAlarm": watch.needed,
-        "ComparisonOperator": watch.comparison,
-        "Threshold": watch.threshold,
-        "TreatMissingData": watch.missing,
-        "EvaluateLowSampleCountPercentile": watch.low_samples,
+        **rule,
     }
 
 
